@@ -1,0 +1,155 @@
+//! The one error type. It always says what went wrong and where: which field of a query, which line of
+//! an import, which file and offset of the store. HTTP status and exit code are derived from its kind.
+
+use std::fmt;
+use std::path::Path;
+
+/// Result of everything that can fail here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request is not well-formed (not JSON, not UTF-8, wrong command line).
+    Malformed,
+    /// The request is well-formed but means nothing valid: fix it.
+    Invalid,
+    /// A key is missing or unknown.
+    Unauthorized,
+    /// The key is good, but not for this.
+    Forbidden,
+    /// There is no such thing.
+    NotFound,
+    /// The request contradicts the present state.
+    Conflict,
+    /// A limit of `limits.rs` was passed.
+    TooLarge,
+    /// Too much at once: try again later.
+    Busy,
+    /// The disk is full: reads go on, writes are refused.
+    Full,
+    /// Another process holds the data directory.
+    Locked,
+    /// A file does not hold what it must.
+    Corrupt,
+    /// A file is from a newer version, or a feature is not there.
+    Unsupported,
+    /// A write failed earlier; the store is read-only until it is opened again.
+    Poisoned,
+    /// The operating system refused.
+    Io,
+}
+
+/// One error: kind, stable code, sentence, and where known the place, a hint and the cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    code: &'static str,
+    message: String,
+    at: Option<String>,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with a stable machine-readable `code` and a sentence for people.
+    pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, code, message: message.into(), at: None, hint: None, source: None }
+    }
+
+    /// Something well-formed that means nothing valid.
+    pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, code, message)
+    }
+
+    /// An input or output error on `path` while doing `what`.
+    pub fn io(what: &str, path: &Path, source: std::io::Error) -> Self {
+        let full = source.kind() == std::io::ErrorKind::StorageFull
+            || source.kind() == std::io::ErrorKind::QuotaExceeded;
+        let (kind, code) = if full { (ErrorKind::Full, "disk_full") } else { (ErrorKind::Io, "io") };
+        Self::new(kind, code, format!("{what} {}: {source}", path.display())).with_source(source)
+    }
+
+    /// Damage in `file` at byte `offset`.
+    pub fn corrupt(file: impl fmt::Display, offset: u64, what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Corrupt, "corrupt", format!("{file}: {what} at offset {offset}"))
+            .hint("run `whodid check`; restore the file from a backup if it reports damage")
+    }
+
+    /// Names the place: a path into a query (`steps[1].where[0]`), a line, a parameter.
+    #[must_use]
+    pub fn at(mut self, at: impl Into<String>) -> Self {
+        self.at = Some(at.into());
+        self
+    }
+
+    /// Puts `prefix` before the place already named, as an enclosing reader does.
+    #[must_use]
+    pub fn within(mut self, prefix: &str) -> Self {
+        self.at = Some(match self.at.take() {
+            None => prefix.to_owned(),
+            Some(inner) if inner.starts_with('[') => format!("{prefix}{inner}"),
+            Some(inner) => format!("{prefix}.{inner}"),
+        });
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The stable code, such as `bad_time`.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The sentence alone.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The place, where known.
+    pub fn place(&self) -> Option<&str> {
+        self.at.as_deref()
+    }
+
+    /// The advice, where there is one.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(at) = &self.at {
+            write!(f, "{at}: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, " ({hint})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}

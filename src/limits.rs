@@ -1,0 +1,67 @@
+//! Every bound of the system, each with its reason. Nothing grows without one of these above it.
+
+/// Characters of an identity, an event name or a property name: what the Kissmetrics wire promises.
+pub const NAME_CHARS_MAX: usize = 255;
+/// Bytes of one property value: long enough for any URL, short enough for a dictionary.
+pub const VALUE_BYTES_MAX: usize = 8 * 1024;
+/// Properties of one record.
+pub const PROPERTIES_MAX: usize = 256;
+/// Characters of a record's `id`.
+pub const RECORD_ID_CHARS_MAX: usize = 255;
+/// Significant digits of a number: its mantissa fits an `i128` with room for summing 10^9 of them.
+pub const NUMBER_DIGITS_MAX: usize = 27;
+/// Digits behind the decimal point of a number.
+pub const NUMBER_SCALE_MAX: u8 = 20;
+/// Distinct event names, and apart from them distinct property names: ids fit 16 bits with room to spare.
+pub const NAMES_MAX: usize = 65_535;
+
+/// Bytes of a request to the tracking routes.
+pub const TRACK_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one line of a bulk import: a record with every property at its limit.
+pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Errors listed in the answer to an import; all of them are counted.
+pub const IMPORT_ERRORS_LISTED: usize = 100;
+/// Refusals kept for inspection.
+pub const REFUSALS_KEPT: usize = 1000;
+/// Bytes of a JSON query.
+pub const QUERY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Steps of a funnel.
+pub const FUNNEL_STEPS_MAX: usize = 20;
+/// Event names in one step.
+pub const STEP_EVENTS_MAX: usize = 100;
+/// Segments of a report by default and at most.
+pub const SEGMENTS_DEFAULT: usize = 25;
+/// See [`SEGMENTS_DEFAULT`].
+pub const SEGMENTS_MAX: usize = 1000;
+/// People on one page of a list by default and at most.
+pub const PAGE_DEFAULT: usize = 100;
+/// See [`PAGE_DEFAULT`].
+pub const PAGE_MAX: usize = 10_000;
+/// Nesting of an audience expression.
+pub const AUDIENCE_DEPTH_MAX: usize = 16;
+
+/// Earliest time of a record, 2009-01-01T00:00:00Z in milliseconds: before it is a clock that was never set.
+pub const TIME_MIN_MS: i64 = 1_230_768_000_000;
+/// How far ahead of the server's clock a record may lie, in milliseconds: a day of clock skew.
+pub const TIME_AHEAD_MS: i64 = 86_400_000;
+
+/// Rows in the memtable before it is flushed: about 40 MB in memory.
+pub const MEMTABLE_ROWS_MAX: usize = 256 * 1024;
+/// Bytes of one write-ahead log before it is flushed: bounds the time of recovery.
+pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of one write-ahead log frame.
+pub const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// Records that one group commit takes from the queue.
+pub const GROUP_RECORDS_MAX: usize = 64 * 1024;
+/// Batches waiting for the writer before senders are told to come back.
+pub const WRITE_QUEUE_MAX: usize = 1024;
+/// Rows of one segment above which it is no longer merged with others: bounds the memory and time of a merge.
+pub const SEGMENT_ROWS_MAX: u64 = 32 * 1024 * 1024;
+/// Free bytes on the disk below which writes are refused, so that flushes and compactions still have room.
+pub const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Bytes of decoded postings that queries keep.
+pub const CACHE_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+const _: () = assert!(SEGMENTS_DEFAULT <= SEGMENTS_MAX && PAGE_DEFAULT <= PAGE_MAX);
+const _: () = assert!(IMPORT_LINE_BYTES_MAX >= PROPERTIES_MAX * (VALUE_BYTES_MAX + NAME_CHARS_MAX));

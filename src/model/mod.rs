@@ -1,0 +1,11 @@
+//! The vocabulary: pure values that know nothing of files, threads or HTTP.
+
+mod ids;
+mod record;
+mod time;
+mod value;
+
+pub use ids::{IdentityId, NameId, PersonId, PropertyId};
+pub use record::{Properties, Record, RecordKind, check_name, check_properties};
+pub use time::{Clock, Millis, SystemClock, Zone, format_millis, parse_duration, parse_instant};
+pub use value::{Number, Value, ValueRef};

@@ -1,0 +1,194 @@
+//! What comes in: an event, a `set` or an `identify`, with the checks that every way in applies alike.
+
+use super::{Millis, Value};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+
+/// Names and values, in the order of the names, each name once.
+pub type Properties = Vec<(String, Value)>;
+
+/// Which of the three a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    /// Somebody did something.
+    Event,
+    /// Somebody's person has these properties.
+    Set,
+    /// Two identities are one person.
+    Identify,
+}
+
+/// One record as a client sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Which of the three.
+    pub kind: RecordKind,
+    /// Who: the identity it arrived under.
+    pub identity: String,
+    /// The event's name; of an identify the other identity; empty for a set.
+    pub name: String,
+    /// When, if the client said so; else the server's clock decides.
+    pub time: Option<Millis>,
+    /// Sorted by name; empty for an identify.
+    pub properties: Properties,
+    /// The client's own id of the record: a second one with the same id is a duplicate.
+    pub id: Option<String>,
+}
+
+impl Record {
+    /// Applies the rules that hold for every record: trims names, bounds lengths and counts, sorts the
+    /// properties (of a name given twice the last value stands) and refuses what cannot be stored, naming the field.
+    /// `now` bounds the time.
+    pub fn checked(mut self, now: Millis) -> Result<Self> {
+        self.identity = check_name(&self.identity, "identity")?.to_owned();
+        if self.kind != RecordKind::Set {
+            let what = if self.kind == RecordKind::Event { "event" } else { "identity" };
+            self.name = check_name(&self.name, what)?.to_owned();
+        }
+        if let Some(time) = self.time {
+            check_time(time, now)?;
+        }
+        if let Some(id) = &self.id {
+            if id.is_empty() || id.chars().count() > limits::RECORD_ID_CHARS_MAX {
+                return Err(Error::invalid("bad_id", "an id has 1 to 255 characters").at("id"));
+            }
+        }
+        self.properties = check_properties(self.properties)?;
+        if self.kind == RecordKind::Set && self.properties.is_empty() {
+            return Err(
+                Error::invalid("no_properties", "a set record sets at least one property").at("properties")
+            );
+        }
+        if self.kind == RecordKind::Identify && stands_for_nobody(&self.name) {
+            let message = format!(
+                "\"{}\" stands for nobody: everybody identified with it would become one person",
+                self.name
+            );
+            return Err(Error::invalid("nobody", message)
+                .at("identity")
+                .hint("call identify only once the user is known"));
+        }
+        Ok(self)
+    }
+}
+
+/// Trims a name or identity and checks its length and characters. `what` names the field in the error.
+pub fn check_name<'a>(text: &'a str, what: &str) -> Result<&'a str> {
+    let trimmed = text.trim();
+    let code = match what {
+        "identity" | "person" => "bad_identity",
+        "event" => "bad_event",
+        _ => "bad_property",
+    };
+    if trimmed.is_empty() {
+        return Err(Error::invalid(code, format!("the {what} is empty")).at(what));
+    }
+    // 255 characters are at most 1,020 bytes, so most names need no count.
+    if trimmed.len() > limits::NAME_CHARS_MAX && trimmed.chars().count() > limits::NAME_CHARS_MAX {
+        let message = format!("the {what} is longer than {} characters", limits::NAME_CHARS_MAX);
+        return Err(Error::new(ErrorKind::TooLarge, code, message).at(what));
+    }
+    if trimmed.chars().any(char::is_control) {
+        return Err(Error::invalid(code, format!("the {what} holds a control character")).at(what));
+    }
+    Ok(trimmed)
+}
+
+/// Trims property names, checks names, values and their number, sorts by name; of equal names the last stands.
+pub fn check_properties(properties: Properties) -> Result<Properties> {
+    let mut out: Properties = Vec::with_capacity(properties.len());
+    for (name, value) in properties {
+        let trimmed = check_name(&name, "property name")?;
+        if let Value::Text(text) = &value {
+            if text.len() > limits::VALUE_BYTES_MAX {
+                let message =
+                    format!("the value of \"{trimmed}\" is longer than {} bytes", limits::VALUE_BYTES_MAX);
+                return Err(Error::new(ErrorKind::TooLarge, "bad_value", message).at(trimmed));
+            }
+            if text.contains('\0') {
+                return Err(Error::invalid("bad_value", format!("the value of \"{trimmed}\" holds a NUL"))
+                    .at(trimmed));
+            }
+        }
+        let name = if trimmed.len() == name.len() { name } else { trimmed.to_owned() };
+        out.push((name, value));
+    }
+    // Stable, so that of equal names the last given stays last and wins.
+    out.sort_by(|a, b| a.0.cmp(&b.0));
+    out.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        if same {
+            std::mem::swap(&mut later.1, &mut kept.1);
+        }
+        same
+    });
+    if out.len() > limits::PROPERTIES_MAX {
+        let message = format!("{} properties; at most {}", out.len(), limits::PROPERTIES_MAX);
+        return Err(Error::new(ErrorKind::TooLarge, "too_many_properties", message).at("properties"));
+    }
+    Ok(out)
+}
+
+fn check_time(time: Millis, now: Millis) -> Result<()> {
+    if time < limits::TIME_MIN_MS {
+        return Err(Error::invalid("bad_time", "the time is before 2009")
+            .at("time")
+            .hint("times are RFC 3339 or Unix seconds"));
+    }
+    if time > now.saturating_add(limits::TIME_AHEAD_MS) {
+        return Err(Error::invalid("bad_time", "the time is more than a day ahead of this server's clock")
+            .at("time")
+            .hint("times are RFC 3339 or Unix seconds, not milliseconds"));
+    }
+    Ok(())
+}
+
+/// Placeholders that clients send when they know nobody. As the target of an identify they would melt
+/// strangers into one person.
+fn stands_for_nobody(identity: &str) -> bool {
+    const NOBODY: [&str; 10] =
+        ["null", "nil", "undefined", "none", "anonymous", "guest", "0", "true", "[object object]", "nan"];
+    let lower = identity.to_lowercase();
+    NOBODY.contains(&lower.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &str, properties: &[(&str, &str)]) -> Record {
+        let properties = properties.iter().map(|(n, v)| ((*n).to_owned(), Value::from(*v))).collect();
+        Record {
+            kind: RecordKind::Event,
+            identity: " jane ".into(),
+            name: name.into(),
+            time: None,
+            properties,
+            id: None,
+        }
+    }
+
+    #[test]
+    fn names_are_trimmed_and_the_last_of_equal_properties_stands() {
+        let r = event(" Signed Up ", &[("b", "1"), (" a ", "x"), ("a", "y")]).checked(0).unwrap();
+        assert_eq!((r.identity.as_str(), r.name.as_str()), ("jane", "Signed Up"));
+        assert_eq!(r.properties, vec![("a".into(), Value::from("y")), ("b".into(), Value::from("1"))]);
+    }
+
+    #[test]
+    fn over_long_input_is_refused_not_cut() {
+        let long = "x".repeat(256);
+        assert_eq!(event(&long, &[]).checked(0).unwrap_err().code(), "bad_event");
+        assert_eq!(event("e", &[(&long, "v")]).checked(0).unwrap_err().code(), "bad_property");
+        assert_eq!(event("e", &[("p", &"v".repeat(8193))]).checked(0).unwrap_err().code(), "bad_value");
+        assert!(event(&"é".repeat(255), &[]).checked(0).is_ok());
+    }
+
+    #[test]
+    fn identify_with_a_placeholder_is_refused() {
+        for name in ["null", "GUEST", "[object Object]", "NaN"] {
+            let r = Record { kind: RecordKind::Identify, ..event(name, &[]) };
+            assert_eq!(r.checked(0).unwrap_err().code(), "nobody");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Instants, zones and durations. An instant is a number of milliseconds since the Unix epoch, UTC. The only
+//! place that reads the wall clock and that knows calendars.
+
+use crate::error::{Error, Result};
+
+/// Milliseconds since the Unix epoch, UTC.
+pub type Millis = i64;
+
+/// Where "now" comes from; tests bring their own.
+pub trait Clock: Send + Sync {
+    /// The present instant.
+    fn now(&self) -> Millis;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Millis {
+        jiff::Timestamp::now().as_millisecond()
+    }
+}
+
+/// A time zone: calendar days, weeks and months are counted in it.
+#[derive(Clone, Debug)]
+pub struct Zone(jiff::tz::TimeZone);
+
+impl Zone {
+    /// Coordinated universal time.
+    pub fn utc() -> Self {
+        Self(jiff::tz::TimeZone::UTC)
+    }
+
+    /// The zone of an IANA name such as `Europe/Berlin`.
+    pub fn parse(name: &str) -> Result<Self> {
+        jiff::tz::TimeZone::get(name).map(Self).map_err(|_| {
+            Error::invalid("unknown_zone", format!("no time zone named \"{name}\""))
+                .hint("use an IANA name such as \"Europe/Berlin\"")
+        })
+    }
+
+    /// Its IANA name.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+
+    /// The first instant of a calendar day of this zone.
+    pub fn start_of(&self, day: jiff::civil::Date) -> Result<Millis> {
+        let zoned = day.to_zoned(self.0.clone()).map_err(out_of_range)?;
+        Ok(zoned.timestamp().as_millisecond())
+    }
+
+    /// The start of the range that `text` names: a date is the first instant of that day here.
+    pub fn parse_from(&self, text: &str) -> Result<Millis> {
+        match parse_date(text) {
+            Some(day) => self.start_of(day),
+            None => parse_instant(text),
+        }
+    }
+
+    /// The exclusive end of the range that `text` names: a date includes that whole day here.
+    pub fn parse_to(&self, text: &str) -> Result<Millis> {
+        match parse_date(text) {
+            Some(day) => self.start_of(day.tomorrow().map_err(out_of_range)?),
+            None => parse_instant(text),
+        }
+    }
+}
+
+fn out_of_range(e: jiff::Error) -> Error {
+    Error::invalid("bad_time", format!("the date is out of range: {e}"))
+}
+
+fn parse_date(text: &str) -> Option<jiff::civil::Date> {
+    let plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    if plain { text.parse().ok() } else { None }
+}
+
+/// An instant in RFC 3339 (`2025-03-01T10:00:00Z`, with any offset; up to milliseconds count).
+pub fn parse_instant(text: &str) -> Result<Millis> {
+    let bad = || {
+        Error::invalid("bad_time", format!("\"{}\" is no time", text.chars().take(40).collect::<String>()))
+            .hint("use RFC 3339 such as 2025-03-01T10:00:00Z")
+    };
+    let stamp: jiff::Timestamp = text.trim().parse().map_err(|_| bad())?;
+    // Towards the past, so that an instant before the epoch keeps its millisecond too.
+    Ok(i64::try_from(stamp.as_nanosecond().div_euclid(1_000_000)).map_err(|_| bad())?)
+}
+
+/// An instant in RFC 3339 with the milliseconds that it has.
+pub fn format_millis(millis: Millis) -> String {
+    match jiff::Timestamp::from_millisecond(millis) {
+        Ok(stamp) => stamp.to_string(),
+        Err(_) => millis.to_string(),
+    }
+}
+
+/// A duration in milliseconds: a whole number and one of `s`, `m`, `h`, `d` (24 hours), `w`.
+pub fn parse_duration(text: &str) -> Result<i64> {
+    let bad = || {
+        Error::invalid(
+            "bad_duration",
+            format!("\"{}\" is no duration", text.chars().take(40).collect::<String>()),
+        )
+        .hint("a whole number and s, m, h, d or w, such as \"30d\"")
+    };
+    let text = text.trim();
+    let unit_at = text.len().checked_sub(1).filter(|at| text.is_char_boundary(*at)).ok_or_else(bad)?;
+    let (digits, unit) = text.split_at(unit_at);
+    let seconds: i64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err(bad()),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let n: i64 = digits.parse().map_err(|_| bad())?;
+    n.checked_mul(seconds * 1000).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_the_whole_day_of_its_zone() {
+        let berlin = Zone::parse("Europe/Berlin").unwrap();
+        let from = berlin.parse_from("2025-03-30").unwrap();
+        let to = berlin.parse_to("2025-03-30").unwrap();
+        assert_eq!(format_millis(from), "2025-03-29T23:00:00Z");
+        assert_eq!(to - from, 23 * 3_600_000, "the clocks go forward on that day");
+        assert_eq!(
+            berlin.parse_to("2025-03-30T00:00:00Z").unwrap(),
+            parse_instant("2025-03-30T00:00:00Z").unwrap()
+        );
+    }
+
+    #[test]
+    fn instants_keep_milliseconds() {
+        let t = parse_instant("2025-03-01T10:00:00.125+01:00").unwrap();
+        assert_eq!(format_millis(t), "2025-03-01T09:00:00.125Z");
+        assert!(parse_instant("yesterday").is_err());
+    }
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        assert_eq!(parse_duration("30d").unwrap(), 30 * 86_400_000);
+        assert_eq!(parse_duration("0s").unwrap(), 0);
+        for text in ["", "d", "1.5h", "-1d", "1 month", "9999999999999999w", "1é"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Property values: text, exact decimal numbers, booleans. Their total order (booleans, then numbers, then
+//! text) and their canonical byte form are what dictionaries, duplicates and conditions rest on.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// An exact decimal: `mantissa` x 10^-`scale`, without trailing zeros behind the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Number {
+    mantissa: i128,
+    scale: u8,
+}
+
+impl Number {
+    /// Zero.
+    pub const ZERO: Self = Self { mantissa: 0, scale: 0 };
+
+    /// `mantissa` x 10^-`scale`, brought to canonical form.
+    pub fn new(mut mantissa: i128, mut scale: u8) -> Self {
+        while scale > 0 && mantissa % 10 == 0 {
+            mantissa /= 10;
+            scale -= 1;
+        }
+        Self { mantissa, scale }
+    }
+
+    /// The digits as one integer.
+    pub fn mantissa(self) -> i128 {
+        self.mantissa
+    }
+
+    /// Digits behind the decimal point.
+    pub fn scale(self) -> u8 {
+        self.scale
+    }
+
+    /// Reads a decimal literal as JSON has it (`-12.50`, `1e3`), exactly. `None` if it is no such literal or
+    /// has more digits than [`limits::NUMBER_DIGITS_MAX`] and [`limits::NUMBER_SCALE_MAX`] allow.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, exponent) = match text.find(['e', 'E']) {
+            None => (text, 0),
+            Some(at) => (text.get(..at)?, parse_exponent(text.get(at + 1..)?)?),
+        };
+        let (negative, digits) = match digits.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, digits),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let plain = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        let leading_zero = whole.len() > 1 && whole.starts_with('0');
+        if whole.is_empty() || leading_zero || !plain(whole) || !plain(fraction) {
+            return None;
+        }
+        if digits.contains('.') && fraction.is_empty() {
+            return None;
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let all = format!("{whole}{fraction}");
+        let significant = all.trim_start_matches('0');
+        if significant.is_empty() {
+            return Some(Self::ZERO);
+        }
+        let zeros = significant.len() - significant.trim_end_matches('0').len();
+        let significant = significant.trim_end_matches('0');
+        // value = significant x 10^power
+        let power = zeros as i64 - fraction.len() as i64 + exponent;
+        if significant.len() > limits::NUMBER_DIGITS_MAX {
+            return None;
+        }
+        let mantissa: i128 = significant.parse().ok()?;
+        let mantissa = if negative { -mantissa } else { mantissa };
+        if power >= 0 {
+            if significant.len() as i64 + power > limits::NUMBER_DIGITS_MAX as i64 {
+                return None;
+            }
+            return Some(Self { mantissa: mantissa * 10i128.pow(power as u32), scale: 0 });
+        }
+        let scale = u8::try_from(-power).ok().filter(|s| *s <= limits::NUMBER_SCALE_MAX)?;
+        Some(Self { mantissa, scale })
+    }
+
+    /// Reads a number as the tracking wire has it: plain digits, an optional minus and fraction, no exponent.
+    pub fn parse_plain(text: &str) -> Option<Self> {
+        if text.contains(['e', 'E']) { None } else { Self::parse(text) }
+    }
+
+    /// The nearest binary float, for display and statistics only, never for sums.
+    pub fn to_f64(self) -> f64 {
+        // Through text: correctly rounded whatever the size of the mantissa.
+        self.to_string().parse().unwrap_or(f64::NAN)
+    }
+
+    /// The exact sum, or `None` past the range of an `i128` mantissa.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        let scale = self.scale.max(other.scale);
+        let sum = self.at_scale(scale)?.checked_add(other.at_scale(scale)?)?;
+        Some(Self::new(sum, scale))
+    }
+
+    /// The mantissa when written with `scale` digits behind the point; `None` if that loses digits or overflows.
+    pub fn at_scale(self, scale: u8) -> Option<i128> {
+        let up = scale.checked_sub(self.scale)?;
+        self.mantissa.checked_mul(10i128.checked_pow(u32::from(up))?)
+    }
+
+    /// Whether it is above zero.
+    pub fn is_positive(self) -> bool {
+        self.mantissa > 0
+    }
+}
+
+fn parse_exponent(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || digits.len() > 4 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let n: i64 = digits.parse().ok()?;
+    Some(if text.starts_with('-') { -n } else { n })
+}
+
+impl From<i64> for Number {
+    fn from(n: i64) -> Self {
+        Self { mantissa: i128::from(n), scale: 0 }
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let scale = self.scale.max(other.scale);
+        // Stored numbers have at most 27 digits and scale 20, so this cannot overflow for them; sums compare by sign first.
+        match (self.at_scale(scale), other.at_scale(scale)) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => self.to_f64().total_cmp(&other.to_f64()),
+        }
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.mantissa < 0 { "-" } else { "" };
+        let digits = self.mantissa.unsigned_abs();
+        if self.scale == 0 {
+            return write!(f, "{sign}{digits}");
+        }
+        let unit = 10u128.pow(u32::from(self.scale));
+        write!(f, "{sign}{}.{:0width$}", digits / unit, digits % unit, width = usize::from(self.scale))
+    }
+}
+
+/// A property value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    /// `true` or `false`.
+    Bool(bool),
+    /// An exact decimal.
+    Number(Number),
+    /// UTF-8 text.
+    Text(String),
+}
+
+/// A property value that borrows its text, as decoded from stored bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ValueRef<'a> {
+    /// `true` or `false`.
+    Bool(bool),
+    /// An exact decimal.
+    Number(Number),
+    /// UTF-8 text.
+    Text(&'a str),
+}
+
+impl Value {
+    /// Borrows it.
+    pub fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Self::Bool(b) => ValueRef::Bool(*b),
+            Self::Number(n) => ValueRef::Number(*n),
+            Self::Text(t) => ValueRef::Text(t),
+        }
+    }
+
+    /// A value as the tracking wire has it: what reads as a plain number is one, all else is text.
+    pub fn from_wire(text: &str) -> Self {
+        Number::parse_plain(text).map_or_else(|| Self::Text(text.to_owned()), Self::Number)
+    }
+
+    /// A value from one JSON literal (`"a"`, `12.50`, `true`); `None` for JSON's `null`, which says nothing.
+    /// Arrays, objects and numbers out of range are errors.
+    pub fn from_json(raw: &str) -> Result<Option<Self>> {
+        match raw.as_bytes().first() {
+            Some(b'"') => {
+                let text: String = serde_json::from_str(raw)
+                    .map_err(|e| Error::invalid("bad_value", format!("text is not valid JSON: {e}")))?;
+                Ok(Some(Self::Text(text)))
+            }
+            Some(b't') => Ok(Some(Self::Bool(true))),
+            Some(b'f') => Ok(Some(Self::Bool(false))),
+            Some(b'n') => Ok(None),
+            Some(b'{' | b'[') => Err(Error::invalid("bad_value", "a value is text, a number or a boolean")
+                .hint("send nested data as separate properties, such as \"address.city\"")),
+            _ => Number::parse(raw).map(|n| Some(Self::Number(n))).ok_or_else(|| {
+                Error::invalid("bad_number", format!("{} is outside the range of exact numbers", clip(raw)))
+                    .hint("up to 27 digits, 20 of them behind the point; send it as text to keep it as it is")
+            }),
+        }
+    }
+
+    /// Its JSON form.
+    pub fn to_json(&self) -> String {
+        self.as_ref().to_json()
+    }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+impl ValueRef<'_> {
+    /// Owns it.
+    pub fn to_owned(self) -> Value {
+        match self {
+            Self::Bool(b) => Value::Bool(b),
+            Self::Number(n) => Value::Number(n),
+            Self::Text(t) => Value::Text(t.to_owned()),
+        }
+    }
+
+    /// The number in it, if it is one.
+    pub fn number(self) -> Option<Number> {
+        if let Self::Number(n) = self { Some(n) } else { None }
+    }
+
+    /// Its JSON form.
+    pub fn to_json(self) -> String {
+        match self {
+            Self::Bool(b) => b.to_string(),
+            Self::Number(n) => n.to_string(),
+            Self::Text(t) => serde_json::Value::String(t.to_owned()).to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(b) => write!(f, "{b}"),
+            Self::Number(n) => write!(f, "{n}"),
+            Self::Text(t) => f.write_str(t),
+        }
+    }
+}
+
+impl serde::Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Bool(b) => serializer.serialize_bool(*b),
+            Self::Text(t) => serializer.serialize_str(t),
+            Self::Number(n) => {
+                let raw = serde_json::value::RawValue::from_string(n.to_string());
+                serde::Serialize::serialize(&raw.map_err(serde::ser::Error::custom)?, serializer)
+            }
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_decimal_meaning() {
+        for (text, shown) in [
+            ("0", "0"),
+            ("-0", "0"),
+            ("1.50", "1.5"),
+            ("-49.99", "-49.99"),
+            ("1e3", "1000"),
+            ("1.5E-2", "0.015"),
+            ("0.000", "0"),
+            ("123456789012345678901234567", "123456789012345678901234567"),
+        ] {
+            assert_eq!(Number::parse(text).map(|n| n.to_string()), Some(shown.to_owned()), "{text}");
+        }
+        for text in ["", "-", "01", "1.", ".5", "1e", "0x1", "NaN", " 1", "1 ", "1e400", "+1"] {
+            assert_eq!(Number::parse(text), None, "{text}");
+        }
+        assert_eq!(Number::parse_plain("1e5"), None);
+        let (a, b) = (Number::parse("0.1").unwrap(), Number::parse("0.2").unwrap());
+        assert_eq!(a.checked_add(b).unwrap().to_string(), "0.3");
+        assert!(Number::parse("-3").unwrap() < Number::parse("0.5").unwrap());
+    }
+
+    #[test]
+    fn the_wire_decides_types_by_the_value() {
+        for (text, number) in [
+            ("123", true),
+            ("-49.99", true),
+            ("$100", false),
+            ("0123", false),
+            ("1e5", false),
+            ("NaN", false),
+            (" 12", false),
+        ] {
+            assert_eq!(matches!(Value::from_wire(text), Value::Number(_)), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn nested_json_and_endless_digits_are_refused() {
+        assert!(Value::from_json("[1]").is_err());
+        assert!(Value::from_json("1e300").is_err());
+        assert_eq!(Value::from_json("null").unwrap(), None);
+        assert_eq!(Value::from_json("12.50").unwrap().unwrap().to_json(), "12.5");
+    }
+}
