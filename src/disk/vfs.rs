@@ -1,0 +1,144 @@
+//! The file system as the store sees it: one directory, flat names, files that are written once and then read.
+//! The store's whole crash safety rests on these few calls, and `testing::disk` implements them with power cuts.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::map::{self, Bytes};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A file being written, from its creation to its last sync.
+pub trait WriteFile: Send {
+    /// Appends all of `bytes`.
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Returns once everything written so far survives a power cut (given that the name does).
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// One directory of files.
+pub trait Vfs: Send + Sync {
+    /// Creates a new, empty file; an existing one of that name is an error.
+    fn create(&self, name: &str) -> Result<Box<dyn WriteFile>>;
+    /// The whole content of a file, mapped where that is possible. The file must never change afterwards.
+    fn open(&self, name: &str) -> Result<Bytes>;
+    /// The names of all files, sorted.
+    fn list(&self) -> Result<Vec<String>>;
+    /// Renames, replacing `to`; durable after [`Vfs::sync_dir`].
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+    /// Removes a name; durable after [`Vfs::sync_dir`].
+    fn remove(&self, name: &str) -> Result<()>;
+    /// Makes creations, renames and removals durable.
+    fn sync_dir(&self) -> Result<()>;
+    /// Takes the directory for this process until the guard is dropped.
+    fn lock(&self) -> Result<Box<dyn Send + Sync>>;
+    /// Bytes that can still be written to this disk.
+    fn free_bytes(&self) -> Result<u64>;
+    /// The name of the directory, for messages.
+    fn describe(&self) -> String;
+}
+
+/// A directory of the operating system.
+#[derive(Debug)]
+pub struct RealVfs {
+    dir: PathBuf,
+}
+
+impl RealVfs {
+    /// Opens `dir`, making it (readable by its owner only) if it is not there.
+    pub fn new(dir: &Path) -> Result<Self> {
+        if !dir.is_dir() {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.map_err(|e| Error::io("cannot make the data directory", dir, e))?;
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+struct RealFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl WriteFile for RealFile {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| Error::io("cannot write", &self.path, e))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().map_err(|e| Error::io("cannot sync", &self.path, e))
+    }
+}
+
+impl Vfs for RealVfs {
+    fn create(&self, name: &str) -> Result<Box<dyn WriteFile>> {
+        let path = self.path(name);
+        let file = fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|e| Error::io("cannot create", &path, e))?;
+        Ok(Box::new(RealFile { file, path }))
+    }
+
+    fn open(&self, name: &str) -> Result<Bytes> {
+        let path = self.path(name);
+        let file = File::open(&path).map_err(|e| Error::io("cannot open", &path, e))?;
+        map::map(&file).map_err(|e| Error::io("cannot map", &path, e))
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let failed = |e| Error::io("cannot list", &self.dir, e);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_file() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let path = self.path(from);
+        fs::rename(&path, self.path(to)).map_err(|e| Error::io("cannot rename", &path, e))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        fs::remove_file(&path).map_err(|e| Error::io("cannot remove", &path, e))
+    }
+
+    fn sync_dir(&self) -> Result<()> {
+        let dir = File::open(&self.dir).map_err(|e| Error::io("cannot open", &self.dir, e))?;
+        dir.sync_all().map_err(|e| Error::io("cannot sync", &self.dir, e))
+    }
+
+    fn lock(&self) -> Result<Box<dyn Send + Sync>> {
+        let path = self.path("LOCK");
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|e| Error::io("cannot open", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(file)),
+            Err(fs::TryLockError::WouldBlock) => {
+                let message = format!("{} is in use by another whodid process", self.dir.display());
+                Err(Error::new(ErrorKind::Locked, "locked", message)
+                    .hint("stop that process, or name another directory with --data"))
+            }
+            Err(fs::TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
+        }
+    }
+
+    fn free_bytes(&self) -> Result<u64> {
+        let stat =
+            rustix::fs::statvfs(&self.dir).map_err(|e| Error::io("cannot stat", &self.dir, e.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn describe(&self) -> String {
+        self.dir.display().to_string()
+    }
+}
