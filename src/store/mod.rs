@@ -1,1 +1,13 @@
-//! (module under construction)
+//! The log-structured store: what is on disk, and the structures that are flushed to it. It knows neither the
+//! writer thread nor any report.
+
+pub mod catalog;
+pub mod entry;
+pub mod lookup;
+pub mod manifest;
+pub mod memtable;
+pub mod paged;
+pub mod persons;
+pub mod refusals;
+pub mod row;
+pub mod segment;

@@ -1,0 +1,143 @@
+//! The manifest: which files are the store. It is replaced whole, by writing a new file, syncing it, renaming it over the old
+//! one and syncing the directory; what it does not name is garbage. The checkpoint is the state that the log replays into, as
+//! of the first log file that the manifest names.
+//!
+//! ```text
+//! MANIFEST        "WDMAN001", one frame: bincode of `Manifest`
+//! state-N         "WDSTA001", one frame: bincode of `Checkpoint`
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::catalog::CatalogImage;
+use super::persons::PersonsImage;
+use super::refusals::RefusalsImage;
+use crate::disk::{Vfs, codec, frame};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The manifest's file name.
+pub const MANIFEST: &str = "MANIFEST";
+/// The manifest while it is written.
+pub const MANIFEST_NEW: &str = "MANIFEST.new";
+/// First bytes of a manifest.
+pub const MANIFEST_MAGIC: &[u8; 8] = b"WDMAN001";
+/// First bytes of a checkpoint.
+pub const CHECKPOINT_MAGIC: &[u8; 8] = b"WDSTA001";
+
+/// What the store consists of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Random, made with the store: its files carry it, so that a file of another store cannot pass.
+    pub store_id: u64,
+    /// Secret of the store for filters and hashes of hostile text.
+    pub secret: [u64; 2],
+    /// The number of the next file of any kind.
+    pub next_file: u64,
+    /// The first log file that is not in segments yet.
+    pub first_log: u64,
+    /// The sequence number of that log's first frame.
+    pub first_sequence: u64,
+    /// The checkpoint, if there is one.
+    pub checkpoint: Option<FileRef>,
+    /// Identity files, in the order of their identities.
+    pub identities: Vec<FileRef>,
+    /// Segments, oldest first.
+    pub segments: Vec<FileRef>,
+}
+
+/// A file and its length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRef {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// The state that the log replays into.
+#[derive(Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Names and ids.
+    pub catalog: CatalogImage,
+    /// Who is who.
+    pub persons: PersonsImage,
+    /// The next arrival number.
+    pub next_arrival: u64,
+    /// Counters and the latest refusals.
+    pub refusals: RefusalsImage,
+}
+
+impl Manifest {
+    /// Reads the manifest; `None` if there is none.
+    pub fn load(vfs: &dyn Vfs, files: &[String]) -> Result<Option<Self>> {
+        if !files.iter().any(|f| f == MANIFEST) {
+            return Ok(None);
+        }
+        let bytes = vfs.open(MANIFEST)?;
+        known_format(MANIFEST, &bytes, MANIFEST_MAGIC)?;
+        codec::decode(MANIFEST, frame::read_single(MANIFEST, &bytes, MANIFEST_MAGIC)?).map(Some)
+    }
+
+    /// Makes this the manifest. Everything it names is synced already, but for the directory.
+    pub fn store(&self, vfs: &dyn Vfs) -> Result<()> {
+        let bytes = frame::write_single(MANIFEST_MAGIC, &codec::encode(self)?);
+        let mut file = vfs.create(MANIFEST_NEW)?;
+        file.write_all(&bytes)?;
+        file.sync()?;
+        drop(file);
+        // The names of the new files must be durable before a manifest that needs them can be.
+        vfs.sync_dir()?;
+        vfs.rename(MANIFEST_NEW, MANIFEST)?;
+        vfs.sync_dir()
+    }
+
+    /// Takes the next file number.
+    pub fn next_number(&mut self) -> u64 {
+        self.next_file += 1;
+        self.next_file - 1
+    }
+}
+
+impl Checkpoint {
+    /// Writes and syncs the file `name`; its name is not durable yet.
+    pub fn store(&self, vfs: &dyn Vfs, name: &str) -> Result<FileRef> {
+        let bytes = frame::write_single(CHECKPOINT_MAGIC, &codec::encode(self)?);
+        let mut file = vfs.create(name)?;
+        file.write_all(&bytes)?;
+        file.sync()?;
+        Ok(FileRef { name: name.to_owned(), bytes: bytes.len() as u64 })
+    }
+
+    /// Reads the checkpoint that the manifest names.
+    pub fn load(vfs: &dyn Vfs, file: &FileRef) -> Result<Self> {
+        let bytes = vfs.open(&file.name)?;
+        known_format(&file.name, &bytes, CHECKPOINT_MAGIC)?;
+        codec::decode(&file.name, frame::read_single(&file.name, &bytes, CHECKPOINT_MAGIC)?)
+    }
+}
+
+/// Refuses a file of the right kind in a version that this program does not know.
+fn known_format(file: &str, bytes: &[u8], magic: &[u8; 8]) -> Result<()> {
+    match bytes.get(..8) {
+        Some(found) if found != magic && found.get(..5) == magic.get(..5) => {
+            let message = format!("{file} has a format that this version does not know");
+            Err(Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The name of segment `number`.
+pub fn segment_name(number: u64) -> String {
+    format!("seg-{number:012}")
+}
+
+/// The name of identity file `number`.
+pub fn identities_name(number: u64) -> String {
+    format!("ids-{number:012}")
+}
+
+/// The name of checkpoint `number`.
+pub fn checkpoint_name(number: u64) -> String {
+    format!("state-{number:012}")
+}

@@ -1,0 +1,122 @@
+//! Recent rows, not yet in a segment file: a short list of immutable sorted runs, whose sizes fall by at least half from one
+//! to the next, as the digits of a binary counter. A group of writers adds one run; neighbours of like size are
+//! merged, so each row is copied a logarithmic number of times. Clones are snapshots.
+
+use std::sync::Arc;
+
+use super::row::Row;
+use crate::model::{IdentityId, NameId};
+
+/// Rows in the order of [`Row::order`].
+#[derive(Debug)]
+pub struct Run {
+    rows: Vec<Row>,
+}
+
+impl Run {
+    /// All rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The rows of one name, in the order of their identities and times.
+    pub fn of_name(&self, name: NameId) -> &[Row] {
+        let from = self.rows.partition_point(|r| r.name < name);
+        let to = self.rows.partition_point(|r| r.name <= name);
+        self.rows.get(from..to).unwrap_or(&[])
+    }
+
+    /// The rows of one name and identity, in the order of their times.
+    pub fn of_identity(&self, name: NameId, identity: IdentityId) -> &[Row] {
+        let from = self.rows.partition_point(|r| (r.name, r.identity) < (name, identity));
+        let to = self.rows.partition_point(|r| (r.name, r.identity) <= (name, identity));
+        self.rows.get(from..to).unwrap_or(&[])
+    }
+
+    /// The names that occur.
+    pub fn names(&self) -> Vec<NameId> {
+        let mut names = Vec::new();
+        let mut rest = self.rows.as_slice();
+        while let Some(first) = rest.first() {
+            names.push(first.name);
+            rest = rest.get(rest.partition_point(|r| r.name <= first.name)..).unwrap_or(&[]);
+        }
+        names
+    }
+}
+
+/// The recent rows.
+#[derive(Clone, Debug, Default)]
+pub struct Memtable {
+    runs: Vec<Arc<Run>>,
+    rows: usize,
+}
+
+impl Memtable {
+    /// Adds the rows of one group of writers.
+    pub fn add(&mut self, mut rows: Vec<Row>) {
+        if rows.is_empty() {
+            return;
+        }
+        self.rows += rows.len();
+        rows.sort_by(Row::order);
+        let mut run = Run { rows };
+        while let Some(last) = self.runs.pop_if(|last| last.rows.len() < 2 * run.rows.len()) {
+            run = merge(Arc::unwrap_or_clone(last), run);
+        }
+        self.runs.push(Arc::new(run));
+    }
+
+    /// Rows in it.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Its runs.
+    pub fn runs(&self) -> &[Arc<Run>] {
+        &self.runs
+    }
+}
+
+impl Clone for Run {
+    fn clone(&self) -> Self {
+        Self { rows: self.rows.clone() }
+    }
+}
+
+fn merge(a: Run, b: Run) -> Run {
+    let mut rows = a.rows;
+    rows.extend(b.rows);
+    // The standard library's stable sort finds the two runs and merges them.
+    rows.sort_by(Row::order);
+    Run { rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_stay_few_and_sorted() {
+        let mut table = Memtable::default();
+        for i in 0..1000u32 {
+            let row = Row {
+                name: NameId(i % 7), identity: i % 13, time: i64::from(i), target: 0, arrival: 0, properties: Arc::new([]),
+            };
+            table.add(vec![row]);
+        }
+        assert!(table.runs().len() <= 10);
+        assert_eq!(table.len(), 1000);
+        let of_name: usize = table.runs().iter().map(|r| r.of_name(NameId(3)).len()).sum();
+        assert_eq!(of_name, (0..1000).filter(|i| i % 7 == 3).count());
+        for run in table.runs() {
+            assert!(run.rows().is_sorted_by(|a, b| a.order(b).is_le()));
+            assert_eq!(run.names().iter().map(|n| run.of_name(*n).len()).sum::<usize>(), run.rows().len());
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! A block: the rows of one name and one chunk of persons, in the order of person, time, identity and content.
+//!
+//! ```text
+//! persons u32, rows u32, columns u32
+//! time base i64, time unit u32           time of row r = base + unit * packed value
+//! widths u8 x 4                          bits of: person (16 when stored), start, time, slot
+//! columns x { property u32, width u8, base u64 }
+//! persons          packed, the low 16 bits of each person id, rising
+//! starts           packed, the first row of each person
+//! times            packed
+//! slots            packed, which of the person's identities (see members.rs)
+//! each column      packed: 0 = not set, else the value's code + 1; for the store's own columns value - base
+//! ```
+//! Every array is packed with a fixed width, so any row is read alone: a look-up decodes nothing else.
+
+use crate::disk::bits::{Packed, pack, width_of};
+use crate::disk::codec::Reader;
+use crate::model::{Millis, PropertyId};
+
+/// Bytes before the column table.
+pub const BLOCK_HEADER_BYTES: usize = 28;
+/// Bytes of one entry of the column table.
+pub const COLUMN_ENTRY_BYTES: usize = 13;
+
+/// A block, borrowed from its segment.
+#[derive(Clone)]
+pub struct Block<'a> {
+    persons: Packed<'a>,
+    starts: Packed<'a>,
+    times: Packed<'a>,
+    slots: Packed<'a>,
+    n_persons: usize,
+    n_rows: usize,
+    base: Millis,
+    unit: i64,
+    columns: Vec<(PropertyId, Column<'a>)>,
+}
+
+/// One column of a block, in row order.
+#[derive(Clone, Copy)]
+pub struct Column<'a> {
+    packed: Packed<'a>,
+    base: u64,
+}
+
+impl Column<'_> {
+    /// The dictionary code of a row; `None` if the row has no value.
+    #[inline]
+    pub fn code(&self, row: usize) -> Option<u32> {
+        (self.packed.get(row) as u32).checked_sub(1)
+    }
+
+    /// The number of a row, in the store's own columns.
+    #[inline]
+    pub fn raw(&self, row: usize) -> u64 {
+        self.packed.get(row).wrapping_add(self.base)
+    }
+}
+
+impl<'a> Block<'a> {
+    /// Reads the head of a block; `None` if it contradicts its length.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let (n_persons, n_rows, n_columns) = (reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
+        let base = reader.i64()?;
+        let unit = i64::from(reader.u32()?);
+        let widths: [u8; 4] = *reader.take(4)?.first_chunk()?;
+        let table = reader.take(n_columns.checked_mul(COLUMN_ENTRY_BYTES)?)?;
+        let mut rest = bytes.get(reader.offset()..)?;
+        let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
+            let length = crate::disk::bits::packed_len(count, width)?;
+            let packed = Packed::new(rest, count, width)?;
+            rest = rest.get(length..)?;
+            Some(packed)
+        };
+        let persons = array(n_persons, widths[0])?;
+        let starts = array(n_persons, widths[1])?;
+        let times = array(n_rows, widths[2])?;
+        let slots = array(n_rows, widths[3])?;
+        let mut entries = Reader::new(table);
+        let mut columns = Vec::with_capacity(n_columns);
+        for _ in 0..n_columns {
+            let (property, width, base) = (entries.u32()?, entries.u8()?, entries.u64()?);
+            columns.push((PropertyId(property), Column { packed: array(n_rows, width)?, base }));
+        }
+        Some(Self { persons, starts, times, slots, n_persons, n_rows, base, unit, columns })
+    }
+
+    /// Persons in it.
+    pub fn persons(&self) -> usize {
+        self.n_persons
+    }
+
+    /// Rows in it.
+    pub fn rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// The low 16 bits of the person at `rank`.
+    #[inline]
+    pub fn person(&self, rank: usize) -> u16 {
+        self.persons.get(rank) as u16
+    }
+
+    /// The rank of a person, if it is here.
+    pub fn rank_of(&self, low: u16) -> Option<usize> {
+        let (mut from, mut to) = (0, self.n_persons);
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match self.person(middle).cmp(&low) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Greater => to = middle,
+                std::cmp::Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+
+    /// The rows of the person at `rank`.
+    #[inline]
+    pub fn rows_of(&self, rank: usize) -> std::ops::Range<usize> {
+        let from = self.starts.get(rank) as usize;
+        let to = if rank + 1 < self.n_persons { self.starts.get(rank + 1) as usize } else { self.n_rows };
+        from..to.clamp(from, self.n_rows.max(from))
+    }
+
+    /// The time of a row.
+    #[inline]
+    pub fn time(&self, row: usize) -> Millis {
+        self.base.wrapping_add((self.times.get(row) as i64).wrapping_mul(self.unit))
+    }
+
+    /// Which of its person's identities a row arrived under.
+    #[inline]
+    pub fn slot(&self, row: usize) -> usize {
+        self.slots.get(row) as usize
+    }
+
+    /// The column of a property, if any row has it.
+    pub fn column(&self, property: PropertyId) -> Option<Column<'a>> {
+        self.columns.iter().find(|(p, _)| *p == property).map(|(_, c)| *c)
+    }
+
+    /// All columns, in the order of their properties.
+    pub fn columns(&self) -> &[(PropertyId, Column<'a>)] {
+        &self.columns
+    }
+}
+
+/// One row on its way into a block.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockRow {
+    /// The person.
+    pub person: u32,
+    /// The time.
+    pub time: Millis,
+    /// The identity, as its place among the person's identities in this segment.
+    pub slot: u32,
+    /// Where its values begin in the shared list of (property, stored value).
+    pub values_from: u32,
+    /// Where they end.
+    pub values_to: u32,
+}
+
+/// Writes one block. `rows` are in order; `values` holds (property, code + 1 or own number).
+pub fn write_block(rows: &[BlockRow], values: &[(PropertyId, u64)], out: &mut Vec<u8>) {
+    let mut persons: Vec<u64> = Vec::new();
+    let mut starts: Vec<u64> = Vec::new();
+    let mut previous = None;
+    for (at, row) in rows.iter().enumerate() {
+        if previous != Some(row.person) {
+            persons.push(u64::from(row.person & 0xffff));
+            starts.push(at as u64);
+            previous = Some(row.person);
+        }
+    }
+    let base = rows.iter().map(|r| r.time).min().unwrap_or(0);
+    // Many clients send whole seconds: ten bits less for each time.
+    let unit = if rows.iter().all(|r| (r.time - base) % 1000 == 0) { 1000 } else { 1 };
+    let time_of = |r: &BlockRow| ((r.time - base) / unit) as u64;
+    let time_width = width_of(rows.iter().map(time_of).max().unwrap_or(0));
+    let slot_width = width_of(rows.iter().map(|r| u64::from(r.slot)).max().unwrap_or(0));
+    let start_width = width_of(starts.last().copied().unwrap_or(0));
+    let columns = collect_columns(rows, values);
+
+    for n in [persons.len(), rows.len(), columns.len()] {
+        out.extend_from_slice(&(n as u32).to_le_bytes());
+    }
+    out.extend_from_slice(&base.to_le_bytes());
+    out.extend_from_slice(&(unit as u32).to_le_bytes());
+    out.extend_from_slice(&[16, start_width, time_width, slot_width]);
+    for column in &columns {
+        out.extend_from_slice(&column.property.0.to_le_bytes());
+        out.push(column.width);
+        out.extend_from_slice(&column.base.to_le_bytes());
+    }
+    pack(persons.iter().copied(), 16, out);
+    pack(starts.iter().copied(), start_width, out);
+    pack(rows.iter().map(time_of), time_width, out);
+    pack(rows.iter().map(|r| u64::from(r.slot)), slot_width, out);
+    for column in &columns {
+        pack(column.values.iter().map(|v| v.wrapping_sub(column.base)), column.width, out);
+    }
+}
+
+struct ColumnToWrite {
+    property: PropertyId,
+    width: u8,
+    base: u64,
+    values: Vec<u64>,
+}
+
+fn collect_columns(rows: &[BlockRow], values: &[(PropertyId, u64)]) -> Vec<ColumnToWrite> {
+    let mut columns: Vec<ColumnToWrite> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        for (property, value) in values.get(row.values_from as usize..row.values_to as usize).unwrap_or(&[]) {
+            let slot = match columns.iter().position(|c| c.property == *property) {
+                Some(slot) => slot,
+                None => {
+                    columns.push(ColumnToWrite { property: *property, width: 0, base: 0, values: vec![0; rows.len()] });
+                    columns.len() - 1
+                }
+            };
+            if let Some(cell) = columns.get_mut(slot).and_then(|c| c.values.get_mut(at)) {
+                *cell = *value;
+            }
+        }
+    }
+    columns.sort_by_key(|c| c.property);
+    for column in &mut columns {
+        // The store's own columns are set on every row, so the smallest value can be taken off.
+        let own = matches!(column.property, PropertyId::ARRIVAL | PropertyId::TARGET);
+        column.base = if own { column.values.iter().copied().min().unwrap_or(0) } else { 0 };
+        column.width = width_of(column.values.iter().map(|v| v - column.base).max().unwrap_or(0));
+    }
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_and_cut_blocks_do_not() {
+        let values = vec![(PropertyId(5), 3), (PropertyId::ARRIVAL, 1000), (PropertyId::ARRIVAL, 1007)];
+        let rows = [
+            BlockRow { person: 65_536, time: 1_000_500, slot: 0, values_from: 0, values_to: 2 },
+            BlockRow { person: 65_536, time: 1_000_500, slot: 2, values_from: 2, values_to: 3 },
+            BlockRow { person: 65_600, time: 900, slot: 1, values_from: 1, values_to: 2 },
+        ];
+        let mut out = Vec::new();
+        write_block(&rows, &values, &mut out);
+        let block = Block::parse(&out).unwrap();
+        assert_eq!((block.persons(), block.rows(), block.rank_of(64), block.rank_of(1)), (2, 3, Some(1), None));
+        assert_eq!((block.rows_of(0), block.rows_of(1)), (0..2, 2..3));
+        assert_eq!((block.time(1), block.time(2), block.slot(1)), (1_000_500, 900, 2));
+        let column = block.column(PropertyId(5)).unwrap();
+        assert_eq!((column.code(0), column.code(1)), (Some(2), None));
+        assert_eq!(block.column(PropertyId::ARRIVAL).unwrap().raw(1), 1007);
+        for cut in 0..out.len() {
+            assert!(Block::parse(&out[..cut]).is_none(), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The identities of the persons of one chunk, as far as this segment has rows of them, and when each person was first and last seen.
+//!
+//! ```text
+//! base u32, base i64, widths u8 x 4      of: identity - base, starts, first - base, last - base
+//! persons      packed 16, low bits of each person id, rising
+//! starts       packed, the first identity of each person
+//! identities   packed
+//! first, last  packed, one each per person: 0 = no event, else milliseconds since base + 1
+//! ```
+
+use crate::disk::bits::{Packed, pack, packed_len, width_of};
+use crate::disk::codec::Reader;
+use crate::model::{IdentityId, Millis};
+
+/// Bytes before the arrays.
+pub const MEMBERS_HEADER_BYTES: usize = 16;
+
+/// The members of one chunk, borrowed from their segment.
+#[derive(Clone, Copy)]
+pub struct Members<'a> {
+    persons: Packed<'a>,
+    starts: Packed<'a>,
+    identities: Packed<'a>,
+    first: Packed<'a>,
+    last: Packed<'a>,
+    n_persons: usize,
+    n_identities: usize,
+    identity_base: u32,
+    time_base: Millis,
+}
+
+impl<'a> Members<'a> {
+    /// Reads them; `None` if the bytes cannot hold them.
+    pub fn parse(bytes: &'a [u8], n_persons: u32, n_identities: u32) -> Option<Self> {
+        let (n_persons, n_identities) = (n_persons as usize, n_identities as usize);
+        let mut reader = Reader::new(bytes);
+        let (identity_base, time_base) = (reader.u32()?, reader.i64()?);
+        let widths: [u8; 4] = *reader.take(4)?.first_chunk()?;
+        let mut rest = bytes.get(MEMBERS_HEADER_BYTES..)?;
+        let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
+            let packed = Packed::new(rest, count, width)?;
+            rest = rest.get(packed_len(count, width)?..)?;
+            Some(packed)
+        };
+        Some(Self {
+            persons: array(n_persons, 16)?,
+            starts: array(n_persons, widths[1])?,
+            identities: array(n_identities, widths[0])?,
+            first: array(n_persons, widths[2])?,
+            last: array(n_persons, widths[3])?,
+            n_persons,
+            n_identities,
+            identity_base,
+            time_base,
+        })
+    }
+
+    /// Persons in it.
+    pub fn len(&self) -> usize {
+        self.n_persons
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.n_persons == 0
+    }
+
+    /// The low 16 bits of the person at `rank`.
+    pub fn person(&self, rank: usize) -> u16 {
+        self.persons.get(rank) as u16
+    }
+
+    /// The rank of a person, if it is here.
+    pub fn rank_of(&self, low: u16) -> Option<usize> {
+        let (mut from, mut to) = (0, self.n_persons);
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match self.person(middle).cmp(&low) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Greater => to = middle,
+                std::cmp::Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+
+    /// The identities of the person at `rank`: their places in [`Members::identity`].
+    pub fn slots(&self, rank: usize) -> std::ops::Range<usize> {
+        let from = self.starts.get(rank) as usize;
+        let to = if rank + 1 < self.n_persons { self.starts.get(rank + 1) as usize } else { self.n_identities };
+        from..to.clamp(from, self.n_identities.max(from))
+    }
+
+    /// The identity at a place.
+    pub fn identity(&self, place: usize) -> IdentityId {
+        self.identity_base.wrapping_add(self.identities.get(place) as u32)
+    }
+
+    /// When the person at `rank` did its first and last event here.
+    pub fn seen(&self, rank: usize) -> Option<(Millis, Millis)> {
+        let at = |packed: u64| self.time_base.wrapping_add(packed as i64 - 1);
+        let first = self.first.get(rank);
+        (first != 0).then(|| (at(first), at(self.last.get(rank))))
+    }
+}
+
+/// One person on its way into the members of a chunk.
+#[derive(Clone, Debug)]
+pub struct MemberRow {
+    /// The person.
+    pub person: u32,
+    /// Where its identities begin in the shared list.
+    pub identities_from: u32,
+    /// First and last event.
+    pub seen: Option<(Millis, Millis)>,
+}
+
+/// Writes the members of one chunk. `identities` is the shared list, whose part from the first row's to `identities_to` belongs to `rows`.
+pub fn write_members(rows: &[MemberRow], identities: &[IdentityId], identities_to: usize, out: &mut Vec<u8>) {
+    let begin = rows.first().map_or(0, |r| r.identities_from);
+    let own = identities.get(begin as usize..identities_to).unwrap_or(&[]);
+    let identity_base = own.iter().copied().min().unwrap_or(0);
+    let identity_width = width_of(u64::from(own.iter().copied().max().unwrap_or(0) - identity_base));
+    let start_width = width_of(rows.last().map_or(0, |r| u64::from(r.identities_from - begin)));
+    let time_base = rows.iter().filter_map(|r| r.seen).map(|s| s.0).min().unwrap_or(0);
+    let first = |r: &MemberRow| r.seen.map_or(0, |s| (s.0 - time_base + 1) as u64);
+    let last = |r: &MemberRow| r.seen.map_or(0, |s| (s.1 - time_base + 1) as u64);
+    let first_width = width_of(rows.iter().map(first).max().unwrap_or(0));
+    let last_width = width_of(rows.iter().map(last).max().unwrap_or(0));
+    out.extend_from_slice(&identity_base.to_le_bytes());
+    out.extend_from_slice(&time_base.to_le_bytes());
+    out.extend_from_slice(&[identity_width, start_width, first_width, last_width]);
+    pack(rows.iter().map(|r| u64::from(r.person & 0xffff)), 16, out);
+    pack(rows.iter().map(|r| u64::from(r.identities_from - begin)), start_width, out);
+    pack(own.iter().map(|i| u64::from(i - identity_base)), identity_width, out);
+    pack(rows.iter().map(first), first_width, out);
+    pack(rows.iter().map(last), last_width, out);
+}

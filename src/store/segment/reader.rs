@@ -1,0 +1,259 @@
+//! Opens a segment file and hands out its pieces, each checked against its checksum the first time it is touched.
+//! Nothing is decoded before it is asked for.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use roaring::RoaringBitmap;
+
+use super::block::Block;
+use super::dictionary::Dictionary;
+use super::filter::may_contain;
+use super::members::Members;
+use super::{Directory, FOOTER_BYTES, MAGIC, MembersEntry, NameEntry, RECORD_ID_BYTES, Section, chunk_of};
+use crate::disk::codec::{self, Reader};
+use crate::disk::{Bytes, Vfs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{IdentityId, NameId, PersonId, PropertyId};
+
+/// An open segment.
+pub struct Segment {
+    name: String,
+    bytes: Bytes,
+    directory: Directory,
+    /// Person sets, decoded on first use.
+    persons: Vec<OnceLock<RoaringBitmap>>,
+    /// Which blocks have been checked, per name and chunk.
+    blocks_checked: Vec<Vec<AtomicBool>>,
+    dictionaries_checked: Vec<AtomicBool>,
+    members_checked: Vec<AtomicBool>,
+    filter_checked: AtomicBool,
+    record_ids_checked: AtomicBool,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Segment({}, {} rows)", self.name, self.directory.rows)
+    }
+}
+
+fn unchecked(count: usize) -> Vec<AtomicBool> {
+    (0..count).map(|_| AtomicBool::new(false)).collect()
+}
+
+impl Segment {
+    /// Opens `name`, which must be `length` bytes long.
+    pub fn open(vfs: &dyn Vfs, name: &str, length: u64) -> Result<Self> {
+        let bytes = vfs.open(name)?;
+        if bytes.len() as u64 != length {
+            return Err(Error::corrupt(name, bytes.len() as u64, format!("{length} bytes expected, the file ends")));
+        }
+        Self::parse(name, bytes)
+    }
+
+    /// Opens a segment that is in memory or mapped.
+    pub fn parse(name: &str, bytes: Bytes) -> Result<Self> {
+        let bad = |offset: usize, what: &str| Error::corrupt(name, offset as u64, what);
+        if bytes.get(..8).is_some_and(|m| m.starts_with(b"WDSEG") && m != MAGIC) {
+            let message = format!("{name} has a format that this version does not know");
+            return Err(Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid"));
+        }
+        let footer_at = bytes.len().checked_sub(FOOTER_BYTES).ok_or_else(|| bad(0, "too short for a segment"))?;
+        let mut footer = Reader::new(bytes.get(footer_at..).unwrap_or(&[]));
+        let (offset, length, crc) = (footer.u64(), footer.u64(), footer.u32());
+        if bytes.get(..8) != Some(MAGIC) || footer.take(8) != Some(MAGIC) {
+            return Err(bad(footer_at, "not a segment, or cut short"));
+        }
+        let (Some(offset), Some(length), Some(crc)) = (offset, length, crc) else {
+            return Err(bad(footer_at, "not a segment"));
+        };
+        let section = Section { offset, length, crc };
+        let payload = slice(&bytes, section).filter(|b| crc32fast::hash(b) == crc);
+        let payload = payload.ok_or_else(|| bad(footer_at, "the directory does not match its checksum"))?;
+        let directory: Directory = codec::decode(name, payload)?;
+        let names = &directory.names;
+        Ok(Self {
+            name: name.to_owned(),
+            persons: names.iter().map(|_| OnceLock::new()).collect(),
+            blocks_checked: names.iter().map(|n| unchecked(n.chunks.len())).collect(),
+            dictionaries_checked: unchecked(directory.properties.len()),
+            members_checked: unchecked(directory.members.len()),
+            filter_checked: AtomicBool::new(false),
+            record_ids_checked: AtomicBool::new(false),
+            bytes,
+            directory,
+        })
+    }
+
+    /// Its file name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The identity version that its persons are of.
+    pub fn identity_version(&self) -> u32 {
+        self.directory.identity_version
+    }
+
+    /// The place of a name in the directory.
+    pub fn find_name(&self, name: NameId) -> Option<usize> {
+        self.directory.names.binary_search_by_key(&name.0, |n| n.name).ok()
+    }
+
+    /// The directory's entry of a name.
+    pub fn name_entry(&self, at: usize) -> Option<&NameEntry> {
+        self.directory.names.get(at)
+    }
+
+    /// The persons who have rows of a name.
+    pub fn persons(&self, at: usize) -> Result<&RoaringBitmap> {
+        static EMPTY: OnceLock<RoaringBitmap> = OnceLock::new();
+        let (Some(cell), Some(entry)) = (self.persons.get(at), self.directory.names.get(at)) else {
+            return Ok(EMPTY.get_or_init(RoaringBitmap::new));
+        };
+        if let Some(persons) = cell.get() {
+            return Ok(persons);
+        }
+        let bytes = self.checked(entry.persons, &AtomicBool::new(false))?;
+        let persons = RoaringBitmap::deserialize_from(bytes).map_err(|e| self.damage(entry.persons, &e.to_string()))?;
+        Ok(cell.get_or_init(|| persons))
+    }
+
+    /// The block at a place of a name's chunks.
+    pub fn block(&self, name_at: usize, chunk_at: usize) -> Result<Block<'_>> {
+        let entry = self.directory.names.get(name_at).and_then(|n| n.chunks.get(chunk_at));
+        let flag = self.blocks_checked.get(name_at).and_then(|c| c.get(chunk_at));
+        let (Some(entry), Some(flag)) = (entry, flag) else {
+            return Err(Error::corrupt(&self.name, 0, "no such block"));
+        };
+        let block = Block::parse(self.checked(entry.block, flag)?);
+        let block = block.filter(|b| b.rows() == entry.rows as usize && b.persons() == entry.persons as usize);
+        block.ok_or_else(|| self.damage(entry.block, "the block contradicts itself"))
+    }
+
+    /// The block of a name that holds a person's chunk.
+    pub fn block_of(&self, name_at: usize, chunk: u32) -> Result<Option<Block<'_>>> {
+        let Some(entry) = self.directory.names.get(name_at) else { return Ok(None) };
+        match entry.chunks.binary_search_by_key(&chunk, |c| c.chunk) {
+            Ok(at) => self.block(name_at, at).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The dictionary of a property, if any row has it.
+    pub fn dictionary(&self, property: PropertyId) -> Result<Option<Dictionary<'_>>> {
+        let Ok(at) = self.directory.properties.binary_search_by_key(&property.0, |p| p.property) else {
+            return Ok(None);
+        };
+        let (Some(entry), Some(flag)) = (self.directory.properties.get(at), self.dictionaries_checked.get(at)) else {
+            return Ok(None);
+        };
+        let dictionary = Dictionary::parse(self.checked(entry.dictionary, flag)?, entry.values);
+        dictionary.map(Some).ok_or_else(|| self.damage(entry.dictionary, "the dictionary contradicts itself"))
+    }
+
+    /// The members of the chunk at a place of the directory.
+    pub fn members(&self, at: usize) -> Result<Members<'_>> {
+        let (Some(entry), Some(flag)) = (self.directory.members.get(at), self.members_checked.get(at)) else {
+            return Err(Error::corrupt(&self.name, 0, "no such members"));
+        };
+        let members = Members::parse(self.checked(entry.members, flag)?, entry.persons, entry.identities);
+        members.ok_or_else(|| self.damage(entry.members, "the members contradict themselves"))
+    }
+
+    /// The members of a chunk.
+    pub fn members_of(&self, chunk: u32) -> Result<Option<Members<'_>>> {
+        match self.directory.members.binary_search_by_key(&chunk, |m: &MembersEntry| m.chunk) {
+            Ok(at) => self.members(at).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The place of an identity among those of the person it is stored under, if this segment has rows of it.
+    pub fn slot_of(&self, person: PersonId, identity: IdentityId) -> Result<Option<usize>> {
+        let Some(members) = self.members_of(chunk_of(person))? else { return Ok(None) };
+        let Some(rank) = members.rank_of((person & 0xffff) as u16) else { return Ok(None) };
+        let mut slots = members.slots(rank);
+        let begin = slots.start;
+        Ok(slots.find(|place| members.identity(*place) == identity).map(|place| place - begin))
+    }
+
+    /// Whether a row with this filter key may be here.
+    pub fn may_contain(&self, key: u64) -> Result<bool> {
+        Ok(may_contain(self.checked(self.directory.filter, &self.filter_checked)?, key))
+    }
+
+    /// Where rows lie whose record id has this hash: (name, chunk, row of the block).
+    pub fn record_ids(&self, hash: u64) -> Result<Vec<(NameId, u32, usize)>> {
+        let bytes = self.checked(self.directory.record_ids, &self.record_ids_checked)?;
+        let count = bytes.len() / RECORD_ID_BYTES;
+        let entry = |at: usize| bytes.get(at * RECORD_ID_BYTES..(at + 1) * RECORD_ID_BYTES).unwrap_or(&[]);
+        let wanted = hash.to_be_bytes();
+        let (mut from, mut to) = (0, count);
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            if entry(middle).get(..8) < Some(wanted.as_slice()) { from = middle + 1 } else { to = middle }
+        }
+        let mut found = Vec::new();
+        while from < count && entry(from).get(..8) == Some(wanted.as_slice()) {
+            let mut reader = Reader::new(entry(from).get(8..).unwrap_or(&[]));
+            if let (Some(name), Some(chunk), Some(row)) = (reader.u32(), reader.u32(), reader.u32()) {
+                found.push((NameId(name), chunk, row as usize));
+            }
+            from += 1;
+        }
+        Ok(found)
+    }
+
+    /// Whether any row carries a client's record id.
+    pub fn has_record_ids(&self) -> bool {
+        self.directory.record_ids.length > 0
+    }
+
+    /// Checks every piece.
+    pub fn check(&self) -> Vec<Error> {
+        let mut found = Vec::new();
+        let mut note = |result: Result<()>| found.extend(result.err());
+        for (name_at, entry) in self.directory.names.iter().enumerate() {
+            note(self.persons(name_at).map(drop));
+            for chunk_at in 0..entry.chunks.len() {
+                note(self.block(name_at, chunk_at).map(drop));
+            }
+        }
+        for entry in &self.directory.properties {
+            note(self.dictionary(PropertyId(entry.property)).map(drop));
+        }
+        for at in 0..self.directory.members.len() {
+            note(self.members(at).map(drop));
+        }
+        note(self.may_contain(0).map(drop));
+        note(self.record_ids(0).map(drop));
+        found
+    }
+
+    fn checked(&self, section: Section, done: &AtomicBool) -> Result<&[u8]> {
+        let bytes = slice(&self.bytes, section).ok_or_else(|| self.damage(section, "the piece lies outside"))?;
+        if !done.load(Ordering::Relaxed) {
+            if crc32fast::hash(bytes) != section.crc {
+                return Err(self.damage(section, "checksum does not match"));
+            }
+            done.store(true, Ordering::Relaxed);
+        }
+        Ok(bytes)
+    }
+
+    fn damage(&self, section: Section, what: &str) -> Error {
+        Error::corrupt(&self.name, section.offset, what)
+    }
+}
+
+fn slice(bytes: &[u8], section: Section) -> Option<&[u8]> {
+    let from = usize::try_from(section.offset).ok()?;
+    let to = from.checked_add(usize::try_from(section.length).ok()?)?;
+    bytes.get(from..to)
+}
