@@ -89,7 +89,11 @@ impl Catalog {
 
     /// All property names with their ids.
     pub fn properties(&self) -> impl Iterator<Item = (PropertyId, &str)> {
-        self.properties.names.iter().zip(self.properties.first..).map(|(name, id)| (PropertyId(id), name.as_ref()))
+        self.properties
+            .names
+            .iter()
+            .zip(self.properties.first..)
+            .map(|(name, id)| (PropertyId(id), name.as_ref()))
     }
 
     /// Adds an event name; `None` if there are too many.

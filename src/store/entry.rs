@@ -96,8 +96,22 @@ mod tests {
 
     #[test]
     fn entries_round_trip() {
-        let row = Row { name: NameId(9), identity: 7, time: -3, target: 2, arrival: 1 << 40, properties: Arc::new([3, 0]) };
-        let entries = [Entry::Event("Signed Up"), Entry::Property("Plan"), Entry::Identity("jane"), Entry::Row(row), Entry::Merge(1, 2), Entry::Unmerge(300)];
+        let row = Row {
+            name: NameId(9),
+            identity: 7,
+            time: -3,
+            target: 2,
+            arrival: 1 << 40,
+            properties: Arc::new([3, 0]),
+        };
+        let entries = [
+            Entry::Event("Signed Up"),
+            Entry::Property("Plan"),
+            Entry::Identity("jane"),
+            Entry::Row(row),
+            Entry::Merge(1, 2),
+            Entry::Unmerge(300),
+        ];
         let mut out = Vec::new();
         entries.iter().for_each(|e| put_entry(e, &mut out));
         let mut reader = Reader::new(&out);

@@ -53,7 +53,9 @@ pub fn contains_record_id(segment: &Segment, id: &str, hash: u64) -> Result<bool
         let Some(name_at) = segment.find_name(name) else { continue };
         let Some(block) = segment.block_of(name_at, chunk)? else { continue };
         let code = block.column(PropertyId::RECORD_ID).and_then(|c| c.code(row));
-        let (Some(code), Some(dictionary)) = (code, segment.dictionary(PropertyId::RECORD_ID)?) else { continue };
+        let (Some(code), Some(dictionary)) = (code, segment.dictionary(PropertyId::RECORD_ID)?) else {
+            continue;
+        };
         if dictionary.value(code) == ValueRef::Text(id) {
             return Ok(true);
         }

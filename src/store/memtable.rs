@@ -106,7 +106,12 @@ mod tests {
         let mut table = Memtable::default();
         for i in 0..1000u32 {
             let row = Row {
-                name: NameId(i % 7), identity: i % 13, time: i64::from(i), target: 0, arrival: 0, properties: Arc::new([]),
+                name: NameId(i % 7),
+                identity: i % 13,
+                time: i64::from(i),
+                target: 0,
+                arrival: 0,
+                properties: Arc::new([]),
             };
             table.add(vec![row]);
         }

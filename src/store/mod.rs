@@ -2,6 +2,7 @@
 //! writer thread nor any report.
 
 pub mod catalog;
+pub mod compaction;
 pub mod entry;
 pub mod lookup;
 pub mod manifest;

@@ -37,7 +37,8 @@ impl Row {
 
     /// Whether the two are the same record sent twice: everything but the client's record id and the arrival.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        (self.name, self.identity, self.time, self.target) == (other.name, other.identity, other.time, other.target)
+        (self.name, self.identity, self.time, self.target)
+            == (other.name, other.identity, other.time, other.target)
             && without_record_id(&self.properties) == without_record_id(&other.properties)
     }
 

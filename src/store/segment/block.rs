@@ -61,7 +61,8 @@ impl<'a> Block<'a> {
     /// Reads the head of a block; `None` if it contradicts its length.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        let (n_persons, n_rows, n_columns) = (reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
+        let (n_persons, n_rows, n_columns) =
+            (reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
         let base = reader.i64()?;
         let unit = i64::from(reader.u32()?);
         let widths: [u8; 4] = *reader.take(4)?.first_chunk()?;
@@ -217,7 +218,12 @@ fn collect_columns(rows: &[BlockRow], values: &[(PropertyId, u64)]) -> Vec<Colum
             let slot = match columns.iter().position(|c| c.property == *property) {
                 Some(slot) => slot,
                 None => {
-                    columns.push(ColumnToWrite { property: *property, width: 0, base: 0, values: vec![0; rows.len()] });
+                    columns.push(ColumnToWrite {
+                        property: *property,
+                        width: 0,
+                        base: 0,
+                        values: vec![0; rows.len()],
+                    });
                     columns.len() - 1
                 }
             };
@@ -251,7 +257,10 @@ mod tests {
         let mut out = Vec::new();
         write_block(&rows, &values, &mut out);
         let block = Block::parse(&out).unwrap();
-        assert_eq!((block.persons(), block.rows(), block.rank_of(64), block.rank_of(1)), (2, 3, Some(1), None));
+        assert_eq!(
+            (block.persons(), block.rows(), block.rank_of(64), block.rank_of(1)),
+            (2, 3, Some(1), None)
+        );
         assert_eq!((block.rows_of(0), block.rows_of(1)), (0..2, 2..3));
         assert_eq!((block.time(1), block.time(2), block.slot(1)), (1_000_500, 900, 2));
         let column = block.column(PropertyId(5)).unwrap();

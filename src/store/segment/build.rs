@@ -46,12 +46,19 @@ pub fn write_memtable(
         let Some((_, first)) = of_name.first() else { continue };
         writer.start_name(first.name);
         for of_chunk in of_name.chunk_by(|a, b| chunk_of(a.0) == chunk_of(b.0)) {
-            let (mut block, mut values, mut ids) = (Vec::with_capacity(of_chunk.len()), Vec::new(), Vec::new());
+            let (mut block, mut values, mut ids) =
+                (Vec::with_capacity(of_chunk.len()), Vec::new(), Vec::new());
             for (at, (person, row)) in of_chunk.iter().enumerate() {
                 let values_from = values.len() as u32;
                 codes.values_of(row, &mut values);
                 let slot = writer.slot(*person, row.identity);
-                block.push(BlockRow { person: *person, time: row.time, slot, values_from, values_to: values.len() as u32 });
+                block.push(BlockRow {
+                    person: *person,
+                    time: row.time,
+                    slot,
+                    values_from,
+                    values_to: values.len() as u32,
+                });
                 ids.extend(row.record_id().map(|id| (at as u32, hash_id(id))));
             }
             writer.block(&block, &values, &ids)?;

@@ -38,7 +38,10 @@ impl<'a> Dictionary<'a> {
     pub fn raw(&self, code: u32) -> &'a [u8] {
         let offset = |at: u32| {
             let at = at as usize * 4;
-            self.offsets.get(at..at + 4).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b) as usize)
+            self.offsets
+                .get(at..at + 4)
+                .and_then(|b| b.first_chunk())
+                .map_or(0, |b| u32::from_le_bytes(*b) as usize)
         };
         if code >= self.count {
             return &[];
@@ -67,11 +70,16 @@ impl<'a> Dictionary<'a> {
 }
 
 /// Appends a dictionary of raw values that are distinct and in order. False if it passes 4 GiB.
-pub fn write_dictionary<'a>(values: impl ExactSizeIterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) -> bool {
+pub fn write_dictionary<'a>(
+    values: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+    out: &mut Vec<u8>,
+) -> bool {
     let mut offset = 0u32;
     for value in values.clone() {
         out.extend_from_slice(&offset.to_le_bytes());
-        let Some(next) = u32::try_from(value.len()).ok().and_then(|n| offset.checked_add(n)) else { return false };
+        let Some(next) = u32::try_from(value.len()).ok().and_then(|n| offset.checked_add(n)) else {
+            return false;
+        };
         offset = next;
     }
     out.extend_from_slice(&offset.to_le_bytes());
@@ -101,8 +109,21 @@ mod tests {
 
     #[test]
     fn codes_are_in_the_order_of_values() {
-        let values = [Value::Bool(true), Value::Number(Number::new(-5, 1)), Value::Number(7.into()), Value::from("a"), Value::from("b")];
-        let raw: Vec<Vec<u8>> = values.iter().map(|v| { let mut b = Vec::new(); put_value(v.as_ref(), &mut b); b }).collect();
+        let values = [
+            Value::Bool(true),
+            Value::Number(Number::new(-5, 1)),
+            Value::Number(7.into()),
+            Value::from("a"),
+            Value::from("b"),
+        ];
+        let raw: Vec<Vec<u8>> = values
+            .iter()
+            .map(|v| {
+                let mut b = Vec::new();
+                put_value(v.as_ref(), &mut b);
+                b
+            })
+            .collect();
         let mut out = Vec::new();
         assert!(write_dictionary(raw.iter().map(Vec::as_slice), &mut out));
         let dictionary = Dictionary::parse(&out, 5).unwrap();

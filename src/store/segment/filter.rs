@@ -66,9 +66,10 @@ pub fn may_contain(filter: &[u8], key: u64) -> bool {
         return false;
     }
     let block = filter.chunks_exact(32).nth(block_of(key, blocks)).unwrap_or(&[]);
-    block.chunks_exact(4).zip(bits(key)).all(|(word, bit)| {
-        word.first_chunk::<4>().is_some_and(|w| u32::from_le_bytes(*w) & bit != 0)
-    })
+    block
+        .chunks_exact(4)
+        .zip(bits(key))
+        .all(|(word, bit)| word.first_chunk::<4>().is_some_and(|w| u32::from_le_bytes(*w) & bit != 0))
 }
 
 #[cfg(test)]

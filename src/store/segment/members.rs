@@ -87,7 +87,8 @@ impl<'a> Members<'a> {
     /// The identities of the person at `rank`: their places in [`Members::identity`].
     pub fn slots(&self, rank: usize) -> std::ops::Range<usize> {
         let from = self.starts.get(rank) as usize;
-        let to = if rank + 1 < self.n_persons { self.starts.get(rank + 1) as usize } else { self.n_identities };
+        let to =
+            if rank + 1 < self.n_persons { self.starts.get(rank + 1) as usize } else { self.n_identities };
         from..to.clamp(from, self.n_identities.max(from))
     }
 

@@ -18,8 +18,12 @@ pub mod build;
 pub mod dictionary;
 pub mod filter;
 pub mod members;
+pub mod merge;
 pub mod reader;
 pub mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -46,7 +46,11 @@ impl Segment {
     pub fn open(vfs: &dyn Vfs, name: &str, length: u64) -> Result<Self> {
         let bytes = vfs.open(name)?;
         if bytes.len() as u64 != length {
-            return Err(Error::corrupt(name, bytes.len() as u64, format!("{length} bytes expected, the file ends")));
+            return Err(Error::corrupt(
+                name,
+                bytes.len() as u64,
+                format!("{length} bytes expected, the file ends"),
+            ));
         }
         Self::parse(name, bytes)
     }
@@ -56,9 +60,12 @@ impl Segment {
         let bad = |offset: usize, what: &str| Error::corrupt(name, offset as u64, what);
         if bytes.get(..8).is_some_and(|m| m.starts_with(b"WDSEG") && m != MAGIC) {
             let message = format!("{name} has a format that this version does not know");
-            return Err(Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid"));
+            return Err(
+                Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid")
+            );
         }
-        let footer_at = bytes.len().checked_sub(FOOTER_BYTES).ok_or_else(|| bad(0, "too short for a segment"))?;
+        let footer_at =
+            bytes.len().checked_sub(FOOTER_BYTES).ok_or_else(|| bad(0, "too short for a segment"))?;
         let mut footer = Reader::new(bytes.get(footer_at..).unwrap_or(&[]));
         let (offset, length, crc) = (footer.u64(), footer.u64(), footer.u32());
         if bytes.get(..8) != Some(MAGIC) || footer.take(8) != Some(MAGIC) {
@@ -120,7 +127,8 @@ impl Segment {
             return Ok(persons);
         }
         let bytes = self.checked(entry.persons, &AtomicBool::new(false))?;
-        let persons = RoaringBitmap::deserialize_from(bytes).map_err(|e| self.damage(entry.persons, &e.to_string()))?;
+        let persons =
+            RoaringBitmap::deserialize_from(bytes).map_err(|e| self.damage(entry.persons, &e.to_string()))?;
         Ok(cell.get_or_init(|| persons))
     }
 
@@ -132,7 +140,8 @@ impl Segment {
             return Err(Error::corrupt(&self.name, 0, "no such block"));
         };
         let block = Block::parse(self.checked(entry.block, flag)?);
-        let block = block.filter(|b| b.rows() == entry.rows as usize && b.persons() == entry.persons as usize);
+        let block =
+            block.filter(|b| b.rows() == entry.rows as usize && b.persons() == entry.persons as usize);
         block.ok_or_else(|| self.damage(entry.block, "the block contradicts itself"))
     }
 
@@ -150,7 +159,9 @@ impl Segment {
         let Ok(at) = self.directory.properties.binary_search_by_key(&property.0, |p| p.property) else {
             return Ok(None);
         };
-        let (Some(entry), Some(flag)) = (self.directory.properties.get(at), self.dictionaries_checked.get(at)) else {
+        let (Some(entry), Some(flag)) =
+            (self.directory.properties.get(at), self.dictionaries_checked.get(at))
+        else {
             return Ok(None);
         };
         let dictionary = Dictionary::parse(self.checked(entry.dictionary, flag)?, entry.values);
@@ -237,7 +248,8 @@ impl Segment {
     }
 
     fn checked(&self, section: Section, done: &AtomicBool) -> Result<&[u8]> {
-        let bytes = slice(&self.bytes, section).ok_or_else(|| self.damage(section, "the piece lies outside"))?;
+        let bytes =
+            slice(&self.bytes, section).ok_or_else(|| self.damage(section, "the piece lies outside"))?;
         if !done.load(Ordering::Relaxed) {
             if crc32fast::hash(bytes) != section.crc {
                 return Err(self.damage(section, "checksum does not match"));

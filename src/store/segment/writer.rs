@@ -58,7 +58,8 @@ struct Output {
 impl Output {
     /// Writes one piece.
     fn section(&mut self, bytes: &[u8]) -> Result<Section> {
-        let section = Section { offset: self.offset, length: bytes.len() as u64, crc: crc32fast::hash(bytes) };
+        let section =
+            Section { offset: self.offset, length: bytes.len() as u64, crc: crc32fast::hash(bytes) };
         self.put(bytes)?;
         Ok(section)
     }
@@ -90,7 +91,11 @@ impl SegmentWriter {
                 return Err(Error::corrupt(name, out.offset, "the values of one property pass 4 GiB"));
             }
             let dictionary = out.section(&bytes)?;
-            directory.properties.push(PropertyEntry { property: property.0, values: values.len() as u32, dictionary });
+            directory.properties.push(PropertyEntry {
+                property: property.0,
+                values: values.len() as u32,
+                dictionary,
+            });
         }
         let mut members: Vec<MemberRow> = Vec::new();
         let mut identities = Vec::with_capacity(frame.members.len());
@@ -140,7 +145,9 @@ impl SegmentWriter {
         values: &[(PropertyId, u64)],
         record_ids: &[(u32, u64)],
     ) -> Result<()> {
-        let (Some(first), Some(entry)) = (rows.first(), self.directory.names.last_mut()) else { return Ok(()) };
+        let (Some(first), Some(entry)) = (rows.first(), self.directory.names.last_mut()) else {
+            return Ok(());
+        };
         let (name, chunk) = (NameId(entry.name), chunk_of(first.person));
         let mut bytes = Vec::new();
         write_block(rows, values, &mut bytes);
@@ -221,7 +228,8 @@ impl SegmentWriter {
             let chunk = chunk_of(first.person);
             let rest = self.members.get(from..).unwrap_or(&[]);
             let count = rest.partition_point(|m| chunk_of(m.person) == chunk);
-            let end = self.members.get(from + count).map_or(self.identities.len(), |m| m.identities_from as usize);
+            let end =
+                self.members.get(from + count).map_or(self.identities.len(), |m| m.identities_from as usize);
             let identities = (end - first.identities_from as usize) as u32;
             let mut bytes = Vec::new();
             write_members(rest.get(..count).unwrap_or(&[]), &self.identities, end, &mut bytes);

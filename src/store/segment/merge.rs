@@ -1,0 +1,282 @@
+//! Merges segments into one: the same rows, under the persons of today.
+//!
+//! 1. Dictionaries: the values of all inputs, in order; each input's codes map to the new ones.
+//! 2. Members: every (person of today, identity) of the inputs.
+//! 3. For each name and each chunk of persons: the rows of that chunk in each input, but for persons with identities that moved
+//!    since the input was written; and the rows of such persons that belong here today. Sorted, they are the new block.
+//!
+//! Memory is bounded by the dictionaries, the members, one block, and the rows of moved persons of one name. Exact
+//! duplicates were refused when they came in, so equal rows here are different records and all are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::block::{Block, BlockRow};
+use super::build::HashId;
+use super::dictionary::order_raw;
+use super::members::Members;
+use super::writer::{Frame, SegmentFile, SegmentWriter};
+use super::{Segment, chunk_of};
+use crate::disk::Vfs;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, ValueRef};
+use crate::store::persons::Persons;
+
+/// What a merge needs besides its inputs.
+pub struct Merge<'a> {
+    /// Where files are.
+    pub vfs: &'a dyn Vfs,
+    /// The file to write.
+    pub name: &'a str,
+    /// Who is who today.
+    pub persons: &'a Persons,
+    /// The store's secret, for the filter.
+    pub secret: u64,
+    /// Hashes a client's record id.
+    pub hash_id: HashId<'a>,
+    /// Ends the merge early when it says true.
+    pub cancelled: &'a dyn Fn() -> bool,
+}
+
+/// A row of an input, with the person it belongs to today.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// The person.
+    pub person: PersonId,
+    /// When.
+    pub time: Millis,
+    /// The identity it arrived under.
+    pub identity: IdentityId,
+    /// Which input.
+    pub input: u32,
+    /// The place of the block among those of the name.
+    pub chunk_at: u32,
+    /// The row of the block.
+    pub row: u32,
+}
+
+/// Merges `inputs` into one file.
+pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<SegmentFile> {
+    let (dictionaries, codes) = merge_dictionaries(inputs)?;
+    let frame = Frame {
+        identity_version: merge.persons.version(),
+        secret: merge.secret,
+        rows: inputs.iter().map(|s| s.directory().rows).sum(),
+        dictionaries,
+        members: merge_members(merge.persons, inputs)?,
+    };
+    let moved: Vec<RoaringBitmap> =
+        inputs.iter().map(|s| moved_since(merge.persons, s.identity_version())).collect();
+    let names: BTreeSet<u32> =
+        inputs.iter().flat_map(|s| s.directory().names.iter().map(|n| n.name)).collect();
+    let mut writer = SegmentWriter::create(merge.vfs, merge.name, frame)?;
+    for name in names.into_iter().map(NameId) {
+        writer.start_name(name);
+        let movers = find_movers(merge.persons, inputs, &moved, name)?;
+        let mut chunks: BTreeSet<u32> = movers.iter().map(|f| chunk_of(f.person)).collect();
+        for input in inputs {
+            let entry = input.find_name(name).and_then(|at| input.name_entry(at));
+            chunks.extend(entry.into_iter().flat_map(|e| e.chunks.iter().map(|c| c.chunk)));
+        }
+        for chunk in chunks {
+            if (merge.cancelled)() {
+                return Err(Error::new(ErrorKind::Busy, "cancelled", "the merge was cancelled"));
+            }
+            let mut rows = gather(inputs, &moved, name, chunk)?;
+            let from = movers.partition_point(|f| chunk_of(f.person) < chunk);
+            let to = movers.partition_point(|f| chunk_of(f.person) <= chunk);
+            rows.extend_from_slice(movers.get(from..to).unwrap_or(&[]));
+            rows.sort_by_key(|f| (f.person, f.time, f.identity));
+            write_rows(merge, &mut writer, inputs, &codes, name, &rows)?;
+        }
+        writer.end_name()?;
+    }
+    writer.finish()
+}
+
+/// Persons of `version` with an identity that has gone to another person since.
+pub fn moved_since(persons: &Persons, version: u32) -> RoaringBitmap {
+    persons.moves_since(version).map(|m| m.from).collect()
+}
+
+/// Old code to new code, for one property of one input.
+type CodeMap = BTreeMap<PropertyId, Vec<u32>>;
+type Dictionaries = Vec<(PropertyId, Vec<Vec<u8>>)>;
+
+fn merge_dictionaries(inputs: &[Arc<Segment>]) -> Result<(Dictionaries, Vec<CodeMap>)> {
+    let properties: BTreeSet<u32> =
+        inputs.iter().flat_map(|s| s.directory().properties.iter().map(|p| p.property)).collect();
+    let mut codes: Vec<CodeMap> = inputs.iter().map(|_| CodeMap::new()).collect();
+    let mut dictionaries = Dictionaries::new();
+    for property in properties.into_iter().map(PropertyId) {
+        // (value, input, old code), brought into the order of values: inputs are sorted, so the sort only merges runs.
+        let mut all: Vec<(&[u8], usize, u32)> = Vec::new();
+        for (input, segment) in inputs.iter().enumerate() {
+            if let Some(dictionary) = segment.dictionary(property)? {
+                all.extend((0..dictionary.len()).map(|code| (dictionary.raw(code), input, code)));
+            }
+        }
+        all.sort_by(|a, b| order_raw(a.0, b.0));
+        let mut values: Vec<Vec<u8>> = Vec::new();
+        for (raw, input, _) in all {
+            if values.last().is_none_or(|last| last != raw) {
+                values.push(raw.to_vec());
+            }
+            if let Some(map) = codes.get_mut(input) {
+                // Codes of one input come in order, so the place in the map is the old code.
+                map.entry(property).or_default().push(values.len() as u32 - 1);
+            }
+        }
+        dictionaries.push((property, values));
+    }
+    Ok((dictionaries, codes))
+}
+
+fn merge_members(persons: &Persons, inputs: &[Arc<Segment>]) -> Result<Vec<(PersonId, IdentityId)>> {
+    let mut all = Vec::new();
+    for input in inputs {
+        for at in 0..input.directory().members.len() {
+            let members = input.members(at)?;
+            for place in 0..members.slots(members.len().saturating_sub(1)).end {
+                let identity = members.identity(place);
+                all.push((persons.person_of(identity), identity));
+            }
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// The rows of one name of persons that have moved, with the person of today, in its order.
+pub fn find_movers(
+    persons: &Persons,
+    inputs: &[Arc<Segment>],
+    moved: &[RoaringBitmap],
+    name: NameId,
+) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for (input, (segment, moved)) in inputs.iter().zip(moved).enumerate() {
+        let Some(name_at) = segment.find_name(name).filter(|_| !moved.is_empty()) else { continue };
+        let chunks = segment.name_entry(name_at).map_or(0, |e| e.chunks.len());
+        for chunk_at in 0..chunks {
+            let mut visit = |row: Found| {
+                if moved.contains(row.person) {
+                    found.push(Found { person: persons.person_of(row.identity), ..row });
+                }
+            };
+            visit_rows(segment, input as u32, name_at, chunk_at, &mut visit)?;
+        }
+    }
+    found.sort_by_key(|f| f.person);
+    Ok(found)
+}
+
+/// The rows of one name and chunk of persons that have not moved.
+pub fn gather(
+    inputs: &[Arc<Segment>],
+    moved: &[RoaringBitmap],
+    name: NameId,
+    chunk: u32,
+) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for (input, (segment, moved)) in inputs.iter().zip(moved).enumerate() {
+        let Some(name_at) = segment.find_name(name) else { continue };
+        let Some(entry) = segment.name_entry(name_at) else { continue };
+        let Ok(chunk_at) = entry.chunks.binary_search_by_key(&chunk, |c| c.chunk) else { continue };
+        let mut visit = |row: Found| {
+            if !moved.contains(row.person) {
+                found.push(row);
+            }
+        };
+        visit_rows(segment, input as u32, name_at, chunk_at, &mut visit)?;
+    }
+    Ok(found)
+}
+
+/// Visits the rows of a block, with the persons that the segment stores.
+fn visit_rows(
+    segment: &Segment,
+    input: u32,
+    name_at: usize,
+    chunk_at: usize,
+    visit: &mut dyn FnMut(Found),
+) -> Result<()> {
+    let block = segment.block(name_at, chunk_at)?;
+    let chunk = segment.name_entry(name_at).and_then(|e| e.chunks.get(chunk_at)).map_or(0, |c| c.chunk);
+    let Some(members) = segment.members_of(chunk)? else {
+        return Err(Error::corrupt(segment.name(), 0, format!("no members for chunk {chunk}")));
+    };
+    let mut member = 0;
+    for rank in 0..block.persons() {
+        let low = block.person(rank);
+        member = advance(&members, member, low);
+        let begin = members.slots(member).start;
+        let person = chunk << 16 | u32::from(low);
+        for row in block.rows_of(rank) {
+            let identity = members.identity(begin + block.slot(row));
+            let (chunk_at, row_at) = (chunk_at as u32, row as u32);
+            visit(Found { person, time: block.time(row), identity, input, chunk_at, row: row_at });
+        }
+    }
+    Ok(())
+}
+
+/// The rank of the first member from `at` on that is not below `low`.
+pub fn advance(members: &Members<'_>, mut at: usize, low: u16) -> usize {
+    while at + 1 < members.len() && members.person(at) < low {
+        at += 1;
+    }
+    at
+}
+
+fn write_rows(
+    merge: &Merge<'_>,
+    writer: &mut SegmentWriter,
+    inputs: &[Arc<Segment>],
+    codes: &[CodeMap],
+    name: NameId,
+    rows: &[Found],
+) -> Result<()> {
+    let mut blocks: BTreeMap<(u32, u32), Block<'_>> = BTreeMap::new();
+    for row in rows {
+        if let std::collections::btree_map::Entry::Vacant(vacant) = blocks.entry((row.input, row.chunk_at)) {
+            let Some(segment) = inputs.get(row.input as usize) else { continue };
+            let Some(name_at) = segment.find_name(name) else { continue };
+            vacant.insert(segment.block(name_at, row.chunk_at as usize)?);
+        }
+    }
+    let (mut out, mut values, mut ids) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
+    for (at, found) in rows.iter().enumerate() {
+        let (Some(block), Some(segment), Some(codes)) = (
+            blocks.get(&(found.input, found.chunk_at)),
+            inputs.get(found.input as usize),
+            codes.get(found.input as usize),
+        ) else {
+            continue;
+        };
+        let row = found.row as usize;
+        let values_from = values.len() as u32;
+        for (property, column) in block.columns() {
+            if matches!(*property, PropertyId::ARRIVAL | PropertyId::TARGET) {
+                values.push((*property, column.raw(row)));
+            } else if let Some(code) = column.code(row) {
+                let new = codes.get(property).and_then(|map| map.get(code as usize));
+                let new =
+                    new.ok_or_else(|| Error::corrupt(segment.name(), 0, "a code outside its dictionary"))?;
+                values.push((*property, u64::from(*new) + 1));
+                if *property == PropertyId::RECORD_ID {
+                    if let Some(ValueRef::Text(id)) = segment.dictionary(*property)?.map(|d| d.value(code)) {
+                        ids.push((at as u32, (merge.hash_id)(id)));
+                    }
+                }
+            }
+        }
+        let slot = writer.slot(found.person, found.identity);
+        let values_to = values.len() as u32;
+        out.push(BlockRow { person: found.person, time: found.time, slot, values_from, values_to });
+    }
+    writer.block(&out, &values, &ids)
+}
