@@ -58,8 +58,8 @@ pub const GROUP_RECORDS_MAX: usize = 64 * 1024;
 pub const WRITE_QUEUE_MAX: usize = 1024;
 /// Rows of one segment above which it is no longer merged with others: bounds the memory and time of a merge.
 pub const SEGMENT_ROWS_MAX: u64 = 32 * 1024 * 1024;
-/// Free bytes on the disk below which writes are refused, so that flushes and compactions still have room.
-pub const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Free bytes on the disk below which writes are refused (with twice the log besides), so that flushes still have room.
+pub const FREE_BYTES_MIN: u64 = 2 * 1024 * 1024;
 /// Bytes of decoded postings that queries keep.
 pub const CACHE_BYTES_MAX: usize = 128 * 1024 * 1024;
 

@@ -1,1 +1,290 @@
-//! (module under construction)
+//! The store, running: one writer thread appends, syncs, applies and publishes; everybody else reads snapshots. Flushes and
+//! compactions run beside it.
+
+mod background;
+mod recent;
+mod recovery;
+mod snapshot;
+mod state;
+mod writer;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Sender, TrySendError, bounded};
+
+pub use snapshot::{Counters, Sealed, Snapshot};
+
+use crate::disk::{RealVfs, Vfs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::model::{Clock, Record, SystemClock};
+use crate::store::manifest::Manifest;
+use crate::store::refusals::{Refusal, Refusals};
+use writer::{Op, Request};
+
+/// How the engine runs.
+#[derive(Clone)]
+pub struct Options {
+    /// Rows in the memtable before it is flushed.
+    pub memtable_rows: usize,
+    /// Bytes of the log before the memtable is flushed.
+    pub log_bytes: u64,
+    /// Whether segments are merged in the background.
+    pub compaction: bool,
+    /// Where "now" comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memtable_rows: limits::MEMTABLE_ROWS_MAX,
+            log_bytes: limits::WAL_BYTES_MAX,
+            compaction: true,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is stored, durably.
+    Stored,
+    /// It was stored before.
+    Duplicate,
+    /// It is stored, but the two persons it names stay apart.
+    MergeRefused,
+    /// Not stored: it brings one event or property name too many.
+    TooManyNames,
+}
+
+/// What the threads share.
+pub(crate) struct Shared {
+    pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) options: Options,
+    pub(crate) current: RwLock<Arc<Snapshot>>,
+    pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) refusals: Mutex<Refusals>,
+    /// The first failure of a write, after which nothing is written any more.
+    pub(crate) poison: Mutex<Option<(ErrorKind, String)>>,
+    pub(crate) closing: AtomicBool,
+    pub(crate) compactions: AtomicU64,
+    pub(crate) flushes: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the snapshot by what `change` makes of it.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Snapshot::clone(&current);
+        change(&mut next);
+        *current = Arc::new(next);
+    }
+
+    /// Remembers the first failure of a write.
+    pub(crate) fn fail(&self, error: &Error) {
+        let mut poison = self.poison.lock().unwrap_or_else(PoisonError::into_inner);
+        if poison.is_none() {
+            log::error!("the store is read-only from now on: {error}");
+            *poison = Some((error.kind(), error.to_string()));
+        }
+    }
+
+    /// An error if a write has failed before.
+    pub(crate) fn healthy(&self) -> Result<()> {
+        match &*self.poison.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some((kind, message)) => {
+                let (kind, code) = match kind {
+                    ErrorKind::Full => (ErrorKind::Full, "disk_full"),
+                    _ => (ErrorKind::Poisoned, "read_only"),
+                };
+                let message = format!("a write failed earlier, so nothing more is written: {message}");
+                Err(Error::new(kind, code, message).hint("make the disk writable and restart whodid"))
+            }
+        }
+    }
+}
+
+/// The hash under which segments index a client's record id.
+pub(crate) fn hash_record_id(secret: [u64; 2], id: &str) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(secret[0], secret[1]);
+    hasher.write(id.as_bytes());
+    hasher.finish()
+}
+
+/// An open store.
+pub struct Engine {
+    shared: Arc<Shared>,
+    requests: Option<Sender<Request>>,
+    threads: Vec<JoinHandle<()>>,
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl Engine {
+    /// Opens the store in the directory `dir`, making an empty one if there is none, and takes the directory for this process.
+    pub fn open(dir: &Path, options: Options) -> Result<Self> {
+        Self::open_on(Arc::new(RealVfs::new(dir)?), options)
+    }
+
+    /// Opens the store on any [`Vfs`].
+    pub fn open_on(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self> {
+        let lock = vfs.lock()?;
+        let recovered = recovery::recover(&vfs, &options)?;
+        let shared = Arc::new(Shared {
+            vfs,
+            options,
+            current: RwLock::new(Arc::new(recovered.snapshot)),
+            manifest: Mutex::new(recovered.manifest),
+            refusals: Mutex::new(recovered.refusals),
+            poison: Mutex::new(None),
+            closing: AtomicBool::new(false),
+            compactions: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
+        });
+        let (requests, inbox) = bounded(limits::WRITE_QUEUE_MAX);
+        // One flush at work and one waiting: a writer that is faster than the disk waits for it here.
+        let (jobs, job_inbox) = bounded(1);
+        let (compact, compact_inbox) = bounded(1);
+        let threads = vec![
+            background::spawn_flusher(Arc::clone(&shared), job_inbox, compact.clone())?,
+            background::spawn_compactor(Arc::clone(&shared), compact_inbox)?,
+            writer::spawn(Arc::clone(&shared), recovered.state, recovered.log, inbox, jobs, compact)?,
+        ];
+        Ok(Self { shared, requests: Some(requests), threads, _lock: lock })
+    }
+
+    /// Stores records, all that are not duplicates, and returns once they are durable: an outcome for each. Records must have
+    /// been through [`Record::checked`]. Waits for room if many are writing.
+    pub fn write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.request(Op::Records(records), true)
+    }
+
+    /// As [`Engine::write`], but an error of kind `Busy` at once if too many are waiting.
+    pub fn try_write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
+        self.request(Op::Records(records), false)
+    }
+
+    /// Joins the person of `identity` into that of `into`. False if they are one already.
+    pub fn merge(&self, identity: &str, into: &str) -> Result<bool> {
+        let outcomes = self.request(Op::Merge(identity.to_owned(), into.to_owned()), true)?;
+        Ok(outcomes == [Outcome::Stored])
+    }
+
+    /// Takes `identity` out of its person. False if it is alone there.
+    pub fn unmerge(&self, identity: &str) -> Result<bool> {
+        Ok(self.request(Op::Unmerge(identity.to_owned()), true)? == [Outcome::Stored])
+    }
+
+    /// Writes everything recent into segments and waits for it.
+    pub fn flush(&self) -> Result<()> {
+        self.request(Op::Flush, true).map(drop)
+    }
+
+    /// Merges all segments into as few as possible and waits for it.
+    pub fn compact(&self) -> Result<()> {
+        self.flush()?;
+        background::compact_all(&self.shared)
+    }
+
+    /// The store as it is now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot()
+    }
+
+    /// Counts a refusal and keeps it to be looked at.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).add(refusal);
+    }
+
+    /// Counters and the latest refusals.
+    pub fn refusals(&self) -> Refusals {
+        self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An error that says why the store cannot store, if it cannot.
+    pub fn healthy(&self) -> Result<()> {
+        self.shared.healthy()?;
+        writer::room(&self.shared, 0)
+    }
+
+    /// Bytes of all files that make up the store.
+    pub fn disk_bytes(&self) -> u64 {
+        let manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = manifest.segments.iter().chain(&manifest.identities).chain(&manifest.checkpoint);
+        files.map(|f| f.bytes).sum()
+    }
+
+    /// Flushes and compactions since the store was opened.
+    pub fn work_done(&self) -> (u64, u64) {
+        (self.shared.flushes.load(Ordering::Relaxed), self.shared.compactions.load(Ordering::Relaxed))
+    }
+
+    /// Reads every byte of every segment and says what is damaged.
+    pub fn check(&self) -> Vec<Error> {
+        self.snapshot().segments.iter().flat_map(|s| s.check()).collect()
+    }
+
+    /// The clock that stamps records.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.options.clock)
+    }
+
+    /// Ends the threads and reports what went wrong while closing. What was acknowledged is durable already; closing flushes
+    /// nothing, so it is quick.
+    pub fn close(mut self) -> Result<()> {
+        self.stop();
+        self.shared
+            .poison
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map_or(Ok(()), |(kind, message)| Err(Error::new(*kind, "read_only", message.clone())))
+    }
+
+    fn request(&self, op: Op, wait: bool) -> Result<Vec<Outcome>> {
+        let stopped = || Error::new(ErrorKind::Poisoned, "stopped", "the store is closing");
+        let (reply, answer) = bounded(1);
+        let requests = self.requests.as_ref().ok_or_else(stopped)?;
+        let request = Request { op, reply };
+        if wait {
+            requests.send(request).map_err(|_| stopped())?;
+        } else {
+            requests.try_send(request).map_err(|e| match e {
+                TrySendError::Full(_) => Error::new(ErrorKind::Busy, "busy", "too many writers at once")
+                    .hint("send again in a second"),
+                TrySendError::Disconnected(_) => stopped(),
+            })?;
+        }
+        answer.recv().map_err(|_| stopped())?
+    }
+
+    fn stop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.requests = None;
+        for thread in self.threads.drain(..).rev() {
+            if thread.join().is_err() {
+                let error = Error::new(ErrorKind::Poisoned, "panic", "a thread of the store panicked");
+                self.shared.fail(&error);
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,1 +1,5 @@
-//! (module under construction)
+//! Answers reports from snapshots.
+pub mod cell;
+pub mod overlay;
+pub mod settled;
+pub mod source;

@@ -1,0 +1,261 @@
+//! The two threads beside the writer: the flusher turns sealed memtables into segments, the compactor merges segments. Both write
+//! new files first, then the manifest that names them, then publish; only then do old files go.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender};
+
+use super::snapshot::Sealed;
+use super::{Outcome, Shared, hash_record_id};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::catalog::Catalog;
+use crate::store::compaction;
+use crate::store::identities::SealedIdentities;
+use crate::store::manifest::{Checkpoint, FileRef, Manifest, checkpoint_name, identities_name, segment_name};
+use crate::store::persons::Persons;
+use crate::store::refusals::RefusalsImage;
+use crate::store::segment::Segment;
+use crate::store::segment::build::write_memtable;
+use crate::store::segment::merge::{Merge, merge_segments};
+use crate::store::wal::parse_wal_name;
+
+/// Only one merge at a time, whoever asks for it.
+static MERGING: Mutex<()> = Mutex::new(());
+
+/// A sealed memtable and the state as of its seal.
+pub(crate) struct FlushJob {
+    pub(crate) sealed: Sealed,
+    pub(crate) identities: Option<SealedIdentities>,
+    pub(crate) persons: Persons,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) next_arrival: u64,
+    pub(crate) refusals: RefusalsImage,
+    /// The first log that is not part of it.
+    pub(crate) first_log: u64,
+    pub(crate) first_sequence: u64,
+    pub(crate) waiting: Vec<Sender<Result<Vec<Outcome>>>>,
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(name.into()).spawn(body);
+    thread.map_err(|e| Error::new(ErrorKind::Io, "thread", format!("cannot start the {name} thread: {e}")))
+}
+
+pub(crate) fn spawn_flusher(
+    shared: Arc<Shared>,
+    jobs: Receiver<FlushJob>,
+    compact: Sender<()>,
+) -> Result<JoinHandle<()>> {
+    start("flusher", move || {
+        for mut job in jobs {
+            let waiting = std::mem::take(&mut job.waiting);
+            let done = shared.healthy().and_then(|()| flush(&shared, job));
+            if let Err(error) = &done {
+                shared.fail(error);
+            }
+            for reply in waiting {
+                let answer = match &done {
+                    Ok(()) => Ok(Vec::new()),
+                    Err(error) => Err(Error::new(error.kind(), error.code(), error.message())),
+                };
+                // A caller that has gone away needs no answer.
+                drop(reply.send(answer));
+            }
+            // Full means that the compactor has been told already.
+            drop(compact.try_send(()));
+        }
+    })
+}
+
+fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
+    let vfs = shared.vfs.as_ref();
+    let (mut number, secret) = {
+        let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        (
+            std::iter::repeat_with(|| manifest.next_number()).take(3).collect::<Vec<_>>().into_iter(),
+            manifest.secret,
+        )
+    };
+    let mut next = || number.next().unwrap_or(u64::MAX);
+    let mut segment = None;
+    if !job.sealed.table.is_empty() {
+        let name = segment_name(next());
+        let hash = |id: &str| hash_record_id(secret, id);
+        let file = write_memtable(vfs, &name, &job.sealed.table, &job.persons, secret[0], &hash)?;
+        segment =
+            Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef { name, bytes: file.bytes }));
+    }
+    let mut identities = None;
+    if let Some(sealed) = &job.identities {
+        let name = identities_name(next());
+        let bytes = sealed.write(vfs, &name)?;
+        identities = Some(FileRef { name, bytes });
+    }
+    let checkpoint = Checkpoint {
+        catalog: job.catalog.image(),
+        persons: job.persons.image(),
+        next_arrival: job.next_arrival,
+        refusals: job.refusals,
+    };
+    let checkpoint = checkpoint.store(vfs, &checkpoint_name(next()))?;
+    let mut old_checkpoint = None;
+    edit_manifest(shared, |manifest| {
+        manifest.segments.extend(segment.as_ref().map(|(_, file)| file.clone()));
+        manifest.identities.extend(identities.clone());
+        old_checkpoint = manifest.checkpoint.replace(checkpoint.clone());
+        manifest.first_log = job.first_log;
+        manifest.first_sequence = job.first_sequence;
+    })?;
+    if let (Some(sealed), Some(file)) = (job.identities, identities) {
+        sealed.install(vfs, &file.name, file.bytes)?;
+    }
+    shared.publish(|next| {
+        next.sealed.retain(|s| s.generation != job.sealed.generation);
+        if let Some((segment, _)) = segment {
+            next.segments = next.segments.iter().cloned().chain([segment]).collect();
+            next.epoch += 1;
+        }
+    });
+    shared.flushes.fetch_add(1, Ordering::Relaxed);
+    let logs = vfs.list()?.into_iter().filter(|f| parse_wal_name(f).is_some_and(|n| n < job.first_log));
+    for file in logs.chain(old_checkpoint.map(|c| c.name)) {
+        vfs.remove(&file)?;
+    }
+    Ok(())
+}
+
+/// Changes the manifest: on disk first, then in memory.
+fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+    let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut next = manifest.clone();
+    edit(&mut next);
+    next.store(shared.vfs.as_ref())?;
+    *manifest = next;
+    Ok(())
+}
+
+pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result<JoinHandle<()>> {
+    start("compactor", move || {
+        for () in wake {
+            if !shared.options.compaction {
+                continue;
+            }
+            while !shared.closing.load(Ordering::SeqCst) {
+                let rows: Vec<u64> = shared.snapshot().segments.iter().map(|s| s.directory().rows).collect();
+                let Some(picked) = compaction::pick(&rows) else { break };
+                if let Err(error) = merge(&shared, &picked) {
+                    give_up(&shared, &error);
+                    break;
+                }
+            }
+            if let Err(error) = merge_identities(&shared) {
+                give_up(&shared, &error);
+            }
+        }
+    })
+}
+
+/// A merge that fails costs nothing: its inputs are live. Only a disk that cannot be trusted ends writing.
+fn give_up(shared: &Shared, error: &Error) {
+    match error.kind() {
+        ErrorKind::Busy => {}
+        ErrorKind::Io => shared.fail(error),
+        _ => log::error!("compaction gives up for now: {error}"),
+    }
+}
+
+/// Merges everything into as few segments as the size limit allows.
+pub(crate) fn compact_all(shared: &Shared) -> Result<()> {
+    let snapshot = shared.snapshot();
+    let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
+    for group in compaction::pick_all(&rows) {
+        let version = snapshot.persons.version();
+        let settled =
+            |at: &usize| snapshot.segments.get(*at).is_some_and(|s| s.identity_version() == version);
+        if group.len() == 1 && group.iter().all(settled) {
+            continue;
+        }
+        let names: Vec<String> =
+            group.iter().filter_map(|at| snapshot.segments.get(*at)).map(|s| s.name().to_owned()).collect();
+        let current = shared.snapshot();
+        let places = |s: &(usize, &Arc<Segment>)| names.iter().any(|n| n == s.1.name());
+        let picked: Vec<usize> =
+            current.segments.iter().enumerate().filter(places).map(|(at, _)| at).collect();
+        merge(shared, &picked)?;
+    }
+    merge_identities(shared)
+}
+
+fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
+    let _one = MERGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let snapshot = shared.snapshot();
+    let inputs: Vec<Arc<Segment>> =
+        picked.iter().filter_map(|at| snapshot.segments.get(*at)).cloned().collect();
+    if inputs.is_empty() {
+        return Ok(());
+    }
+    let vfs = shared.vfs.as_ref();
+    let (number, secret) = {
+        let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        (manifest.next_number(), manifest.secret)
+    };
+    let name = segment_name(number);
+    let job = Merge {
+        vfs,
+        name: &name,
+        persons: &snapshot.persons,
+        secret: secret[0],
+        hash_id: &|id: &str| hash_record_id(secret, id),
+        cancelled: &|| shared.closing.load(Ordering::SeqCst),
+    };
+    let written =
+        merge_segments(&job, &inputs).and_then(|file| Ok((Segment::open(vfs, &name, file.bytes)?, file)));
+    let (segment, file) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            // The half-written file is named nowhere; if it cannot be removed now, the next start does.
+            if let Err(error) = vfs.remove(&name) {
+                log::warn!("cannot remove {name}: {error}");
+            }
+            return Err(error);
+        }
+    };
+    let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
+    edit_manifest(shared, |manifest| {
+        manifest.segments.retain(|f| !is_input(&f.name));
+        manifest.segments.push(FileRef { name: name.clone(), bytes: file.bytes });
+    })?;
+    let segment = Arc::new(segment);
+    shared.publish(|next| {
+        let kept = next.segments.iter().filter(|s| !is_input(s.name())).cloned();
+        next.segments = kept.chain([Arc::clone(&segment)]).collect();
+        next.epoch += 1;
+    });
+    shared.compactions.fetch_add(1, Ordering::Relaxed);
+    for input in &inputs {
+        vfs.remove(input.name())?;
+    }
+    Ok(())
+}
+
+/// Merges identity files of like size.
+fn merge_identities(shared: &Shared) -> Result<()> {
+    let _one = MERGING.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let view = shared.snapshot().identities.clone();
+        let number = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number();
+        let name = identities_name(number);
+        let Some(merged) = view.merge_some(shared.vfs.as_ref(), &name)? else { return Ok(()) };
+        edit_manifest(shared, |manifest| {
+            let at = manifest.identities.iter().position(|f| merged.inputs.contains(&f.name)).unwrap_or(0);
+            manifest.identities.retain(|f| !merged.inputs.contains(&f.name));
+            manifest.identities.insert(at, FileRef { name: name.clone(), bytes: merged.bytes });
+        })?;
+        merged.install(shared.vfs.as_ref())?;
+        for input in &merged.inputs {
+            shared.vfs.remove(input)?;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Which rows and record ids are in memtables, so that duplicates among recent records are found without a search: exact sets,
+//! one for each memtable, dropped with it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::model::{IdentityId, Millis, NameId};
+use crate::store::memtable::Memtable;
+use crate::store::row::Row;
+
+type RowKey = (NameId, IdentityId, Millis);
+
+fn key_of(row: &Row) -> RowKey {
+    (row.name, row.identity, row.time)
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    rows: HashSet<RowKey>,
+    record_ids: HashSet<Box<str>>,
+}
+
+/// The rows of the group being written, and the keys of all rows in memtables.
+#[derive(Debug, Default)]
+pub struct Recent {
+    active: Keys,
+    sealed: VecDeque<(u64, Keys)>,
+    group: Vec<Row>,
+    /// By key the latest row of the group with it, and for each row the one before it with the same key.
+    group_latest: HashMap<RowKey, usize>,
+    group_previous: Vec<Option<usize>>,
+}
+
+impl Recent {
+    /// Adds a row to the group.
+    pub fn push(&mut self, row: Row) {
+        if let Some(id) = row.record_id() {
+            self.active.record_ids.insert(id.into());
+        }
+        let previous = self.group_latest.insert(key_of(&row), self.group.len());
+        self.group_previous.push(previous);
+        self.group.push(row);
+    }
+
+    /// Whether a recent record has this client's id.
+    pub fn has_record_id(&self, id: &str) -> bool {
+        self.active.record_ids.contains(id)
+            || self.sealed.iter().any(|(_, keys)| keys.record_ids.contains(id))
+    }
+
+    /// Whether a row of the group or of a memtable says the same. `sealed` are the memtables being flushed, with their generations.
+    pub fn has_row<'a>(
+        &self,
+        row: &Row,
+        active: &Memtable,
+        sealed: impl Iterator<Item = (u64, &'a Memtable)>,
+    ) -> bool {
+        let key = key_of(row);
+        let mut at = self.group_latest.get(&key).copied();
+        while let Some(index) = at {
+            if self.group.get(index).is_some_and(|r| r.says_the_same(row)) {
+                return true;
+            }
+            at = self.group_previous.get(index).copied().flatten();
+        }
+        if self.active.rows.contains(&key) && table_has(active, row) {
+            return true;
+        }
+        for (generation, table) in sealed {
+            let known = self.sealed.iter().find(|(g, _)| *g == generation);
+            if known.is_none_or(|(_, keys)| keys.rows.contains(&key)) && table_has(table, row) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends the group: gives its rows, and counts them as the active memtable's.
+    pub fn take_group(&mut self) -> Vec<Row> {
+        self.group_previous.clear();
+        self.active.rows.extend(self.group_latest.drain().map(|(key, _)| key));
+        std::mem::take(&mut self.group)
+    }
+
+    /// Rows in the group.
+    pub fn group_len(&self) -> usize {
+        self.group.len()
+    }
+
+    /// The active memtable was sealed as `generation`.
+    pub fn seal(&mut self, generation: u64) {
+        self.sealed.push_back((generation, std::mem::take(&mut self.active)));
+    }
+
+    /// Memtables before `generation` are in segments now.
+    pub fn forget_before(&mut self, generation: u64) {
+        self.sealed.retain(|(g, _)| *g >= generation);
+    }
+}
+
+fn table_has(table: &Memtable, row: &Row) -> bool {
+    table.runs().iter().any(|run| {
+        let rows = run.of_identity(row.name, row.identity);
+        let from = rows.partition_point(|r| r.time < row.time);
+        rows.get(from..)
+            .unwrap_or(&[])
+            .iter()
+            .take_while(|r| r.time == row.time)
+            .any(|r| r.says_the_same(row))
+    })
+}

@@ -1,0 +1,112 @@
+//! Everything a reader needs, at one moment. A snapshot is cheap to take, never changes, and keeps the files that
+//! it reads alive.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::model::{IdentityId, NameId, PersonId, PropertyId};
+use crate::store::catalog::Catalog;
+use crate::store::identities::IdentitiesView;
+use crate::store::memtable::{Memtable, Run};
+use crate::store::persons::Persons;
+use crate::store::segment::Segment;
+
+/// A memtable that is being flushed.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// Counts up with each seal.
+    pub generation: u64,
+    /// Its rows.
+    pub table: Memtable,
+    /// The identity version at the seal, which its segment will have.
+    pub identity_version: u32,
+}
+
+/// What has happened since the store was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records stored since this process opened the store.
+    pub stored: u64,
+    /// Duplicates refused since then.
+    pub duplicates: u64,
+    /// Identifies that joined two persons since then.
+    pub merges: u64,
+    /// Identifies that left two persons apart since then.
+    pub merges_refused: u64,
+}
+
+/// The store at one moment.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Changes whenever the set of segments does.
+    pub epoch: u64,
+    /// The segments.
+    pub segments: Arc<[Arc<Segment>]>,
+    /// Memtables on their way into segments, oldest first.
+    pub sealed: Vec<Sealed>,
+    /// The memtable that is being filled.
+    pub active: Memtable,
+    /// Who is who.
+    pub persons: Persons,
+    /// Names and ids.
+    pub catalog: Arc<Catalog>,
+    /// Identities and ids.
+    pub identities: IdentitiesView,
+    /// What has happened.
+    pub counters: Counters,
+}
+
+impl Snapshot {
+    /// All runs of recent rows.
+    pub fn runs(&self) -> Vec<Arc<Run>> {
+        let tables = self.sealed.iter().map(|s| &s.table).chain([&self.active]);
+        tables.flat_map(|t| t.runs().iter().cloned()).collect()
+    }
+
+    /// Rows that are not in segments yet.
+    pub fn recent_rows(&self) -> usize {
+        self.sealed.iter().map(|s| s.table.len()).sum::<usize>() + self.active.len()
+    }
+
+    /// Rows in all: events, sets and identifies.
+    pub fn rows(&self) -> u64 {
+        self.segments.iter().map(|s| s.directory().rows).sum::<u64>() + self.recent_rows() as u64
+    }
+
+    /// Rows of one name.
+    pub fn rows_of(&self, name: NameId) -> u64 {
+        let stored = self.segments.iter().filter_map(|s| s.name_entry(s.find_name(name)?)).map(|e| e.rows);
+        stored.sum::<u64>() + self.runs().iter().map(|r| r.of_name(name).len() as u64).sum::<u64>()
+    }
+
+    /// The person of an identity, if it was ever seen.
+    pub fn find_person(&self, identity: &str) -> Result<Option<PersonId>> {
+        let found = self.identities.find(identity)?.filter(|id| *id < self.persons.identities());
+        Ok(found.map(|id| self.persons.person_of(id)))
+    }
+
+    /// The text of an identity.
+    pub fn identity(&self, id: IdentityId) -> Result<String> {
+        self.identities.get(id)
+    }
+
+    /// The identity that stands for a person, as text.
+    pub fn display(&self, person: PersonId) -> Result<String> {
+        self.identity(self.persons.display(person))
+    }
+
+    /// The identities of a person, as text, in order of first sight.
+    pub fn identities_of(&self, person: PersonId) -> Result<Vec<String>> {
+        self.persons.members(person).into_iter().map(|m| self.identity(m)).collect()
+    }
+
+    /// The id of an event that somebody has done.
+    pub fn event(&self, name: &str) -> Option<NameId> {
+        self.catalog.event(name)
+    }
+
+    /// The id of a property that some record has.
+    pub fn property(&self, name: &str) -> Option<PropertyId> {
+        self.catalog.property(name)
+    }
+}

@@ -1,0 +1,234 @@
+//! The state that the log replays into, and the two ways to change it: resolving an incoming record into log entries, and applying
+//! entries read back from the log. Both give the same ids in the same order.
+
+use std::sync::Arc;
+
+use super::recent::Recent;
+use super::snapshot::{Counters, Snapshot};
+use super::{Outcome, hash_record_id};
+use crate::error::Result;
+use crate::model::{IdentityId, Millis, NameId, PropertyId, Record, RecordKind, Value};
+use crate::store::catalog::Catalog;
+use crate::store::entry::{Entry, put_entry, put_row};
+use crate::store::identities::Identities;
+use crate::store::lookup;
+use crate::store::memtable::Memtable;
+use crate::store::persons::{Identified, Persons};
+use crate::store::refusals::Refusal;
+use crate::store::row::{Row, put_property};
+
+/// The mutable state. Only the writer thread (and recovery before it) has one.
+pub struct State {
+    /// Identity strings and ids.
+    pub identities: Identities,
+    /// Who is who.
+    pub persons: Persons,
+    /// Names and ids.
+    pub catalog: Arc<Catalog>,
+    /// Rows since the last seal.
+    pub active: Memtable,
+    /// The next arrival number.
+    pub next_arrival: u64,
+    /// What is recent, for duplicates.
+    pub recent: Recent,
+    /// What has happened.
+    pub counters: Counters,
+    /// The store's secret.
+    pub secret: [u64; 2],
+    /// Merges refused since they were last taken.
+    pub refused: Vec<Refusal>,
+}
+
+impl State {
+    /// Resolves one checked record against the state and the stored rows: appends its log entries to `log`, or says
+    /// why nothing is stored.
+    pub fn resolve(
+        &mut self,
+        record: &Record,
+        now: Millis,
+        stored: &Snapshot,
+        log: &mut Vec<u8>,
+    ) -> Result<Outcome> {
+        if let Some(id) = &record.id {
+            if self.has_record_id(id, stored)? {
+                self.counters.duplicates += 1;
+                return Ok(Outcome::Duplicate);
+            }
+        }
+        let Some(name) = self.name_of(record, log) else { return Ok(Outcome::TooManyNames) };
+        let Some(properties) = self.property_bytes(record, log) else { return Ok(Outcome::TooManyNames) };
+        let known = self.identities.find(&record.identity)?;
+        let target =
+            if record.kind == RecordKind::Identify { self.identities.find(&record.name)? } else { Some(0) };
+        let mut row =
+            Row { name, identity: 0, time: record.time.unwrap_or(now), target: 0, arrival: 0, properties };
+        // Only a record whose identities are known can be a duplicate.
+        if let (Some(identity), Some(target), Some(_), None) = (known, target, record.time, &record.id) {
+            (row.identity, row.target) = (identity, target);
+            if self.has_row(&row, stored)? {
+                self.counters.duplicates += 1;
+                return Ok(Outcome::Duplicate);
+            }
+        }
+        row.identity = known.map_or_else(|| self.add_identity(&record.identity, log), |id| id);
+        if record.kind == RecordKind::Identify {
+            // Looked up again: the record may name one new identity twice.
+            row.target = match self.identities.find(&record.name)? {
+                Some(id) => id,
+                None => self.add_identity(&record.name, log),
+            };
+        }
+        if !name.is_event() {
+            row.arrival = self.next_arrival;
+        }
+        put_row(&row, log);
+        let outcome = self.apply_row(row, now);
+        if outcome == Outcome::MergeRefused {
+            self.refused.push(Refusal {
+                time: now,
+                reason: "merge_refused".into(),
+                message: "both are identified people: tracking alone never joins them".into(),
+                identity: record.identity.clone(),
+                name: record.name.clone(),
+            });
+        }
+        Ok(outcome)
+    }
+
+    /// Applies one entry of the log. False if the entry names ids that do not exist.
+    pub fn apply(&mut self, entry: Entry<'_>) -> Result<bool> {
+        let known = |persons: &Persons, id: IdentityId| id < persons.identities();
+        match entry {
+            Entry::Event(name) => return Ok(Arc::make_mut(&mut self.catalog).add_event(name).is_some()),
+            Entry::Property(name) => {
+                return Ok(Arc::make_mut(&mut self.catalog).add_property(name).is_some());
+            }
+            Entry::Identity(identity) => {
+                self.identities.insert(identity);
+                self.persons.add();
+            }
+            Entry::Row(row) => {
+                if !known(&self.persons, row.identity) || !known(&self.persons, row.target.min(row.identity))
+                {
+                    return Ok(false);
+                }
+                if row.name == NameId::IDENTIFY && !known(&self.persons, row.target) {
+                    return Ok(false);
+                }
+                let (time, identity, target) = (row.time, row.identity, row.target);
+                if self.apply_row(row, time) == Outcome::MergeRefused {
+                    let (identity, name) = (self.identities.get(identity)?, self.identities.get(target)?);
+                    let message = "both are identified people: tracking alone never joins them".into();
+                    self.refused.push(Refusal {
+                        time,
+                        reason: "merge_refused".into(),
+                        message,
+                        identity,
+                        name,
+                    });
+                }
+            }
+            Entry::Merge(a, b) if known(&self.persons, a) && known(&self.persons, b) => {
+                self.persons.merge(a, b);
+            }
+            Entry::Unmerge(identity) if known(&self.persons, identity) => {
+                self.persons.unmerge(identity);
+            }
+            Entry::Merge(..) | Entry::Unmerge(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn apply_row(&mut self, row: Row, _now: Millis) -> Outcome {
+        let mut outcome = Outcome::Stored;
+        if row.name == NameId::IDENTIFY {
+            match self.persons.identify(row.identity, row.target) {
+                Identified::Same => {}
+                Identified::Merged => self.counters.merges += 1,
+                Identified::Refused => {
+                    self.counters.merges_refused += 1;
+                    outcome = Outcome::MergeRefused;
+                }
+            }
+        }
+        if !row.name.is_event() {
+            self.next_arrival = self.next_arrival.max(row.arrival + 1);
+        }
+        self.counters.stored += 1;
+        self.recent.push(row);
+        outcome
+    }
+
+    fn add_identity(&mut self, identity: &str, log: &mut Vec<u8>) -> IdentityId {
+        put_entry(&Entry::Identity(identity), log);
+        let id = self.identities.insert(identity);
+        let person = self.persons.add();
+        debug_assert_eq!(id, person, "the dictionary and the graph count alike");
+        id
+    }
+
+    fn name_of(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<NameId> {
+        match record.kind {
+            RecordKind::Set => Some(NameId::SET),
+            RecordKind::Identify => Some(NameId::IDENTIFY),
+            RecordKind::Event => match self.catalog.event(&record.name) {
+                Some(id) => Some(id),
+                None => {
+                    let id = Arc::make_mut(&mut self.catalog).add_event(&record.name)?;
+                    put_entry(&Entry::Event(&record.name), log);
+                    Some(id)
+                }
+            },
+        }
+    }
+
+    fn property_bytes(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<Arc<[u8]>> {
+        let mut properties: Vec<(PropertyId, &Value)> = Vec::with_capacity(record.properties.len());
+        for (name, value) in &record.properties {
+            let id = match self.catalog.property(name) {
+                Some(id) => id,
+                None => {
+                    let id = Arc::make_mut(&mut self.catalog).add_property(name)?;
+                    put_entry(&Entry::Property(name), log);
+                    id
+                }
+            };
+            properties.push((id, value));
+        }
+        properties.sort_unstable_by_key(|(id, _)| *id);
+        let mut bytes = Vec::with_capacity(properties.len() * 16);
+        if let Some(id) = &record.id {
+            put_property(PropertyId::RECORD_ID, Value::Text(id.clone()).as_ref(), &mut bytes);
+        }
+        for (id, value) in properties {
+            put_property(id, value.as_ref(), &mut bytes);
+        }
+        Some(bytes.into())
+    }
+
+    fn has_record_id(&self, id: &str, stored: &Snapshot) -> Result<bool> {
+        if self.recent.has_record_id(id) {
+            return Ok(true);
+        }
+        let hash = hash_record_id(self.secret, id);
+        for segment in stored.segments.iter() {
+            if lookup::contains_record_id(segment, id, hash)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_row(&self, row: &Row, stored: &Snapshot) -> Result<bool> {
+        let sealed = stored.sealed.iter().map(|s| (s.generation, &s.table));
+        if self.recent.has_row(row, &self.active, sealed) {
+            return Ok(true);
+        }
+        for segment in stored.segments.iter() {
+            if lookup::contains(segment, &self.persons, self.secret[0], row)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

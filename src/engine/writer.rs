@@ -1,0 +1,293 @@
+//! The writer thread: takes waiting writers as one group, resolves their records, appends one frame to the log, syncs it once,
+//! applies and publishes, and only then answers.
+
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender};
+
+use super::background::FlushJob;
+use super::snapshot::Sealed;
+use super::state::State;
+use super::{Outcome, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::model::Record;
+use crate::store::entry::{Entry, put_entry};
+use crate::store::wal::WalWriter;
+
+/// What a caller wants of the writer.
+pub(crate) enum Op {
+    /// Store records.
+    Records(Vec<Record>),
+    /// Join two persons.
+    Merge(String, String),
+    /// Take an identity out.
+    Unmerge(String),
+    /// Flush everything recent.
+    Flush,
+}
+
+/// An [`Op`] and where to answer.
+pub(crate) struct Request {
+    pub(crate) op: Op,
+    pub(crate) reply: Sender<Result<Vec<Outcome>>>,
+}
+
+pub(crate) fn spawn(
+    shared: Arc<Shared>,
+    state: State,
+    log: WalWriter,
+    inbox: Receiver<Request>,
+    jobs: Sender<FlushJob>,
+    compact: Sender<()>,
+) -> Result<JoinHandle<()>> {
+    let writer = Writer { shared, state, log, jobs, compact, generation: 0 };
+    let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&inbox));
+    thread.map_err(|e| Error::new(ErrorKind::Io, "thread", format!("cannot start the writer thread: {e}")))
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    state: State,
+    log: WalWriter,
+    jobs: Sender<FlushJob>,
+    /// Kept so that the compactor lives as long as the writer.
+    compact: Sender<()>,
+    generation: u64,
+}
+
+/// Bytes of a log frame above which a large group gets another one.
+const FRAME_BYTES: usize = 4 << 20;
+const _: () = assert!(FRAME_BYTES + limits::IMPORT_LINE_BYTES_MAX < limits::FRAME_BYTES_MAX as usize);
+
+type Answers = Vec<(Sender<Result<Vec<Outcome>>>, Result<Vec<Outcome>>)>;
+
+impl Writer {
+    fn run(mut self, inbox: &Receiver<Request>) {
+        while let Ok(first) = inbox.recv() {
+            let mut group = vec![first];
+            let mut records = records_in(&group);
+            while records < limits::GROUP_RECORDS_MAX {
+                let Ok(next) = inbox.try_recv() else { break };
+                group.push(next);
+                records += records_in(group.get(group.len() - 1..).unwrap_or(&[]));
+            }
+            let flushes: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Flush)).collect();
+            self.write_group(group);
+            if self.state.active.len() >= self.shared.options.memtable_rows
+                || self.log.bytes() >= self.shared.options.log_bytes
+            {
+                self.seal(Vec::new());
+            }
+            if !flushes.is_empty() {
+                self.seal(flushes.into_iter().map(|r| r.reply).collect());
+            }
+        }
+        drop(self.compact);
+    }
+
+    fn write_group(&mut self, group: Vec<Request>) {
+        if group.is_empty() {
+            return;
+        }
+        match self.try_group(group) {
+            Ok(answers) => {
+                for (reply, answer) in answers {
+                    // A caller that has gone away needs no answer.
+                    drop(reply.send(answer));
+                }
+            }
+            Err((error, replies)) => {
+                for reply in replies {
+                    let copy = Error::new(error.kind(), error.code(), error.message());
+                    drop(reply.send(Err(copy)));
+                }
+            }
+        }
+    }
+
+    fn try_group(
+        &mut self,
+        group: Vec<Request>,
+    ) -> std::result::Result<Answers, (Error, Vec<Sender<Result<Vec<Outcome>>>>)> {
+        let ready = self.shared.healthy().and_then(|()| room(&self.shared, self.log.bytes()));
+        if let Err(error) = ready {
+            return Err((error, group.into_iter().map(|r| r.reply).collect()));
+        }
+        let mut log = Vec::new();
+        let mut answers: Answers = Vec::with_capacity(group.len());
+        let mut failed = None;
+        for request in group {
+            let answer = if failed.is_some() { Ok(Vec::new()) } else { self.resolve(request.op, &mut log) };
+            match answer {
+                // An error of the caller's making leaves the group whole; one of the store's ends it.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
+                    answers.push((request.reply, Err(error)));
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    answers.push((request.reply, Ok(Vec::new())));
+                }
+                Ok(outcomes) => answers.push((request.reply, Ok(outcomes))),
+            }
+        }
+        let done = failed.map_or_else(|| self.commit(&log), Err);
+        match done {
+            Ok(()) => Ok(answers),
+            Err(error) => {
+                self.shared.fail(&error);
+                Err((error, answers.into_iter().map(|(reply, _)| reply).collect()))
+            }
+        }
+    }
+
+    fn resolve(&mut self, op: Op, log: &mut Vec<u8>) -> Result<Vec<Outcome>> {
+        let stored = self.shared.snapshot();
+        match op {
+            Op::Records(records) => {
+                let now = self.shared.options.clock.now();
+                let mut outcomes = Vec::with_capacity(records.len());
+                for record in &records {
+                    outcomes.push(self.state.resolve(record, now, &stored, log)?);
+                    if log.len() >= FRAME_BYTES {
+                        self.log.append(log)?;
+                        log.clear();
+                    }
+                }
+                Ok(outcomes)
+            }
+            Op::Merge(a, b) => {
+                let (a, b) = (self.known(&a)?, self.known(&b)?);
+                let changed = self.state.persons.merge(a, b);
+                if changed {
+                    put_entry(&Entry::Merge(a, b), log);
+                }
+                Ok(vec![if changed { Outcome::Stored } else { Outcome::Duplicate }])
+            }
+            Op::Unmerge(identity) => {
+                let identity = self.known(&identity)?;
+                let changed = self.state.persons.unmerge(identity);
+                if changed {
+                    put_entry(&Entry::Unmerge(identity), log);
+                }
+                Ok(vec![if changed { Outcome::Stored } else { Outcome::Duplicate }])
+            }
+            Op::Flush => Ok(Vec::new()),
+        }
+    }
+
+    fn known(&mut self, identity: &str) -> Result<u32> {
+        let found = self.state.identities.find(identity.trim())?;
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{identity}\""))
+        })
+    }
+
+    /// Makes the group durable, then visible.
+    fn commit(&mut self, log: &[u8]) -> Result<()> {
+        if !log.is_empty() {
+            self.log.append(log)?;
+        }
+        self.log.sync()?;
+        let rows = self.state.recent.take_group();
+        self.state.active.add(rows);
+        let refused = std::mem::take(&mut self.state.refused);
+        if !refused.is_empty() {
+            let mut refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.into_iter().for_each(|r| refusals.add(r));
+        }
+        let state = &self.state;
+        self.shared.publish(|next| {
+            next.active = state.active.clone();
+            next.persons = state.persons.clone();
+            next.catalog = Arc::clone(&state.catalog);
+            next.identities = state.identities.view();
+            next.counters = state.counters;
+        });
+        let oldest = self.shared.snapshot().sealed.first().map_or(u64::MAX, |s| s.generation);
+        self.state.recent.forget_before(oldest);
+        Ok(())
+    }
+
+    /// Hands the memtable to the flusher and begins a new log. `waiting` are answered when it is in a segment.
+    fn seal(&mut self, waiting: Vec<Sender<Result<Vec<Outcome>>>>) {
+        if let Err(error) = self.shared.healthy() {
+            for reply in waiting {
+                drop(reply.send(Err(Error::new(error.kind(), error.code(), error.message()))));
+            }
+            return;
+        }
+        match self.try_seal() {
+            Ok(mut job) => {
+                job.waiting = waiting;
+                // Waits while one flush is at work and another is queued.
+                if self.jobs.send(job).is_err() {
+                    self.shared.fail(&Error::new(ErrorKind::Poisoned, "stopped", "the flush thread is gone"));
+                }
+            }
+            Err(error) => {
+                self.shared.fail(&error);
+                for reply in waiting {
+                    drop(reply.send(Err(Error::new(error.kind(), error.code(), error.message()))));
+                }
+            }
+        }
+    }
+
+    fn try_seal(&mut self) -> Result<FlushJob> {
+        let (number, store_id) = {
+            let mut manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+            (manifest.next_number(), manifest.store_id)
+        };
+        let log = WalWriter::create(self.shared.vfs.as_ref(), number, store_id, self.log.next_sequence())?;
+        self.shared.vfs.sync_dir()?;
+        self.log = log;
+        self.generation += 1;
+        let sealed = Sealed {
+            generation: self.generation,
+            table: std::mem::take(&mut self.state.active),
+            identity_version: self.state.persons.version(),
+        };
+        self.state.recent.seal(self.generation);
+        let identities = self.state.identities.seal();
+        let stored = self.shared.snapshot();
+        let versions = stored.segments.iter().map(|s| s.identity_version());
+        let versions = versions.chain(stored.sealed.iter().map(|s| s.identity_version));
+        self.state.persons.forget_moves_before(versions.min().unwrap_or(sealed.identity_version));
+        let state = &self.state;
+        self.shared.publish(|next| {
+            next.sealed.push(sealed.clone());
+            next.active = state.active.clone();
+            next.persons = state.persons.clone();
+        });
+        let refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).image();
+        Ok(FlushJob {
+            sealed,
+            identities,
+            persons: self.state.persons.clone(),
+            catalog: Arc::clone(&self.state.catalog),
+            next_arrival: self.state.next_arrival,
+            refusals,
+            first_log: number,
+            first_sequence: self.log.next_sequence(),
+            waiting: Vec::new(),
+        })
+    }
+}
+
+fn records_in(group: &[Request]) -> usize {
+    group.iter().map(|r| if let Op::Records(records) = &r.op { records.len() } else { 0 }).sum()
+}
+
+/// An error if the disk has no room for what is in memory and some more.
+pub(crate) fn room(shared: &Shared, log_bytes: u64) -> Result<()> {
+    let free = shared.vfs.free_bytes()?;
+    // A flush writes at most about as much as its log holds, and the log itself grows meanwhile.
+    if free < limits::FREE_BYTES_MIN + 2 * log_bytes {
+        let message = format!("only {} MiB are free on the disk of {}", free >> 20, shared.vfs.describe());
+        return Err(Error::new(ErrorKind::Full, "disk_full", message)
+            .hint("make room; nothing was stored, send it again"));
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! One person: who it is, what it has, what it did. Rows are looked up one identity at a time; no block is decoded.
+
+use serde::Serialize;
+
+use super::cell::RowRef;
+use super::source::Source;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{IdentityId, Millis, NameId, Number, PersonId, PropertyId, Value, format_millis};
+use crate::store::lookup;
+use std::collections::BTreeMap;
+
+/// A row of one person.
+#[derive(Clone, Copy, Debug)]
+pub struct PersonRow {
+    /// What.
+    pub name: NameId,
+    /// When.
+    pub time: Millis,
+    /// The identity it arrived under.
+    pub identity: IdentityId,
+    /// Where it lies.
+    pub at: RowRef,
+}
+
+/// A person as it is now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Profile {
+    /// The identity that stands for it.
+    pub person: String,
+    /// All of its identities, in order of first sight.
+    pub identities: Vec<String>,
+    /// Whether any of them was the target of an identify.
+    pub identified: bool,
+    /// The latest value of each property.
+    pub properties: BTreeMap<String, Value>,
+    /// What became of each property, and when.
+    pub property_history: BTreeMap<String, History>,
+    /// Events in all.
+    pub events: u64,
+    /// Events by name.
+    pub counts: Vec<Count>,
+    /// The sum of the numeric `Revenue` of its events.
+    pub revenue: String,
+    /// Time of the first event.
+    pub first_seen: Option<String>,
+    /// Time of the last event.
+    pub last_seen: Option<String>,
+}
+
+/// What became of one property.
+#[derive(Clone, Debug, Serialize)]
+pub struct History {
+    /// The first value ever.
+    pub first: Value,
+    /// The value now.
+    pub last: Value,
+    /// Each change: a value that differs from the one before.
+    pub changes: Vec<Change>,
+}
+
+/// A property took a value.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// The value.
+    pub value: Value,
+    /// When.
+    pub time: String,
+}
+
+/// How often one event was done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Count {
+    /// The event.
+    pub event: String,
+    /// How often.
+    pub count: u64,
+    /// First time.
+    pub first: String,
+    /// Last time.
+    pub last: String,
+}
+
+/// A page of a time line, newest first.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timeline {
+    /// The events.
+    pub events: Vec<TimelineEvent>,
+    /// Where the next page begins.
+    pub cursor: Option<String>,
+}
+
+/// One event of a time line.
+#[derive(Clone, Debug, Serialize)]
+pub struct TimelineEvent {
+    /// What.
+    pub event: String,
+    /// When.
+    pub time: String,
+    /// The identity it arrived under.
+    pub identity: String,
+    /// Its properties.
+    pub properties: BTreeMap<String, Value>,
+}
+
+fn nobody(identity: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{identity}\""))
+}
+
+/// The person of an identity; an error of kind `NotFound` if it was never seen.
+pub fn find(source: &Source, identity: &str) -> Result<PersonId> {
+    source.snapshot.find_person(identity.trim())?.ok_or_else(|| nobody(identity))
+}
+
+/// The rows of a person of the names that `wanted` says true for, in no particular order.
+pub fn rows(source: &Source, person: PersonId, wanted: impl Fn(NameId) -> bool) -> Result<Vec<PersonRow>> {
+    let mut out = Vec::new();
+    let persons = &source.snapshot.persons;
+    for identity in persons.members(person) {
+        for (number, segment) in source.snapshot.segments.iter().enumerate() {
+            let stored = persons.person_at(identity, segment.identity_version());
+            if segment.slot_of(stored, identity)?.is_none() {
+                continue;
+            }
+            for (name_at, entry) in segment.directory().names.iter().enumerate() {
+                let name = NameId(entry.name);
+                if !wanted(name) {
+                    continue;
+                }
+                let found = lookup::rows_of_identity(segment, persons, name_at, identity)?;
+                let Some((block, range, slot)) = found else { continue };
+                let chunk_at = entry.chunks.partition_point(|c| c.chunk < stored >> 16) as u32;
+                for row in range.filter(|row| block.slot(*row) == slot) {
+                    let at = RowRef { source: number as u32, chunk_at, row: row as u32 };
+                    out.push(PersonRow { name, time: block.time(row), identity, at });
+                }
+            }
+        }
+        for (number, run) in source.runs().iter().enumerate() {
+            for name in run.names().into_iter().filter(|n| wanted(*n)) {
+                let base = run.rows().partition_point(|r| (r.name, r.identity) < (name, identity));
+                for (at, row) in run.of_identity(name, identity).iter().enumerate() {
+                    let at = RowRef { source: RowRef::RECENT + number as u32, chunk_at: 0, row: (base + at) as u32 };
+                    out.push(PersonRow { name, time: row.time, identity, at });
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The profile of the person of `identity`.
+pub fn profile(source: &Source, identity: &str) -> Result<Profile> {
+    let snapshot = &source.snapshot;
+    let person = find(source, identity)?;
+    let mut rows = rows(source, person, |name| name.is_event() || name == NameId::SET)?;
+    rows.sort_by_key(|r| (r.name, r.time));
+    let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.name == NameId::SET);
+    let property_history = histories(source, &sets)?;
+    let counts = events.chunk_by(|a, b| a.name == b.name).filter_map(|same| {
+        let (first, last) = (same.first()?, same.last()?);
+        Some(Count {
+            event: snapshot.catalog.event_name(first.name).to_owned(),
+            count: same.len() as u64,
+            first: format_millis(first.time),
+            last: format_millis(last.time),
+        })
+    });
+    let counts = counts.collect();
+    Ok(Profile {
+        person: snapshot.display(person)?,
+        identities: snapshot.identities_of(person)?,
+        identified: snapshot.persons.is_identified(person),
+        properties: property_history.iter().map(|(name, h)| (name.clone(), h.last.clone())).collect(),
+        property_history,
+        events: events.len() as u64,
+        counts,
+        revenue: revenue(source, &events)?.to_string(),
+        first_seen: events.iter().map(|r| r.time).min().map(format_millis),
+        last_seen: events.iter().map(|r| r.time).max().map(format_millis),
+    })
+}
+
+fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, History>> {
+    let mut arrivals = source.column(NameId::SET, PropertyId::ARRIVAL);
+    let mut changes: BTreeMap<PropertyId, Vec<(Millis, u64, Value)>> = BTreeMap::new();
+    for row in sets {
+        let arrival = arrivals.raw(row.at)?;
+        for (property, value) in source.properties(NameId::SET, row.at)? {
+            if property != PropertyId::RECORD_ID {
+                changes.entry(property).or_default().push((row.time, arrival, value));
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    for (property, mut list) in changes {
+        list.sort_by_key(|(time, arrival, _)| (*time, *arrival));
+        let mut held = list;
+        held.dedup_by(|later, earlier| later.2 == earlier.2);
+        let (Some(first), Some(last)) = (held.first(), held.last()) else { continue };
+        let (first, last) = (first.2.clone(), last.2.clone());
+        let changes = held.into_iter().map(|(time, _, value)| Change { value, time: format_millis(time) }).collect();
+        out.insert(source.snapshot.catalog.property_name(property).to_owned(), History { first, last, changes });
+    }
+    Ok(out)
+}
+
+fn revenue(source: &Source, events: &[PersonRow]) -> Result<Number> {
+    let Some(property) = source.snapshot.property("Revenue") else { return Ok(Number::ZERO) };
+    let mut sum = Number::ZERO;
+    for row in events {
+        let mut column = source.column(row.name, property);
+        let value = column.get(row.at)?;
+        if let Some(amount) = column.value(value)?.and_then(|v| v.number()) {
+            sum = sum.checked_add(amount).ok_or_else(|| {
+                Error::new(ErrorKind::TooLarge, "sum_overflow", "the revenue passes the range of exact numbers")
+            })?;
+        }
+    }
+    Ok(sum)
+}
+
+/// A page of the time line of the person of `identity`: events, newest first, from where `cursor` says, perhaps of one name.
+pub fn timeline(
+    source: &Source,
+    identity: &str,
+    event: Option<&str>,
+    limit: usize,
+    cursor: Option<&str>,
+) -> Result<Timeline> {
+    let snapshot = &source.snapshot;
+    let person = find(source, identity)?;
+    let only = event.map(|name| snapshot.event(name));
+    let mut rows = rows(source, person, |name| name.is_event() && only.is_none_or(|o| o == Some(name)))?;
+    // Newest first; names and places only make the order of one instant definite.
+    rows.sort_by_key(|r| (std::cmp::Reverse(r.time), r.name, r.identity, r.at));
+    let skip = match cursor {
+        None => 0,
+        Some(cursor) => place_of(cursor, &rows)?,
+    };
+    let mut events = Vec::new();
+    for row in rows.iter().skip(skip).take(limit) {
+        events.push(TimelineEvent {
+            event: snapshot.catalog.event_name(row.name).to_owned(),
+            time: format_millis(row.time),
+            identity: snapshot.identity(row.identity)?,
+            properties: named_properties(source, row.name, row.at)?,
+        });
+    }
+    let end = skip + events.len();
+    let cursor = rows.get(end).map(|next| {
+        let given = rows.get(..end).unwrap_or(&[]).iter().rev().take_while(|r| r.time == next.time).count();
+        format!("{}.{given}", next.time)
+    });
+    Ok(Timeline { events, cursor })
+}
+
+/// A cursor is the time of the next event and how many of that time were given already.
+fn place_of(cursor: &str, rows: &[PersonRow]) -> Result<usize> {
+    let bad = || Error::invalid("bad_cursor", "no cursor of this list").at("cursor");
+    let (time, given) = cursor.split_once('.').ok_or_else(bad)?;
+    let (time, given): (Millis, usize) = (time.parse().map_err(|_| bad())?, given.parse().map_err(|_| bad())?);
+    Ok(rows.partition_point(|r| r.time > time) + given)
+}
+
+/// The client's properties of a row by name.
+pub fn named_properties(source: &Source, name: NameId, at: RowRef) -> Result<BTreeMap<String, Value>> {
+    let properties = source.properties(name, at)?.into_iter().filter(|(p, _)| *p != PropertyId::RECORD_ID);
+    Ok(properties.map(|(p, v)| (source.snapshot.catalog.property_name(p).to_owned(), v)).collect())
+}

@@ -1,0 +1,169 @@
+//! A person property over many persons: its latest value, its first, or the one at a moment. Values are numbered in a table of
+//! the query, so that groups are compared by number.
+
+use std::collections::HashMap;
+
+use super::cell::Cell;
+use super::source::{CellValue, ColumnReader, Source};
+use crate::error::Result;
+use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef};
+
+/// Which value of a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// The one set last.
+    Latest,
+    /// The one set first.
+    First,
+}
+
+/// The distinct values that a query has met, numbered from 1; 0 stands for no value.
+#[derive(Debug, Default)]
+pub struct ValueTable {
+    values: Vec<Value>,
+    numbers: HashMap<Value, u32>,
+    /// Per segment and code the number, so that a stored value is looked at once.
+    of_code: HashMap<(PropertyId, u32), Vec<u32>>,
+}
+
+/// No value.
+pub const NOT_SET: u32 = 0;
+
+impl ValueTable {
+    /// The number of a value.
+    pub fn number(&mut self, value: ValueRef<'_>) -> u32 {
+        let value = value.to_owned();
+        if let Some(number) = self.numbers.get(&value) {
+            return *number;
+        }
+        self.values.push(value.clone());
+        self.numbers.insert(value, self.values.len() as u32);
+        self.values.len() as u32
+    }
+
+    /// The number of what a column has.
+    pub fn number_of<'a>(
+        &mut self,
+        property: PropertyId,
+        reader: &ColumnReader<'a>,
+        found: CellValue<'a>,
+    ) -> Result<u32> {
+        let CellValue::Code { source, code } = found else {
+            return Ok(reader.value(found)?.map_or(NOT_SET, |value| self.number(value)));
+        };
+        let known = self.of_code.get(&(property, source)).and_then(|codes| codes.get(code as usize)).copied();
+        if let Some(number) = known.filter(|n| *n != NOT_SET) {
+            return Ok(number);
+        }
+        let number = reader.value(found)?.map_or(NOT_SET, |value| self.number(value));
+        let codes = self.of_code.entry((property, source)).or_default();
+        if codes.len() <= code as usize {
+            codes.resize(code as usize + 1, NOT_SET);
+        }
+        if let Some(slot) = codes.get_mut(code as usize) {
+            *slot = number;
+        }
+        Ok(number)
+    }
+
+    /// The value of a number.
+    pub fn value(&self, number: u32) -> Option<&Value> {
+        self.values.get((number as usize).checked_sub(1)?)
+    }
+
+    /// The number of a value that was met.
+    pub fn find(&self, value: &Value) -> Option<u32> {
+        self.numbers.get(value).copied()
+    }
+}
+
+/// Reads one person property from cells of `set` rows.
+pub struct PersonProperty<'a> {
+    property: PropertyId,
+    values: ColumnReader<'a>,
+    arrivals: ColumnReader<'a>,
+}
+
+impl<'a> PersonProperty<'a> {
+    /// Of `property`.
+    pub fn new(source: &'a Source, property: PropertyId) -> Self {
+        let column = |p| source.column(NameId::SET, p);
+        Self { property, values: column(property), arrivals: column(PropertyId::ARRIVAL) }
+    }
+
+    /// What the person at `rank` of a cell of `set` rows has, as of `as_of`; and the reader's view of it.
+    pub fn find(&mut self, cell: &Cell, rank: usize, which: Which, as_of: Millis) -> Result<CellValue<'a>> {
+        let rows = cell.rows(rank);
+        let times = cell.times(rank);
+        let seen = rows.start..rows.start + times.partition_point(|t| *t <= as_of);
+        match which {
+            Which::Latest => self.winner(cell, seen.rev(), |arrival, best| arrival > best),
+            Which::First => self.winner(cell, seen, |arrival, best| arrival < best),
+        }
+    }
+
+    /// The value of the first row that has one; among rows of the same time the one whose arrival is better.
+    fn winner(
+        &mut self,
+        cell: &Cell,
+        rows: impl Iterator<Item = usize>,
+        better: impl Fn(u64, u64) -> bool,
+    ) -> Result<CellValue<'a>> {
+        let mut best: Option<(Millis, Option<u64>, usize, CellValue<'a>)> = None;
+        for row in rows {
+            let time = cell.times.get(row).copied().unwrap_or(0);
+            if best.as_ref().is_some_and(|b| b.0 != time) {
+                break;
+            }
+            let value = self.values.get(cell.row_ref(row))?;
+            if value == CellValue::None {
+                continue;
+            }
+            match &mut best {
+                None => best = Some((time, None, row, value)),
+                Some((_, known, at, held)) => {
+                    // Arrivals are read only where there is a tie.
+                    let other = match known {
+                        Some(arrival) => *arrival,
+                        None => self.arrivals.raw(cell.row_ref(*at))?,
+                    };
+                    let arrival = self.arrivals.raw(cell.row_ref(row))?;
+                    let wins = better(arrival, other);
+                    *known = Some(if wins { arrival } else { other });
+                    if wins {
+                        (*at, *held) = (row, value);
+                    }
+                }
+            }
+        }
+        Ok(best.map_or(CellValue::None, |b| b.3))
+    }
+
+    /// The value behind what [`PersonProperty::find`] gave.
+    pub fn value(&self, found: CellValue<'a>) -> Result<Option<ValueRef<'a>>> {
+        self.values.value(found)
+    }
+
+    /// Its number in `table`.
+    pub fn number(&self, found: CellValue<'a>, table: &mut ValueTable) -> Result<u32> {
+        table.number_of(self.property, &self.values, found)
+    }
+
+    /// Calls `each` with every person of a cell that has a value, and its number.
+    pub fn for_each(
+        &mut self,
+        cell: &Cell,
+        which: Which,
+        as_of: Millis,
+        table: &mut ValueTable,
+        mut each: impl FnMut(PersonId, u32),
+    ) -> Result<()> {
+        for (rank, person) in cell.persons.iter().enumerate() {
+            let found = self.find(cell, rank, which, as_of)?;
+            if found != CellValue::None {
+                each(*person, self.number(found, table)?);
+            }
+        }
+        Ok(())
+    }
+}

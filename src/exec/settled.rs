@@ -1,0 +1,170 @@
+//! The settled part of a snapshot: the rows of its segments under the persons of one identity version, decoded cell by cell on
+//! demand and kept in a bounded cache. What has happened since (recent rows, later merges) is small and is laid over it
+//! (see overlay.rs); when it is no longer small, a new settled part is begun.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use roaring::RoaringBitmap;
+
+use super::cell::{Cell, RowRef};
+use crate::engine::Snapshot;
+use crate::error::Result;
+use crate::limits;
+use crate::model::NameId;
+use crate::store::persons::Persons;
+use crate::store::segment::Segment;
+use crate::store::segment::merge::{Found, find_movers, gather, moved_since};
+
+/// Segments under one identity version.
+pub struct Settled {
+    /// The snapshot epoch that the segments are of.
+    pub epoch: u64,
+    /// The identity version.
+    pub version: u32,
+    segments: Arc<[Arc<Segment>]>,
+    persons: Persons,
+    /// Per segment, the persons it stores whose identities have moved since it was written.
+    moved: Vec<RoaringBitmap>,
+    /// Per name, the rows of such persons, by the person of `version`.
+    movers: Mutex<HashMap<NameId, Arc<Vec<Found>>>>,
+    cells: Mutex<CellCache>,
+}
+
+#[derive(Default)]
+struct CellCache {
+    cells: HashMap<(NameId, u32), (Arc<Cell>, u64)>,
+    bytes: usize,
+    clock: u64,
+}
+
+impl Settled {
+    /// Begins with the identity version of `snapshot`.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let persons = snapshot.persons.clone();
+        let moved = snapshot.segments.iter().map(|s| moved_since(&persons, s.identity_version())).collect();
+        Self {
+            epoch: snapshot.epoch,
+            version: persons.version(),
+            segments: Arc::clone(&snapshot.segments),
+            persons,
+            moved,
+            movers: Mutex::default(),
+            cells: Mutex::default(),
+        }
+    }
+
+    /// The chunks in which a name has rows, rising.
+    pub fn chunks(&self, name: NameId) -> Result<Vec<u32>> {
+        let mut chunks: Vec<u32> = self.movers(name)?.iter().map(|f| f.person >> 16).collect();
+        for segment in self.segments.iter() {
+            let entry = segment.find_name(name).and_then(|at| segment.name_entry(at));
+            chunks.extend(entry.into_iter().flat_map(|e| e.chunks.iter().map(|c| c.chunk)));
+        }
+        chunks.sort_unstable();
+        chunks.dedup();
+        Ok(chunks)
+    }
+
+    /// The rows of a name in a chunk.
+    pub fn cell(&self, name: NameId, chunk: u32) -> Result<Arc<Cell>> {
+        let key = (name, chunk);
+        {
+            let mut cache = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.clock += 1;
+            let clock = cache.clock;
+            if let Some((cell, used)) = cache.cells.get_mut(&key) {
+                *used = clock;
+                return Ok(Arc::clone(cell));
+            }
+        }
+        let cell = Arc::new(self.decode(name, chunk)?);
+        let mut cache = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.insert(key, &cell);
+        Ok(cell)
+    }
+
+    /// Bytes of decoded cells.
+    pub fn cached_bytes(&self) -> usize {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
+    fn decode(&self, name: NameId, chunk: u32) -> Result<Cell> {
+        let movers = self.movers(name)?;
+        let from = movers.partition_point(|f| f.person >> 16 < chunk);
+        let to = movers.partition_point(|f| f.person >> 16 <= chunk);
+        let movers = movers.get(from..to).unwrap_or(&[]);
+        let mut blocks = Vec::new();
+        for (source, segment) in self.segments.iter().enumerate() {
+            let Some(name_at) = segment.find_name(name) else { continue };
+            let Some(entry) = segment.name_entry(name_at) else { continue };
+            if let Ok(chunk_at) = entry.chunks.binary_search_by_key(&chunk, |c| c.chunk) {
+                blocks.push((source, name_at, chunk_at));
+            }
+        }
+        if let ([(source, name_at, chunk_at)], []) = (blocks.as_slice(), movers) {
+            if let (Some(segment), Some(moved)) = (self.segments.get(*source), self.moved.get(*source)) {
+                if moved.range_cardinality(chunk << 16..=chunk << 16 | 0xffff) == 0 {
+                    return decode_block(segment, name, *source, *name_at, *chunk_at, chunk);
+                }
+            }
+        }
+        let mut rows = gather(&self.segments, &self.moved, name, chunk)?;
+        rows.extend_from_slice(movers);
+        // The runs of the segments are sorted already, which the stable sort makes use of.
+        rows.sort_by_key(|f| (f.person, f.time));
+        Ok(Cell::of_rows(
+            name,
+            rows.iter()
+                .map(|f| (f.person, f.time, RowRef { source: f.input, chunk_at: f.chunk_at, row: f.row })),
+        ))
+    }
+
+    fn movers(&self, name: NameId) -> Result<Arc<Vec<Found>>> {
+        if let Some(found) = self.movers.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Arc::clone(found));
+        }
+        let found = Arc::new(find_movers(&self.persons, &self.segments, &self.moved, name)?);
+        self.movers.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&found));
+        Ok(found)
+    }
+}
+
+impl CellCache {
+    fn insert(&mut self, key: (NameId, u32), cell: &Arc<Cell>) {
+        self.bytes += cell.bytes();
+        if let Some((old, _)) = self.cells.insert(key, (Arc::clone(cell), self.clock)) {
+            self.bytes -= old.bytes();
+        }
+        if self.bytes <= limits::CACHE_BYTES_MAX {
+            return;
+        }
+        // Drop the least recently used half in one go: a sweep is rare then.
+        let mut used: Vec<(u64, (NameId, u32))> = self.cells.iter().map(|(k, (_, u))| (*u, *k)).collect();
+        used.sort_unstable();
+        for (_, key) in used {
+            if self.bytes <= limits::CACHE_BYTES_MAX / 2 {
+                break;
+            }
+            if let Some((old, _)) = self.cells.remove(&key) {
+                self.bytes -= old.bytes();
+            }
+        }
+    }
+}
+
+fn decode_block(
+    segment: &Segment,
+    name: NameId,
+    source: usize,
+    name_at: usize,
+    chunk_at: usize,
+    chunk: u32,
+) -> Result<Cell> {
+    let block = segment.block(name_at, chunk_at)?;
+    let persons = (0..block.persons()).map(|rank| chunk << 16 | u32::from(block.person(rank))).collect();
+    let mut starts: Vec<u32> = (0..block.persons()).map(|rank| block.rows_of(rank).start as u32).collect();
+    starts.push(block.rows() as u32);
+    let times = (0..block.rows()).map(|row| block.time(row)).collect();
+    Ok(Cell::of_block(name, persons, starts, times, source as u32, chunk_at as u32))
+}

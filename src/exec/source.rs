@@ -1,0 +1,259 @@
+//! Reading what a row says: its identity, its properties, one column of many rows, and conditions on them. Conditions on stored
+//! rows are decided once per distinct value of a segment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::cell::{Cell, RowRef};
+use crate::engine::Snapshot;
+use crate::error::{Error, Result};
+use crate::model::{IdentityId, NameId, PropertyId, Value, ValueRef};
+use crate::report::PropertyCondition;
+use crate::store::lookup;
+use crate::store::memtable::Run;
+use crate::store::row::Row;
+use crate::store::segment::block::{Block, Column};
+use crate::store::segment::{Segment, chunk_of};
+
+/// The rows of a snapshot.
+pub struct Source {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    runs: Vec<Arc<Run>>,
+}
+
+impl Source {
+    /// Over `snapshot`.
+    pub fn new(snapshot: Snapshot) -> Self {
+        let runs = snapshot.runs();
+        Self { snapshot, runs }
+    }
+
+    /// The runs of recent rows, as [`RowRef::run`] numbers them.
+    pub fn runs(&self) -> &[Arc<Run>] {
+        &self.runs
+    }
+
+    /// The recent row, if it is one.
+    pub fn recent(&self, at: RowRef) -> Option<&Row> {
+        self.runs.get(at.run()?)?.rows().get(at.row as usize)
+    }
+
+    fn segment(&self, at: RowRef) -> Result<&Segment> {
+        let found = self.snapshot.segments.get(at.source as usize).map(Arc::as_ref);
+        found.ok_or_else(|| Error::corrupt("snapshot", u64::from(at.source), "no such segment"))
+    }
+
+    fn block(&self, name: NameId, at: RowRef) -> Result<(&Segment, Block<'_>, u32)> {
+        let segment = self.segment(at)?;
+        let name_at = segment.find_name(name).unwrap_or(usize::MAX);
+        let block = segment.block(name_at, at.chunk_at as usize)?;
+        let chunk = segment
+            .name_entry(name_at)
+            .and_then(|e| e.chunks.get(at.chunk_at as usize))
+            .map_or(0, |c| c.chunk);
+        Ok((segment, block, chunk))
+    }
+
+    /// The identities that rows arrived under.
+    pub fn identities(&self, name: NameId, rows: &[RowRef]) -> Result<Vec<IdentityId>> {
+        let mut out = Vec::with_capacity(rows.len());
+        let mut open: Option<(RowRef, &Segment, Block<'_>, u32)> = None;
+        for at in rows {
+            if let Some(row) = self.recent(*at) {
+                out.push(row.identity);
+                continue;
+            }
+            if open.as_ref().is_none_or(|(o, ..)| (o.source, o.chunk_at) != (at.source, at.chunk_at)) {
+                let (segment, block, chunk) = self.block(name, *at)?;
+                open = Some((*at, segment, block, chunk));
+            }
+            let Some((_, segment, block, chunk)) = &open else { continue };
+            out.push(stored_identity(segment, block, *chunk, at.row as usize)?);
+        }
+        Ok(out)
+    }
+
+    /// The client's properties of a row, in the order of their ids.
+    pub fn properties(&self, name: NameId, at: RowRef) -> Result<Vec<(PropertyId, Value)>> {
+        if let Some(row) = self.recent(at) {
+            return Ok(row.properties().map(|(p, v)| (p, v.to_owned())).collect());
+        }
+        let (segment, block, _) = self.block(name, at)?;
+        lookup::properties_of(segment, &block, at.row as usize)
+    }
+
+    /// One column of the rows of a name.
+    pub fn column(&self, name: NameId, property: PropertyId) -> ColumnReader<'_> {
+        ColumnReader { source: self, name, property, open: HashMap::new(), last: None }
+    }
+
+    /// The conditions on rows of a name; `None` if no row can meet them all.
+    pub fn conditions(&self, name: NameId, conditions: &[PropertyCondition]) -> Conditions<'_> {
+        let list = conditions.iter().map(|condition| {
+            let reader = self.snapshot.property(&condition.property).map(|p| self.column(name, p));
+            OneCondition { condition: condition.clone(), reader, decided: HashMap::new() }
+        });
+        Conditions { list: list.collect() }
+    }
+}
+
+fn stored_identity(segment: &Segment, block: &Block<'_>, chunk: u32, row: usize) -> Result<IdentityId> {
+    let damaged = || Error::corrupt(segment.name(), 0, format!("row {row} has no identity"));
+    let members = segment.members_of(chunk)?.ok_or_else(damaged)?;
+    // The rank whose rows hold `row`: the last one that starts at or before it.
+    let (mut from, mut to) = (0, block.persons());
+    while from + 1 < to {
+        let middle = usize::midpoint(from, to);
+        if block.rows_of(middle).start <= row { from = middle } else { to = middle }
+    }
+    let rank = members.rank_of(block.person(from)).ok_or_else(damaged)?;
+    Ok(members.identity(members.slots(rank).start + block.slot(row)))
+}
+
+/// What a row has in a column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CellValue<'a> {
+    /// Nothing.
+    None,
+    /// The value of a code of a segment's dictionary.
+    Code {
+        /// The segment.
+        source: u32,
+        /// The code.
+        code: u32,
+    },
+    /// A value of a recent row.
+    Recent(ValueRef<'a>),
+}
+
+/// Reads one column of many rows.
+pub struct ColumnReader<'a> {
+    source: &'a Source,
+    name: NameId,
+    property: PropertyId,
+    open: HashMap<(u32, u32), Option<Column<'a>>>,
+    last: Option<((u32, u32), Option<Column<'a>>)>,
+}
+
+impl<'a> ColumnReader<'a> {
+    /// What `at` has.
+    pub fn get(&mut self, at: RowRef) -> Result<CellValue<'a>> {
+        if let Some(row) = self.source.recent(at) {
+            let value = row.properties().find(|(p, _)| *p == self.property).map(|(_, v)| v);
+            return Ok(value.map_or(CellValue::None, CellValue::Recent));
+        }
+        let column = self.column(at)?;
+        let code = column.and_then(|c| c.code(at.row as usize));
+        Ok(code.map_or(CellValue::None, |code| CellValue::Code { source: at.source, code }))
+    }
+
+    /// The number that the store keeps of `at` in one of its own columns.
+    pub fn raw(&mut self, at: RowRef) -> Result<u64> {
+        if let Some(row) = self.source.recent(at) {
+            return Ok(if self.property == PropertyId::TARGET { u64::from(row.target) } else { row.arrival });
+        }
+        Ok(self.column(at)?.map_or(0, |c| c.raw(at.row as usize)))
+    }
+
+    /// The value behind what [`ColumnReader::get`] gave.
+    pub fn value(&self, value: CellValue<'a>) -> Result<Option<ValueRef<'a>>> {
+        Ok(match value {
+            CellValue::None => None,
+            CellValue::Recent(value) => Some(value),
+            CellValue::Code { source, code } => {
+                let segment = self.source.segment(RowRef { source, chunk_at: 0, row: 0 })?;
+                segment.dictionary(self.property)?.map(|d| d.value(code))
+            }
+        })
+    }
+
+    fn column(&mut self, at: RowRef) -> Result<Option<Column<'a>>> {
+        let key = (at.source, at.chunk_at);
+        if let Some((last, column)) = self.last {
+            if last == key {
+                return Ok(column);
+            }
+        }
+        let column = match self.open.get(&key) {
+            Some(column) => *column,
+            None => {
+                let (_, block, _) = self.source.block(self.name, at)?;
+                let column = block.column(self.property);
+                self.open.insert(key, column);
+                column
+            }
+        };
+        self.last = Some((key, column));
+        Ok(column)
+    }
+}
+
+struct OneCondition<'a> {
+    condition: PropertyCondition,
+    /// None if nobody ever sent the property.
+    reader: Option<ColumnReader<'a>>,
+    /// Per segment, whether each code meets the condition.
+    decided: HashMap<u32, Vec<bool>>,
+}
+
+/// Conditions that a row must all meet.
+pub struct Conditions<'a> {
+    list: Vec<OneCondition<'a>>,
+}
+
+impl Conditions<'_> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether a row meets them all.
+    pub fn matches(&mut self, at: RowRef) -> Result<bool> {
+        for one in &mut self.list {
+            if !one.matches(at)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The rows of a cell that meet them all.
+    pub fn filter(&mut self, cell: &Cell) -> Result<Cell> {
+        let mut failure = None;
+        let kept = cell.filter(|row| match self.matches(cell.row_ref(row)) {
+            Ok(keep) => keep,
+            Err(error) => {
+                failure.get_or_insert(error);
+                false
+            }
+        });
+        failure.map_or(Ok(kept), Err)
+    }
+}
+
+impl OneCondition<'_> {
+    fn matches(&mut self, at: RowRef) -> Result<bool> {
+        let Some(reader) = &mut self.reader else { return Ok(self.condition.matches(None)) };
+        match reader.get(at)? {
+            CellValue::None => Ok(self.condition.matches(None)),
+            CellValue::Recent(value) => Ok(self.condition.matches(Some(value))),
+            CellValue::Code { source, code } => {
+                if !self.decided.contains_key(&source) {
+                    let segment = reader.source.segment(at)?;
+                    let dictionary = segment.dictionary(reader.property)?;
+                    let decided = dictionary.map_or_else(Vec::new, |d| {
+                        (0..d.len()).map(|code| self.condition.matches(Some(d.value(code)))).collect()
+                    });
+                    self.decided.insert(source, decided);
+                }
+                Ok(self.decided.get(&source).and_then(|d| d.get(code as usize)).copied().unwrap_or(false))
+            }
+        }
+    }
+}
+
+/// The chunk that a person is in; re-exported for walkers.
+pub fn chunk(person: u32) -> u32 {
+    chunk_of(person)
+}
