@@ -1,0 +1,1 @@
+//! Attacks on the front with raw sockets.
