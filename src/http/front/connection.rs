@@ -71,6 +71,7 @@ fn read_head(shared: &Shared, wire: &mut Wire, peer: IpAddr) -> Result<Head, Fau
             wire.consume(end);
             return Ok(parsed);
         }
+        head::check_line_ends(seen, searched).map_err(Fault::Refused)?;
         searched = seen.len();
         let left = deadline.map_or(deadlines.idle, |at| at.saturating_duration_since(Instant::now()));
         match wire.fill(left) {
@@ -158,10 +159,10 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
     if streams_in && head.framing == Framing::None {
         return Err(respond::refusal(411, "length_required", "send a length, or chunks"));
     }
-    if let (Framing::Length(length), Some(max)) = (head.framing, body_max(route)) {
-        if length > max as u64 {
-            return Err(respond::refusal(413, "too_large", "the body is larger than this route takes"));
-        }
+    if let (Framing::Length(length), Some(max)) = (head.framing, body_max(route))
+        && length > max as u64
+    {
+        return Err(respond::refusal(413, "too_large", "the body is larger than this route takes"));
     }
     Ok(route)
 }

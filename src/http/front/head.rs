@@ -24,6 +24,8 @@ const fn bad(message: &'static str) -> Refusal {
     refuse(400, "bad_request", message)
 }
 
+const BARE_LINE_FEED: Refusal = bad("a line ends without a carriage return");
+
 /// How the body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -71,6 +73,13 @@ pub(super) fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
     let from = searched.saturating_sub(3);
     let rest = bytes.get(from..)?;
     rest.windows(4).position(|four| four == b"\r\n\r\n").map(|at| from + at + 4)
+}
+
+/// Refuses a bare line feed in an unfinished head: its end might never come, and the client waits for our answer.
+pub(super) fn check_line_ends(bytes: &[u8], searched: usize) -> Result<(), Refusal> {
+    let rest = bytes.get(searched.saturating_sub(1)..).unwrap_or(&[]);
+    let bare = rest.windows(2).any(|two| matches!(two, [before, b'\n'] if *before != b'\r'));
+    if bare { Err(BARE_LINE_FEED) } else { Ok(()) }
 }
 
 /// What is wrong with a head that passed [`limits::HEAD_BYTES_MAX`] without an end.
@@ -131,7 +140,7 @@ fn check_lines(bytes: &[u8]) -> Result<(), Refusal> {
     let mut previous = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         match byte {
-            b'\n' if previous != b'\r' => return Err(bad("a line ends without a carriage return")),
+            b'\n' if previous != b'\r' => return Err(BARE_LINE_FEED),
             b' ' | b'\t' if previous == b'\n' => return Err(bad("a header line is folded")),
             b'\r' if bytes.get(at + 1) != Some(&b'\n') => {
                 return Err(bad("a carriage return stands inside a line"));
@@ -147,7 +156,7 @@ fn check_lines(bytes: &[u8]) -> Result<(), Refusal> {
     else {
         return Err(bad("the request line needs a method, a target and a version"));
     };
-    if method.is_empty() || target.is_empty() {
+    if method.is_empty() || !method.is_ascii() || target.is_empty() {
         return Err(bad("the request line needs a method, a target and a version"));
     }
     if target.len() > limits::TARGET_BYTES_MAX {

@@ -151,7 +151,7 @@ fn connection_limit(wanted: usize, reserved: usize) -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
-        if let Err(e) = setrlimit(Resource::Nofile, limit.clone()) {
+        if let Err(e) = setrlimit(Resource::Nofile, limit) {
             log::warn!("the limit of open files stays as it is: {e}");
         }
     }
