@@ -44,8 +44,10 @@ pub const CONNECTIONS_PER_ADDRESS: usize = 32;
 pub const BACKLOG: i32 = 1024;
 /// Stack of a connection's thread, which runs the tracking routes too.
 pub const CONNECTION_STACK_BYTES: usize = 512 * 1024;
-/// Imports and exports running at once.
-pub const STREAMS_MAX: usize = 4;
+/// Imports running at once. Apart from exports, because the key that imports is public.
+pub const IMPORTS_MAX: usize = 4;
+/// Exports running at once.
+pub const EXPORTS_MAX: usize = 2;
 /// Bytes that a streamed body brings in each span of the progress deadline, or it is called stuck.
 pub const PROGRESS_BYTES_MIN: u64 = 1024;
 /// Workers for reports, for changes, for work of minutes and for health: kept apart, so that none starves another.

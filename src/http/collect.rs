@@ -82,13 +82,7 @@ pub fn answer(wants_json: bool, outcome: &Outcome<'_>) -> Response {
         Some(error) if status >= 500 => respond::error(error),
         _ if !wants_json => Response::new(200, "image/gif", PIXEL.as_slice()),
         Some(error) => {
-            let mut body = json!({ "status": "refused", "code": error.code(), "reason": error.message() });
-            if let Some(at) = error.place() {
-                body["at"] = at.into();
-            }
-            if let Some(hint) = error.advice() {
-                body["hint"] = hint.into();
-            }
+            let body = json!({ "status": "refused", "reason": error.code(), "error": respond::value(error) });
             Response::new(status, "application/json", body.to_string().into_bytes())
         }
         None => {
@@ -280,10 +274,7 @@ mod tests {
         let response = answer(true, &Outcome::Refused(&refused));
         let text = String::from_utf8(response.bytes().to_vec()).unwrap();
         assert_eq!(response.status, 422);
-        assert!(
-            text.contains(r#""status":"refused""#) && text.contains(r#""reason":"_n is missing""#),
-            "{text}"
-        );
+        assert!(text.contains(r#""status":"refused""#) && text.contains(r#""reason":"bad_event""#), "{text}");
         assert_eq!(answer(true, &Outcome::Stored).bytes(), br#"{"status":"stored"}"#);
     }
 }

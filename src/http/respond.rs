@@ -23,24 +23,26 @@ pub fn status(kind: ErrorKind) -> u16 {
 
 /// The answer to a request that failed.
 pub fn error(error: &Error) -> Response {
-    let body = body(error.code(), error.message(), error.place(), error.advice());
+    let body = json!({ "error": value(error) }).to_string().into_bytes();
     with_retry(Response::new(status(error.kind()), "application/json", body))
 }
 
 /// The answer to a request that HTTP itself refuses, before any handler saw it.
 pub fn refusal(status: u16, code: &str, message: &str) -> Response {
-    with_retry(Response::new(status, "application/json", body(code, message, None, None)))
+    let body = json!({ "error": { "code": code, "message": message } }).to_string().into_bytes();
+    with_retry(Response::new(status, "application/json", body))
 }
 
-fn body(code: &str, message: &str, at: Option<&str>, hint: Option<&str>) -> Vec<u8> {
-    let mut error = json!({ "code": code, "message": message });
-    if let Some(at) = at {
-        error["at"] = at.into();
+/// An error as JSON: code, message, and where known the place and the advice.
+pub fn value(error: &Error) -> serde_json::Value {
+    let mut value = json!({ "code": error.code(), "message": error.message() });
+    if let Some(at) = error.place() {
+        value["at"] = at.into();
     }
-    if let Some(hint) = hint {
-        error["hint"] = hint.into();
+    if let Some(hint) = error.advice() {
+        value["hint"] = hint.into();
     }
-    json!({ "error": error }).to_string().into_bytes()
+    value
 }
 
 /// Says when to come back, where that is the advice, and how to present a key, where that is missing.

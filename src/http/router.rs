@@ -229,7 +229,7 @@ pub static ROUTES: [Route; 25] = [
 pub enum Found {
     /// This route.
     Route(&'static Route),
-    /// The path exists, not with this method; these are the methods it has, as an `Allow` header.
+    /// The path exists, not with this method; these are the routes that it has.
     WrongMethod(Vec<&'static Route>),
     /// There is no such path.
     Nothing,

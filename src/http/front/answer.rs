@@ -44,7 +44,7 @@ pub(super) fn write(wire: &mut Wire, response: Response, form: Form, total: Dura
                 return wire.write_all(&head, total);
             }
             // A large answer waits for its reader, so its connection may be evicted like any that waits.
-            if !wire.slot.waiting() {
+            if !wire.slot.writing() {
                 return Err(Gone::Closed);
             }
             wire.write_all(&head, total)?;

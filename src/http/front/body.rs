@@ -105,8 +105,10 @@ impl<'w> BodyReader<'w> {
     pub fn read_whole(&mut self, max: usize, reserved: &mut Reserved<'_>) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
         while !self.ended {
+            self.begin()?;
+            // Never more than the chunk: tiny chunks must not cost a large buffer each.
+            let room = usize::try_from(self.left).unwrap_or(STEP).min(STEP);
             let used = out.len();
-            let room = if self.chunked { STEP } else { STEP.min(usize::try_from(self.left).unwrap_or(STEP)) };
             if !reserved.grow_to(used + room) {
                 return Err(Fault::Refused(refuse(503, "busy", "too many bytes at once: try again")));
             }
@@ -125,14 +127,9 @@ impl<'w> BodyReader<'w> {
         if self.ended || out.is_empty() {
             return Ok(0);
         }
-        if std::mem::take(&mut self.expects_continue) {
-            self.wire.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", CONTINUE_TIME)?;
-        }
-        if self.chunked && self.left == 0 {
-            self.begin_chunk()?;
-            if self.ended {
-                return Ok(0);
-            }
+        self.begin()?;
+        if self.ended {
+            return Ok(0);
         }
         let most = out.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let room = out.get_mut(..most).unwrap_or(&mut []);
@@ -142,6 +139,14 @@ impl<'w> BodyReader<'w> {
             self.ended = true;
         }
         Ok(n)
+    }
+
+    /// Makes the next bytes ready to be read, or finds the end.
+    fn begin(&mut self) -> Result<(), Fault> {
+        if std::mem::take(&mut self.expects_continue) {
+            self.wire.write_all(b"HTTP/1.1 100 Continue\r\n\r\n", CONTINUE_TIME)?;
+        }
+        if self.chunked && self.left == 0 { self.begin_chunk() } else { Ok(()) }
     }
 
     /// Reads the line with the next chunk's size, and the end of the chunk before it.

@@ -247,7 +247,8 @@ fn run_stream(
     if !wire.slot.busy() {
         return Err(Gone::Closed);
     }
-    let Some(_permit) = shared.streams.take(deadlines.turn) else {
+    let permits = if route.method == Method::Post { &shared.imports } else { &shared.exports };
+    let Some(_permit) = permits.take(deadlines.turn) else {
         let refusal = refuse(503, "busy", "too many imports and exports at once: try again");
         return refuse_and_close(shared, wire, refusal);
     };

@@ -51,7 +51,8 @@ struct Shared {
     relay: Relay,
     bodies: Budget,
     answers: Budget,
-    streams: Permits,
+    imports: Permits,
+    exports: Permits,
     stopping: AtomicBool,
 }
 
@@ -108,7 +109,8 @@ impl Front {
             relay: Relay::start(sockets, config.deadlines.turn, config.deadlines.answer)?,
             bodies: Budget::new(limits::IN_FLIGHT_BYTES_MAX),
             answers: Budget::new(limits::IN_FLIGHT_BYTES_MAX),
-            streams: Permits::new(limits::STREAMS_MAX),
+            imports: Permits::new(limits::IMPORTS_MAX),
+            exports: Permits::new(limits::EXPORTS_MAX),
             stopping: AtomicBool::new(false),
             config,
         });

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a connection does. The two low bits of a slot's state; above them the time since when.
+/// What a connection does: the two low bits of a slot's state; above them the time since when.
 const WAITING: u64 = 0;
 const BUSY: u64 = 1;
-const CLOSED: u64 = 2;
+const WRITING: u64 = 2;
+const CLOSED: u64 = 3;
 
 /// One client connection.
 pub(super) struct Slot {
@@ -26,6 +27,11 @@ impl Slot {
     /// The connection now waits for its client. `false` if it was evicted meanwhile.
     pub fn waiting(&self) -> bool {
         self.change(WAITING)
+    }
+
+    /// The connection now writes a large answer: it waits for its client, but is finished when the server stops.
+    pub fn writing(&self) -> bool {
+        self.change(WRITING)
     }
 
     /// The connection now works for its client and is not evicted. `false` if it was already.
@@ -96,11 +102,11 @@ impl Slots {
         let mut table = self.lock();
         if let Some(network) = network {
             let held = table.networks.get(&network).copied().unwrap_or(0);
-            if held >= self.per_address && !evict(&mut table, Some(network)) {
+            if held >= self.per_address && !evict(&mut table, Some(network), &[WAITING, WRITING]) {
                 return Err((NoSlot::AddressFull, stream));
             }
         }
-        if table.slots.len() >= self.max && !evict(&mut table, None) {
+        if table.slots.len() >= self.max && !evict(&mut table, None, &[WAITING, WRITING]) {
             return Err((NoSlot::Full, stream));
         }
         table.next += 1;
@@ -116,7 +122,7 @@ impl Slots {
 
     /// Closes the longest waiting connection, to free its descriptor.
     pub fn evict_one(&self) -> bool {
-        evict(&mut self.lock(), None)
+        evict(&mut self.lock(), None, &[WAITING, WRITING])
     }
 
     /// Gives a slot back.
@@ -134,7 +140,7 @@ impl Slots {
         let mut table = self.lock();
         loop {
             // Again and again: a connection that was busy may be waiting now.
-            while evict(&mut table, None) {}
+            while evict(&mut table, None, &[WAITING]) {}
             let left = deadline.saturating_duration_since(Instant::now());
             if table.slots.is_empty() || left.is_zero() {
                 break;
@@ -151,16 +157,16 @@ impl Slots {
     }
 }
 
-/// Closes the connection that has waited longest, of one network or of all. A connection may go to work in the
+/// Closes the connection that has been in one of `states` longest, of one network or of all. A connection may go to work in the
 /// very moment; then the next one is taken.
-fn evict(table: &mut Table, network: Option<u64>) -> bool {
+fn evict(table: &mut Table, network: Option<u64>, states: &[u64]) -> bool {
     loop {
         let oldest = table
             .slots
             .values()
             .filter(|slot| network.is_none() || slot.network == network)
             .map(|slot| (slot.state.load(Ordering::Acquire), slot))
-            .filter(|(state, _)| state & 3 == WAITING)
+            .filter(|(state, _)| states.contains(&(state & 3)))
             .min_by_key(|(state, slot)| (state >> 2, slot.number))
             .map(|(state, slot)| (state, Arc::clone(slot)));
         let Some((state, slot)) = oldest else { return false };
@@ -218,6 +224,19 @@ mod tests {
         slots.release(&a);
         slots.release(&c);
         assert!(slots.lock().networks.is_empty());
+    }
+
+    #[test]
+    fn a_server_that_stops_lets_answers_be_written() {
+        let slots = Slots::new(2, 9, Vec::new());
+        let mut sockets = sockets(3).into_iter();
+        let mut take = || slots.take(sockets.next().unwrap(), IpAddr::from([10, 0, 0, 1]));
+        let (writing, _waiting) = (take().unwrap(), take().unwrap());
+        assert!(writing.writing());
+        assert!(evict(&mut slots.lock(), None, &[WAITING]) && !evict(&mut slots.lock(), None, &[WAITING]));
+        assert!(writing.writing(), "still there");
+        take().unwrap();
+        assert!(slots.evict_one() && !writing.busy(), "but a flood evicts it too");
     }
 
     #[test]

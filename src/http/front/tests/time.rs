@@ -185,3 +185,34 @@ fn stopping_finishes_what_runs_and_ends_what_waits() {
     assert_eq!(rest(&mut idle), "");
     assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
 }
+
+#[test]
+fn a_worker_that_gives_no_answer_is_replaced() {
+    let site = Site::with(|config| config.deadlines.answer = Duration::from_millis(150));
+    let slow: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = site.connect();
+            stream.write_all(get("/api/v1/events?do=sleep", "").as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for mut stream in slow {
+        let answer = rest(&mut stream);
+        assert!(status_of(&answer) == 503 && answer.contains("no_answer"), "{answer}");
+    }
+    thread::sleep(Duration::from_millis(350));
+    for _ in 0..8 {
+        let answer = site.send(get("/api/v1/events", ""));
+        assert_eq!(status_of(&answer), 200, "{answer}");
+    }
+}
+
+#[test]
+fn many_tiny_chunks_cost_little() {
+    let site = Site::with(|config| config.deadlines.body = Duration::from_secs(10));
+    let body = "1\r\nx\r\n".repeat(300_000) + "0\r\n\r\n";
+    let started = Instant::now();
+    let answer = site.send(post("/e", "Transfer-Encoding: chunked\r\n", &body));
+    assert_eq!(status_of(&answer), 200);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
