@@ -26,6 +26,37 @@ pub const REFUSALS_KEPT: usize = 1000;
 /// Bytes of a JSON query.
 pub const QUERY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes of a request's head: browsers with many cookies send 8 KiB.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a request target: the longest URL that browsers and proxies agree on.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Header fields of one request.
+pub const HEADERS_MAX: usize = 100;
+/// Bytes of an answer that is made as a whole; exports are streamed.
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of request bodies held at once, and apart from them of answers.
+pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Client connections at once: each has a thread.
+pub const CONNECTIONS_MAX: usize = 1024;
+/// Client connections of one address (of an IPv6 network of 64 bits): a browser opens 6.
+pub const CONNECTIONS_PER_ADDRESS: usize = 32;
+/// Connections that the kernel keeps for us until they are accepted: an idle flood fills a short queue.
+pub const BACKLOG: i32 = 1024;
+/// Stack of a connection's thread, which runs the tracking routes too.
+pub const CONNECTION_STACK_BYTES: usize = 512 * 1024;
+/// Imports running at once. Apart from exports, because the key that imports is public.
+pub const IMPORTS_MAX: usize = 4;
+/// Exports running at once.
+pub const EXPORTS_MAX: usize = 2;
+/// Bytes that a streamed body brings in each span of the progress deadline, or it is called stuck.
+pub const PROGRESS_BYTES_MIN: u64 = 1024;
+/// Workers for reports, for changes, for work of minutes and for health: kept apart, so that none starves another.
+pub const WORKERS: [usize; 4] = [4, 4, 2, 2];
+/// Bytes read after a refusal, so that the client sees the answer and no reset.
+pub const LINGER_BYTES_MAX: usize = 256 * 1024;
+/// The same behind a trusted proxy, which sends a whole body before it looks at the answer.
+pub const LINGER_PROXY_BYTES_MAX: usize = 2 * QUERY_BYTES_MAX;
+
 /// Steps of a funnel.
 pub const FUNNEL_STEPS_MAX: usize = 20;
 /// Event names in one step.

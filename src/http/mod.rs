@@ -1,1 +1,146 @@
-//! (module under construction)
+//! HTTP: a front that reads requests strictly and bounds everything a client can make us hold, workers behind it, and
+//! the list of routes. What routes do is the [`Handler`]'s business.
+
+pub mod auth;
+pub mod collect;
+mod front;
+mod hosts;
+pub mod message;
+pub mod respond;
+pub mod router;
+mod server;
+
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::limits;
+use message::{Request, Response};
+use router::Route;
+
+/// What answers requests. It is called on many threads at once, and a panic in it costs that one answer only.
+pub trait Handler: Send + Sync {
+    /// Answers a request whose body is whole: routes of the direct and whole classes.
+    fn handle(&self, route: &Route, request: Request) -> Response;
+
+    /// Answers a request of the stream class. `body` is decompressed; an error from it means that the client broke
+    /// off or broke the rules, and never that the body ended.
+    fn stream(&self, route: &Route, request: &Request, body: &mut dyn Read) -> Response;
+}
+
+/// How long the server waits for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// For the whole head of a request, from its first byte.
+    pub head: Duration,
+    /// For a whole body.
+    pub body: Duration,
+    /// For the next request of a connection.
+    pub idle: Duration,
+    /// For the client to take the whole answer, or each piece of a streamed one.
+    pub write: Duration,
+    /// For progress of a streamed body.
+    pub progress: Duration,
+    /// For a free worker, or the turn of a stream.
+    pub turn: Duration,
+    /// For a worker's answer.
+    pub answer: Duration,
+    /// For the rest of a refused body.
+    pub linger: Duration,
+    /// For running requests when the server stops.
+    pub stop: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(5),
+            body: Duration::from_secs(10),
+            idle: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+            progress: Duration::from_secs(30),
+            turn: Duration::from_secs(5),
+            answer: Duration::from_secs(600),
+            linger: Duration::from_secs(1),
+            stop: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where and how to serve.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address to bind; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// A directory for sockets between the front and its workers; it is made private to this user.
+    pub socket_dir: PathBuf,
+    /// Names of this server besides loopback names and the address bound.
+    pub names: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Addresses that may hold any number of connections; trusted proxies may in any case.
+    pub uncapped: Vec<IpAddr>,
+    /// Connections at once; fewer if the system allows fewer descriptors.
+    pub connections: usize,
+    /// Descriptors that the rest of the program needs.
+    pub reserved_files: usize,
+    /// How long to wait for what.
+    pub deadlines: Deadlines,
+}
+
+impl Config {
+    /// The defaults for an address. Loopback is not capped: a proxy, if there is one, comes from there.
+    pub fn new(listen: SocketAddr, socket_dir: PathBuf) -> Self {
+        Self {
+            listen,
+            socket_dir,
+            names: Vec::new(),
+            trusted_proxies: Vec::new(),
+            uncapped: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
+            connections: limits::CONNECTIONS_MAX,
+            reserved_files: 128,
+            deadlines: Deadlines::default(),
+        }
+    }
+}
+
+/// A running server. Dropping it stops it.
+pub struct Server {
+    front: front::Front,
+    backend: Option<server::Backend>,
+    patience: Duration,
+}
+
+impl Server {
+    /// Binds, starts the workers, proves each connection to them, and begins to accept.
+    pub fn start(config: Config, handler: Arc<dyn Handler>) -> Result<Self> {
+        let patience = config.deadlines.stop;
+        let listener = front::bind(config.listen)?;
+        let backend = server::Backend::start(&config.socket_dir, &handler)?;
+        let front = front::Front::start(listener, config, handler, &backend.paths())?;
+        Ok(Self { front, backend: Some(backend), patience })
+    }
+
+    /// The address bound.
+    pub fn addr(&self) -> SocketAddr {
+        self.front.addr()
+    }
+
+    /// Accepts no more, finishes what is running, and ends the threads. Requests that clients have not finished
+    /// sending are dropped.
+    pub fn stop(&mut self) {
+        self.front.stop();
+        if let Some(backend) = self.backend.take() {
+            backend.stop(self.patience);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,280 @@
+//! The Kissmetrics wire: what the tracking routes receive, as records. It takes what real clients send (empty
+//! pairs, keys without a value, text that is no UTF-8) and says why when it cannot.
+
+use serde_json::json;
+
+use super::message::{Method, Request, Response};
+use super::respond;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Millis, Number, Record, RecordKind, Value};
+
+/// An image of one transparent pixel. Trackers wait for it to load, so it has to decode.
+pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+/// Above this a `_t` counts milliseconds: as seconds it would lie in the year 5138.
+const MILLISECONDS_ABOVE: i128 = 100_000_000_000;
+
+/// A tracking request, read.
+#[derive(Debug)]
+pub struct Collected {
+    /// The write key that came with it (`_k`).
+    pub key: Option<String>,
+    /// Whether the sender wants the outcome as JSON instead of the pixel.
+    pub wants_json: bool,
+    /// The record, not yet checked, or why there is none.
+    pub record: Result<Record>,
+}
+
+/// What became of a tracking request.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// It is durable.
+    Stored,
+    /// The same record was there before.
+    Duplicate,
+    /// It was not stored.
+    Refused(&'a Error),
+}
+
+#[derive(Default)]
+struct Reserved {
+    key: Option<String>,
+    person: Option<String>,
+    name: Option<String>,
+    time: Option<String>,
+    use_time: bool,
+    debug: bool,
+}
+
+/// Reads a request to `/e` (an event), `/s` (a set) or `/a` (an identify). Of a parameter given twice the last
+/// one stands, and the body stands over the query string.
+pub fn read(kind: RecordKind, request: &Request) -> Collected {
+    let mut reserved = Reserved::default();
+    let mut properties = Vec::new();
+    take_pairs(request.query.as_bytes(), &mut reserved, &mut properties);
+    let body = form_body(request).map(|body| take_pairs(body, &mut reserved, &mut properties));
+    let record = body.and_then(|()| {
+        let identity = required(reserved.person, "_p", "bad_identity", "the identity of the person")?;
+        let name = match kind {
+            RecordKind::Event => required(reserved.name, "_n", "bad_event", "the name of the event")?,
+            RecordKind::Identify => {
+                properties.clear();
+                required(reserved.name, "_n", "bad_identity", "the other identity")?
+            }
+            RecordKind::Set => String::new(),
+        };
+        let time = if reserved.use_time { read_time(reserved.time.as_deref())? } else { None };
+        Ok(Record { kind, identity, name, time, properties, id: None })
+    });
+    Collected { key: reserved.key, wants_json: reserved.debug || request.accepts_json(), record }
+}
+
+/// The answer to a tracking request: the pixel whatever happened, unless the store could not store (the sender has
+/// to try again) or JSON was asked for.
+pub fn answer(wants_json: bool, outcome: &Outcome<'_>) -> Response {
+    let failed = match outcome {
+        Outcome::Refused(error) => Some(*error),
+        _ => None,
+    };
+    let status = failed.map_or(200, |error| respond::status(error.kind()));
+    let response = match failed {
+        // Browsers call an image with an error status loaded if it decodes, so this must be no image.
+        Some(error) if status >= 500 => respond::error(error),
+        _ if !wants_json => Response::new(200, "image/gif", PIXEL.as_slice()),
+        Some(error) => {
+            let body = json!({ "status": "refused", "reason": error.code(), "error": respond::value(error) });
+            Response::new(status, "application/json", body.to_string().into_bytes())
+        }
+        None => {
+            let status = if matches!(outcome, Outcome::Stored) { "stored" } else { "duplicate" };
+            Response::json(json!({ "status": status }).to_string())
+        }
+    };
+    response.with("Cache-Control", "no-store")
+}
+
+fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) {
+    // The parser turns `+` into a space and keeps what is no percent sequence; invalid UTF-8 becomes U+FFFD.
+    for (name, value) in form_urlencoded::parse(input) {
+        match name.as_ref() {
+            "_k" => reserved.key = Some(value.into_owned()),
+            "_p" => reserved.person = Some(value.into_owned()),
+            "_n" => reserved.name = Some(value.into_owned()),
+            "_t" => reserved.time = Some(value.into_owned()),
+            "_d" => reserved.use_time = value == "1",
+            "_debug" => reserved.debug = value == "1",
+            // Clients send more of these than are documented; none is a property.
+            other if other.starts_with('_') || other.trim().is_empty() => {}
+            _ => properties.push((name.into_owned(), Value::from_wire(&value))),
+        }
+    }
+}
+
+/// The body, if it is a form. `sendBeacon` calls one plain text.
+fn form_body(request: &Request) -> Result<&[u8]> {
+    if request.method != Method::Post || request.body.is_empty() {
+        return Ok(&[]);
+    }
+    match request.media_type().as_deref() {
+        None | Some("application/x-www-form-urlencoded" | "text/plain") => Ok(&request.body),
+        Some(_) => Err(Error::new(ErrorKind::Malformed, "bad_content_type", "the body is not a form")
+            .at("Content-Type")
+            .hint("send application/x-www-form-urlencoded, or the parameters in the query string")),
+    }
+}
+
+fn required(value: Option<String>, name: &str, code: &'static str, what: &str) -> Result<String> {
+    value.filter(|text| !text.trim().is_empty()).ok_or_else(|| {
+        Error::invalid(code, format!("{name} is missing")).at(name).hint(format!("send {what} as {name}"))
+    })
+}
+
+/// `_t` in milliseconds; without one the server's clock decides.
+fn read_time(text: Option<&str>) -> Result<Option<Millis>> {
+    let text = text.unwrap_or("").trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let millis = Number::parse_plain(text).and_then(|number| {
+        let unit = 10i128.checked_pow(u32::from(number.scale()))?;
+        let is_millis = number.mantissa() > MILLISECONDS_ABOVE.checked_mul(unit)?;
+        let factor = if is_millis { 1 } else { 1000 };
+        // Towards the past: a fraction of a millisecond is dropped.
+        Millis::try_from(number.mantissa().checked_mul(factor)?.div_euclid(unit)).ok()
+    });
+    match millis {
+        Some(millis) => Ok(Some(millis)),
+        None => Err(Error::invalid("bad_time", "_t is no Unix time")
+            .at("_t")
+            .hint("send Unix seconds, or leave out _d=1 to let this server's clock decide")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::Headers;
+    use super::*;
+
+    fn request(method: Method, query: &str, body: &[u8], headers: &[(&str, &str)]) -> Request {
+        let mut all = Headers::default();
+        headers.iter().for_each(|(name, value)| all.push(name, value));
+        let peer = std::net::IpAddr::from([127, 0, 0, 1]);
+        let (path, query) = ("/e".to_owned(), query.to_owned());
+        Request { method, path, query, headers: all, body: body.to_vec(), peer }
+    }
+
+    fn event(query: &str) -> Record {
+        read(RecordKind::Event, &request(Method::Get, query, b"", &[])).record.unwrap()
+    }
+
+    fn property<'a>(record: &'a Record, name: &str) -> Option<&'a Value> {
+        record.properties.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn an_event_with_all_that_real_clients_send() {
+        let query = "?_p=jane%40x.com&&_n=Signed+Up&Plan%20Name=Pro+1&price=-49.99&flag&=lost&_c=mobile&_x=1\
+                     &caf%C3%A9=a=b,c:d&bad=%ff%zz&Plan%20Name=Last&list[0]=a&_k=KEY";
+        let read = read(RecordKind::Event, &request(Method::Get, &query[1..], b"", &[]));
+        assert_eq!(read.key.as_deref(), Some("KEY"));
+        assert!(!read.wants_json);
+        let record = read.record.unwrap();
+        assert_eq!((record.identity.as_str(), record.name.as_str()), ("jane@x.com", "Signed Up"));
+        assert_eq!(property(&record, "Plan Name"), Some(&Value::from("Last")));
+        assert_eq!(property(&record, "price"), Some(&Value::from_wire("-49.99")));
+        assert_eq!(property(&record, "flag"), Some(&Value::from("")));
+        assert_eq!(property(&record, "caf\u{e9}"), Some(&Value::from("a=b,c:d")));
+        assert_eq!(property(&record, "bad"), Some(&Value::from("\u{fffd}%zz")));
+        assert_eq!(property(&record, "list[0]"), Some(&Value::from("a")));
+        let record = record.checked(0).unwrap();
+        assert_eq!(record.properties.len(), 6, "{:?}", record.properties);
+    }
+
+    #[test]
+    fn the_time_counts_only_with_d_1() {
+        for (pairs, millis) in [
+            ("_t=1740823200", None),
+            ("_t=1740823200&_d=0", None),
+            ("_d=1", None),
+            ("_d=1&_t=", None),
+            ("_t=1740823200&_d=1", Some(1_740_823_200_000)),
+            ("_d=1&_t=1740823200.1259", Some(1_740_823_200_125)),
+            ("_d=1&_t=1740823200125", Some(1_740_823_200_125)),
+            ("_d=1&_t=1740823200125.9", Some(1_740_823_200_125)),
+            ("_d=1&_t=100000000000", Some(100_000_000_000_000)),
+            ("_d=1&_t=-0.0005", Some(-1)),
+        ] {
+            assert_eq!(event(&format!("_p=a&_n=b&{pairs}")).time, millis, "{pairs}");
+        }
+        for bad in ["yesterday", "1e9", "99999999999999999999999999", "2025-03-01"] {
+            let request = request(Method::Get, &format!("_p=a&_n=b&_d=1&_t={bad}"), b"", &[]);
+            assert_eq!(read(RecordKind::Event, &request).record.unwrap_err().code(), "bad_time", "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_alias_joins_two_identities_and_has_no_properties() {
+        let request = request(Method::Get, "_k=K&_p=anon&_n=jane&_t=1&x=1", b"", &[]);
+        let record = read(RecordKind::Identify, &request).record.unwrap();
+        assert_eq!((record.identity.as_str(), record.name.as_str()), ("anon", "jane"));
+        assert!(record.properties.is_empty() && record.time.is_none());
+    }
+
+    #[test]
+    fn a_form_body_stands_over_the_query_string() {
+        for kind in [None, Some("application/x-www-form-urlencoded; charset=utf-8"), Some("text/plain;x=y")] {
+            let headers: Vec<_> = kind.iter().map(|kind| ("content-type", *kind)).collect();
+            let request = request(Method::Post, "_k=K&_p=a&Plan=x", "_n=caf\u{e9}&_p=b".as_bytes(), &headers);
+            let read = read(RecordKind::Event, &request);
+            let record = read.record.unwrap();
+            assert_eq!((record.identity.as_str(), record.name.as_str()), ("b", "caf\u{e9}"));
+            assert_eq!((read.key.as_deref(), record.properties.len()), (Some("K"), 1));
+        }
+        let headers = [("Content-Type", "application/json")];
+        let request = request(Method::Post, "_k=K&_p=a&_n=b", b"{}", &headers);
+        let read = read(RecordKind::Event, &request);
+        assert_eq!(read.record.unwrap_err().code(), "bad_content_type");
+        assert_eq!(read.key.as_deref(), Some("K"), "the refusal is counted under its key");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (kind, query, code, at) in [
+            (RecordKind::Event, "_n=b", "bad_identity", "_p"),
+            (RecordKind::Event, "_p=a&_n=+", "bad_event", "_n"),
+            (RecordKind::Set, "_p=&x=1", "bad_identity", "_p"),
+            (RecordKind::Identify, "_p=a", "bad_identity", "_n"),
+        ] {
+            let error = read(kind, &request(Method::Get, query, b"", &[])).record.unwrap_err();
+            assert_eq!((error.code(), error.place()), (code, Some(at)), "{query}");
+        }
+    }
+
+    #[test]
+    fn the_answer_is_a_pixel_unless_the_store_failed() {
+        let refused = Error::invalid("bad_event", "_n is missing");
+        for outcome in [Outcome::Stored, Outcome::Duplicate, Outcome::Refused(&refused)] {
+            let response = answer(false, &outcome);
+            assert_eq!((response.status, response.content_type.as_ref()), (200, "image/gif"));
+            assert_eq!(response.bytes(), PIXEL);
+            assert_eq!(response.headers().next(), Some(("Cache-Control", "no-store")));
+        }
+        let full = Error::new(ErrorKind::Full, "disk_full", "the disk is full");
+        let response = answer(false, &Outcome::Refused(&full));
+        assert_eq!((response.status, response.content_type.as_ref()), (507, "application/json"));
+    }
+
+    #[test]
+    fn the_outcome_in_json_has_its_true_status() {
+        let debug = request(Method::Get, "_debug=1", b"", &[]);
+        assert!(read(RecordKind::Set, &debug).wants_json);
+        let accept = request(Method::Get, "", b"", &[("Accept", "text/html, application/json;q=0.5")]);
+        assert!(read(RecordKind::Set, &accept).wants_json);
+        let refused = Error::invalid("bad_event", "_n is missing").at("_n");
+        let response = answer(true, &Outcome::Refused(&refused));
+        let text = String::from_utf8(response.bytes().to_vec()).unwrap();
+        assert_eq!(response.status, 422);
+        assert!(text.contains(r#""status":"refused""#) && text.contains(r#""reason":"bad_event""#), "{text}");
+        assert_eq!(answer(true, &Outcome::Stored).bytes(), br#"{"status":"stored"}"#);
+    }
+}

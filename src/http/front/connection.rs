@@ -1,0 +1,298 @@
+//! The life of one client connection: request after request, each read whole or streamed, run by its route's class
+//! and answered, until either side ends it.
+
+use std::io::Read;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::Shared;
+use super::answer::{self, Form};
+use super::body::{BodyReader, Fault, Pace};
+use super::head::{self, Coding, Framing, Head, Refusal, refuse};
+use super::wire::{Gone, Wire};
+use crate::http::message::{Method, Request, Response, ResponseBody};
+use crate::http::respond;
+use crate::http::router::{self, Class, Found, Route};
+use crate::limits;
+
+/// What comes after an answer.
+enum After {
+    /// The next request.
+    KeepAlive,
+    /// The end, with nothing of the client's unread.
+    Close,
+    /// The end, with bytes of a refused body still on their way.
+    Linger,
+}
+
+/// Serves one connection until it ends.
+pub(super) fn serve(shared: &Shared, wire: &mut Wire, peer: IpAddr) {
+    loop {
+        let after = match read_head(shared, wire, peer) {
+            Ok(head) => run(shared, wire, head),
+            Err(Fault::Closed) => return,
+            Err(Fault::Refused(refusal)) => refuse_and_close(shared, wire, refusal),
+        };
+        match after {
+            Ok(After::KeepAlive) if !shared.is_stopping() => {}
+            Ok(After::KeepAlive | After::Close) | Err(_) => return,
+            Ok(After::Linger) => {
+                if wire.slot.waiting() {
+                    let most = if shared.config.trusted_proxies.contains(&peer) {
+                        limits::LINGER_PROXY_BYTES_MAX
+                    } else {
+                        limits::LINGER_BYTES_MAX
+                    };
+                    wire.linger(most, shared.config.deadlines.linger);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the next request and reads its head.
+fn read_head(shared: &Shared, wire: &mut Wire, peer: IpAddr) -> Result<Head, Fault> {
+    if !wire.slot.waiting() {
+        return Err(Fault::Closed);
+    }
+    let deadlines = &shared.config.deadlines;
+    let mut deadline = (!wire.buffered().is_empty()).then(|| Instant::now() + deadlines.head);
+    let mut searched = 0;
+    loop {
+        // Some clients end a body with an empty line that they do not count.
+        while searched == 0 && wire.buffered().starts_with(b"\r\n") {
+            wire.consume(2);
+        }
+        let seen = wire.buffered();
+        if let Some(end) = head::end_of_head(seen, searched) {
+            let parsed = head::parse(seen.get(..end).unwrap_or(&[]), peer).map_err(Fault::Refused)?;
+            wire.consume(end);
+            return Ok(parsed);
+        }
+        head::check_line_ends(seen, searched).map_err(Fault::Refused)?;
+        searched = seen.len();
+        let left = deadline.map_or(deadlines.idle, |at| at.saturating_duration_since(Instant::now()));
+        match wire.fill(left) {
+            Ok(0) => return Err(Fault::Refused(head::too_long(wire.buffered()))),
+            Ok(_) => deadline = deadline.or_else(|| Some(Instant::now() + deadlines.head)),
+            Err(Gone::Late) if !wire.buffered().is_empty() => {
+                let refusal = refuse(408, "timeout", "the head of the request did not arrive in time");
+                return Err(Fault::Refused(refusal));
+            }
+            Err(_) => return Err(Fault::Closed),
+        }
+    }
+}
+
+fn refuse_and_close(shared: &Shared, wire: &mut Wire, refusal: Refusal) -> Result<After, Gone> {
+    let form = Form { keep_alive: false, old: false, head_only: false, cross_origin: false };
+    let response = respond::refusal(refusal.status, refusal.code, refusal.message);
+    answer::write(wire, response, form, shared.config.deadlines.write)?;
+    Ok(After::Linger)
+}
+
+fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> {
+    let form = Form {
+        keep_alive: head.keep_alive && !shared.is_stopping(),
+        old: head.old,
+        head_only: head.method == Method::Head,
+        cross_origin: false,
+    };
+    forwarded_peer(shared, &mut head.request);
+    match plan(shared, &head) {
+        Ok(route) => {
+            let form = Form { cross_origin: route.cross_origin, ..form };
+            if route.class == Class::Stream {
+                run_stream(shared, wire, route, &head, form)
+            } else {
+                run_whole(shared, wire, route, head, form)
+            }
+        }
+        Err(response) => {
+            let form = Form { keep_alive: form.keep_alive && head.framing.is_empty(), ..form };
+            answer::write(wire, response, form, shared.config.deadlines.write)?;
+            Ok(match (form.keep_alive, head.framing.is_empty()) {
+                (true, _) => After::KeepAlive,
+                (false, true) => After::Close,
+                (false, false) => After::Linger,
+            })
+        }
+    }
+}
+
+/// Behind a trusted proxy the client is the last address in the list that is no trusted proxy itself.
+fn forwarded_peer(shared: &Shared, request: &mut Request) {
+    let trusted = &shared.config.trusted_proxies;
+    if !trusted.contains(&request.peer) {
+        return;
+    }
+    let list = request.headers.get("x-forwarded-for").unwrap_or("");
+    for address in list.rsplit(',').map(|text| text.trim().parse::<IpAddr>()) {
+        let Ok(address) = address else { return };
+        request.peer = address;
+        if !trusted.contains(&address) {
+            return;
+        }
+    }
+}
+
+/// Decides before any byte of the body is read: the route, or the answer instead.
+fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
+    let route = match router::find(head.method, &head.request.path) {
+        Found::Route(route) => route,
+        Found::WrongMethod(routes) => return Err(other_method(head, &routes)),
+        Found::Nothing => return Err(respond::refusal(404, "not_found", "there is no such path")),
+    };
+    if !route.cross_origin && !shared.hosts.allows(head.request.headers.get("host")) {
+        return Err(respond::refusal(421, "foreign_host", "this server does not go by that Host name"));
+    }
+    let streams_in = route.class == Class::Stream && route.method == Method::Post;
+    match head.coding {
+        Coding::Gzip if streams_in => {}
+        Coding::Identity => {}
+        _ => {
+            return Err(respond::refusal(415, "content_encoding", "this content encoding is not taken here"));
+        }
+    }
+    if streams_in && head.framing == Framing::None {
+        return Err(respond::refusal(411, "length_required", "send a length, or chunks"));
+    }
+    if let (Framing::Length(length), Some(max)) = (head.framing, body_max(route))
+        && length > max as u64
+    {
+        return Err(respond::refusal(413, "too_large", "the body is larger than this route takes"));
+    }
+    Ok(route)
+}
+
+/// The largest body of a route; `None` for a streamed one.
+fn body_max(route: &Route) -> Option<usize> {
+    match route.class {
+        Class::Direct => Some(limits::TRACK_BYTES_MAX),
+        Class::Whole(_) => Some(limits::QUERY_BYTES_MAX),
+        Class::Stream if route.method == Method::Post => None,
+        Class::Stream => Some(0),
+    }
+}
+
+/// The answer to `OPTIONS`, which asks what a page may send, or to a method that the path does not have.
+fn other_method(head: &Head, routes: &[&'static Route]) -> Response {
+    let response = if head.method == Method::Options {
+        let response = Response::new(204, "", Vec::new());
+        if routes.iter().any(|route| route.cross_origin) {
+            response
+                .with("Access-Control-Allow-Origin", "*")
+                .with("Access-Control-Allow-Methods", "GET, POST")
+                .with("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding")
+                .with("Access-Control-Max-Age", "86400")
+        } else {
+            response
+        }
+    } else {
+        respond::refusal(405, "method_not_allowed", "this path has other methods; see Allow")
+    };
+    response.with_value("Allow", router::allow(routes)).unwrap_or_else(|e| respond::error(&e))
+}
+
+fn run_whole(
+    shared: &Shared,
+    wire: &mut Wire,
+    route: &'static Route,
+    mut head: Head,
+    form: Form,
+) -> Result<After, Gone> {
+    let deadlines = &shared.config.deadlines;
+    let mut held = shared.bodies.reserve();
+    if !head.framing.is_empty() {
+        let pace = Pace::Total(Instant::now() + deadlines.body);
+        let mut reader = BodyReader::new(wire, head.framing, head.expects_continue, pace);
+        match reader.read_whole(body_max(route).unwrap_or(0), &mut held) {
+            Ok(body) => head.request.body = body,
+            Err(Fault::Closed) => return Err(Gone::Closed),
+            Err(Fault::Refused(refusal)) => return refuse_and_close(shared, wire, refusal),
+        }
+    }
+    if !wire.slot.busy() {
+        return Err(Gone::Closed);
+    }
+    let mut answer_held = shared.answers.reserve();
+    let response = match route.class {
+        Class::Whole(pool) => {
+            let answer = shared.relay.exchange(pool, &head.request, &mut answer_held);
+            answer.unwrap_or_else(|r| respond::refusal(r.status, r.code, r.message))
+        }
+        _ => guarded(route, || shared.handler.handle(route, head.request)),
+    };
+    let form = whole_only(&response, form);
+    answer::write(wire, response, form, deadlines.write)?;
+    Ok(if form.keep_alive { After::KeepAlive } else { After::Close })
+}
+
+/// HTTP/1.0 knows the end of a streamed answer only by the end of the connection.
+fn whole_only(response: &Response, form: Form) -> Form {
+    let endless = form.old && matches!(response.body, ResponseBody::Stream(_));
+    Form { keep_alive: form.keep_alive && !endless, ..form }
+}
+
+fn run_stream(
+    shared: &Shared,
+    wire: &mut Wire,
+    route: &'static Route,
+    head: &Head,
+    form: Form,
+) -> Result<After, Gone> {
+    let deadlines = &shared.config.deadlines;
+    if !wire.slot.busy() {
+        return Err(Gone::Closed);
+    }
+    let permits = if route.method == Method::Post { &shared.imports } else { &shared.exports };
+    let Some(_permit) = permits.take(deadlines.turn) else {
+        let refusal = refuse(503, "busy", "too many imports and exports at once: try again");
+        return refuse_and_close(shared, wire, refusal);
+    };
+    let pace = Pace::progress(deadlines.progress);
+    let mut reader = BodyReader::new(wire, head.framing, head.expects_continue, pace);
+    let mut response = if head.coding == Coding::Gzip {
+        let mut plain = flate2::read::MultiGzDecoder::new(&mut reader);
+        stream(shared, route, head, &mut plain)
+    } else {
+        stream(shared, route, head, &mut reader)
+    };
+    let (ended, fault) = (reader.is_ended(), reader.fault);
+    match fault {
+        Some(Fault::Closed) => return Err(Gone::Closed),
+        // Whatever the handler made of it, a body that broke off was not taken as a whole.
+        Some(Fault::Refused(r)) if response.status < 400 => {
+            response = respond::refusal(r.status, r.code, r.message);
+        }
+        _ => {}
+    }
+    let form = whole_only(&response, Form { keep_alive: form.keep_alive && ended, ..form });
+    answer::write(wire, response, form, deadlines.write)?;
+    Ok(match (form.keep_alive, ended) {
+        (true, _) => After::KeepAlive,
+        (false, true) => After::Close,
+        (false, false) => After::Linger,
+    })
+}
+
+fn stream(shared: &Shared, route: &'static Route, head: &Head, body: &mut dyn Read) -> Response {
+    guarded(route, || shared.handler.stream(route, &head.request, body))
+}
+
+/// Runs a handler; a panic in it costs this answer only.
+fn guarded(route: &Route, handler: impl FnOnce() -> Response) -> Response {
+    match catch_unwind(AssertUnwindSafe(handler)) {
+        Ok(response) if answer::fits(&response) => response,
+        Ok(_) => {
+            log::error!("the answer of {} is larger than 16 MiB", route.pattern);
+            respond::refusal(500, "answer_failed", "the answer is too large")
+        }
+        Err(_) => {
+            log::error!("the handler of {} panicked", route.pattern);
+            respond::refusal(500, "internal", "an internal error; it was logged")
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Errors as answers: the one table from kinds of error to HTTP status, and the JSON form that every refusal has.
+
+use serde_json::json;
+
+use super::message::Response;
+use crate::error::{Error, ErrorKind};
+
+/// The status of each kind of error.
+pub fn status(kind: ErrorKind) -> u16 {
+    match kind {
+        ErrorKind::Malformed => 400,
+        ErrorKind::Unauthorized => 401,
+        ErrorKind::Forbidden => 403,
+        ErrorKind::NotFound => 404,
+        ErrorKind::Conflict => 409,
+        ErrorKind::TooLarge => 413,
+        ErrorKind::Invalid => 422,
+        ErrorKind::Busy | ErrorKind::Poisoned => 503,
+        ErrorKind::Full => 507,
+        ErrorKind::Locked | ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Io => 500,
+    }
+}
+
+/// The answer to a request that failed.
+pub fn error(error: &Error) -> Response {
+    let body = json!({ "error": value(error) }).to_string().into_bytes();
+    with_retry(Response::new(status(error.kind()), "application/json", body))
+}
+
+/// The answer to a request that HTTP itself refuses, before any handler saw it.
+pub fn refusal(status: u16, code: &str, message: &str) -> Response {
+    let body = json!({ "error": { "code": code, "message": message } }).to_string().into_bytes();
+    with_retry(Response::new(status, "application/json", body))
+}
+
+/// An error as JSON: code, message, and where known the place and the advice.
+pub fn value(error: &Error) -> serde_json::Value {
+    let mut value = json!({ "code": error.code(), "message": error.message() });
+    if let Some(at) = error.place() {
+        value["at"] = at.into();
+    }
+    if let Some(hint) = error.advice() {
+        value["hint"] = hint.into();
+    }
+    value
+}
+
+/// Says when to come back, where that is the advice, and how to present a key, where that is missing.
+fn with_retry(response: Response) -> Response {
+    match response.status {
+        401 => response.with("WWW-Authenticate", "Bearer"),
+        429 | 503 => response.with("Retry-After", "2"),
+        507 => response.with("Retry-After", "60"),
+        _ => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_code_message_place_and_hint() {
+        let e = Error::invalid("unknown_operator", "no operator \"like\"")
+            .at("steps[1].where[0]")
+            .hint("did you mean \"contains\"?");
+        let response = error(&e);
+        assert_eq!(response.status, 422);
+        let value: serde_json::Value = serde_json::from_slice(response.bytes()).unwrap();
+        assert_eq!(value["error"]["code"], "unknown_operator");
+        assert_eq!(value["error"]["at"], "steps[1].where[0]");
+        assert_eq!(value["error"]["hint"], "did you mean \"contains\"?");
+    }
+
+    #[test]
+    fn who_must_come_back_is_told_when() {
+        let busy = error(&Error::new(ErrorKind::Busy, "busy", "too much at once"));
+        assert_eq!((busy.status, busy.headers().next()), (503, Some(("Retry-After", "2"))));
+        let plain = error(&Error::new(ErrorKind::NotFound, "no_person", "nobody"));
+        assert_eq!((plain.status, plain.headers().next()), (404, None));
+        let value: serde_json::Value = serde_json::from_slice(plain.bytes()).unwrap();
+        assert_eq!(value["error"].get("hint"), None);
+    }
+}

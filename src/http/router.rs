@@ -1,0 +1,340 @@
+//! The one list of routes: method, path, who may call it, how it is run and what it is. What is not on the list
+//! does not exist; help, checks of access and dispatch all read it from here.
+
+use super::message::{Method, decode_segment};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Which key a route needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// None.
+    Open,
+    /// The write key, which is public.
+    Write,
+    /// The API key.
+    Read,
+    /// Either.
+    WriteOrRead,
+}
+
+/// Workers kept apart, so that one kind of work cannot use up those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// Reports.
+    Query,
+    /// Changes that wait for the disk.
+    Write,
+    /// Work of minutes.
+    Bulk,
+    /// Answers that monitoring waits for.
+    Health,
+}
+
+/// How a route is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// On the connection's own thread, with a whole body: for work of microseconds.
+    Direct,
+    /// On the connection's own thread, few at a time, the body read or the answer written piece by piece.
+    Stream,
+    /// By a worker of a pool, with a whole body and a whole answer.
+    Whole(Pool),
+}
+
+/// What a route does; the handler matches on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Record an event.
+    TrackEvent,
+    /// Set properties of a person.
+    TrackSet,
+    /// Join two identities.
+    TrackAlias,
+    /// The tracker's script.
+    Tracker,
+    /// Bulk import.
+    Import,
+    /// A funnel.
+    Funnel,
+    /// The people behind a number of a funnel.
+    FunnelPeople,
+    /// One person's profile.
+    Person,
+    /// One person's time line.
+    PersonEvents,
+    /// Join two people.
+    Merge,
+    /// Undo that.
+    Unmerge,
+    /// The list of events.
+    Events,
+    /// What was refused of late.
+    Refusals,
+    /// Counts and sizes of the store.
+    Stats,
+    /// Everything, as records.
+    Export,
+    /// Merge the store's segments.
+    Compact,
+    /// Whether records can be stored.
+    Health,
+    /// Counters for Prometheus.
+    Metrics,
+    /// The first page.
+    Home,
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// Its method; `GET` answers `HEAD` too.
+    pub method: Method,
+    /// Its path; `{name}` stands for one segment, or for the part of it before the rest of the pattern's segment.
+    pub pattern: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// How it is run.
+    pub class: Class,
+    /// Whether pages of any origin may call it. Such routes answer to every `Host` too.
+    pub cross_origin: bool,
+    /// What it does.
+    pub action: Action,
+    /// One line for people.
+    pub doc: &'static str,
+}
+
+const fn route(
+    method: Method,
+    pattern: &'static str,
+    access: Access,
+    class: Class,
+    action: Action,
+    doc: &'static str,
+) -> Route {
+    Route { method, pattern, access, class, cross_origin: false, action, doc }
+}
+
+const fn tracking(method: Method, pattern: &'static str, action: Action, doc: &'static str) -> Route {
+    let class = Class::Direct;
+    Route { method, pattern, access: Access::Write, class, cross_origin: true, action, doc }
+}
+
+const fn script(pattern: &'static str) -> Route {
+    let (action, doc) = (Action::Tracker, "the tracker for web pages");
+    Route { access: Access::Open, ..tracking(Method::Get, pattern, action, doc) }
+}
+
+const QUERY: Class = Class::Whole(Pool::Query);
+const WRITE: Class = Class::Whole(Pool::Write);
+const BULK: Class = Class::Whole(Pool::Bulk);
+const HEALTH: Class = Class::Whole(Pool::Health);
+
+/// Every route there is.
+pub static ROUTES: [Route; 25] = [
+    tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
+    tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
+    tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
+    tracking(Method::Post, "/s", Action::TrackSet, "set properties of a person"),
+    tracking(Method::Get, "/a", Action::TrackAlias, "say that two identities are one person"),
+    tracking(Method::Post, "/a", Action::TrackAlias, "say that two identities are one person"),
+    script("/i.js"),
+    script("/{key}.2.js"),
+    Route {
+        cross_origin: true,
+        ..route(
+            Method::Post,
+            "/api/v1/import",
+            Access::WriteOrRead,
+            Class::Stream,
+            Action::Import,
+            "load records in bulk, one JSON object a line",
+        )
+    },
+    route(Method::Post, "/api/v1/funnel", Access::Read, QUERY, Action::Funnel, "people by step of a funnel"),
+    route(Method::Get, "/api/v1/funnel", Access::Read, QUERY, Action::Funnel, "the same, query in ?q="),
+    route(
+        Method::Post,
+        "/api/v1/funnel/people",
+        Access::Read,
+        QUERY,
+        Action::FunnelPeople,
+        "the people behind a number of a funnel",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/funnel/people",
+        Access::Read,
+        QUERY,
+        Action::FunnelPeople,
+        "the same, query in ?q=",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/people/{identity}",
+        Access::Read,
+        QUERY,
+        Action::Person,
+        "a person's profile",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/people/{identity}/events",
+        Access::Read,
+        QUERY,
+        Action::PersonEvents,
+        "a person's events, newest first",
+    ),
+    route(
+        Method::Post,
+        "/api/v1/people/{identity}/merge",
+        Access::Read,
+        WRITE,
+        Action::Merge,
+        "join two people",
+    ),
+    route(
+        Method::Post,
+        "/api/v1/people/{identity}/unmerge",
+        Access::Read,
+        WRITE,
+        Action::Unmerge,
+        "take an identity out of its person again",
+    ),
+    route(Method::Get, "/api/v1/events", Access::Read, QUERY, Action::Events, "every event with its counts"),
+    route(
+        Method::Get,
+        "/api/v1/refusals",
+        Access::Read,
+        QUERY,
+        Action::Refusals,
+        "what was refused, and why",
+    ),
+    route(Method::Get, "/api/v1/stats", Access::Read, HEALTH, Action::Stats, "counts and sizes of the store"),
+    route(
+        Method::Get,
+        "/api/v1/export",
+        Access::Read,
+        Class::Stream,
+        Action::Export,
+        "everything, as records that import takes back",
+    ),
+    route(Method::Post, "/api/v1/compact", Access::Read, BULK, Action::Compact, "merge the store's segments"),
+    route(Method::Get, "/healthz", Access::Open, HEALTH, Action::Health, "whether records can be stored"),
+    route(Method::Get, "/metrics", Access::Read, HEALTH, Action::Metrics, "counters for Prometheus"),
+    route(Method::Get, "/", Access::Open, HEALTH, Action::Home, "the first page"),
+];
+
+/// What a method and a path come to.
+#[derive(Debug)]
+pub enum Found {
+    /// This route.
+    Route(&'static Route),
+    /// The path exists, not with this method; these are the routes that it has.
+    WrongMethod(Vec<&'static Route>),
+    /// There is no such path.
+    Nothing,
+}
+
+/// Looks a request up by its raw path.
+pub fn find(method: Method, path: &str) -> Found {
+    let wanted = if method == Method::Head { Method::Get } else { method };
+    let mut others = Vec::new();
+    for route in &ROUTES {
+        if captured(route.pattern, path).is_some() {
+            if route.method == wanted {
+                return Found::Route(route);
+            }
+            others.push(route);
+        }
+    }
+    if others.is_empty() { Found::Nothing } else { Found::WrongMethod(others) }
+}
+
+/// The `Allow` header of a path with these routes.
+pub fn allow(routes: &[&Route]) -> String {
+    let mut names = Vec::new();
+    for route in routes {
+        names.push(route.method.name());
+        if route.method == Method::Get {
+            names.push(Method::Head.name());
+        }
+    }
+    names.push(Method::Options.name());
+    names.join(", ")
+}
+
+impl Route {
+    /// The decoded part of `path` that the pattern's `{name}` stands for; empty if it has none.
+    pub fn parameter(&self, path: &str) -> Result<String> {
+        match captured(self.pattern, path) {
+            Some(raw) => decode_segment(raw),
+            None => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path").at("path")),
+        }
+    }
+}
+
+/// Matches segment by segment, before decoding, so that an encoded slash stays inside its segment. Gives the raw
+/// text of the variable part.
+fn captured<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
+    let mut variable = "";
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = segments.next()?;
+        match expected.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((_, suffix)) => variable = segment.strip_suffix(suffix).filter(|part| !part.is_empty())?,
+            None if expected == segment => {}
+            None => return None,
+        }
+    }
+    if segments.next().is_some() { None } else { Some(variable) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(method: Method, path: &str) -> Option<Action> {
+        match find(method, path) {
+            Found::Route(route) => Some(route.action),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn paths_find_their_routes() {
+        assert_eq!(action(Method::Get, "/e"), Some(Action::TrackEvent));
+        assert_eq!(action(Method::Head, "/healthz"), Some(Action::Health));
+        assert_eq!(action(Method::Get, "/"), Some(Action::Home));
+        assert_eq!(action(Method::Get, "/0123abcd.2.js"), Some(Action::Tracker));
+        assert_eq!(action(Method::Post, "/api/v1/people/a%2Fb/merge"), Some(Action::Merge));
+        for none in ["/e/", "//e", "/E", "/.2.js", "/api/v1/people/", "/api/v1/people/a/b", ""] {
+            assert_eq!(action(Method::Get, none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn the_variable_part_is_decoded_after_matching() {
+        let Found::Route(route) = find(Method::Get, "/api/v1/people/jane%40x%2Fy/events") else {
+            panic!("no route")
+        };
+        assert_eq!(route.parameter("/api/v1/people/jane%40x%2Fy/events").unwrap(), "jane@x/y");
+        assert_eq!(route.parameter("/api/v1/people/%ff/events").unwrap_err().code(), "bad_path");
+    }
+
+    #[test]
+    fn a_wrong_method_names_the_right_ones() {
+        let Found::WrongMethod(routes) = find(Method::Delete, "/e") else { panic!("found") };
+        assert_eq!(allow(&routes), "GET, HEAD, POST, OPTIONS");
+        assert!(matches!(find(Method::Get, "/nowhere"), Found::Nothing));
+    }
+
+    #[test]
+    fn only_tracking_and_import_are_open_to_other_origins() {
+        for route in &ROUTES {
+            let writes = matches!(route.access, Access::Write | Access::WriteOrRead)
+                || route.action == Action::Tracker;
+            assert_eq!(route.cross_origin, writes, "{}", route.pattern);
+            assert!(!route.doc.is_empty() && route.pattern.starts_with('/'));
+        }
+    }
+}
