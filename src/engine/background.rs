@@ -2,7 +2,7 @@
 //! new files first, then the manifest that names them, then publish; only then do old files go.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender};
@@ -20,9 +20,6 @@ use crate::store::segment::Segment;
 use crate::store::segment::build::write_memtable;
 use crate::store::segment::merge::{Merge, merge_segments};
 use crate::store::wal::parse_wal_name;
-
-/// Only one merge at a time, whoever asks for it.
-static MERGING: Mutex<()> = Mutex::new(());
 
 /// A sealed memtable and the state as of its seal.
 pub(crate) struct FlushJob {
@@ -64,7 +61,7 @@ pub(crate) fn spawn_flusher(
                 drop(reply.send(answer));
             }
             // Full means that the compactor has been told already.
-            drop(compact.try_send(()));
+            let _already_told = compact.try_send(());
         }
     })
 }
@@ -109,7 +106,7 @@ fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
         manifest.first_sequence = job.first_sequence;
     })?;
     if let (Some(sealed), Some(file)) = (job.identities, identities) {
-        sealed.install(vfs, &file.name, file.bytes)?;
+        sealed.install(vfs, &file.name)?;
     }
     shared.publish(|next| {
         next.sealed.retain(|s| s.generation != job.sealed.generation);
@@ -150,7 +147,7 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
                     break;
                 }
             }
-            if let Err(error) = merge_identities(&shared) {
+            if let Err(error) = merge_identities(&shared, false) {
                 give_up(&shared, &error);
             }
         }
@@ -185,11 +182,11 @@ pub(crate) fn compact_all(shared: &Shared) -> Result<()> {
             current.segments.iter().enumerate().filter(places).map(|(at, _)| at).collect();
         merge(shared, &picked)?;
     }
-    merge_identities(shared)
+    merge_identities(shared, true)
 }
 
 fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
-    let _one = MERGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
     let snapshot = shared.snapshot();
     let inputs: Vec<Arc<Segment>> =
         picked.iter().filter_map(|at| snapshot.segments.get(*at)).cloned().collect();
@@ -241,13 +238,13 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
 }
 
 /// Merges identity files of like size.
-fn merge_identities(shared: &Shared) -> Result<()> {
-    let _one = MERGING.lock().unwrap_or_else(PoisonError::into_inner);
+fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
+    let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let view = shared.snapshot().identities.clone();
         let number = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number();
         let name = identities_name(number);
-        let Some(merged) = view.merge_some(shared.vfs.as_ref(), &name)? else { return Ok(()) };
+        let Some(merged) = view.merge(shared.vfs.as_ref(), &name, all)? else { return Ok(()) };
         edit_manifest(shared, |manifest| {
             let at = manifest.identities.iter().position(|f| merged.inputs.contains(&f.name)).unwrap_or(0);
             manifest.identities.retain(|f| !merged.inputs.contains(&f.name));

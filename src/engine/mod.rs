@@ -8,6 +8,9 @@ mod snapshot;
 mod state;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -72,6 +75,8 @@ pub(crate) struct Shared {
     /// The first failure of a write, after which nothing is written any more.
     pub(crate) poison: Mutex<Option<(ErrorKind, String)>>,
     pub(crate) closing: AtomicBool,
+    /// Only one merge at a time, whoever asks for it.
+    pub(crate) merging: Mutex<()>,
     pub(crate) compactions: AtomicU64,
     pub(crate) flushes: AtomicU64,
 }
@@ -148,6 +153,7 @@ impl Engine {
             refusals: Mutex::new(recovered.refusals),
             poison: Mutex::new(None),
             closing: AtomicBool::new(false),
+            merging: Mutex::new(()),
             compactions: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
         });

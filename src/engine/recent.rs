@@ -81,11 +81,6 @@ impl Recent {
         std::mem::take(&mut self.group)
     }
 
-    /// Rows in the group.
-    pub fn group_len(&self) -> usize {
-        self.group.len()
-    }
-
     /// The active memtable was sealed as `generation`.
     pub fn seal(&mut self, generation: u64) {
         self.sealed.push_back((generation, std::mem::take(&mut self.active)));

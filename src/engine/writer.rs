@@ -151,7 +151,9 @@ impl Writer {
                 for record in &records {
                     outcomes.push(self.state.resolve(record, now, &stored, log)?);
                     if log.len() >= FRAME_BYTES {
+                        // Synced one by one: of several unsynced frames a crash could keep a later one alone.
                         self.log.append(log)?;
+                        self.log.sync()?;
                         log.clear();
                     }
                 }
@@ -188,8 +190,8 @@ impl Writer {
     fn commit(&mut self, log: &[u8]) -> Result<()> {
         if !log.is_empty() {
             self.log.append(log)?;
+            self.log.sync()?;
         }
-        self.log.sync()?;
         let rows = self.state.recent.take_group();
         self.state.active.add(rows);
         let refused = std::mem::take(&mut self.state.refused);

@@ -2,4 +2,4 @@
 pub mod cell;
 pub mod overlay;
 pub mod settled;
-pub mod source;
+

@@ -4,6 +4,8 @@
 pub mod catalog;
 pub mod compaction;
 pub mod entry;
+pub mod identities;
+pub mod identity_file;
 pub mod lookup;
 pub mod manifest;
 pub mod memtable;
@@ -12,3 +14,4 @@ pub mod persons;
 pub mod refusals;
 pub mod row;
 pub mod segment;
+pub mod wal;

@@ -1,0 +1,112 @@
+//! The engine over its own files: outcomes, restarts, flushes and compactions in between.
+
+use std::sync::Arc;
+
+use super::{Engine, Options, Outcome, Snapshot};
+use crate::error::ErrorKind;
+use crate::model::{Clock, Millis, NameId, Record, RecordKind, Value};
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Millis {
+        1_750_000_000_000
+    }
+}
+
+fn options() -> Options {
+    Options { memtable_rows: 1000, clock: Arc::new(Fixed), ..Options::default() }
+}
+
+fn event(identity: &str, name: &str, time: Option<Millis>, value: i64) -> Record {
+    let properties = vec![("n".to_owned(), Value::Number(value.into()))];
+    let (identity, name) = (identity.to_owned(), name.to_owned());
+    Record { kind: RecordKind::Event, identity, name, time, properties, id: None }
+}
+
+fn identify(identity: &str, name: &str) -> Record {
+    let (identity, name) = (identity.to_owned(), name.to_owned());
+    Record { kind: RecordKind::Identify, identity, name, time: Some(1_740_000_000_000), properties: Vec::new(), id: None }
+}
+
+fn persons_of(snapshot: &Snapshot, identities: &[&str]) -> Vec<String> {
+    identities.iter().map(|i| snapshot.display(snapshot.find_person(i).unwrap().unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn duplicates_are_found_in_the_group_the_memtable_and_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), options()).unwrap();
+    let time = Some(1_740_000_000_000);
+    let a = event("a", "Did", time, 1);
+    let with_id = |id: &str| Record { id: Some(id.to_owned()), ..event("a", "Did", None, 1) };
+    use Outcome::{Duplicate, Stored};
+    let check = |records: &[Record], outcomes: &[Outcome]| {
+        assert_eq!(engine.write(records.to_vec()).unwrap(), outcomes);
+    };
+    check(&[a.clone(), a.clone(), event("a", "Did", time, 2), event("b", "Did", time, 1)], &[Stored, Duplicate, Stored, Stored]);
+    check(&[with_id("x"), with_id("x"), event("a", "Did", None, 1), event("a", "Did", None, 1)], &[Stored, Duplicate, Stored, Stored]);
+    check(&[a.clone(), with_id("x"), identify("a", "b"), identify("a", "b")], &[Duplicate, Duplicate, Stored, Duplicate]);
+    engine.flush().unwrap();
+    check(&[a.clone(), with_id("x"), identify("a", "b"), event("a", "Did", time, 3)], &[Duplicate, Duplicate, Duplicate, Stored]);
+    engine.compact().unwrap();
+    check(&[a, with_id("x"), identify("a", "b"), event("a", "Did", time, 3)], &[Duplicate; 4]);
+    assert_eq!(engine.snapshot().segments.len(), 1);
+    assert_eq!(engine.snapshot().rows(), 8);
+}
+
+#[test]
+fn a_restart_finds_the_same_store() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..4 {
+        let engine = Engine::open(dir.path(), options()).unwrap();
+        let snapshot = engine.snapshot();
+        assert_eq!(snapshot.rows(), round * 2404);
+        for i in 0..24 {
+            let batch = (0..100).map(|k| event(&format!("p{}", k * i % 97), "Did", None, k)).collect();
+            engine.write(batch).unwrap();
+        }
+        let id = |i: u64| (format!("p{}", i + round * 3), format!("name{}", i + round));
+        for (p, n) in (0..4).map(id) {
+            engine.write(vec![Record { time: None, ..identify(&p, &n) }]).unwrap();
+        }
+        let before = engine.snapshot();
+        let all: Vec<String> = (0..97).map(|i| format!("p{i}")).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let persons = persons_of(&before, &all);
+        drop(before);
+        if round % 2 == 0 {
+            engine.compact().unwrap();
+        }
+        engine.close().unwrap();
+        let again = Engine::open(dir.path(), options()).unwrap();
+        assert_eq!(persons_of(&again.snapshot(), &all), persons);
+        let did = again.snapshot().event("Did").unwrap();
+        assert_eq!(again.snapshot().rows_of(did), (round + 1) * 2400);
+        assert_eq!(again.snapshot().rows_of(NameId::IDENTIFY), (round + 1) * 4);
+        assert!(again.check().is_empty());
+    }
+}
+
+#[test]
+fn an_operator_merges_and_unmerges_and_strangers_are_not_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), options()).unwrap();
+    engine.write(vec![event("a", "Did", None, 1), event("b", "Did", None, 1)]).unwrap();
+    assert!(engine.merge("a", "b").unwrap() && !engine.merge("a", "b").unwrap());
+    assert_eq!(engine.snapshot().persons.persons(), 1);
+    assert_eq!(engine.merge("a", "nobody").unwrap_err().kind(), ErrorKind::NotFound);
+    engine.flush().unwrap();
+    assert!(engine.unmerge("a").unwrap() && !engine.unmerge("a").unwrap());
+    engine.close().unwrap();
+    let engine = Engine::open(dir.path(), options()).unwrap();
+    assert_eq!(engine.snapshot().persons.persons(), 2);
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _engine = Engine::open(dir.path(), options()).unwrap();
+    let error = Engine::open(dir.path(), options()).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+}

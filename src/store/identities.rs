@@ -1,0 +1,361 @@
+//! The dictionary of identities: string to id and back. Strings live in identity files, which are read in place; only those that came
+//! since the last flush are in memory, and a bounded cache of the ones that the writer met lately.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::identity_file::{IdentityFile, IdentityFileWriter, Key, hash_identity};
+use crate::disk::Vfs;
+use crate::error::{Error, Result};
+use crate::model::IdentityId;
+
+/// Identities that the writer's cache holds, in each of two generations: about 10 MB.
+const CACHE_MAX: usize = 64 * 1024;
+/// Identities above which files are merged no more: bounds the memory of a merge to about 200 MB.
+const FILE_IDENTITIES_MAX: u32 = 8 * 1024 * 1024;
+/// Neighbouring files of like size that are merged.
+const MERGE_FILES: usize = 4;
+
+/// Identities that came between two seals.
+#[derive(Default)]
+struct Generation {
+    first: IdentityId,
+    strings: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, IdentityId>,
+}
+
+struct Inner {
+    key: Key,
+    files: RwLock<Arc<Vec<Arc<IdentityFile>>>>,
+    /// Oldest first; the last one is being filled.
+    generations: RwLock<Vec<Generation>>,
+}
+
+impl Inner {
+    fn files(&self) -> Arc<Vec<Arc<IdentityFile>>> {
+        Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn find_recent(&self, identity: &str) -> Option<IdentityId> {
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        generations.iter().rev().find_map(|g| g.ids.get(identity).copied())
+    }
+
+    fn find_stored(&self, identity: &str) -> Result<Option<IdentityId>> {
+        let hash = hash_identity(self.key, identity);
+        for file in self.files().iter().rev() {
+            if let Some(id) = file.find(identity, hash)? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    fn get(&self, id: IdentityId) -> Result<String> {
+        {
+            let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+            let of = |g: &Generation| g.strings.get(id.checked_sub(g.first)? as usize).map(|s| s.to_string());
+            if let Some(found) = generations.iter().rev().find_map(of) {
+                return Ok(found);
+            }
+        }
+        let files = self.files();
+        let at = files.partition_point(|f| f.first() <= id);
+        match at.checked_sub(1).and_then(|at| files.get(at)) {
+            Some(file) => file.get(id),
+            None => Err(Error::corrupt("identity files", 0, format!("no identity {id}"))),
+        }
+    }
+
+    /// Puts `file` in the place of files that it was merged from, or behind all.
+    fn install(&self, file: IdentityFile, replaced: &[String]) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next: Vec<_> = files.iter().filter(|f| !replaced.iter().any(|r| r == f.name())).cloned().collect();
+        next.push(Arc::new(file));
+        next.sort_by_key(|f| f.first());
+        *files = Arc::new(next);
+    }
+}
+
+/// The dictionary, as the writer has it.
+pub struct Identities {
+    inner: Arc<Inner>,
+    next: IdentityId,
+    cache: HashMap<Box<str>, IdentityId>,
+    older_cache: HashMap<Box<str>, IdentityId>,
+}
+
+impl Identities {
+    /// Opens the files, given as name and bytes in the order of their ids.
+    pub fn open(vfs: &dyn Vfs, key: Key, files: &[(String, u64)]) -> Result<Self> {
+        let mut open = Vec::new();
+        let mut next = 0;
+        for (name, length) in files {
+            let bytes = vfs.open(name)?;
+            if bytes.len() as u64 != *length {
+                return Err(Error::corrupt(name, bytes.len() as u64, format!("{length} bytes expected, the file ends")));
+            }
+            let file = IdentityFile::open(name, bytes)?;
+            if file.first() != next {
+                return Err(Error::corrupt(name, 0, format!("begins with identity {}, not {next}", file.first())));
+            }
+            next += file.count();
+            open.push(Arc::new(file));
+        }
+        let generation = Generation { first: next, ..Generation::default() };
+        let inner = Inner {
+            key,
+            files: RwLock::new(Arc::new(open)),
+            generations: RwLock::new(vec![generation]),
+        };
+        Ok(Self { inner: Arc::new(inner), next, cache: HashMap::new(), older_cache: HashMap::new() })
+    }
+
+    /// Identities in it.
+    pub fn len(&self) -> u32 {
+        self.next
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.next == 0
+    }
+
+    /// The id of an identity.
+    pub fn find(&mut self, identity: &str) -> Result<Option<IdentityId>> {
+        if let Some(id) = self.inner.find_recent(identity) {
+            return Ok(Some(id));
+        }
+        if let Some(id) = self.cache.get(identity) {
+            return Ok(Some(*id));
+        }
+        let found = match self.older_cache.get(identity) {
+            Some(id) => Some(*id),
+            None => self.inner.find_stored(identity)?,
+        };
+        if let Some(id) = found {
+            if self.cache.len() >= CACHE_MAX {
+                self.older_cache = std::mem::take(&mut self.cache);
+            }
+            self.cache.insert(identity.into(), id);
+        }
+        Ok(found)
+    }
+
+    /// Adds an identity that is not here: the next id.
+    pub fn insert(&mut self, identity: &str) -> IdentityId {
+        let id = self.next;
+        self.next += 1;
+        let mut generations = self.inner.generations.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(active) = generations.last_mut() {
+            let text: Arc<str> = identity.into();
+            active.strings.push(Arc::clone(&text));
+            active.ids.insert(text, id);
+        }
+        id
+    }
+
+    /// The string of an id.
+    pub fn get(&self, id: IdentityId) -> Result<String> {
+        self.inner.get(id)
+    }
+
+    /// Ends the generation being filled; what is to be flushed, if it holds any.
+    pub fn seal(&mut self) -> Option<SealedIdentities> {
+        let mut generations = self.inner.generations.write().unwrap_or_else(PoisonError::into_inner);
+        let active = generations.last()?;
+        if active.strings.is_empty() {
+            return None;
+        }
+        let (first, count) = (active.first, active.strings.len());
+        generations.push(Generation { first: self.next, ..Generation::default() });
+        Some(SealedIdentities { inner: Arc::clone(&self.inner), first, count })
+    }
+
+    /// For readers.
+    pub fn view(&self) -> IdentitiesView {
+        IdentitiesView { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// A generation that is being flushed.
+pub struct SealedIdentities {
+    inner: Arc<Inner>,
+    first: IdentityId,
+    count: usize,
+}
+
+impl SealedIdentities {
+    /// Writes and syncs the file `name`; its bytes.
+    pub fn write(&self, vfs: &dyn Vfs, name: &str) -> Result<u64> {
+        let strings = {
+            let generations = self.inner.generations.read().unwrap_or_else(PoisonError::into_inner);
+            let sealed = generations.iter().find(|g| g.first == self.first);
+            sealed.map(|g| g.strings.clone()).unwrap_or_default()
+        };
+        debug_assert_eq!(strings.len(), self.count, "a sealed generation does not change");
+        let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, self.first)?;
+        for string in strings {
+            writer.add(string.as_bytes())?;
+        }
+        writer.finish()
+    }
+
+    /// Reads from the file from now on.
+    pub fn install(self, vfs: &dyn Vfs, name: &str) -> Result<()> {
+        self.inner.install(IdentityFile::open(name, vfs.open(name)?)?, &[]);
+        let mut generations = self.inner.generations.write().unwrap_or_else(PoisonError::into_inner);
+        generations.retain(|g| g.first != self.first || g.strings.is_empty());
+        Ok(())
+    }
+}
+
+/// The dictionary, as readers have it: always the latest.
+#[derive(Clone)]
+pub struct IdentitiesView {
+    inner: Arc<Inner>,
+}
+
+impl IdentitiesView {
+    /// The id of an identity.
+    pub fn find(&self, identity: &str) -> Result<Option<IdentityId>> {
+        match self.inner.find_recent(identity) {
+            Some(id) => Ok(Some(id)),
+            // Between the two look-ups it may have gone from memory to a file, never the other way.
+            None => self.inner.find_stored(identity),
+        }
+    }
+
+    /// The string of an id.
+    pub fn get(&self, id: IdentityId) -> Result<String> {
+        self.inner.get(id)
+    }
+
+    /// Merges some neighbouring files into the file `name`: of like size, or with `all` as many as may be. `None` if there is
+    /// nothing to merge.
+    pub fn merge(&self, vfs: &dyn Vfs, name: &str, all: bool) -> Result<Option<MergedIdentities>> {
+        let files = self.inner.files();
+        let counts: Vec<u32> = files.iter().map(|f| f.count()).collect();
+        let Some(range) = pick(&counts, all) else { return Ok(None) };
+        let inputs = files.get(range).unwrap_or(&[]);
+        let Some(first) = inputs.first() else { return Ok(None) };
+        let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, first.first())?;
+        for input in inputs {
+            input.for_each(|string| writer.add(string))?;
+        }
+        let bytes = writer.finish()?;
+        let inputs = inputs.iter().map(|f| f.name().to_owned()).collect();
+        Ok(Some(MergedIdentities { inner: Arc::clone(&self.inner), name: name.to_owned(), inputs, bytes }))
+    }
+}
+
+/// Identity files merged into one.
+pub struct MergedIdentities {
+    inner: Arc<Inner>,
+    name: String,
+    /// The files that it replaces.
+    pub inputs: Vec<String>,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+impl MergedIdentities {
+    /// Reads from the merged file from now on.
+    pub fn install(&self, vfs: &dyn Vfs) -> Result<()> {
+        let file = IdentityFile::open(&self.name, vfs.open(&self.name)?)?;
+        self.inner.install(file, &self.inputs);
+        Ok(())
+    }
+}
+
+/// The files to merge, given the identities in each.
+fn pick(counts: &[u32], all: bool) -> Option<std::ops::Range<usize>> {
+    for start in 0..counts.len() {
+        let (mut sum, mut smallest, mut largest) = (0u32, u32::MAX, 0);
+        let mut end = start;
+        while let Some(count) = counts.get(end) {
+            let (low, high) = (smallest.min(*count), largest.max(*count));
+            let alike = all || u64::from(high) <= 4 * u64::from(low);
+            if !alike || sum.saturating_add(*count) > FILE_IDENTITIES_MAX {
+                break;
+            }
+            (sum, smallest, largest, end) = (sum + count, low, high, end + 1);
+        }
+        if end - start >= if all { 2 } else { MERGE_FILES } {
+            return Some(start..end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Bytes, RealVfs};
+
+    fn string(i: u32) -> String {
+        match i % 5 {
+            0 => format!("{:016x}", u64::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            1 => format!("user{i}@company{}.example", i % 4999),
+            2 => format!("\u{17c}\u{f3}\u{142}\u{107} {i}"),
+            3 => "x".repeat(1 + (i % 900) as usize) + &i.to_string(),
+            _ => format!("ABCDEF{i:04}"),
+        }
+    }
+
+    #[test]
+    fn strings_are_found_through_seals_flushes_and_merges() {
+        let dir = tempfile::tempdir().unwrap();
+        let vfs = RealVfs::new(dir.path()).unwrap();
+        let mut identities = Identities::open(&vfs, (1, 2), &[]).unwrap();
+        let mut files = Vec::new();
+        for round in 0..6u32 {
+            for i in round * 700..(round + 1) * 700 {
+                assert_eq!(identities.find(&string(i)).unwrap(), None);
+                assert_eq!(identities.insert(&string(i)), i);
+            }
+            let sealed = identities.seal().unwrap();
+            assert_eq!(identities.find(&string(round * 700)).unwrap(), Some(round * 700));
+            let name = format!("ids-{round}");
+            let bytes = sealed.write(&vfs, &name).unwrap();
+            sealed.install(&vfs, &name).unwrap();
+            files.push((name, bytes));
+        }
+        assert!(identities.seal().is_none());
+        let check = |view: &IdentitiesView| {
+            for i in 0..4200 {
+                assert_eq!(view.find(&string(i)).unwrap(), Some(i));
+                assert_eq!(view.get(i).unwrap(), string(i));
+            }
+            assert_eq!(view.find("nobody").unwrap(), None);
+            assert!(view.get(4200).is_err());
+        };
+        check(&identities.view());
+        check(&Identities::open(&vfs, (1, 2), &files).unwrap().view());
+        let merged = identities.view().merge(&vfs, "ids-9", false).unwrap().unwrap();
+        merged.install(&vfs).unwrap();
+        assert_eq!(merged.inputs.len(), 6);
+        check(&identities.view());
+        assert!(identities.view().merge(&vfs, "ids-10", true).unwrap().is_none());
+    }
+
+    #[test]
+    fn damage_is_an_error_or_harmless() {
+        let dir = tempfile::tempdir().unwrap();
+        let vfs = RealVfs::new(dir.path()).unwrap();
+        let mut identities = Identities::open(&vfs, (1, 2), &[]).unwrap();
+        (0..70).filter(|i| i % 5 != 3).for_each(|i| drop(identities.insert(&string(i))));
+        identities.seal().unwrap().write(&vfs, "ids-0").unwrap();
+        let good = vfs.open("ids-0").unwrap().to_vec();
+        let strings: Vec<String> = (0..70).filter(|i| i % 5 != 3).map(string).collect();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let Ok(file) = IdentityFile::open("ids-0", Bytes::from_vec(bad)) else { continue };
+            for (id, string) in strings.iter().enumerate() {
+                assert!(file.get(id as u32).map_or(true, |found| found == *string));
+                assert!(file.find(string, hash_identity((1, 2), string)).map_or(true, |f| f == Some(id as u32)));
+            }
+        }
+    }
+}
