@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn every_access_with_every_key() {
-        let keys = Keys { write: vec![KeyHash::of("w")], read: vec![KeyHash::of("x"), KeyHash::of("r")] };
+        let keys = Keys { write: vec![KeyHash::of("w")], read: vec![KeyHash::of("r"), KeyHash::of("x")] };
         let table = [
             (Access::Open, ["ok", "ok", "ok", "ok"]),
             (Access::Write, ["no_key", "ok", "wrong_key", "unknown_key"]),

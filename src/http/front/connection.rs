@@ -32,7 +32,7 @@ pub(super) fn serve(shared: &Shared, wire: &mut Wire, peer: IpAddr) {
         let after = match read_head(shared, wire, peer) {
             Ok(head) => run(shared, wire, head),
             Err(Fault::Closed) => return,
-            Err(Fault::Refused(refusal)) => refuse_and_close(shared, wire, refusal),
+            Err(Fault::Refused(refusal)) => refuse_and_close(shared, wire, refusal, false),
         };
         match after {
             Ok(After::KeepAlive) if !shared.is_stopping() => {}
@@ -86,8 +86,13 @@ fn read_head(shared: &Shared, wire: &mut Wire, peer: IpAddr) -> Result<Head, Fau
     }
 }
 
-fn refuse_and_close(shared: &Shared, wire: &mut Wire, refusal: Refusal) -> Result<After, Gone> {
-    let form = Form { keep_alive: false, old: false, head_only: false, cross_origin: false };
+fn refuse_and_close(
+    shared: &Shared,
+    wire: &mut Wire,
+    refusal: Refusal,
+    cross_origin: bool,
+) -> Result<After, Gone> {
+    let form = Form { keep_alive: false, old: false, head_only: false, cross_origin };
     let response = respond::refusal(refusal.status, refusal.code, refusal.message);
     answer::write(wire, response, form, shared.config.deadlines.write)?;
     Ok(After::Linger)
@@ -111,7 +116,14 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
             }
         }
         Err(response) => {
-            let form = Form { keep_alive: form.keep_alive && head.framing.is_empty(), ..form };
+            let form = Form {
+                keep_alive: form.keep_alive && head.framing.is_empty(),
+                cross_origin: matches!(
+                    router::find(head.method, &head.request.path),
+                    Found::Route(route) if route.cross_origin
+                ),
+                ..form
+            };
             answer::write(wire, response, form, shared.config.deadlines.write)?;
             Ok(match (form.keep_alive, head.framing.is_empty()) {
                 (true, _) => After::KeepAlive,
@@ -128,8 +140,11 @@ fn forwarded_peer(shared: &Shared, request: &mut Request) {
     if !trusted.contains(&request.peer) {
         return;
     }
-    let list = request.headers.get("x-forwarded-for").unwrap_or("");
-    for address in list.rsplit(',').map(|text| text.trim().parse::<IpAddr>()) {
+    // Some proxies append to the list, others add a header of their own behind the client's.
+    let fields = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
+    let list: Vec<_> = fields.flat_map(|(_, value)| value.split(',')).map(str::trim).collect();
+    let addresses: Vec<_> = list.iter().rev().map(|text| text.parse::<IpAddr>()).collect();
+    for address in addresses {
         let Ok(address) = address else { return };
         request.peer = address;
         if !trusted.contains(&address) {
@@ -211,7 +226,9 @@ fn run_whole(
         match reader.read_whole(body_max(route).unwrap_or(0), &mut held) {
             Ok(body) => head.request.body = body,
             Err(Fault::Closed) => return Err(Gone::Closed),
-            Err(Fault::Refused(refusal)) => return refuse_and_close(shared, wire, refusal),
+            Err(Fault::Refused(refusal)) => {
+                return refuse_and_close(shared, wire, refusal, form.cross_origin);
+            }
         }
     }
     if !wire.slot.busy() {
@@ -250,7 +267,7 @@ fn run_stream(
     let permits = if route.method == Method::Post { &shared.imports } else { &shared.exports };
     let Some(_permit) = permits.take(deadlines.turn) else {
         let refusal = refuse(503, "busy", "too many imports and exports at once: try again");
-        return refuse_and_close(shared, wire, refusal);
+        return refuse_and_close(shared, wire, refusal, form.cross_origin);
     };
     let pace = Pace::progress(deadlines.progress);
     let mut reader = BodyReader::new(wire, head.framing, head.expects_continue, pace);

@@ -29,6 +29,7 @@ impl Handler for Echo {
         match request.parameter("do").as_deref() {
             Some("panic") => panic!("asked for"),
             Some("sleep") => thread::sleep(Duration::from_millis(400)),
+            Some("nap") => thread::sleep(Duration::from_millis(1200)),
             Some("large") => return Response::new(200, "text/plain", vec![b'x'; 8 << 20]),
             Some("reflect") => {
                 let value = request.parameter("value").unwrap_or_default();

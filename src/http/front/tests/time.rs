@@ -89,7 +89,7 @@ fn a_panic_costs_one_answer() {
 
 #[test]
 fn streams_are_few_and_the_rest_is_told_to_come_back() {
-    let site = Site::new();
+    let site = Site::with(|config| config.deadlines.progress = Duration::from_secs(5));
     let open: Vec<_> = (0..4)
         .map(|_| {
             let mut stream = site.connect();
@@ -114,7 +114,7 @@ fn a_busy_pool_starves_no_other() {
     let slow: Vec<_> = (0..4)
         .map(|_| {
             let mut stream = site.connect();
-            stream.write_all(get("/api/v1/events?do=sleep", "").as_bytes()).unwrap();
+            stream.write_all(get("/api/v1/events?do=nap", "").as_bytes()).unwrap();
             stream
         })
         .collect();
@@ -124,7 +124,7 @@ fn a_busy_pool_starves_no_other() {
     let started = Instant::now();
     site.assert_alive();
     assert_eq!(site.status(get("/e", "")), 200);
-    assert!(started.elapsed() < Duration::from_millis(250));
+    assert!(started.elapsed() < Duration::from_millis(700));
     assert_eq!(site.status(get("/api/v1/events", "")), 503, "no worker within its turn");
     for mut stream in slow {
         assert_eq!(status_of(&rest(&mut stream)), 200);
@@ -157,7 +157,7 @@ fn one_address_has_its_share_only() {
     let mut streams: Vec<_> = (0..40).map(|_| site.connect()).collect();
     let mut answered = 0;
     // All of them are accepted before the first speaks.
-    thread::sleep(Duration::from_millis(150));
+    thread::sleep(Duration::from_millis(300));
     for stream in &mut streams {
         let sent = write!(stream, "GET /e HTTP/1.1\r\nHost: localhost\r\n\r\n").is_ok();
         if sent && status_of(&one_answer(stream)) == 200 {
@@ -208,11 +208,16 @@ fn a_worker_that_gives_no_answer_is_replaced() {
 }
 
 #[test]
-fn many_tiny_chunks_cost_little() {
-    let site = Site::with(|config| config.deadlines.body = Duration::from_secs(10));
-    let body = "1\r\nx\r\n".repeat(300_000) + "0\r\n\r\n";
-    let started = Instant::now();
-    let answer = site.send(post("/e", "Transfer-Encoding: chunked\r\n", &body));
-    assert_eq!(status_of(&answer), 200);
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+fn a_reader_that_drips_is_cut_at_the_deadline() {
+    let site = Site::new();
+    let mut stream = site.connect();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 16 * 1024).unwrap();
+    stream.write_all(get("/e?do=large", "").as_bytes()).unwrap();
+    let mut piece = vec![0; 16 * 1024];
+    let mut received = 0;
+    while let Ok(n @ 1..) = stream.read(&mut piece) {
+        received += n;
+        thread::sleep(Duration::from_millis(4));
+    }
+    assert!(received > 16 * 1024 && received < 8 << 20, "{received} bytes came");
 }
