@@ -1,1 +1,4 @@
-//! (module under construction)
+//! Import and export.
+
+pub mod lines;
+pub mod ndjson;

@@ -1,0 +1,169 @@
+//! Audiences: boolean expressions over what people did, have and are.
+
+use super::condition::PropertyCondition;
+use super::json::{Fields, Node};
+use super::period::read_range;
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::model::{Millis, Zone};
+
+/// Which people.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Audience {
+    /// All of these.
+    All(Vec<Audience>),
+    /// Any of these.
+    Any(Vec<Audience>),
+    /// Not this.
+    Not(Box<Audience>),
+    /// Did something.
+    Did(Did),
+    /// Has a property.
+    Has {
+        /// The condition.
+        condition: PropertyCondition,
+        /// On the first value instead of the latest.
+        first: bool,
+    },
+    /// Did any event at all in the range.
+    Seen {
+        /// The first instant.
+        from: Millis,
+        /// The instant behind the last.
+        to: Millis,
+    },
+    /// Some identity was the target of an identify; or none was.
+    Identified(bool),
+}
+
+/// Did something some number of times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Did {
+    /// Any of these events.
+    pub events: Vec<String>,
+    /// At least so often.
+    pub at_least: u64,
+    /// At most so often.
+    pub at_most: u64,
+    /// From this instant on.
+    pub from: Millis,
+    /// Before this one.
+    pub to: Millis,
+    /// Counting events that meet all of these.
+    pub conditions: Vec<PropertyCondition>,
+}
+
+const KINDS: &str = "all, any, not, did, property, seen, identified";
+
+impl Audience {
+    /// Reads an audience from JSON text, dates in `zone`.
+    pub fn from_json(text: &str, zone: &Zone) -> Result<Self> {
+        Self::read(Node::parse(text)?, zone)
+    }
+
+    /// Reads an audience.
+    pub fn read(node: Node, zone: &Zone) -> Result<Self> {
+        Self::read_at(node, zone, 0)
+    }
+
+    fn read_at(node: Node, zone: &Zone, depth: usize) -> Result<Self> {
+        if depth > limits::AUDIENCE_DEPTH_MAX {
+            return Err(node.error("too_deep", "the audience is nested too deeply"));
+        }
+        let whole = node.clone();
+        let mut fields = node.clone().object()?;
+        let list = |node: Node| -> Result<Vec<Self>> {
+            node.list()?.into_iter().map(|n| Self::read_at(n, zone, depth + 1)).collect()
+        };
+        let audience = if let Some(node) = fields.take("all") {
+            Self::All(list(node)?)
+        } else if let Some(node) = fields.take("any") {
+            Self::Any(list(node)?)
+        } else if let Some(node) = fields.take("not") {
+            Self::Not(Box::new(Self::read_at(node, zone, depth + 1)?))
+        } else if let Some(node) = fields.take("did") {
+            Self::Did(read_did(node, &mut fields, zone)?)
+        } else if fields.take("property").is_some() {
+            return read_has(whole);
+        } else if let Some(node) = fields.take("seen") {
+            let mut range = node.object()?;
+            let (from, to) = read_range(&mut range, zone)?;
+            range.end()?;
+            Self::Seen { from: from.unwrap_or(Millis::MIN), to: to.unwrap_or(Millis::MAX) }
+        } else if let Some(node) = fields.take("identified") {
+            Self::Identified(node.boolean()?)
+        } else if fields.take("audience").or_else(|| fields.take("funnel")).is_some() {
+            return Err(whole.error("not_available", "saved audiences and funnel outcomes are not available yet")
+                .hint(format!("an audience is one of {KINDS}")));
+        } else {
+            fields.end()?;
+            return Err(whole.error("bad_audience", "the audience is empty").hint(format!("one of {KINDS}")));
+        };
+        fields.end()?;
+        Ok(audience)
+    }
+}
+
+fn read_did(node: Node, fields: &mut Fields, zone: &Zone) -> Result<Did> {
+    let at = node.at.clone();
+    let events = node.names(limits::STEP_EVENTS_MAX)?;
+    let at_least = fields.take("at_least").map(|n| n.integer(0, u64::MAX)).transpose()?;
+    let at_most = fields.take("at_most").map(|n| n.integer(0, u64::MAX)).transpose()?;
+    let (from, to) = read_range(fields, zone)?;
+    let conditions = PropertyCondition::read_all(fields.take("where"))?;
+    // `at_most` alone includes those who never did it.
+    let least = at_least.unwrap_or(if at_most.is_some() { 0 } else { 1 });
+    let most = at_most.unwrap_or(u64::MAX);
+    if least > most {
+        return Err(Error::invalid("bad_range", "\"at_least\" is more than \"at_most\"").at(at));
+    }
+    Ok(Did {
+        events,
+        at_least: least,
+        at_most: most,
+        from: from.unwrap_or(Millis::MIN),
+        to: to.unwrap_or(Millis::MAX),
+        conditions,
+    })
+}
+
+fn read_has(node: Node) -> Result<Audience> {
+    let (condition, which) = PropertyCondition::read(node, Some("which"))?;
+    let first = match which {
+        None => false,
+        Some(node) => {
+            let place = node.clone();
+            match node.text()?.as_str() {
+                "first" => true,
+                "latest" => false,
+                other => return Err(place.error("bad_which", format!("no value \"{other}\"")).hint("first or latest")),
+            }
+        }
+    };
+    Ok(Audience::Has { condition, first })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audiences_are_read_and_mistakes_named() {
+        let read = |json: &str| Audience::from_json(json, &Zone::utc());
+        let did = read(r#"{"all":[{"did":"A","at_most":2},{"not":{"property":"P","is":1,"which":"first"}},{"seen":{"from":"2025-01-01"}}]}"#);
+        let Ok(Audience::All(list)) = did else { panic!("{did:?}") };
+        assert!(matches!(&list[0], Audience::Did(d) if d.at_least == 0 && d.at_most == 2));
+        for (json, code) in [
+            ("{}", "bad_audience"),
+            (r#"{"did":"A","atleast":2}"#, "unknown_field"),
+            (r#"{"did":"A","at_least":3,"at_most":2}"#, "bad_range"),
+            (r#"{"audience":"x"}"#, "not_available"),
+            (r#"{"any":{}}"#, "bad_type"),
+            (r#"{"seen":{"from":"never"}}"#, "bad_time"),
+        ] {
+            assert_eq!(read(json).unwrap_err().code(), code, "{json}");
+        }
+        let deep = format!("{}{{\"identified\":true}}{}", "{\"not\":".repeat(40), "}".repeat(40));
+        assert_eq!(read(&deep).unwrap_err().code(), "too_deep");
+    }
+}

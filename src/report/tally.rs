@@ -1,0 +1,370 @@
+//! Counts of a funnel that add up, and the report that is made of them: rates, exact quantiles and histograms are computed
+//! here and nowhere else.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::funnel::Funnel;
+use crate::model::{Millis, Value, format_millis};
+
+/// Borders of the histogram, in seconds. The last bucket has no end.
+pub const HISTOGRAM_SECONDS: [i64; 14] = [
+    0, 60, 600, 3600, 21_600, 86_400, 259_200, 604_800, 1_209_600, 2_592_000, 5_184_000, 7_776_000, 15_552_000,
+    31_536_000,
+];
+
+/// How far people got, and how long it took them. Tallies of disjoint people add up in any order.
+#[derive(Clone, Debug, Default)]
+pub struct FunnelTally {
+    /// People whose counted attempt ended at each depth (from 1).
+    ended: Vec<u64>,
+    /// Of these, people who are in progress.
+    in_progress: Vec<u64>,
+    /// Milliseconds from each step to the next.
+    durations: Vec<Vec<i64>>,
+}
+
+impl FunnelTally {
+    /// For a funnel of so many steps.
+    pub fn new(steps: usize) -> Self {
+        Self { ended: vec![0; steps], in_progress: vec![0; steps], durations: vec![Vec::new(); steps] }
+    }
+
+    /// Adds a person whose attempt reached the steps at `times`.
+    pub fn add(&mut self, times: &[Millis], in_progress: bool) {
+        self.add_depth(times.len(), in_progress);
+        for (pair, list) in times.windows(2).zip(&mut self.durations) {
+            if let [from, to] = pair {
+                list.push(to - from);
+            }
+        }
+    }
+
+    /// Adds a person of whom only the depth is known.
+    pub fn add_depth(&mut self, depth: usize, in_progress: bool) {
+        let Some(at) = depth.checked_sub(1) else { return };
+        if let Some(count) = self.ended.get_mut(at) {
+            *count += 1;
+        }
+        if in_progress {
+            if let Some(count) = self.in_progress.get_mut(at) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Adds the people of another tally.
+    pub fn merge(&mut self, other: Self) {
+        let sum = |mine: &mut Vec<u64>, theirs: &[u64]| mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        sum(&mut self.ended, &other.ended);
+        sum(&mut self.in_progress, &other.in_progress);
+        for (mine, theirs) in self.durations.iter_mut().zip(other.durations) {
+            if mine.is_empty() { *mine = theirs } else { mine.extend(theirs) }
+        }
+    }
+
+    /// People who entered.
+    pub fn entrants(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+
+    /// The report on these people.
+    pub fn finish(mut self, funnel: &Funnel) -> Part {
+        let mut steps = Vec::with_capacity(funnel.steps.len());
+        let entrants = self.entrants();
+        let mut previous = entrants;
+        let mut people = entrants;
+        for (k, step) in funnel.steps.iter().enumerate() {
+            let ended = self.ended.get(k).copied().unwrap_or(0);
+            let in_progress = self.in_progress.get(k).copied().unwrap_or(0);
+            let last = k + 1 == funnel.steps.len();
+            let durations = k.checked_sub(1).and_then(|k| self.durations.get_mut(k));
+            steps.push(StepReport {
+                event: if step.listed { Events::Many(step.events.clone()) } else { Events::one(&step.events) },
+                people,
+                from_previous: share(people, previous),
+                from_first: share(people, entrants),
+                lost: if last { 0 } else { ended - in_progress },
+                in_progress: if last { 0 } else { in_progress },
+                seconds: durations.filter(|_| funnel.times).map(|d| Seconds::of(d)),
+            });
+            previous = people;
+            people -= ended;
+        }
+        let converted = previous;
+        let open: u64 = self.in_progress.iter().take(funnel.steps.len() - 1).sum();
+        Part {
+            conversion: share(converted, entrants),
+            conversion_decided: share(converted, entrants - open),
+            steps,
+        }
+    }
+}
+
+/// A share; of nothing there is none.
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// The report on some people.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// Each step.
+    pub steps: Vec<StepReport>,
+    /// People who did the last step, over all who entered.
+    pub conversion: Option<f64>,
+    /// The same over those who are not in progress.
+    pub conversion_decided: Option<f64>,
+}
+
+/// The report on one step.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepReport {
+    /// The event, as asked.
+    pub event: Events,
+    /// People who reached it.
+    pub people: u64,
+    /// Of those who reached the step before.
+    pub from_previous: Option<f64>,
+    /// Of those who entered.
+    pub from_first: Option<f64>,
+    /// People who went no further and will not.
+    pub lost: u64,
+    /// People who may still go further.
+    pub in_progress: u64,
+    /// How long they took from the step before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<Seconds>,
+}
+
+/// One event or several.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Events {
+    /// One.
+    One(String),
+    /// Any of these.
+    Many(Vec<String>),
+}
+
+impl Events {
+    fn one(events: &[String]) -> Self {
+        Self::One(events.first().cloned().unwrap_or_default())
+    }
+}
+
+/// How durations are distributed, in seconds. Quantiles are exact: linear between neighbours (type 7).
+#[derive(Clone, Debug, Serialize)]
+pub struct Seconds {
+    /// Half took at most so long.
+    pub median: Option<f64>,
+    /// On average.
+    pub mean: Option<f64>,
+    /// A quarter took at most so long.
+    pub p25: Option<f64>,
+    /// Three quarters did.
+    pub p75: Option<f64>,
+    /// Nine tenths did.
+    pub p90: Option<f64>,
+    /// People by duration.
+    pub histogram: Vec<Bar>,
+}
+
+/// People who took `from` seconds or more and less than `to`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bar {
+    /// Seconds, inclusive.
+    pub from: i64,
+    /// Seconds, exclusive; none in the last.
+    pub to: Option<i64>,
+    /// How many.
+    pub people: u64,
+}
+
+impl Seconds {
+    fn of(durations: &mut [i64]) -> Self {
+        let sum: i128 = durations.iter().map(|d| i128::from(*d)).sum();
+        let mean = (!durations.is_empty()).then(|| sum as f64 / durations.len() as f64 / 1000.0);
+        let histogram = histogram(durations);
+        // From the highest to the lowest, each search only looks at what the one before put below it.
+        let p90 = quantile(durations, 90);
+        let p75 = quantile(durations, 75);
+        let median = quantile(durations, 50);
+        let p25 = quantile(durations, 25);
+        Self { median, mean, p25, p75, p90, histogram }
+    }
+}
+
+/// The quantile of `percent`, in seconds, by selection. Reorders `values`.
+fn quantile(values: &mut [i64], percent: usize) -> Option<f64> {
+    let last = values.len().checked_sub(1)?;
+    // The place is last * percent / 100, kept whole and as a remainder so that nothing is rounded.
+    let (place, part) = (last * percent / 100, last * percent % 100);
+    let (_, low, above) = values.select_nth_unstable(place);
+    let low = *low;
+    let high = above.iter().copied().min().filter(|_| part > 0).unwrap_or(low);
+    Some((low as f64 + (high - low) as f64 * (part as f64 / 100.0)) / 1000.0)
+}
+
+fn histogram(durations: &[i64]) -> Vec<Bar> {
+    let mut counts = [0u64; HISTOGRAM_SECONDS.len()];
+    for duration in durations {
+        let bucket = HISTOGRAM_SECONDS.iter().rposition(|from| from * 1000 <= *duration).unwrap_or(0);
+        if let Some(count) = counts.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+    let bars = counts.iter().enumerate().map(|(k, people)| Bar {
+        from: HISTOGRAM_SECONDS.get(k).copied().unwrap_or(0),
+        to: HISTOGRAM_SECONDS.get(k + 1).copied(),
+        people: *people,
+    });
+    let bars: Vec<Bar> = bars.collect();
+    let first = bars.iter().position(|b| b.people > 0);
+    let last = bars.iter().rposition(|b| b.people > 0);
+    first.zip(last).and_then(|(first, last)| bars.get(first..=last)).unwrap_or(&[]).to_vec()
+}
+
+/// The report on people with one value, or on all whose values are not shown.
+#[derive(Clone, Debug)]
+pub enum Segment {
+    /// People with this value; with none.
+    Value(Option<Value>, Part),
+    /// All the others.
+    Other(Part),
+}
+
+impl Serialize for Segment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let part = match self {
+            Self::Value(value, part) => {
+                map.serialize_entry("value", value)?;
+                part
+            }
+            Self::Other(part) => {
+                map.serialize_entry("other", &true)?;
+                part
+            }
+        };
+        map.serialize_entry("steps", &part.steps)?;
+        map.serialize_entry("conversion", &part.conversion)?;
+        map.serialize_entry("conversion_decided", &part.conversion_decided)?;
+        map.end()
+    }
+}
+
+/// Orders segments by entrants, the largest first, and sums those past the limit.
+pub fn segments(mut tallies: Vec<(Option<Value>, FunnelTally)>, funnel: &Funnel) -> Vec<Segment> {
+    tallies.retain(|(_, tally)| tally.entrants() > 0);
+    // No value comes before all values of as many people.
+    tallies.sort_by(|(a, x), (b, y)| y.entrants().cmp(&x.entrants()).then_with(|| a.cmp(b)));
+    let rest = tallies.split_off(funnel.limit.min(tallies.len()));
+    let mut out: Vec<Segment> =
+        tallies.into_iter().map(|(value, tally)| Segment::Value(value, tally.finish(funnel))).collect();
+    if !rest.is_empty() {
+        let mut other = FunnelTally::new(funnel.steps.len());
+        rest.into_iter().for_each(|(_, tally)| other.merge(tally));
+        out.push(Segment::Other(other.finish(funnel)));
+    }
+    out
+}
+
+/// Something in a query that nobody ever sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Where in the query.
+    pub at: String,
+    /// What.
+    pub message: String,
+    /// Perhaps what was meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The answer to a funnel query.
+#[derive(Clone, Debug, Serialize)]
+pub struct FunnelReport {
+    /// The people as a whole.
+    #[serde(flatten)]
+    pub whole: Part,
+    /// The people by value, if asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segments: Option<Vec<Segment>>,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+    /// The first instant of entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The instant behind the last of entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The zone of dates.
+    pub tz: String,
+    /// The instant that the report pretends it is.
+    pub as_of: String,
+}
+
+impl FunnelReport {
+    /// Makes the report of the tallies.
+    pub fn new(
+        funnel: &Funnel,
+        whole: FunnelTally,
+        by_value: Option<Vec<(Option<Value>, FunnelTally)>>,
+        warnings: Vec<Warning>,
+        as_of: Millis,
+    ) -> Self {
+        Self {
+            whole: whole.finish(funnel),
+            segments: by_value.map(|tallies| segments(tallies, funnel)),
+            warnings,
+            from: funnel.period.from.map(format_millis),
+            to: funnel.period.to.map(format_millis),
+            tz: funnel.period.zone.name().to_owned(),
+            as_of: format_millis(as_of),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_linear_between_neighbours() {
+        let mut values: Vec<i64> = [9, 1, 4, 2].map(|s| s * 1000).to_vec();
+        let seconds = Seconds::of(&mut values);
+        assert_eq!((seconds.p25, seconds.median, seconds.p75), (Some(1.75), Some(3.0), Some(5.25)));
+        assert_eq!(seconds.mean, Some(4.0));
+        assert!((seconds.p90.unwrap() - 7.5).abs() < 1e-9);
+        assert_eq!(Seconds::of(&mut []).median, None);
+        assert_eq!(Seconds::of(&mut [5]).p90, Some(0.005));
+    }
+
+    #[test]
+    fn the_histogram_runs_from_the_first_to_the_last_bar() {
+        let bars = histogram(&[59_999, 60_000, 86_400_000, 40_000_000_000]);
+        assert_eq!(bars.first(), Some(&Bar { from: 0, to: Some(60), people: 1 }));
+        assert_eq!(bars.last(), Some(&Bar { from: 31_536_000, to: None, people: 1 }));
+        assert_eq!(bars.iter().map(|b| b.people).sum::<u64>(), 4);
+        assert!(histogram(&[]).is_empty());
+    }
+
+    #[test]
+    fn tallies_add_up() {
+        let funnel = Funnel::from_json(r#"{"steps":[{"event":"A"},{"event":"B"},{"event":"C"}]}"#).unwrap();
+        let mut a = FunnelTally::new(3);
+        a.add(&[0], true);
+        a.add(&[0, 5000], false);
+        let mut b = FunnelTally::new(3);
+        b.add(&[0, 1000, 1000], false);
+        a.merge(b);
+        let part = a.finish(&funnel);
+        let people: Vec<_> = part.steps.iter().map(|s| (s.people, s.lost, s.in_progress)).collect();
+        assert_eq!(people, [(3, 0, 1), (2, 1, 0), (1, 0, 0)]);
+        assert_eq!((part.conversion, part.conversion_decided), (Some(1.0 / 3.0), Some(0.5)));
+        assert_eq!(part.steps[1].seconds.as_ref().unwrap().median, Some(3.0));
+        assert_eq!(part.steps[2].seconds.as_ref().unwrap().p90, Some(0.0));
+    }
+}

@@ -1,0 +1,242 @@
+//! Records as JSON, one object a line: what import reads and export writes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Millis, Number, Properties, Record, RecordKind, Value, parse_instant};
+
+/// One line as it is written; what it means is decided after.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    person: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    event: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    identity: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    properties: Option<RawProperties<'a>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+}
+
+/// Names and the literal text of their values, in the order of the line.
+struct RawProperties<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawProperties<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = RawProperties<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of properties")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
+                let mut pairs = Vec::with_capacity(8);
+                while let Some(pair) = map.next_entry::<BorrowedText<'de>, &'de RawValue>()? {
+                    pairs.push((pair.0.0, pair.1));
+                }
+                Ok(RawProperties(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// Text that is borrowed from the line where it holds no escapes.
+#[derive(Deserialize)]
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Reads one line.
+pub fn parse_record(line: &[u8]) -> Result<Record> {
+    let text = std::str::from_utf8(line).map_err(|e| {
+        Error::new(ErrorKind::Malformed, "bad_utf8", format!("byte {} is not UTF-8", e.valid_up_to() + 1))
+    })?;
+    let line: Line<'_> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+    let kind = match line.kind.as_ref() {
+        "event" => RecordKind::Event,
+        "set" => RecordKind::Set,
+        "identify" => RecordKind::Identify,
+        other => {
+            let message = format!("no record type \"{}\"", other.chars().take(40).collect::<String>());
+            return Err(Error::invalid("bad_type", message).at("type").hint("event, set or identify"));
+        }
+    };
+    let name = match kind {
+        RecordKind::Event => required(line.event.as_ref(), "event")?,
+        RecordKind::Identify => required(line.identity.as_ref(), "identity")?,
+        RecordKind::Set => String::new(),
+    };
+    let foreign = match kind {
+        RecordKind::Event => line.identity.is_some().then_some("identity"),
+        RecordKind::Identify if line.properties.as_ref().is_some_and(|p| !p.0.is_empty()) => Some("properties"),
+        RecordKind::Identify => line.event.is_some().then_some("event"),
+        RecordKind::Set if line.event.is_some() => Some("event"),
+        RecordKind::Set => line.identity.is_some().then_some("identity"),
+    };
+    if let Some(field) = foreign {
+        let message = format!("a record of type \"{}\" has no \"{field}\"", line.kind);
+        return Err(Error::invalid("unknown_field", message).at(field));
+    }
+    Ok(Record {
+        kind,
+        identity: required(line.person.as_ref(), "person")?,
+        name,
+        time: line.time.map_or(Ok(None), |raw| parse_time(raw.get()))?,
+        properties: line.properties.map_or_else(|| Ok(Vec::new()), |p| values(p))?,
+        id: line.id.map(Cow::into_owned),
+    })
+}
+
+fn required(value: Option<&Cow<'_, str>>, field: &'static str) -> Result<String> {
+    match value {
+        Some(text) => Ok(text.clone().into_owned()),
+        None => Err(Error::invalid("missing_field", format!("\"{field}\" is missing")).at(field)),
+    }
+}
+
+fn values(raw: RawProperties<'_>) -> Result<Properties> {
+    let mut properties = Vec::with_capacity(raw.0.len());
+    for (name, literal) in raw.0 {
+        match Value::from_json(literal.get()) {
+            Ok(Some(value)) => properties.push((name.into_owned(), value)),
+            // JSON's null says nothing.
+            Ok(None) => {}
+            Err(error) => return Err(error.within(&format!("properties.{name}"))),
+        }
+    }
+    Ok(properties)
+}
+
+/// A time: RFC 3339 as text, or Unix seconds as a number, read from its literal so that no fraction is lost.
+fn parse_time(raw: &str) -> Result<Option<Millis>> {
+    let bad = || {
+        Error::invalid("bad_time", format!("{} is no time", raw.chars().take(40).collect::<String>()))
+            .at("time")
+            .hint("RFC 3339 such as \"2025-03-01T10:00:00Z\", or Unix seconds")
+    };
+    if raw == "null" {
+        return Ok(None);
+    }
+    if raw.starts_with('"') {
+        let text: Cow<'_, str> = serde_json::from_str::<BorrowedText<'_>>(raw).map_err(|_| bad())?.0;
+        return parse_instant(&text).map(Some).map_err(|_| bad());
+    }
+    let number = Number::parse(raw).ok_or_else(bad)?;
+    let unit = 10i128.pow(u32::from(number.scale()));
+    let millis = number.mantissa().checked_mul(1000).ok_or_else(bad)?.div_euclid(unit);
+    Millis::try_from(millis).map(Some).map_err(|_| bad())
+}
+
+fn json_error(error: &serde_json::Error) -> Error {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or("").to_owned();
+    let code = if text.starts_with("unknown field") {
+        "unknown_field"
+    } else if text.starts_with("missing field") {
+        "missing_field"
+    } else if error.classify() == serde_json::error::Category::Data {
+        "bad_type"
+    } else {
+        "bad_json"
+    };
+    let kind = if code == "bad_json" { ErrorKind::Malformed } else { ErrorKind::Invalid };
+    Error::new(kind, code, format!("column {}: {text}", error.column()))
+}
+
+/// Appends one line: the record, such that reading it gives it back.
+pub fn write_record(record: &Record, out: &mut Vec<u8>) {
+    let text = |text: &str| serde_json::Value::String(text.to_owned()).to_string();
+    let mut line = String::with_capacity(160);
+    line.push_str(match record.kind {
+        RecordKind::Event => "{\"type\":\"event\",\"person\":",
+        RecordKind::Set => "{\"type\":\"set\",\"person\":",
+        RecordKind::Identify => "{\"type\":\"identify\",\"person\":",
+    });
+    line.push_str(&text(&record.identity));
+    match record.kind {
+        RecordKind::Event => line.push_str(",\"event\":"),
+        RecordKind::Identify => line.push_str(",\"identity\":"),
+        RecordKind::Set => {}
+    }
+    if record.kind != RecordKind::Set {
+        line.push_str(&text(&record.name));
+    }
+    if let Some(time) = record.time {
+        line.push_str(",\"time\":");
+        line.push_str(&Number::new(i128::from(time), 3).to_string());
+    }
+    if record.kind != RecordKind::Identify {
+        line.push_str(",\"properties\":{");
+        for (at, (name, value)) in record.properties.iter().enumerate() {
+            if at > 0 {
+                line.push(',');
+            }
+            line.push_str(&text(name));
+            line.push(':');
+            line.push_str(&value.to_json());
+        }
+        line.push('}');
+    }
+    if let Some(id) = &record.id {
+        line.push_str(",\"id\":");
+        line.push_str(&text(id));
+    }
+    line.push_str("}\n");
+    out.extend_from_slice(line.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_as_they_were_written() {
+        for line in [
+            r#"{"type":"event","person":"jane \"q\"","event":"Paid","time":1740823200.125,"properties":{"R":99.99,"a":true,"b":"\u00e9\n"},"id":"o-1"}"#,
+            r#"{"type":"set","person":"jane","time":"2025-03-01T10:00:00.5+01:00","properties":{"Plan":"Pro","n":null}}"#,
+            r#"{"type":"identify","person":"anon","identity":"jane"}"#,
+        ] {
+            let record = parse_record(line.as_bytes()).unwrap();
+            let mut out = Vec::new();
+            write_record(&record, &mut out);
+            assert_eq!(parse_record(out.trim_ascii_end()).unwrap(), record);
+        }
+        let record = parse_record(br#"{"type":"event","person":"p","event":"e","time":-1.0005}"#).unwrap();
+        assert_eq!(record.time, Some(-1001), "towards the past");
+    }
+
+    #[test]
+    fn bad_lines_say_what_is_wrong() {
+        for (line, code) in [
+            ("", "bad_json"),
+            ("{", "bad_json"),
+            ("[1]", "bad_type"),
+            (r#"{"type":"event","person":"p"}"#, "missing_field"),
+            (r#"{"person":"p"}"#, "missing_field"),
+            (r#"{"type":"click","person":"p","event":"e"}"#, "bad_type"),
+            (r#"{"type":"event","person":7,"event":"e"}"#, "bad_type"),
+            (r#"{"type":"event","person":"p","event":"e","tiem":1}"#, "unknown_field"),
+            (r#"{"type":"event","person":"p","event":"e","time":"soon"}"#, "bad_time"),
+            (r#"{"type":"event","person":"p","event":"e","time":1e300}"#, "bad_time"),
+            (r#"{"type":"event","person":"p","event":"e","properties":{"a":{"b":1}}}"#, "bad_value"),
+            (r#"{"type":"event","person":"p","event":"e","properties":[]}"#, "bad_type"),
+            (r#"{"type":"set","person":"p","event":"e","properties":{"a":1}}"#, "unknown_field"),
+        ] {
+            assert_eq!(parse_record(line.as_bytes()).unwrap_err().code(), code, "{line}");
+        }
+        assert_eq!(parse_record(b"{\"type\":\"\xff\"}").unwrap_err().code(), "bad_utf8");
+    }
+}
