@@ -6,3 +6,4 @@ mod oracle_audience;
 mod oracle_funnel;
 mod oracle_match;
 mod oracle_query;
+pub mod random;
