@@ -189,3 +189,110 @@ fn with(done: &[bool], step: usize) -> Vec<bool> {
 fn depth(state: &State) -> usize {
     state.done.iter().filter(|d| **d).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Properties;
+    use crate::testing::oracle_query::object;
+    use crate::testing::random::Random;
+
+    /// Every sequence of different events with every assignment of steps, judged as a whole.
+    fn enumerate(
+        rules: &Rules,
+        events: &[Event<'_>],
+        picks: &mut Vec<(usize, usize)>,
+        all: &mut Vec<Vec<(usize, usize)>>,
+    ) {
+        if !picks.is_empty() && allowed(rules, events, picks) {
+            all.push(picks.clone());
+        }
+        for at in 0..events.len() {
+            for step in 0..rules.steps.len() {
+                let in_turn = rules.order == Order::Any || step == picks.len();
+                let free = picks.iter().all(|(s, e)| *s != step && *e != at);
+                if in_turn && free && rules.steps[step].matches(&events[at]) {
+                    picks.push((step, at));
+                    enumerate(rules, events, picks, all);
+                    picks.pop();
+                }
+            }
+        }
+    }
+
+    fn allowed(rules: &Rules, events: &[Event<'_>], picks: &[(usize, usize)]) -> bool {
+        let times: Vec<Millis> = picks.iter().map(|(_, at)| events[*at].time).collect();
+        let (first, last) = (times[0], times[times.len() - 1]);
+        let free = |k: usize| {
+            let between =
+                |e: &&Event<'_>| times[k - 1] < e.time && e.time < times[k] && e.time <= rules.as_of;
+            !events.iter().filter(between).any(|e| {
+                rules.order == Order::Strict || rules.exclude.iter().any(|(a, p)| *a == k && p.matches(e))
+            })
+        };
+        times.is_sorted()
+            && last <= rules.as_of
+            && rules.entry.holds(first)
+            && rules.within.is_none_or(|w| last - first <= w)
+            && (!rules.until_to || rules.entry.to.is_none_or(|to| last < to))
+            && (1..times.len()).all(free)
+    }
+
+    fn random_rules(random: &mut Random) -> Rules {
+        let mut pattern = || {
+            let names = [random.pick(&["A", "B", "C"]), random.pick(&["A", "B", "C", ""])];
+            Pattern::read(object(&json!({"event": names})).unwrap(), "event").unwrap()
+        };
+        let (a, b, c, out, out_later) = (pattern(), pattern(), pattern(), pattern(), pattern());
+        let order = [Order::Ordered, Order::Strict, Order::Any][random.below(3) as usize];
+        let bound = |random: &mut Random| random.chance(40).then(|| random.below(5) as i64);
+        Rules {
+            steps: vec![a, b, c],
+            exclude: if random.chance(50) { vec![(1, out), (2, out_later)] } else { Vec::new() },
+            order,
+            within: bound(random),
+            entry: Range { from: bound(random), to: bound(random).map(|to| to + 2) },
+            until_to: random.chance(30),
+            as_of: 3 + random.below(3) as i64,
+        }
+    }
+
+    #[test]
+    fn the_search_finds_what_trying_everything_finds() {
+        let none = Properties::new();
+        let (mut compared, mut tied) = (0, 0);
+        for seed in 0..3000 {
+            let mut random = Random::new(seed);
+            let rules = random_rules(&mut random);
+            let names: Vec<(i64, &str)> = (0..random.below(7))
+                .map(|_| (random.below(6) as i64, random.pick(&["A", "B", "C"])))
+                .collect();
+            let mut events: Vec<Event<'_>> = names
+                .iter()
+                .map(|(time, name)| Event { time: *time, name, properties: &none, identity: "x" })
+                .collect();
+            events.sort_by_key(|e| (e.time, e.name));
+            let mut all = Vec::new();
+            enumerate(&rules, &events, &mut Vec::new(), &mut all);
+            // Furthest, then the earliest events one after the other, then the lowest steps.
+            let order = |picks: &Vec<(usize, usize)>| {
+                let (steps, chosen): (Vec<usize>, Vec<usize>) = picks.iter().copied().unzip();
+                (usize::MAX - picks.len(), chosen, steps)
+            };
+            let expected = all.iter().min_by_key(|picks| order(picks));
+            let got = conversion(&rules, &events);
+            let shown = |picks: &[(usize, Event<'_>)]| -> Vec<(usize, Millis, String)> {
+                picks.iter().map(|(s, e)| (*s, e.time, e.name.to_owned())).collect()
+            };
+            let expected = expected.map(|picks| {
+                tied += usize::from(picks.len() > 1);
+                shown(&picks.iter().map(|(s, at)| (*s, events[*at])).collect::<Vec<_>>())
+            });
+            compared += usize::from(expected.is_some());
+            assert_eq!(got.map(|a| shown(&a.picks)), expected, "seed {seed}");
+        }
+        assert!(compared > 1000 && tied > 500, "{compared} {tied}");
+    }
+}
