@@ -92,10 +92,10 @@ impl Query {
     fn entrants<'a>(&self, oracle: &'a Oracle) -> Result<Vec<Entrant<'a>>> {
         let mut out = Vec::new();
         for person in oracle.everybody() {
-            if let Some(audience) = field(&self.map, "people") {
-                if !oracle_audience::holds(audience, &person, &self.scope)? {
-                    continue;
-                }
+            let asked_for = field(&self.map, "people")
+                .map_or(Ok(true), |audience| oracle_audience::holds(audience, &person, &self.scope))?;
+            if !asked_for {
+                continue;
             }
             if let Some(attempt) = conversion(&self.rules, &person.events) {
                 let segment = self.segment(&person, &attempt).cloned();

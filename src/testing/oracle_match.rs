@@ -63,6 +63,10 @@ pub(super) fn conversion<'a>(rules: &Rules, events: &[Event<'a>]) -> Option<Atte
         if depth > best.map_or(0, |(depth, _)| depth) {
             best = Some((depth, at));
         }
+        // Nobody gets further than the last step, and whoever did is not in progress.
+        if depth == rules.steps.len() {
+            break;
+        }
     }
     let (depth, at) = best?;
     let picks = Search::new(rules, &seen, *seen.get(at)?).picks(at, depth);
@@ -137,6 +141,10 @@ impl<'r, 'a> Search<'r, 'a> {
         for at in 0..self.events.len() {
             for next in self.after(state, at) {
                 best = best.max(self.furthest(&next));
+                // Nothing gets further than the last step, so the rest need not be tried.
+                if best == self.rules.steps.len() {
+                    return best;
+                }
             }
         }
         self.tried.insert(state.clone(), best);
@@ -294,5 +302,19 @@ mod tests {
             assert_eq!(got.map(|a| shown(&a.picks)), expected, "seed {seed}");
         }
         assert!(compared > 1000 && tied > 500, "{compared} {tied}");
+    }
+
+    #[test]
+    fn many_events_of_one_instant_are_no_trouble() {
+        let none = Properties::new();
+        let a = Event { time: 0, name: "A", properties: &none, identity: "x" };
+        let step = || Pattern::read(object(&json!({"event": "A"})).unwrap(), "event").unwrap();
+        for (events, steps) in [(13, 14), (40, 20)] {
+            let mut rules = random_rules(&mut Random::new(1));
+            (rules.order, rules.within, rules.entry) = (Order::Ordered, None, Range::default());
+            rules.steps = (0..steps).map(|_| step()).collect();
+            let attempt = conversion(&rules, &vec![a; events]).unwrap();
+            assert_eq!(attempt.picks.len(), events.min(steps));
+        }
     }
 }

@@ -375,7 +375,6 @@ mod tests {
                 {
                     query["outcome"] = outcome.into();
                     let total = &oracle.funnel_people(&query.to_string(), NOW)["total"];
-                    // At the last step nobody waits for anything.
                     assert_eq!(*total, step[number], "seed {seed} step {k} {outcome}");
                 }
                 if let Some(segments) = answer.get("segments") {
