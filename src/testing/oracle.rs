@@ -360,3 +360,71 @@ impl Oracle {
 fn answer(result: Result<Json>) -> Json {
     result.unwrap_or_else(|e| json!({"error": {"code": e.code(), "message": e.message(), "at": e.place()}}))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kind, identity, name, time and properties.
+    type Told<'a> = (RecordKind, &'a str, &'a str, Millis, &'a [(&'a str, &'a str)]);
+
+    fn told(records: &[Told<'_>]) -> Oracle {
+        let mut oracle = Oracle::new();
+        for (kind, identity, name, time, properties) in records {
+            let properties = properties.iter().map(|(n, v)| ((*n).to_owned(), Value::from(*v))).collect();
+            let (identity, name) = ((*identity).to_owned(), (*name).to_owned());
+            let record = Record { kind: *kind, identity, name, time: Some(*time), properties, id: None };
+            oracle.apply(&record, 0);
+        }
+        oracle
+    }
+
+    #[test]
+    fn people_events_and_their_names_are_counted_over_merged_identities() {
+        use RecordKind::{Event, Identify, Set};
+        let oracle = told(&[
+            (Event, "anon", "A", 2000, &[("Plan", "Pro")]),
+            (Event, "jane", "A", 1000, &[]),
+            (Event, "joe", "A", 5000, &[]),
+            (Event, "joe", "B", 4000, &[]),
+            (Set, "ann", "", 1000, &[("Plan", "Pro")]),
+            (Identify, "anon", "jane", 9000, &[]),
+        ]);
+        let expected = json!({"events": [
+            {"event": "A", "count": 3, "people": 2, "first": "1970-01-01T00:00:01Z", "last": "1970-01-01T00:00:05Z"},
+            {"event": "B", "count": 1, "people": 1, "first": "1970-01-01T00:00:04Z", "last": "1970-01-01T00:00:04Z"},
+        ]});
+        assert_eq!(oracle.events(), expected);
+        let timeline = oracle.person_events("jane");
+        let pro = vec![("Plan".to_owned(), Value::from("Pro"))];
+        let event =
+            |time, identity: &str, properties| (time, "A".to_owned(), identity.to_owned(), properties);
+        assert_eq!(timeline, vec![event(2000, "anon", pro), event(1000, "jane", Vec::new())]);
+        for (audience, people) in [
+            (r#"{"did":"A"}"#, vec!["jane", "joe"]),
+            (r#"{"did":"B","at_most":0}"#, vec!["ann", "jane"]),
+            (r#"{"property":"Plan","set":true}"#, vec!["ann"]),
+            (r#"{"identified":true}"#, vec!["jane"]),
+            (r#"{"seen":{"from":"1970-01-01T00:00:03Z"}}"#, vec!["joe"]),
+        ] {
+            assert_eq!(oracle.people_of(audience, 9000).unwrap(), people, "{audience}");
+        }
+        assert_eq!(oracle.people_of(r#"{"audience":"x"}"#, 0).unwrap_err().code(), "unknown_audience");
+    }
+
+    #[test]
+    fn a_refused_merge_names_both() {
+        use RecordKind::Identify;
+        let mut oracle = told(&[(Identify, "tablet", "ann", 0, &[])]);
+        let (identity, target) = ("tablet".to_owned(), "bob".to_owned());
+        let record = Record {
+            kind: Identify,
+            identity: identity.clone(),
+            name: target.clone(),
+            time: None,
+            properties: Vec::new(),
+            id: None,
+        };
+        assert_eq!(oracle.apply(&record, 1), Applied::MergeRefused { identity, target });
+    }
+}

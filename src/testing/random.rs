@@ -3,7 +3,6 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::limits::TIME_AHEAD_MS;
 use crate::model::{Millis, Number, Record, RecordKind, Value, format_millis};
 
 /// The first instant of the grid: a Berlin evening before the clocks go forward.
@@ -200,8 +199,7 @@ pub fn random_funnel(seed: u64) -> String {
         query["until"] = "to".into();
     }
     if random.chance(25) {
-        let instant = random.instant().min(NOW + TIME_AHEAD_MS);
-        query["as_of"] = format_millis(instant).into();
+        query["as_of"] = format_millis(random.instant()).into();
     }
     if count > 1 && random.chance(35) {
         let mut excluded = pattern(&mut random, "event", 20);
