@@ -1,4 +1,4 @@
-//! How the oracle reads queries: JSON helpers, ranges of time and property conditions, written apart from
+//! How the oracle reads queries: fields of JSON, ranges of time and property conditions, written apart from
 //! the parser of the reports so that a misreading there shows.
 
 use serde_json::{Map, Value as Json};
