@@ -1,1 +1,9 @@
-//! (module under construction)
+//! What tests share: the oracle, which says what every answer must be, and random histories to ask it about.
+//! Nothing here is fast and nothing of the engine is used, so that the two can only agree by both being right.
+
+pub mod oracle;
+mod oracle_audience;
+mod oracle_funnel;
+mod oracle_match;
+mod oracle_query;
+pub mod random;
