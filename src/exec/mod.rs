@@ -1,5 +1,110 @@
-//! Answers reports from snapshots.
-pub mod cell;
-pub mod overlay;
-pub mod settled;
+//! Answers reports from snapshots: who can matter, what each of them did, and counts that add up.
 
+pub mod attempt;
+mod audience;
+mod cell;
+mod events;
+mod funnel;
+mod funnel_fast;
+mod funnel_plan;
+mod funnel_walk;
+mod overlay;
+mod person;
+mod person_values;
+mod scope;
+mod settled;
+mod source;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use events::{EventCount, EventList};
+pub use funnel::{FunnelPeoplePage, FunnelPerson};
+pub use person::{Profile, Timeline};
+
+use crate::engine::Snapshot;
+use crate::error::Result;
+use crate::model::{Millis, NameId};
+use crate::report::{Funnel, FunnelPeople, FunnelReport};
+use funnel_plan::FunnelPlan;
+use overlay::Overlay;
+use scope::View;
+use settled::Settled;
+use source::Source;
+
+/// Moves of identities since the settled part began, above which it begins anew.
+const MOVES_MAX: u32 = 4096;
+
+/// Answers reports, keeping what it has decoded for the next one.
+#[derive(Default)]
+pub struct Executor {
+    settled: Mutex<Option<Arc<Settled>>>,
+}
+
+impl Executor {
+    /// Answers a funnel over `snapshot`; `now` is the instant of reports without `as_of`.
+    pub fn funnel(&self, snapshot: &Snapshot, funnel: &Funnel, now: Millis) -> Result<FunnelReport> {
+        let as_of = funnel.period.as_of.unwrap_or(now);
+        let names = FunnelPlan::new(funnel, snapshot, as_of)?.names(snapshot);
+        funnel::funnel(&self.view(snapshot, &names)?, funnel, as_of)
+    }
+
+    /// Lists the people behind a number of a funnel.
+    pub fn funnel_people(&self, snapshot: &Snapshot, query: &FunnelPeople, now: Millis) -> Result<FunnelPeoplePage> {
+        let as_of = query.funnel.period.as_of.unwrap_or(now);
+        let names = FunnelPlan::new(&query.funnel, snapshot, as_of)?.names(snapshot);
+        funnel::people(&self.view(snapshot, &names)?, query, as_of)
+    }
+
+    /// The profile of the person of `identity`.
+    pub fn profile(&self, snapshot: &Snapshot, identity: &str) -> Result<Profile> {
+        person::profile(&Source::new(snapshot.clone()), identity)
+    }
+
+    /// A page of the time line of the person of `identity`, newest first, perhaps of one event.
+    pub fn timeline(
+        &self,
+        snapshot: &Snapshot,
+        identity: &str,
+        event: Option<&str>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Timeline> {
+        person::timeline(&Source::new(snapshot.clone()), identity, event, limit, cursor)
+    }
+
+    /// Every event with its counts.
+    pub fn events(&self, snapshot: &Snapshot) -> Result<EventList> {
+        let names: Vec<NameId> = snapshot.catalog.events().map(|(id, _)| id).collect();
+        events::list(&self.view(snapshot, &names)?)
+    }
+
+    /// Bytes of decoded rows that are kept.
+    pub fn cached_bytes(&self) -> usize {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.as_ref().map_or(0, |s| s.cached_bytes())
+    }
+
+    fn view(&self, snapshot: &Snapshot, names: &[NameId]) -> Result<View> {
+        let settled = {
+            let mut kept = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+            let usable = |s: &&mut Arc<Settled>| {
+                let version = snapshot.persons.version();
+                s.epoch == snapshot.epoch && s.version <= version && version - s.version <= MOVES_MAX
+            };
+            match kept.as_mut().filter(usable) {
+                Some(settled) => Arc::clone(settled),
+                None => {
+                    let settled = Arc::new(Settled::new(snapshot));
+                    // An older snapshot's report must not throw away what newer ones use.
+                    if kept.as_ref().is_none_or(|k| (k.epoch, k.version) < (settled.epoch, settled.version)) {
+                        *kept = Some(Arc::clone(&settled));
+                    }
+                    settled
+                }
+            }
+        };
+        let source = Source::new(snapshot.clone());
+        let overlay = Overlay::new(&source, &settled, names)?;
+        Ok(View { source, settled, overlay })
+    }
+}

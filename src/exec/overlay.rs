@@ -3,6 +3,7 @@
 //! persons, then these persons by themselves; the two results add up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
@@ -16,7 +17,7 @@ use crate::model::{Millis, NameId, PersonId};
 pub struct Overlay {
     /// The persons, by today's and by the settled part's identities: none of them may be read from settled cells.
     pub touched: RoaringBitmap,
-    cells: HashMap<NameId, Cell>,
+    cells: HashMap<NameId, Arc<Cell>>,
 }
 
 impl Overlay {
@@ -48,15 +49,15 @@ impl Overlay {
             for name in names {
                 let rows = recent.remove(name).unwrap_or_default();
                 let cell = overlay.gather(source, settled, *name, rows)?;
-                overlay.cells.insert(*name, cell);
+                overlay.cells.insert(*name, Arc::new(cell));
             }
         }
         Ok(overlay)
     }
 
     /// The rows of a name.
-    pub fn cell(&self, name: NameId) -> Option<&Cell> {
-        self.cells.get(&name)
+    pub fn cell(&self, name: NameId) -> Arc<Cell> {
+        self.cells.get(&name).map_or_else(|| Arc::new(Cell::empty(name)), Arc::clone)
     }
 
     fn gather(

@@ -11,7 +11,7 @@ use super::cell::{Cell, RowRef};
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::limits;
-use crate::model::NameId;
+use crate::model::{Millis, NameId};
 use crate::store::persons::Persons;
 use crate::store::segment::Segment;
 use crate::store::segment::merge::{Found, find_movers, gather, moved_since};
@@ -167,4 +167,32 @@ fn decode_block(
     starts.push(block.rows() as u32);
     let times = (0..block.rows()).map(|row| block.time(row)).collect();
     Ok(Cell::of_block(name, persons, starts, times, source as u32, chunk_at as u32))
+}
+
+impl Settled {
+    /// The persons of a chunk with an event in `from..to`, from what segments know of first and last events. `None` where
+    /// that does not decide it: persons have moved, or someone's events lie around the range.
+    pub fn seen(&self, chunk: u32, from: Millis, to: Millis) -> Result<Option<RoaringBitmap>> {
+        if self.moved.iter().any(|m| !m.is_empty()) {
+            return Ok(None);
+        }
+        let mut found = RoaringBitmap::new();
+        let mut around = RoaringBitmap::new();
+        for segment in self.segments.iter() {
+            let Some(members) = segment.members_of(chunk)? else { continue };
+            for rank in 0..members.len() {
+                let person = chunk << 16 | u32::from(members.person(rank));
+                match members.seen(rank) {
+                    Some((first, last)) if (from..to).contains(&first) || (from..to).contains(&last) => {
+                        found.insert(person);
+                    }
+                    Some((first, last)) if first < from && last >= to => {
+                        around.insert(person);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(around.is_subset(&found).then_some(found))
+    }
 }

@@ -30,7 +30,10 @@ impl Period {
         let (from, to) = read_range(fields, &zone)?;
         let as_of = fields.take("as_of").map(|node| {
             let at = node.at.clone();
-            parse_instant(&node.text()?).map_err(|e| e.at(at))
+            let text = node.text()?;
+            // A plain date is the end of that day, as its last instant is what can still be seen.
+            let parsed = if text.contains('T') { parse_instant(&text) } else { zone.parse_to(&text).map(|t| t - 1) };
+            parsed.map_err(|e| e.at(at))
         });
         Ok(Self { zone, from, to, as_of: as_of.transpose()? })
     }

@@ -1,0 +1,74 @@
+//! The list of events: how often, by how many people, first and last.
+
+use serde::Serialize;
+
+use super::scope::View;
+use crate::error::Result;
+use crate::model::{Millis, NameId, format_millis};
+
+/// Every event.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventList {
+    /// By name.
+    pub events: Vec<EventCount>,
+    /// Names that differ only in case, which is likely a mistake.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// One event.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventCount {
+    /// Its name.
+    pub event: String,
+    /// How often it was done.
+    pub count: u64,
+    /// By how many people.
+    pub people: u64,
+    /// First time.
+    pub first: String,
+    /// Last time.
+    pub last: String,
+}
+
+/// Lists the events of a view that holds all of their names.
+pub fn list(view: &View) -> Result<EventList> {
+    let snapshot = &view.source.snapshot;
+    let mut events = Vec::new();
+    for (name, text) in snapshot.catalog.events() {
+        let mut people = 0;
+        for scope in view.scopes(&[name])? {
+            let cell = scope.cell(name)?;
+            people += cell.persons.iter().filter(|p| scope.holds(**p)).count() as u64;
+        }
+        if let Some((first, last)) = span(view, name) {
+            events.push(EventCount {
+                event: text.to_owned(),
+                count: snapshot.rows_of(name),
+                people,
+                first: format_millis(first),
+                last: format_millis(last),
+            });
+        }
+    }
+    events.sort_by(|a, b| a.event.cmp(&b.event));
+    let mut warnings = Vec::new();
+    let mut folded: Vec<(String, &str)> = events.iter().map(|e| (e.event.to_lowercase(), e.event.as_str())).collect();
+    folded.sort_unstable();
+    for pair in folded.windows(2) {
+        if let [(a, first), (b, second)] = pair {
+            if a == b {
+                warnings.push(format!("\"{first}\" and \"{second}\" differ only in case and are two events"));
+            }
+        }
+    }
+    Ok(EventList { events, warnings })
+}
+
+fn span(view: &View, name: NameId) -> Option<(Millis, Millis)> {
+    let snapshot = &view.source.snapshot;
+    let stored = snapshot.segments.iter().filter_map(|s| s.name_entry(s.find_name(name)?));
+    let stored = stored.map(|e| (e.time_min, e.time_max));
+    let recent = view.source.runs().iter().flat_map(|r| r.of_name(name)).map(|r| (r.time, r.time));
+    stored.chain(recent).reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+}

@@ -1,0 +1,169 @@
+//! Any funnel, person by person: the hits of each person who can enter are gathered from the cells and given to the matcher.
+
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::attempt::{Attempt, Hit, Scratch, Want, best_attempt};
+use super::cell::{Cell, RowRef};
+use super::funnel_plan::FunnelPlan;
+use super::person::named_properties;
+use super::scope::Scope;
+use super::source::{Conditions, Source};
+use crate::error::Result;
+use crate::model::{Millis, NameId, PersonId};
+
+/// A person's counted attempt, with what is needed to read its events.
+pub struct Walked<'a> {
+    /// Who.
+    pub person: PersonId,
+    /// The attempt.
+    pub attempt: &'a Attempt,
+    hits: &'a [Hit],
+    rows: &'a [(NameId, RowRef)],
+}
+
+impl Walked<'_> {
+    /// The row chosen for step `step` of the definition, from 0, and its time.
+    pub fn chosen(&self, step: usize) -> Option<(Millis, NameId, RowRef)> {
+        self.row_of(self.attempt.hit(step)?)
+    }
+
+    /// The row of a hit, by its index, and its time.
+    pub fn row_of(&self, hit: usize) -> Option<(Millis, NameId, RowRef)> {
+        let hit = self.hits.get(hit)?;
+        let (name, at) = self.rows.get(hit.row as usize)?;
+        Some((hit.time, *name, *at))
+    }
+}
+
+/// One name's rows while a scope is walked.
+struct Reading<'a> {
+    name: NameId,
+    cell: Arc<Cell>,
+    rank: usize,
+    /// Step or block bits, each with conditions.
+    steps: Vec<(u32, Conditions<'a>)>,
+    blocks: Vec<(u32, Conditions<'a>)>,
+    blocks_all: bool,
+}
+
+/// Calls `visit` with the counted attempt of every person of `scope` who enters, of those in `only` if given. `want` is as much as
+/// `visit` needs.
+pub fn walk(
+    plan: &FunnelPlan,
+    scope: &Scope<'_>,
+    only: Option<&RoaringBitmap>,
+    want: Want,
+    mut visit: impl FnMut(&Walked<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut readings = Vec::with_capacity(plan.uses.len());
+    let mut candidates = RoaringBitmap::new();
+    let entries = plan.entry_names();
+    for name_use in &plan.uses {
+        let cell = scope.cell(name_use.name)?;
+        if entries.contains(&name_use.name) {
+            candidates |= RoaringBitmap::from_sorted_iter(cell.persons.iter().copied()).unwrap_or_default();
+        }
+        let bits = |list: &[(usize, usize)]| {
+            let one = |(step, at): &(usize, usize)| {
+                let conditions = plan.conditions.get(*at).map_or(&[][..], Vec::as_slice);
+                (1u32 << step, scope.source().conditions(name_use.name, conditions))
+            };
+            list.iter().map(one).collect()
+        };
+        readings.push(Reading {
+            name: name_use.name,
+            cell,
+            rank: 0,
+            steps: bits(&name_use.steps),
+            blocks: bits(&name_use.blocks),
+            blocks_all: name_use.blocks_all,
+        });
+    }
+    if let Some(only) = only {
+        candidates &= only;
+    }
+    let mut scratch = Scratch::default();
+    let (mut hits, mut rows) = (Vec::new(), Vec::new());
+    for person in candidates.iter().filter(|p| scope.holds(*p)) {
+        hits.clear();
+        rows.clear();
+        for reading in &mut readings {
+            reading.collect(person, plan.rules.as_of, &mut hits, &mut rows)?;
+        }
+        if !hits.iter().any(|h| plan.rules.from <= h.time && h.time < plan.rules.to) {
+            continue;
+        }
+        hits.sort_by_key(|h| h.time);
+        if want >= Want::Hits {
+            order_ties(scope.source(), &mut hits, &rows)?;
+        }
+        if let Some(attempt) = best_attempt(&plan.rules, &hits, &mut scratch, want) {
+            visit(&Walked { person, attempt, hits: &hits, rows: &rows })?;
+        }
+    }
+    Ok(())
+}
+
+impl Reading<'_> {
+    fn collect(
+        &mut self,
+        person: PersonId,
+        as_of: Millis,
+        hits: &mut Vec<Hit>,
+        rows: &mut Vec<(NameId, RowRef)>,
+    ) -> Result<()> {
+        // Persons rise, so the place in the cell only moves forward.
+        let rest = self.cell.persons.get(self.rank..).unwrap_or(&[]);
+        self.rank += rest.partition_point(|p| *p < person);
+        if self.cell.persons.get(self.rank) != Some(&person) {
+            return Ok(());
+        }
+        for row in self.cell.rows(self.rank) {
+            let time = self.cell.times.get(row).copied().unwrap_or(Millis::MAX);
+            if time > as_of {
+                break;
+            }
+            let at = self.cell.row_ref(row);
+            let steps = bits_of(&mut self.steps, at)?;
+            let blocks = if self.blocks_all { u32::MAX } else { bits_of(&mut self.blocks, at)? };
+            if steps | blocks != 0 {
+                hits.push(Hit { time, steps, blocks, row: rows.len() as u32 });
+                rows.push((self.name, at));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bits_of(list: &mut [(u32, Conditions<'_>)], at: RowRef) -> Result<u32> {
+    let mut bits = 0;
+    for (bit, conditions) in list {
+        if conditions.matches(at)? {
+            bits |= *bit;
+        }
+    }
+    Ok(bits)
+}
+
+/// Brings hits of one instant into the order in which they are preferred: by name, then properties as JSON, then identity. Content
+/// decides, so that neither arrival nor the layout of segments can.
+fn order_ties(source: &Source, hits: &mut [Hit], rows: &[(NameId, RowRef)]) -> Result<()> {
+    for instant in hits.chunk_by_mut(|a, b| a.time == b.time) {
+        if instant.len() < 2 {
+            continue;
+        }
+        let mut keyed = Vec::with_capacity(instant.len());
+        for hit in instant.iter() {
+            let Some((name, at)) = rows.get(hit.row as usize) else { continue };
+            let properties = serde_json::to_string(&named_properties(source, *name, *at)?).unwrap_or_default();
+            let identity = source.identities(*name, &[*at])?.first().copied().unwrap_or(0);
+            let identity = source.snapshot.identity(identity)?;
+            keyed.push((source.snapshot.catalog.event_name(*name), properties, identity, *hit));
+        }
+        keyed.sort_by(|a, b| (a.0, &a.1, &a.2).cmp(&(b.0, &b.1, &b.2)));
+        instant.iter_mut().zip(keyed).for_each(|(slot, (.., hit))| *slot = hit);
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! A scope: some persons and all their rows. A snapshot is cut into disjoint scopes: each chunk of 65,536 settled persons, and the
+//! unsettled ones. Reports run on each scope alone, on several threads, and add up what they get.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use roaring::RoaringBitmap;
+
+use super::cell::Cell;
+use super::overlay::Overlay;
+use super::settled::Settled;
+use super::source::Source;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{NameId, PersonId};
+
+/// A snapshot as reports read it.
+pub struct View {
+    /// The rows.
+    pub source: Source,
+    /// The settled part.
+    pub settled: Arc<Settled>,
+    /// What is laid over it.
+    pub overlay: Overlay,
+}
+
+/// Some persons of a view.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// The view.
+    pub view: &'a View,
+    /// The chunk of settled persons; `None` for the unsettled ones.
+    pub chunk: Option<u32>,
+}
+
+impl<'a> Scope<'a> {
+    /// The rows of a name, of persons of this scope and perhaps of others, which [`Scope::holds`] tells apart.
+    pub fn cell(&self, name: NameId) -> Result<Arc<Cell>> {
+        match self.chunk {
+            Some(chunk) => self.view.settled.cell(name, chunk),
+            None => Ok(self.view.overlay.cell(name)),
+        }
+    }
+
+    /// Whether a person that a cell names is of this scope.
+    #[inline]
+    pub fn holds(&self, person: PersonId) -> bool {
+        self.chunk.is_none() || self.view.overlay.touched.is_empty() || !self.view.overlay.touched.contains(person)
+    }
+
+    /// All ids that persons of this scope can have.
+    pub fn universe(&self) -> RoaringBitmap {
+        let touched = &self.view.overlay.touched;
+        match self.chunk {
+            None => touched.clone(),
+            Some(chunk) => {
+                let mut all = RoaringBitmap::new();
+                all.insert_range(chunk << 16..=chunk << 16 | 0xffff);
+                all - touched
+            }
+        }
+    }
+
+    /// The rows of the snapshot.
+    pub fn source(&self) -> &'a Source {
+        &self.view.source
+    }
+}
+
+impl View {
+    /// The scopes in which any of `names` has rows.
+    pub fn scopes(&self, names: &[NameId]) -> Result<Vec<Scope<'_>>> {
+        let mut chunks = Vec::new();
+        for name in names {
+            chunks.extend(self.settled.chunks(*name)?);
+        }
+        chunks.sort_unstable();
+        chunks.dedup();
+        let mut scopes: Vec<Scope<'_>> =
+            chunks.into_iter().map(|chunk| Scope { view: self, chunk: Some(chunk) }).collect();
+        if !self.overlay.touched.is_empty() {
+            scopes.push(Scope { view: self, chunk: None });
+        }
+        Ok(scopes)
+    }
+}
+
+/// Runs `work` on every scope, on as many threads as there are processors, and folds the results in no particular order.
+pub fn map_scopes<'a, T: Send>(
+    scopes: &[Scope<'a>],
+    work: impl Fn(&Scope<'a>) -> Result<T> + Sync,
+    mut fold: impl FnMut(T),
+) -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(scopes.len());
+    if threads <= 1 {
+        for scope in scopes {
+            fold(work(scope)?);
+        }
+        return Ok(());
+    }
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        while let Some(scope) = scopes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push(work(scope)?);
+        }
+        Ok(done)
+    };
+    let results: Vec<Result<Vec<T>>> = std::thread::scope(|threads_scope| {
+        let others: Vec<_> = (1..threads).map(|_| threads_scope.spawn(run)).collect();
+        let mut results = vec![run()];
+        let panicked = || Error::new(ErrorKind::Io, "panic", "a thread of the report panicked");
+        results.extend(others.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(panicked()))));
+        results
+    });
+    for result in results {
+        result?.into_iter().for_each(&mut fold);
+    }
+    Ok(())
+}
