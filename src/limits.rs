@@ -59,6 +59,8 @@ pub const LINGER_PROXY_BYTES_MAX: usize = 2 * QUERY_BYTES_MAX;
 
 /// Steps of a funnel.
 pub const FUNNEL_STEPS_MAX: usize = 20;
+/// Steps of a funnel in any order that excludes events: the work of finding the attempt doubles with each.
+pub const ANY_EXCLUDE_STEPS_MAX: usize = 12;
 /// Event names in one step.
 pub const STEP_EVENTS_MAX: usize = 100;
 /// Segments of a report by default and at most.

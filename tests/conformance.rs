@@ -9,6 +9,8 @@ use whodid::model::{
 };
 use whodid::testing::oracle::{Applied, Oracle, Regrouped};
 
+use crate::engine_backend::EngineBackend;
+
 /// Something that takes records and answers questions about them.
 trait Backend {
     fn label(&self) -> &'static str;
@@ -44,8 +46,32 @@ impl Backend for Oracle {
     }
 }
 
+impl Backend for EngineBackend {
+    fn label(&self) -> &'static str {
+        "engine"
+    }
+    fn apply(&mut self, record: &Record, now: Millis) -> Applied {
+        EngineBackend::apply(self, record, now)
+    }
+    fn merge(&mut self, a: &str, b: &str) -> Regrouped {
+        EngineBackend::merge(self, a, b)
+    }
+    fn unmerge(&mut self, identity: &str) -> Regrouped {
+        EngineBackend::unmerge(self, identity)
+    }
+    fn funnel(&mut self, query: &str, now: Millis) -> Json {
+        EngineBackend::funnel(self, query, now)
+    }
+    fn funnel_people(&mut self, query: &str, now: Millis) -> Json {
+        EngineBackend::funnel_people(self, query, now)
+    }
+    fn person(&mut self, identity: &str) -> Json {
+        EngineBackend::person(self, identity)
+    }
+}
+
 /// Makers of empty backends; every case gets a new one of each.
-const BACKENDS: [fn() -> Box<dyn Backend>; 1] = [|| Box::new(Oracle::new())];
+const BACKENDS: [fn() -> Box<dyn Backend>; 2] = [|| Box::new(Oracle::new()), || Box::new(EngineBackend::new())];
 
 /// Where `+10m` counts from.
 const BASE: &str = "2025-01-01T00:00:00Z";

@@ -1,3 +1,5 @@
 //! The one integration binary.
 
 mod conformance;
+mod engine_backend;
+mod histories;

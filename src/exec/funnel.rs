@@ -306,7 +306,10 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
     for step in 0..plan.rules.steps {
         let Some((time, name, at)) = walked.chosen(step) else { continue };
         let identity = source.identities(name, &[at])?.first().copied().unwrap_or(0);
-        chosen.push((time, ChosenEvent {
+        // At one instant: as the steps follow each other, or where they need not, as the matcher prefers events.
+        let any = plan.rules.order == Order::Any;
+        let place = if any { walked.attempt.hit(step).unwrap_or(step) } else { step };
+        chosen.push(((time, place), ChosenEvent {
             step: step + 1,
             event: snapshot.catalog.event_name(name).to_owned(),
             time: format_millis(time),
@@ -314,7 +317,7 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
             properties: named_properties(source, name, at)?,
         }));
     }
-    chosen.sort_by_key(|(time, event)| (*time, event.step));
+    chosen.sort_by_key(|(place, _)| *place);
     let blocker = |hit: usize| walked.row_of(hit).map(|(_, name, _)| snapshot.catalog.event_name(name).to_owned());
     let plain = |reason| Stopped { reason, at: None, by: None, missed_by_seconds: None };
     let stopped = walked.attempt.stop.map(|stop| match stop {

@@ -2,8 +2,9 @@
 
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::attempt::{ANY_EXCLUDE_STEPS_MAX, Rules};
+use crate::exec::attempt::Rules;
 use crate::exec::audience;
+use crate::limits::ANY_EXCLUDE_STEPS_MAX;
 use crate::model::{Millis, NameId, PropertyId};
 use crate::report::{Audience, By, Funnel, Order, PropertyCondition, Warning, nearest};
 
@@ -97,6 +98,11 @@ impl FunnelPlan {
         if funnel.order == Order::Any && plan.rules.blockers && funnel.steps.len() > ANY_EXCLUDE_STEPS_MAX {
             let message = format!("in any order, exclusions work with at most {ANY_EXCLUDE_STEPS_MAX} steps");
             return Err(Error::new(ErrorKind::Invalid, "out_of_range", message).at("exclude"));
+        }
+        match (funnel.period.from, funnel.period.to) {
+            (Some(from), Some(to)) if from > to => plan.warn("to", "\"to\" lies before \"from\"".into(), None),
+            (_, None) if funnel.until_to => plan.warn("until", "there is no \"to\" that could close it".into(), None),
+            _ => {}
         }
         plan.by = funnel.by.as_ref().map(|by| plan.split(by, snapshot));
         if let Some(audience) = &funnel.people {

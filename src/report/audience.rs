@@ -3,7 +3,7 @@
 use super::condition::PropertyCondition;
 use super::json::{Fields, Node};
 use super::period::read_range;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits;
 use crate::model::{Millis, Zone};
 
@@ -105,7 +105,6 @@ impl Audience {
 }
 
 fn read_did(node: Node, fields: &mut Fields, zone: &Zone) -> Result<Did> {
-    let at = node.at.clone();
     let events = node.names(limits::STEP_EVENTS_MAX)?;
     let at_least = fields.take("at_least").map(|n| n.integer(0, u64::MAX)).transpose()?;
     let at_most = fields.take("at_most").map(|n| n.integer(0, u64::MAX)).transpose()?;
@@ -114,9 +113,6 @@ fn read_did(node: Node, fields: &mut Fields, zone: &Zone) -> Result<Did> {
     // `at_most` alone includes those who never did it.
     let least = at_least.unwrap_or(if at_most.is_some() { 0 } else { 1 });
     let most = at_most.unwrap_or(u64::MAX);
-    if least > most {
-        return Err(Error::invalid("bad_range", "\"at_least\" is more than \"at_most\"").at(at));
-    }
     Ok(Did {
         events,
         at_least: least,
@@ -156,7 +152,6 @@ mod tests {
         for (json, code) in [
             ("{}", "bad_audience"),
             (r#"{"did":"A","atleast":2}"#, "unknown_field"),
-            (r#"{"did":"A","at_least":3,"at_most":2}"#, "bad_range"),
             (r#"{"audience":"x"}"#, "not_available"),
             (r#"{"any":{}}"#, "bad_type"),
             (r#"{"seen":{"from":"never"}}"#, "bad_time"),

@@ -48,8 +48,8 @@ impl PropertyCondition {
             Test::Is(wanted) => value.is_some_and(|v| same(v, wanted)),
             Test::IsNot(wanted) => !value.is_some_and(|v| same(v, wanted)),
             Test::In(list) => value.is_some_and(|v| list.iter().any(|wanted| same(v, wanted))),
-            Test::Contains(part) => value.is_some_and(|v| text_of(v).contains(part.as_str())),
-            Test::StartsWith(part) => value.is_some_and(|v| text_of(v).starts_with(part.as_str())),
+            Test::Contains(part) => value.and_then(text_of).is_some_and(|t| t.contains(part.as_str())),
+            Test::StartsWith(part) => value.and_then(text_of).is_some_and(|t| t.starts_with(part.as_str())),
             Test::Gt(bound) => order(value, bound).is_some_and(std::cmp::Ordering::is_gt),
             Test::Gte(bound) => order(value, bound).is_some_and(std::cmp::Ordering::is_ge),
             Test::Lt(bound) => order(value, bound).is_some_and(std::cmp::Ordering::is_lt),
@@ -86,8 +86,8 @@ impl PropertyCondition {
             "is" => Test::Is(node.value()?),
             "is_not" => Test::IsNot(node.value()?),
             "in" => Test::In(node.list()?.into_iter().map(Node::value).collect::<Result<_>>()?),
-            "contains" => Test::Contains(text_of(node.value()?.as_ref()).into_owned()),
-            "starts_with" => Test::StartsWith(text_of(node.value()?.as_ref()).into_owned()),
+            "contains" => Test::Contains(node.value()?.to_string()),
+            "starts_with" => Test::StartsWith(node.value()?.to_string()),
             "gt" => Test::Gt(node.value()?),
             "gte" => Test::Gte(node.value()?),
             "lt" => Test::Lt(node.value()?),
@@ -104,11 +104,12 @@ impl PropertyCondition {
     }
 }
 
-fn text_of(value: ValueRef<'_>) -> std::borrow::Cow<'_, str> {
+/// What can be searched: text, and numbers as they are written; booleans are no text.
+fn text_of(value: ValueRef<'_>) -> Option<std::borrow::Cow<'_, str>> {
     match value {
-        ValueRef::Text(text) => text.into(),
-        ValueRef::Number(number) => number.to_string().into(),
-        ValueRef::Bool(b) => b.to_string().into(),
+        ValueRef::Text(text) => Some(text.into()),
+        ValueRef::Number(number) => Some(number.to_string().into()),
+        ValueRef::Bool(_) => None,
     }
 }
 
@@ -124,7 +125,8 @@ fn order(value: Option<ValueRef<'_>>, bound: &Value) -> Option<std::cmp::Orderin
     match (value?, bound) {
         (ValueRef::Number(n), Value::Number(b)) => Some(n.cmp(b)),
         (ValueRef::Number(n), Value::Text(text)) => Some(n.cmp(&Number::parse_plain(text)?)),
-        (ValueRef::Text(text), Value::Text(b)) => Some(text.cmp(b.as_str())),
+        // A bound that reads as a number is one, and numbers and text have no order between them.
+        (ValueRef::Text(text), Value::Text(b)) if Number::parse_plain(b).is_none() => Some(text.cmp(b.as_str())),
         _ => None,
     }
 }

@@ -120,11 +120,7 @@ impl Funnel {
             parse_duration(&node.text()?).map_err(|e| e.at(at))
         });
         let until = fields.take("until");
-        let until_at = until.clone();
         let until_to = until.map_or(Ok(false), |node| choice(node, "end", &[("to", true)]))?;
-        if let Some(node) = until_at.filter(|_| until_to && period.to.is_none()) {
-            return Err(node.error("no_end", "\"until\":\"to\" needs a \"to\""));
-        }
         let exclude = match fields.take("exclude") {
             None => Vec::new(),
             Some(node) => node.list()?.into_iter().map(|n| read_exclude(n, steps.len())).collect::<Result<_>>()?,
@@ -235,6 +231,9 @@ fn read_by(node: Node, steps: usize) -> Result<By> {
         place.error("bad_by", format!("cannot split by \"{text}\""))
             .hint("person.NAME, first:person.NAME, at:person.NAME or step1.NAME")
     };
+    if let Some(name) = text.strip_prefix("audience:") {
+        return Err(place.error("unknown_audience", format!("no saved audience \"{name}\"")));
+    }
     let (kind, name) = text.split_once('.').ok_or_else(bad)?;
     let name = name.trim();
     if name.is_empty() {
@@ -282,10 +281,9 @@ mod tests {
             (r#"{"steps":[{"event":"A"}],"by":"Plan"}"#, "bad_by", Some("by")),
             (r#"{"steps":[{"event":"A"}],"by":"step2.P"}"#, "out_of_range", Some("by")),
             (r#"{"steps":[{"event":"A"}],"exclude":[{"event":"X"}]}"#, "out_of_range", Some("exclude[0]")),
-            (r#"{"steps":[{"event":"A"}],"until":"to"}"#, "no_end", Some("until")),
             (r#"{"steps":[{"event":"A"}],"order":"random"}"#, "unknown_choice", Some("order")),
             (r#"{"steps":[{"event":"A"}],"tz":"Mars"}"#, "unknown_zone", Some("tz")),
-            (r#"{"steps":[{"event":"A"}],"from":"2025-02-01","to":"2025-01-01"}"#, "bad_range", Some("to")),
+            (r#"{"steps":[{"event":"A"}],"from":"2025-02-31"}"#, "bad_time", Some("from")),
             (r#"{"steps":[{"event":"A"}],"limits":3}"#, "unknown_field", Some("limits")),
             (r#"{"steps":[{"event":"A"}],"steps":[]}"#, "bad_json", None),
             (r#"{"steps":"#, "bad_json", None),

@@ -69,7 +69,7 @@ pub(super) fn conversion<'a>(rules: &Rules, events: &[Event<'a>]) -> Option<Atte
         }
     }
     let (depth, at) = best?;
-    let picks = Search::new(rules, &seen, *seen.get(at)?).picks(at, depth);
+    let picks = Search::new(rules, &seen, *seen.get(at)?).picks(depth);
     let open = |entry: Millis| {
         let within = rules.within.is_some_and(|within| entry.saturating_add(within) >= rules.as_of);
         let until = !rules.until_to || rules.entry.to.is_none_or(|to| rules.as_of < to);
@@ -90,8 +90,10 @@ impl<'r, 'a> Search<'r, 'a> {
         if !self.rules.entry.holds(self.start.time) {
             return Vec::new();
         }
+        // Another event of the start's instant starts the same attempt.
+        let Some(event) = self.events.get(at).filter(|e| e.time == self.start.time) else { return Vec::new() };
         let nothing = vec![false; self.rules.steps.len()];
-        self.steps_for(&nothing, &self.start)
+        self.steps_for(&nothing, event)
             .into_iter()
             .map(|step| State { done: with(&nothing, step), time: self.start.time, used: vec![at] })
             .collect()
@@ -109,6 +111,7 @@ impl<'r, 'a> Search<'r, 'a> {
         let Some(event) = self.events.get(at) else { return Vec::new() };
         let fits = event.time >= state.time
             && !state.used.contains(&at)
+            && !self.has_free_twin(state, at)
             && self.rules.within.is_none_or(|within| event.time - self.start.time <= within)
             && (!self.rules.until_to || self.rules.entry.to.is_none_or(|to| event.time < to))
             && self.gap_is_free(state, event.time);
@@ -120,6 +123,15 @@ impl<'r, 'a> Search<'r, 'a> {
         used.sort_unstable();
         let led_to = |step| State { done: with(&state.done, step), time: event.time, used: used.clone() };
         self.steps_for(&state.done, event).into_iter().map(led_to).collect()
+    }
+
+    /// Whether an event that says the same comes before event `at` and is free: trying both would find nothing new.
+    fn has_free_twin(&self, state: &State, at: usize) -> bool {
+        let same = |a: &Event<'_>, b: &Event<'_>| {
+            (a.time, a.name, a.properties, a.identity) == (b.time, b.name, b.properties, b.identity)
+        };
+        let twin = |before: &usize| self.events.get(*before).zip(self.events.get(at)).is_some_and(|(a, b)| same(a, b));
+        (0..at).any(|before| twin(&before) && !state.used.contains(&before))
     }
 
     /// Whether nothing lies strictly between the last choice and `next` that would end the attempt.
@@ -155,28 +167,68 @@ impl<'r, 'a> Search<'r, 'a> {
         self.starts(at).iter().map(|state| self.furthest(state)).max().unwrap_or(0)
     }
 
-    /// The choice: one event after the other, each the lowest with which `depth` can still be reached.
-    fn picks(&mut self, at: usize, depth: usize) -> Vec<(usize, Event<'a>)> {
-        let mut chosen = vec![at];
-        let mut states = self.starts(at);
+    /// The choice: first the earliest times, one after the other, with which `depth` can still be reached; then of the events of
+    /// those times the lowest, one after the other.
+    fn picks(&mut self, depth: usize) -> Vec<(usize, Event<'a>)> {
+        let same_instant = |e: &Event<'a>, time| e.time == time;
+        let mut times = vec![self.start.time];
+        let mut states: Vec<State> = Vec::new();
+        for at in 0..self.events.len() {
+            if self.events.get(at).is_some_and(|e| same_instant(e, self.start.time)) {
+                states.extend(self.starts(at));
+            }
+        }
         states.retain(|s| self.furthest(s) == depth);
-        while chosen.len() < depth {
-            let mut found = None;
-            for next in 0..self.events.len() {
+        while times.len() < depth {
+            let mut found: Option<(Millis, Vec<State>)> = None;
+            for (next, event) in self.events.iter().enumerate() {
+                if found.as_ref().is_some_and(|(time, _)| *time != event.time) {
+                    break;
+                }
                 let mut led_to: Vec<State> = states.iter().flat_map(|s| self.after(s, next)).collect();
                 led_to.retain(|s| self.furthest(s) == depth);
                 if !led_to.is_empty() {
-                    found = Some((next, led_to));
-                    break;
+                    found.get_or_insert_with(|| (event.time, Vec::new())).1.extend(led_to);
                 }
             }
-            let Some((next, led_to)) = found else { break };
-            chosen.push(next);
+            let Some((time, led_to)) = found else { break };
+            times.push(time);
             states = led_to;
         }
+        let chosen = self.lowest(&times);
         let events: Vec<Event<'a>> = chosen.iter().filter_map(|c| self.events.get(*c)).copied().collect();
         let steps = self.assign(&events, &vec![false; self.rules.steps.len()]).unwrap_or_default();
         steps.into_iter().zip(events).collect()
+    }
+
+    /// The lowest events, one after the other, with exactly these times.
+    fn lowest(&self, times: &[Millis]) -> Vec<usize> {
+        let mut chosen: Vec<usize> = Vec::new();
+        let mut states: Vec<State> = Vec::new();
+        while let Some(time) = times.get(chosen.len()) {
+            let rest = times.get(chosen.len() + 1..).unwrap_or(&[]);
+            let candidates = (0..self.events.len()).filter(|at| self.events.get(*at).is_some_and(|e| e.time == *time));
+            let found = candidates.into_iter().find_map(|at| {
+                let mut led_to: Vec<State> = match chosen.is_empty() {
+                    true => self.starts(at),
+                    false => states.iter().flat_map(|s| self.after(s, at)).collect(),
+                };
+                led_to.retain(|s| self.completes(s, rest));
+                (!led_to.is_empty()).then_some((at, led_to))
+            });
+            let Some((at, led_to)) = found else { break };
+            chosen.push(at);
+            states = led_to;
+        }
+        chosen
+    }
+
+    /// Whether choices with exactly these times can follow `state`.
+    fn completes(&self, state: &State, times: &[Millis]) -> bool {
+        let Some((time, rest)) = times.split_first() else { return true };
+        (0..self.events.len())
+            .filter(|at| self.events.get(*at).is_some_and(|e| e.time == *time))
+            .any(|at| self.after(state, at).iter().any(|s| self.completes(s, rest)))
     }
 
     /// Which step each event serves: the first gets the lowest step that leaves one to all others, and so on.
@@ -284,10 +336,11 @@ mod tests {
             events.sort_by_key(|e| (e.time, e.name));
             let mut all = Vec::new();
             enumerate(&rules, &events, &mut Vec::new(), &mut all);
-            // Furthest, then the earliest events one after the other, then the lowest steps.
+            // Furthest, then the earliest times one after the other, then the lowest events, then the lowest steps.
             let order = |picks: &Vec<(usize, usize)>| {
                 let (steps, chosen): (Vec<usize>, Vec<usize>) = picks.iter().copied().unzip();
-                (usize::MAX - picks.len(), chosen, steps)
+                let times: Vec<Millis> = chosen.iter().map(|at| events[*at].time).collect();
+                (usize::MAX - picks.len(), times, chosen, steps)
             };
             let expected = all.iter().min_by_key(|picks| order(picks));
             let got = conversion(&rules, &events);

@@ -15,10 +15,9 @@ use crate::model::Millis;
 pub(super) fn run(rules: &Rules, hits: &[Hit], out: &mut Attempt, chooser: &mut Chooser, want: Want) {
     let Some((begin, depth)) = furthest(rules, hits) else { return };
     out.depth = depth;
-    if rules.within.is_some() && depth < rules.steps {
-        if let Some(latest) = latest_start(rules, hits, depth) {
-            rules.note_progress(latest, out);
-        }
+    let may_progress = rules.within.is_some() && depth < rules.steps;
+    if let Some(latest) = may_progress.then(|| latest_start(rules, hits, depth)).flatten() {
+        rules.note_progress(latest, out);
     }
     if want >= Want::Times {
         take(rules, hits, begin, out, chooser, want);
@@ -29,9 +28,8 @@ pub(super) fn run(rules: &Rules, hits: &[Hit], out: &mut Attempt, chooser: &mut 
 fn furthest(rules: &Rules, hits: &[Hit]) -> Option<(usize, usize)> {
     let mut counts = [0u32; FUNNEL_STEPS_MAX];
     let (mut depth, mut found) = (0, None);
-    let mut end = 0;
     let mut begin = hits.partition_point(|h| h.time < rules.from);
-    end = end.max(begin);
+    let mut end = begin;
     while let Some(first) = hits.get(begin).filter(|h| h.time < rules.to) {
         let limit = rules.limit(first.time);
         while let Some(hit) = hits.get(end).filter(|h| h.time <= limit) {

@@ -9,8 +9,8 @@
 
 use super::choose::Chooser;
 use super::ordered::low_bits;
-use super::{ANY_EXCLUDE_STEPS_MAX, Attempt, Hit, NO_HIT, Rules, Want, instant_end};
-use crate::limits::FUNNEL_STEPS_MAX;
+use super::{Attempt, Hit, NO_HIT, Rules, Want, instant_end};
+use crate::limits::{ANY_EXCLUDE_STEPS_MAX, FUNNEL_STEPS_MAX};
 use crate::model::Millis;
 
 const NEVER: Millis = Millis::MIN;

@@ -26,9 +26,6 @@ use crate::limits::FUNNEL_STEPS_MAX;
 use crate::model::Millis;
 use crate::report::Order;
 
-/// The most steps that a funnel in any order may have if it excludes events: its cost doubles with each.
-pub const ANY_EXCLUDE_STEPS_MAX: usize = 12;
-
 /// In [`Attempt::hits`]: no hit was chosen for this step.
 pub const NO_HIT: u32 = u32::MAX;
 

@@ -95,9 +95,8 @@ impl Tables {
             let mut here = [NEVER; FUNNEL_STEPS_MAX + 1];
             best[0] = if rules.may_start(instant.time) { instant.time } else { NEVER };
             for done in (0..n).filter(|done| best[*done] != NEVER) {
-                for to in done + 1..=done + self.run_from(rules, at, done) {
-                    here[to] = here[to].max(best[done]);
-                }
+                let end = done + self.run_from(rules, at, done);
+                here[done + 1..=end].iter_mut().for_each(|start| *start = best[done].max(*start));
             }
             for done in 1..=n {
                 let start = here[done];
@@ -128,7 +127,7 @@ impl Tables {
             next[depth] = instant.time;
             let row = at * n;
             self.done_by[row..row + depth].copy_from_slice(&next[1..=depth]);
-            for done in 0..depth {
+            for (done, next) in next.iter_mut().enumerate().take(depth) {
                 let end = (done + self.run_from(rules, at, done)).min(depth);
                 let entered = self.done_by[row + done..row + end].iter().copied().min().unwrap_or(UNREACHED);
                 if done == 0 {
@@ -139,7 +138,7 @@ impl Tables {
                     continue;
                 }
                 let blocked = instant.blocks >> (done - 1) & 1 == 1;
-                next[done] = if blocked { entered } else { next[done].min(entered) };
+                *next = if blocked { entered } else { entered.min(*next) };
             }
         }
         found

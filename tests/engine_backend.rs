@@ -1,0 +1,149 @@
+//! The engine as a backend of the conformance cases and of the comparison with the oracle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde_json::{Value as Json, json};
+use whodid::engine::{Engine, Options, Outcome};
+use whodid::exec::Executor;
+use whodid::model::{Clock, Millis, Record};
+use whodid::report::{Funnel, FunnelPeople};
+use whodid::testing::oracle::{Applied, Regrouped};
+use whodid::{Error, ErrorKind};
+
+/// A clock that the test sets.
+#[derive(Default)]
+pub struct SetClock(AtomicI64);
+
+impl Clock for SetClock {
+    fn now(&self) -> Millis {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A store in a directory of memory where there is one, and what reads it.
+pub struct EngineBackend {
+    engine: Option<Engine>,
+    executor: Executor,
+    clock: Arc<SetClock>,
+    dir: tempfile::TempDir,
+}
+
+impl EngineBackend {
+    pub fn new() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let clock = Arc::new(SetClock::default());
+        let engine = Some(Self::open(&dir, &clock));
+        Self { engine, executor: Executor::default(), clock, dir }
+    }
+
+    fn open(dir: &tempfile::TempDir, clock: &Arc<SetClock>) -> Engine {
+        let clock: Arc<dyn Clock> = Arc::<SetClock>::clone(clock);
+        let options = Options { memtable_rows: 12, compaction: true, clock, ..Options::default() };
+        Engine::open(dir.path(), options).unwrap()
+    }
+
+    pub fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    pub fn reopen(&mut self) {
+        self.engine.take().unwrap().close().unwrap();
+        self.executor = Executor::default();
+        self.engine = Some(Self::open(&self.dir, &self.clock));
+    }
+
+    pub fn apply(&mut self, record: &Record, now: Millis) -> Applied {
+        self.clock.0.store(now, Ordering::SeqCst);
+        let outcomes = self.engine().write(vec![record.clone()]).unwrap();
+        match outcomes[0] {
+            Outcome::Stored => Applied::Stored,
+            Outcome::Duplicate => Applied::Duplicate,
+            Outcome::MergeRefused => {
+                Applied::MergeRefused { identity: record.identity.clone(), target: record.name.clone() }
+            }
+            Outcome::TooManyNames => panic!("too many names"),
+        }
+    }
+
+    pub fn merge(&mut self, a: &str, b: &str) -> Regrouped {
+        regrouped(self.engine().merge(a, b))
+    }
+
+    pub fn unmerge(&mut self, identity: &str) -> Regrouped {
+        regrouped(self.engine().unmerge(identity))
+    }
+
+    pub fn funnel(&mut self, query: &str, now: Millis) -> Json {
+        let answer = Funnel::from_json(query)
+            .and_then(|funnel| self.executor.funnel(&self.engine().snapshot(), &funnel, now));
+        to_json(answer)
+    }
+
+    /// All people behind a number, by the identity that stands for them.
+    pub fn funnel_people(&mut self, query: &str, now: Millis) -> Json {
+        let mut query: Json = serde_json::from_str(query).unwrap();
+        query["limit"] = 10_000.into();
+        let answer = FunnelPeople::from_json(&query.to_string())
+            .and_then(|query| self.executor.funnel_people(&self.engine().snapshot(), &query, now));
+        let mut answer = to_json(answer);
+        if let Some(people) = answer.get_mut("people").and_then(Json::as_array_mut) {
+            people.sort_by(|a, b| a["person"].as_str().cmp(&b["person"].as_str()));
+        }
+        answer
+    }
+
+    pub fn person(&mut self, identity: &str) -> Json {
+        let mut answer = to_json(self.executor.profile(&self.engine().snapshot(), identity));
+        // The oracle gives values with the time since which they hold.
+        if let Some(history) = answer.get("property_history").cloned() {
+            let properties: serde_json::Map<String, Json> = history
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, h)| {
+                    let changes = h["changes"].as_array().unwrap();
+                    let latest = json!({"value": h["last"], "time": changes.last().unwrap()["time"]});
+                    let first = json!({"value": h["first"], "time": changes[0]["time"]});
+                    (name.clone(), json!({"latest": latest, "first": first}))
+                })
+                .collect();
+            answer["properties"] = properties.into();
+        }
+        answer
+    }
+
+    pub fn timeline(&mut self, identity: &str, limit: usize) -> Vec<Json> {
+        let (mut out, mut cursor) = (Vec::new(), None);
+        loop {
+            let snapshot = self.engine().snapshot();
+            let page = self.executor.timeline(&snapshot, identity, None, limit, cursor.as_deref()).unwrap();
+            out.extend(page.events.iter().map(|e| serde_json::to_value(e).unwrap()));
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return out;
+            }
+        }
+    }
+
+    pub fn events(&mut self) -> Json {
+        to_json(self.executor.events(&self.engine().snapshot()))
+    }
+}
+
+fn regrouped(result: Result<bool, Error>) -> Regrouped {
+    match result {
+        Ok(true) => Regrouped::Changed,
+        Ok(false) => Regrouped::Unchanged,
+        Err(e) if e.kind() == ErrorKind::NotFound => Regrouped::UnknownIdentity,
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn to_json<T: serde::Serialize>(answer: Result<T, Error>) -> Json {
+    match answer {
+        Ok(answer) => serde_json::to_value(&answer).unwrap(),
+        Err(e) => json!({"error": {"code": e.code(), "message": e.message(), "at": e.place()}}),
+    }
+}
