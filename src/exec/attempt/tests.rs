@@ -218,37 +218,3 @@ fn heavy_people_take_no_longer_than_their_events_allow() {
         assert!(solve(&rules, &hits, Want::Explain).is_some());
     }
 }
-
-#[test]
-#[ignore = "a measurement: run with --release --ignored --nocapture"]
-fn common_funnels_are_fast() {
-    let mut dice = Dice(3);
-    let people: Vec<Vec<Hit>> = (0..300_000)
-        .map(|_| {
-            let mut hits: Vec<Hit> = (0..1 + dice.roll(8))
-                .map(|row| Hit {
-                    time: dice.roll(1 << 40) as i64,
-                    steps: 1 << dice.roll(4),
-                    blocks: 0,
-                    row: row as u32,
-                })
-                .collect();
-            hits.sort_by_key(|h| h.time);
-            hits
-        })
-        .collect();
-    let mut scratch = Scratch::default();
-    for order in [Order::Ordered, Order::Any] {
-        for within in [None, Some(1 << 38)] {
-            for (want, disjoint) in [(Want::Depth, true), (Want::Times, true), (Want::Times, false)] {
-                let rules = Rules { order, within, disjoint, ..rules(4) };
-                let clock = std::time::Instant::now();
-                let depths: usize = people
-                    .iter()
-                    .map(|hits| best_attempt(&rules, hits, &mut scratch, want).map_or(0, |a| a.depth))
-                    .sum();
-                println!("{order:?} {within:?} {want:?} {disjoint}: {depths} in {:?}", clock.elapsed());
-            }
-        }
-    }
-}
