@@ -22,7 +22,8 @@ fn rules(steps: usize) -> Rules {
     }
 }
 
-/// Hits of a story such as `A0 B10`: letter and minute (`s` behind it: and a second) against a funnel such as `AB`.
+/// Hits of a story such as `A0 B10`: letter and minute (`s` behind it: and a second) against a funnel such as
+/// `AB`.
 fn story(events: &str, funnel: &str) -> Vec<Hit> {
     let mut hits: Vec<Hit> = events
         .split(' ')
@@ -158,6 +159,8 @@ fn random_cases_agree_with_trying_everything() {
             if want == Want::Explain {
                 let open = got.depth < rules.steps && !got.in_progress;
                 assert_eq!(got.stop.is_some(), open, "{}", shown());
+                let excluded = matches!(got.stop, Some(Stop::Excluded { .. }));
+                assert_eq!(excluded, open && expected.excluded, "{:?} {}", got.stop, shown());
             }
         }
         deep += usize::from(expected.as_ref().is_some_and(|e| e.depth > 1));
