@@ -141,10 +141,10 @@ fn decide_has(
 
 fn decide_seen(from: Millis, to: Millis, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
     let to = to.min(as_of.saturating_add(1));
-    if let Some(chunk) = scope.chunk {
-        if let Some(seen) = scope.view.settled.seen(chunk, from, to)? {
-            return Ok(seen - &scope.view.overlay.touched);
-        }
+    if let Some(chunk) = scope.chunk
+        && let Some(seen) = scope.view.settled.seen(chunk, from, to)?
+    {
+        return Ok(seen - &scope.view.overlay.touched);
     }
     let mut found = RoaringBitmap::new();
     let events: Vec<NameId> = scope.source().snapshot.catalog.events().map(|(id, _)| id).collect();

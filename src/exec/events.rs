@@ -57,10 +57,10 @@ pub fn list(view: &View) -> Result<EventList> {
         events.iter().map(|e| (e.event.to_lowercase(), e.event.as_str())).collect();
     folded.sort_unstable();
     for pair in folded.windows(2) {
-        if let [(a, first), (b, second)] = pair {
-            if a == b {
-                warnings.push(format!("\"{first}\" and \"{second}\" differ only in case and are two events"));
-            }
+        if let [(a, first), (b, second)] = pair
+            && a == b
+        {
+            warnings.push(format!("\"{first}\" and \"{second}\" differ only in case and are two events"));
         }
     }
     Ok(EventList { events, warnings })

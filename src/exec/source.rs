@@ -170,10 +170,10 @@ impl<'a> ColumnReader<'a> {
 
     fn column(&mut self, at: RowRef) -> Result<Option<Column<'a>>> {
         let key = (at.source, at.chunk_at);
-        if let Some((last, column)) = self.last {
-            if last == key {
-                return Ok(column);
-            }
+        if let Some((last, column)) = self.last
+            && last == key
+        {
+            return Ok(column);
         }
         let column = match self.open.get(&key) {
             Some(column) => *column,

@@ -46,10 +46,8 @@ impl FunnelTally {
         if let Some(count) = self.ended.get_mut(at) {
             *count += 1;
         }
-        if in_progress {
-            if let Some(count) = self.in_progress.get_mut(at) {
-                *count += 1;
-            }
+        if in_progress && let Some(count) = self.in_progress.get_mut(at) {
+            *count += 1;
         }
     }
 

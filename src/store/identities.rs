@@ -350,7 +350,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let vfs = RealVfs::new(dir.path()).unwrap();
         let mut identities = Identities::open(&vfs, (1, 2), &[]).unwrap();
-        (0..70).filter(|i| i % 5 != 3).for_each(|i| drop(identities.insert(&string(i))));
+        for i in (0..70).filter(|i| i % 5 != 3) {
+            identities.insert(&string(i));
+        }
         identities.seal().unwrap().write(&vfs, "ids-0").unwrap();
         let good = vfs.open("ids-0").unwrap().to_vec();
         let strings: Vec<String> = (0..70).filter(|i| i % 5 != 3).map(string).collect();

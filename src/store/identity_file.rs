@@ -263,7 +263,7 @@ impl IdentityFileWriter {
                 self.block.extend_from_slice(identity);
             }
         }
-        if self.hashes.len() as u32 % BLOCK == 0 { self.end_block() } else { Ok(()) }
+        if (self.hashes.len() as u32).is_multiple_of(BLOCK) { self.end_block() } else { Ok(()) }
     }
 
     fn end_block(&mut self) -> Result<()> {

@@ -270,10 +270,10 @@ fn write_rows(
                 let new =
                     new.ok_or_else(|| Error::corrupt(segment.name(), 0, "a code outside its dictionary"))?;
                 values.push((*property, u64::from(*new) + 1));
-                if *property == PropertyId::RECORD_ID {
-                    if let Some(ValueRef::Text(id)) = segment.dictionary(*property)?.map(|d| d.value(code)) {
-                        ids.push((at as u32, (merge.hash_id)(id)));
-                    }
+                if *property == PropertyId::RECORD_ID
+                    && let Some(ValueRef::Text(id)) = segment.dictionary(*property)?.map(|d| d.value(code))
+                {
+                    ids.push((at as u32, (merge.hash_id)(id)));
                 }
             }
         }
