@@ -33,16 +33,23 @@ struct Splitter<'a> {
 
 impl<'a> Splitter<'a> {
     fn new(split: Split, scope: &Scope<'a>, as_of: Millis) -> Result<Self> {
-        let mut splitter = Self { split, table: ValueTable::default(), of_person: HashMap::new(), at_entry: None };
+        let mut splitter =
+            Self { split, table: ValueTable::default(), of_person: HashMap::new(), at_entry: None };
         let source = scope.source();
         match split {
             Split::Latest(Some(property)) | Split::First(Some(property)) => {
                 let which = if matches!(split, Split::First(_)) { Which::First } else { Which::Latest };
                 let cell = scope.cell(NameId::SET)?;
                 let (table, of_person) = (&mut splitter.table, &mut splitter.of_person);
-                PersonProperty::new(source, property).for_each(&cell, which, as_of, table, |person, number| {
-                    of_person.insert(person, number);
-                })?;
+                PersonProperty::new(source, property).for_each(
+                    &cell,
+                    which,
+                    as_of,
+                    table,
+                    |person, number| {
+                        of_person.insert(person, number);
+                    },
+                )?;
             }
             Split::AtEntry(Some(property)) => {
                 splitter.at_entry = Some((PersonProperty::new(source, property), scope.cell(NameId::SET)?));
@@ -52,7 +59,13 @@ impl<'a> Splitter<'a> {
         Ok(splitter)
     }
 
-    fn number(&mut self, person: PersonId, entry: Millis, scope: &Scope<'a>, walked: Option<&Walked<'_>>) -> Result<u32> {
+    fn number(
+        &mut self,
+        person: PersonId,
+        entry: Millis,
+        scope: &Scope<'a>,
+        walked: Option<&Walked<'_>>,
+    ) -> Result<u32> {
         match self.split {
             Split::Latest(_) | Split::First(_) => Ok(self.of_person.get(&person).copied().unwrap_or(NOT_SET)),
             Split::AtEntry(_) => {
@@ -102,7 +115,11 @@ fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, times: bool) -> Result<(Fun
     let mut by_number: Vec<FunnelTally> = Vec::new();
     let mut add = |person: PersonId, times_of: &[Millis], in_progress: bool, walked: Option<&Walked<'_>>| {
         let record = |tally: &mut FunnelTally| {
-            if times { tally.add(times_of, in_progress) } else { tally.add_depth(times_of.len(), in_progress) }
+            if times {
+                tally.add(times_of, in_progress)
+            } else {
+                tally.add_depth(times_of.len(), in_progress)
+            }
         };
         record(&mut whole);
         if let Some(splitter) = &mut splitter {
@@ -152,7 +169,8 @@ fn step_cells(plan: &FunnelPlan, scope: &Scope<'_>) -> Result<Vec<std::sync::Arc
             let mut cell = scope.cell(name_use.name)?;
             let conditions = plan.conditions.get(*at).map_or(&[][..], Vec::as_slice);
             if !conditions.is_empty() {
-                cell = std::sync::Arc::new(scope.source().conditions(name_use.name, conditions).filter(&cell)?);
+                cell =
+                    std::sync::Arc::new(scope.source().conditions(name_use.name, conditions).filter(&cell)?);
             }
             of_step.push(cell);
         }
@@ -247,8 +265,9 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
     let begin = match &query.cursor {
         None => 0,
         Some(cursor) => {
-            let last: PersonId =
-                cursor.parse().map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))?;
+            let last: PersonId = cursor
+                .parse()
+                .map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))?;
             found.partition_point(|p| *p <= last)
         }
     };
@@ -309,16 +328,20 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
         // At one instant: as the steps follow each other, or where they need not, as the matcher prefers events.
         let any = plan.rules.order == Order::Any;
         let place = if any { walked.attempt.hit(step).unwrap_or(step) } else { step };
-        chosen.push(((time, place), ChosenEvent {
-            step: step + 1,
-            event: snapshot.catalog.event_name(name).to_owned(),
-            time: format_millis(time),
-            identity: snapshot.identity(identity)?,
-            properties: named_properties(source, name, at)?,
-        }));
+        chosen.push((
+            (time, place),
+            ChosenEvent {
+                step: step + 1,
+                event: snapshot.catalog.event_name(name).to_owned(),
+                time: format_millis(time),
+                identity: snapshot.identity(identity)?,
+                properties: named_properties(source, name, at)?,
+            },
+        ));
     }
     chosen.sort_by_key(|(place, _)| *place);
-    let blocker = |hit: usize| walked.row_of(hit).map(|(_, name, _)| snapshot.catalog.event_name(name).to_owned());
+    let blocker =
+        |hit: usize| walked.row_of(hit).map(|(_, name, _)| snapshot.catalog.event_name(name).to_owned());
     let plain = |reason| Stopped { reason, at: None, by: None, missed_by_seconds: None };
     let stopped = walked.attempt.stop.map(|stop| match stop {
         Stop::NothingCame => plain("nothing_came"),

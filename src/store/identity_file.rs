@@ -81,7 +81,15 @@ impl IdentityFile {
         Packed::new(bytes.get(table_at..footer_at)?, slots, table_width)?;
         let name = name.to_owned();
         sound.then_some(Self {
-            name, bytes, first, count, slots, offsets_at, offsets_width, table_at, table_width,
+            name,
+            bytes,
+            first,
+            count,
+            slots,
+            offsets_at,
+            offsets_width,
+            table_at,
+            table_width,
         })
     }
 

@@ -1,1 +1,0 @@
-//! A reproducible synthetic company.
