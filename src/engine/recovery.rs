@@ -138,13 +138,15 @@ fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
         return Err(Error::corrupt(MANIFEST, 0, format!("it is missing, but {file} is there"))
             .hint("restore the directory from a backup, or name an empty one"));
     }
-    let mut seed = [0u8; 24];
+    let mut seed = [0u8; 32];
     getrandom::fill(&mut seed)
         .map_err(|e| Error::new(ErrorKind::Io, "random", format!("the system gives no random bytes: {e}")))?;
     let mut reader = Reader::new(&seed);
     let mut random = || reader.u64().unwrap_or(0);
-    let manifest =
+    let mut manifest =
         Manifest { store_id: random(), secret: [random(), random()], next_file: 1, ..Manifest::default() };
+    // Nobody outside can guess a sequence number, so no record can be made to look like a frame of the log.
+    manifest.first_sequence = random() >> 16;
     if files.iter().any(|f| f == MANIFEST_NEW) {
         vfs.remove(MANIFEST_NEW)?;
     }
