@@ -3,3 +3,4 @@
 mod conformance;
 mod engine_backend;
 mod histories;
+mod house;

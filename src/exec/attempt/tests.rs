@@ -220,10 +220,9 @@ fn heavy_people_take_no_longer_than_their_events_allow() {
 }
 
 #[test]
-#[ignore = "a measurement: run with --release --ignored --nocapture"]
-fn common_funnels_are_fast() {
+fn the_common_way_and_the_general_way_get_equally_far() {
     let mut dice = Dice(3);
-    let people: Vec<Vec<Hit>> = (0..300_000)
+    let people: Vec<Vec<Hit>> = (0..3_000)
         .map(|_| {
             let mut hits: Vec<Hit> = (0..1 + dice.roll(8))
                 .map(|row| Hit {
@@ -240,15 +239,12 @@ fn common_funnels_are_fast() {
     let mut scratch = Scratch::default();
     for order in [Order::Ordered, Order::Any] {
         for within in [None, Some(1 << 38)] {
-            for (want, disjoint) in [(Want::Depth, true), (Want::Times, true), (Want::Times, false)] {
+            let ways = [(Want::Depth, true), (Want::Times, true), (Want::Times, false)].map(|(want, disjoint)| {
                 let rules = Rules { order, within, disjoint, ..rules(4) };
-                let clock = std::time::Instant::now();
-                let depths: usize = people
-                    .iter()
-                    .map(|hits| best_attempt(&rules, hits, &mut scratch, want).map_or(0, |a| a.depth))
-                    .sum();
-                println!("{order:?} {within:?} {want:?} {disjoint}: {depths} in {:?}", clock.elapsed());
-            }
+                let mut depth_of = |hits: &Vec<Hit>| best_attempt(&rules, hits, &mut scratch, want).map(|a| a.depth);
+                people.iter().map(|hits| depth_of(hits)).collect::<Vec<_>>()
+            });
+            assert!(ways[0] == ways[1] && ways[1] == ways[2], "{order:?} {within:?}");
         }
     }
 }
