@@ -97,6 +97,11 @@ fn run_history(seed: u64, queries: u64) {
     identities.dedup();
     for identity in &identities {
         let mut ours = engine.person(identity);
+        if ours.get("error").is_some() {
+            // It came with nothing but duplicates of records by their id.
+            assert_eq!(oracle.person(identity)["error"]["code"], "unknown_person", "{context} {identity}");
+            continue;
+        }
         for field in ["property_history", "counts", "revenue"] {
             ours.as_object_mut().unwrap().remove(field);
         }

@@ -1,1 +1,122 @@
-//! (module under construction)
+//! What the product does, whatever asks for it: HTTP and command line are two ways in.
+
+mod export;
+mod import;
+mod keys;
+mod reports;
+
+use std::path::Path;
+use std::time::Instant;
+
+pub use export::export;
+pub use import::{ImportReport, Rejected};
+pub use keys::StoredKeys;
+pub use reports::Reports;
+
+use crate::engine::{Engine, Options, Outcome, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::model::{Millis, Record};
+use crate::store::refusals::{Refusal, Refusals};
+
+/// An open store with everything that works on it.
+pub struct App {
+    engine: Engine,
+    reports: Reports,
+    started: Instant,
+}
+
+impl App {
+    /// Opens the store in `dir`.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let engine = Engine::open(dir, Options::default())?;
+        Ok(Self { engine, reports: Reports::default(), started: Instant::now() })
+    }
+
+    /// The store.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Reports, which keep what they decode.
+    pub fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// The store as it is now.
+    pub fn snapshot(&self) -> std::sync::Arc<Snapshot> {
+        self.engine.snapshot()
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Millis {
+        self.engine.clock().now()
+    }
+
+    /// How long it has been open.
+    pub fn uptime(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    /// Checks and stores one record; returns once it is durable. What is refused is counted and kept.
+    pub fn track(&self, record: Record) -> Result<Outcome> {
+        let (identity, name) = (record.identity.clone(), record.name.clone());
+        let stored = record.checked(self.now()).and_then(|record| match self.engine.try_write(vec![record])?.first() {
+            Some(Outcome::TooManyNames) => Err(too_many_names()),
+            Some(outcome) => Ok(*outcome),
+            None => Err(Error::new(ErrorKind::Io, "no_answer", "the store gave no answer")),
+        });
+        if let Err(error) = &stored {
+            self.refuse(error, &identity, &name);
+        }
+        stored
+    }
+
+    /// Counts and keeps a refusal, unless the store is at fault: then the sender comes again.
+    pub fn refuse(&self, error: &Error, identity: &str, name: &str) {
+        let fault = matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Io);
+        if !fault {
+            let clip = |text: &str| text.chars().take(limits::NAME_CHARS_MAX).collect();
+            self.engine.refuse(Refusal {
+                time: self.now(),
+                reason: error.code().to_owned(),
+                message: error.to_string(),
+                identity: clip(identity),
+                name: clip(name),
+            });
+        }
+    }
+
+    /// What was refused.
+    pub fn refusals(&self) -> Refusals {
+        self.engine.refusals()
+    }
+
+    /// Joins the person of `identity` into that of `into`.
+    pub fn merge(&self, identity: &str, into: &str) -> Result<()> {
+        if self.engine.merge(identity, into)? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, "same_person", format!("\"{identity}\" and \"{into}\" are one person already")))
+    }
+
+    /// Takes `identity` out of its person.
+    pub fn unmerge(&self, identity: &str) -> Result<()> {
+        if self.engine.unmerge(identity)? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, "not_merged", format!("\"{identity}\" is the only identity of its person")))
+    }
+
+    /// Ends it.
+    pub fn close(self) -> Result<()> {
+        self.engine.close()
+    }
+}
+
+/// The error of a record that brings one name too many.
+fn too_many_names() -> Error {
+    let message = format!("there are {} different names already", limits::NAMES_MAX);
+    Error::new(ErrorKind::TooLarge, "too_many_names", message)
+        .hint("put what differs into a property's value, not into its name")
+}

@@ -1,6 +1,116 @@
-//! The command line.
+//! The command line: reads arguments, calls the app, prints tables or JSON. Exit codes: 0 done, 1 failed, 2 wrong use, 3 some lines
+//! of an import were rejected.
+
+mod args;
+mod events_table;
+mod funnel_args;
+mod funnel_table;
+mod import;
+mod output;
+mod person_table;
+mod read;
+mod serve;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Result};
+use args::{Cli, Command};
 
 /// Runs the program with the arguments of the process.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logger();
+    match run(&cli) {
+        Ok(code) => code,
+        // Whoever read our output has what it wanted.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("whodid: {error}");
+            let wrong_use = matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Malformed);
+            if wrong_use { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode> {
+    let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
+    match &cli.command {
+        Command::Serve(args) => done(serve::run(&cli.data, args)),
+        Command::Import(args) => import::run(&cli.data, args),
+        Command::Export(args) => done(read::export(&cli.data, args)),
+        Command::Funnel(args) => done(read::funnel(&cli.data, args)),
+        Command::Person(args) => done(read::person(&cli.data, args)),
+        Command::Events { json } => done(read::events(&cli.data, *json)),
+        Command::Generate(args) => done(read::generate(args)),
+        Command::Stats { json } => done(read::stats(&cli.data, *json)),
+        Command::Check => read::check(&cli.data),
+        Command::Compact => done(compact(&cli.data)),
+        Command::Merge { identity, into } => done(change(&cli.data, |app| {
+            app.merge(identity, into)?;
+            output::line(&format!("{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"))
+        })),
+        Command::Unmerge { identity } => done(change(&cli.data, |app| {
+            app.unmerge(identity)?;
+            output::line(&format!("{identity} is a person of its own now"))
+        })),
+    }
+}
+
+/// Opens a store that is there, changes it and closes it.
+fn change(data: &Path, act: impl FnOnce(&App) -> Result<()>) -> Result<()> {
+    drop(crate::engine::read_only(data)?);
+    let app = App::open(data).map_err(served)?;
+    act(&app)?;
+    app.close()
+}
+
+/// Says how to do it through the server that holds the store.
+fn served(error: Error) -> Error {
+    if error.kind() != ErrorKind::Locked {
+        return error;
+    }
+    Error::new(ErrorKind::Locked, "locked", error.message().to_owned())
+        .hint("a server runs on it: use its HTTP API (/api/v1/import, /compact, /people/{identity}/merge), or stop it first")
+}
+
+fn compact(data: &Path) -> Result<()> {
+    change(data, |app| {
+        let before = (app.snapshot().segments.len(), app.engine().disk_bytes());
+        app.engine().compact()?;
+        let after = (app.snapshot().segments.len(), app.engine().disk_bytes());
+        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        output::line(&format!(
+            "{} segments, {:.1} MiB; before {} segments, {:.1} MiB",
+            after.0,
+            mib(after.1),
+            before.0,
+            mib(before.1)
+        ))
+    })
+}
+
+/// Warnings and errors of the store, one line each on standard error.
+fn logger() {
+    struct Stderr;
+    impl log::Log for Stderr {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.level() <= log::Level::Info && metadata.target().starts_with("whodid")
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            if self.enabled(record.metadata()) {
+                // Escaped, so that hostile text stays on its line.
+                eprintln!("whodid: {}", record.args().to_string().escape_debug());
+            }
+        }
+
+        fn flush(&self) {}
+    }
+    if log::set_logger(&Stderr).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
 }

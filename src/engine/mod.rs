@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 pub use snapshot::{Counters, Sealed, Snapshot};
 
@@ -63,6 +63,29 @@ pub enum Outcome {
     MergeRefused,
     /// Not stored: it brings one event or property name too many.
     TooManyNames,
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Poisoned, "stopped", "the store is closing")
+}
+
+/// A write under way.
+pub struct Ticket(Receiver<Result<Vec<Outcome>>>);
+
+impl Ticket {
+    /// Waits until the records are durable; an outcome for each.
+    pub fn wait(self) -> Result<Vec<Outcome>> {
+        self.0.recv().map_err(|_| stopped())?
+    }
+}
+
+/// Reads the store in `dir` as it is now, beside a process that may be writing to it. Changes nothing.
+pub fn read_only(dir: &Path) -> Result<Snapshot> {
+    if !dir.is_dir() {
+        let message = format!("there is no store in {}", dir.display());
+        return Err(Error::new(ErrorKind::NotFound, "no_store", message).hint("name the right directory with --data"));
+    }
+    recovery::read_only(&RealVfs::new(dir)?)
 }
 
 /// What the threads share.
@@ -178,6 +201,12 @@ impl Engine {
         self.request(Op::Records(records), true)
     }
 
+    /// Begins to store records, as [`Engine::write`] does; the ticket waits for the end. Who keeps a few tickets keeps the writer
+    /// busy while the disk syncs.
+    pub fn begin_write(&self, records: Vec<Record>) -> Result<Ticket> {
+        self.send(Op::Records(records), true).map(Ticket)
+    }
+
     /// As [`Engine::write`], but an error of kind `Busy` at once if too many are waiting.
     pub fn try_write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
         self.request(Op::Records(records), false)
@@ -261,7 +290,10 @@ impl Engine {
     }
 
     fn request(&self, op: Op, wait: bool) -> Result<Vec<Outcome>> {
-        let stopped = || Error::new(ErrorKind::Poisoned, "stopped", "the store is closing");
+        Ticket(self.send(op, wait)?).wait()
+    }
+
+    fn send(&self, op: Op, wait: bool) -> Result<Receiver<Result<Vec<Outcome>>>> {
         let (reply, answer) = bounded(1);
         let requests = self.requests.as_ref().ok_or_else(stopped)?;
         let request = Request { op, reply };
@@ -274,7 +306,7 @@ impl Engine {
                 TrySendError::Disconnected(_) => stopped(),
             })?;
         }
-        answer.recv().map_err(|_| stopped())?
+        Ok(answer)
     }
 
     fn stop(&mut self) {

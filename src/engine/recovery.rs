@@ -37,18 +37,72 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, _options: &Options) -> Result<Recovere
     };
     let taken = files.iter().filter_map(|f| f.rsplit_once('-')?.1.parse::<u64>().ok()).max();
     manifest.next_file = manifest.next_file.max(taken.map_or(0, |n| n + 1));
+    let loaded = load(vfs.as_ref(), &manifest, &files)?;
+    sweep(vfs.as_ref(), &manifest, &files)?;
+    // Always a new log: what a crash may have left behind the last sound frame is never appended to.
+    let number = manifest.next_number();
+    let log = WalWriter::create(vfs.as_ref(), number, manifest.store_id, loaded.next_sequence)?;
+    vfs.sync_dir()?;
+    let snapshot = loaded.snapshot();
+    Ok(Recovered { manifest, state: loaded.state, snapshot, refusals: loaded.refusals, log })
+}
+
+/// The store as it is, without taking or changing anything. A writer may replace files meanwhile; then it is read again.
+pub(crate) fn read_only(vfs: &dyn Vfs) -> Result<Snapshot> {
+    let mut tries = 0;
+    loop {
+        let files = vfs.list()?;
+        let manifest = Manifest::load(vfs, &files)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "no_store", format!("there is no store in {}", vfs.describe()))
+                .hint("name the right directory with --data, or import something first")
+        })?;
+        match load(vfs, &manifest, &files) {
+            Ok(loaded) => return Ok(loaded.snapshot()),
+            // A file that the manifest named has gone since: a newer manifest names others.
+            Err(error) if tries < 20 && Manifest::load(vfs, &vfs.list()?)?.as_ref() != Some(&manifest) => {
+                log::debug!("reading again: {error}");
+                tries += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What the files of a manifest hold.
+struct Loaded {
+    state: State,
+    segments: Vec<Arc<Segment>>,
+    refusals: Refusals,
+    next_sequence: u64,
+}
+
+impl Loaded {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            epoch: 0,
+            segments: self.segments.clone().into(),
+            sealed: Vec::new(),
+            active: self.state.active.clone(),
+            persons: self.state.persons.clone(),
+            catalog: Arc::clone(&self.state.catalog),
+            identities: self.state.identities.view(),
+            counters: self.state.counters,
+        }
+    }
+}
+
+fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> {
     let mut segments = Vec::new();
     for file in &manifest.segments {
-        segments.push(Arc::new(Segment::open(vfs.as_ref(), &file.name, file.bytes)?));
+        segments.push(Arc::new(Segment::open(vfs, &file.name, file.bytes)?));
     }
     let key = (manifest.secret[0], manifest.secret[1]);
-    let identity_files: Vec<(String, u64)> =
-        manifest.identities.iter().map(|f| (f.name.clone(), f.bytes)).collect();
-    let identities = Identities::open(vfs.as_ref(), key, &identity_files)?;
+    let identity_files: Vec<(String, u64)> = manifest.identities.iter().map(|f| (f.name.clone(), f.bytes)).collect();
+    let identities = Identities::open(vfs, key, &identity_files)?;
     let mut refusals = Refusals::default();
     let (mut catalog, mut persons, mut next_arrival) = (Catalog::default(), Persons::default(), 0);
     if let Some(file) = &manifest.checkpoint {
-        let checkpoint = Checkpoint::load(vfs.as_ref(), file)?;
+        let checkpoint = Checkpoint::load(vfs, file)?;
         catalog = Catalog::from_image(checkpoint.catalog);
         persons = Persons::from_image(checkpoint.persons)
             .ok_or_else(|| Error::corrupt(&file.name, 24, "the identity graph contradicts itself"))?;
@@ -56,8 +110,7 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, _options: &Options) -> Result<Recovere
         refusals = Refusals::from_image(checkpoint.refusals);
     }
     if identities.len() != persons.identities() {
-        let what =
-            format!("{} identities, but the checkpoint has {}", identities.len(), persons.identities());
+        let what = format!("{} identities, but the checkpoint has {}", identities.len(), persons.identities());
         return Err(Error::corrupt("identity files", 0, what));
     }
     let mut state = State {
@@ -71,25 +124,10 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, _options: &Options) -> Result<Recovere
         secret: manifest.secret,
         refused: Vec::new(),
     };
-    let next_sequence = replay(vfs.as_ref(), &manifest, &files, &mut state)?;
+    let next_sequence = replay(vfs, manifest, files, &mut state)?;
     state.counters = Counters::default();
     state.refused.drain(..).for_each(|r| refusals.add(r));
-    sweep(vfs.as_ref(), &manifest, &files)?;
-    // Always a new log: what a crash may have left behind the last sound frame is never appended to.
-    let number = manifest.next_number();
-    let log = WalWriter::create(vfs.as_ref(), number, manifest.store_id, next_sequence)?;
-    vfs.sync_dir()?;
-    let snapshot = Snapshot {
-        epoch: 0,
-        segments: segments.into(),
-        sealed: Vec::new(),
-        active: state.active.clone(),
-        persons: state.persons.clone(),
-        catalog: Arc::clone(&state.catalog),
-        identities: state.identities.view(),
-        counters: state.counters,
-    };
-    Ok(Recovered { manifest, state, snapshot, refusals, log })
+    Ok(Loaded { state, segments, refusals, next_sequence })
 }
 
 fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {

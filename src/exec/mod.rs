@@ -11,6 +11,7 @@ mod funnel_walk;
 mod overlay;
 mod person;
 mod person_values;
+mod rows;
 mod scope;
 mod settled;
 mod source;
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use events::{EventCount, EventList};
 pub use funnel::{FunnelPeoplePage, FunnelPerson};
 pub use person::{Profile, Timeline};
+pub use rows::{StoredRow, stored_rows};
 
 use crate::engine::Snapshot;
 use crate::error::Result;

@@ -1,11 +1,14 @@
 //! HTTP: a front that reads requests strictly and bounds everything a client can make us hold, workers behind it, and
 //! the list of routes. What routes do is the [`Handler`]'s business.
 
+pub mod api;
 pub mod auth;
 pub mod collect;
 mod front;
+mod home;
 mod hosts;
 pub mod message;
+mod metrics;
 pub mod respond;
 pub mod router;
 mod server;
@@ -28,7 +31,7 @@ pub trait Handler: Send + Sync {
 
     /// Answers a request of the stream class. `body` is decompressed; an error from it means that the client broke
     /// off or broke the rules, and never that the body ended.
-    fn stream(&self, route: &Route, request: &Request, body: &mut dyn Read) -> Response;
+    fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response;
 }
 
 /// How long the server waits for what.

@@ -195,6 +195,11 @@ impl<'r, 'a> Search<'r, 'a> {
             times.push(time);
             states = led_to;
         }
+        if self.rules.order == Order::Any {
+            let mut picks = self.lowest_by_step(0, &times, &mut Vec::new()).unwrap_or_default();
+            picks.sort_by_key(|(_, at)| *at);
+            return picks.into_iter().filter_map(|(step, at)| Some((step, *self.events.get(at)?))).collect();
+        }
         let chosen = self.lowest(&times);
         let events: Vec<Event<'a>> = chosen.iter().filter_map(|c| self.events.get(*c)).copied().collect();
         let steps = self.assign(&events, &vec![false; self.rules.steps.len()]).unwrap_or_default();
@@ -221,6 +226,28 @@ impl<'r, 'a> Search<'r, 'a> {
             states = led_to;
         }
         chosen
+    }
+
+    /// In any order: for the first step of the definition the lowest event with which all of `times` can still be used, then for
+    /// the second, and so on; a step goes without only if it must.
+    fn lowest_by_step(&self, step: usize, times: &[Millis], used: &mut Vec<usize>) -> Option<Vec<(usize, usize)>> {
+        let Some(pattern) = self.rules.steps.get(step) else { return times.is_empty().then(Vec::new) };
+        for (at, event) in self.events.iter().enumerate() {
+            let Some(place) = times.iter().position(|t| *t == event.time) else { continue };
+            if used.contains(&at) || !pattern.matches(event) {
+                continue;
+            }
+            let mut rest = times.to_vec();
+            rest.remove(place);
+            used.push(at);
+            let found = self.lowest_by_step(step + 1, &rest, used);
+            used.pop();
+            if let Some(mut picks) = found {
+                picks.push((step, at));
+                return Some(picks);
+            }
+        }
+        self.lowest_by_step(step + 1, times, used)
     }
 
     /// Whether choices with exactly these times can follow `state`.
@@ -336,11 +363,14 @@ mod tests {
             events.sort_by_key(|e| (e.time, e.name));
             let mut all = Vec::new();
             enumerate(&rules, &events, &mut Vec::new(), &mut all);
-            // Furthest, then the earliest times one after the other, then the lowest events, then the lowest steps.
+            // Furthest, then the earliest times one after the other, then for each step in turn the lowest event.
             let order = |picks: &Vec<(usize, usize)>| {
                 let (steps, chosen): (Vec<usize>, Vec<usize>) = picks.iter().copied().unzip();
                 let times: Vec<Millis> = chosen.iter().map(|at| events[*at].time).collect();
-                (usize::MAX - picks.len(), times, chosen, steps)
+                let by_step: Vec<usize> = (0..rules.steps.len())
+                    .map(|step| steps.iter().position(|s| *s == step).map_or(usize::MAX, |k| chosen[k]))
+                    .collect();
+                (usize::MAX - picks.len(), times, by_step, chosen)
             };
             let expected = all.iter().min_by_key(|picks| order(picks));
             let got = conversion(&rules, &events);

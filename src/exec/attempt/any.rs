@@ -1,5 +1,5 @@
-//! Steps in any order, nothing excluded: an attempt from an instant has done as many steps as its hits within the
-//! window can be matched with.
+//! Steps in any order, nothing excluded: an attempt from an instant has done as many steps as its hits within
+//! the window can be matched with.
 //!
 //! Without a window the earliest start sees most. With one, the starts are tried in order of time; one whose
 //! window holds hits of no more steps than the best so far is passed over. The k-th step is done at the

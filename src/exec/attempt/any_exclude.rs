@@ -1,11 +1,12 @@
-//! Steps in any order with excluded events. Which steps are done decides what can follow, so a chain is the set of its
-//! steps, and the tables have an entry for each of the up to 2^12 sets.
+//! Steps in any order with excluded events. Which steps are done decides what can follow, so a chain is the
+//! set of its steps, and the tables have an entry for each of the up to 2^12 sets.
 //!
 //! 1. Forward, `latest[S]` is the latest start of a chain that has done S and is not blocked since.
-//! 2. Backward, `earliest[U]` is the earliest end of a chain that has the steps U still before it; as the depth is known, so
-//!    is how many were done before U, and with it which hits block there. This finds the first start.
-//! 3. Forward from there, `ways[S]` are the instants of the earliest chain that does S: of two chains with the same
-//!    steps the earlier can be followed by all that the other can.
+//! 2. Backward, `earliest[U]` is the earliest end of a chain that has the steps U still before it; as the
+//!    depth is known, so is how many were done before U, and with it which hits block there. This finds the
+//!    first start.
+//! 3. Forward from there, `ways[S]` are the instants of the earliest chain that does S: of two chains with
+//!    the same steps the earlier can be followed by all that the other can.
 
 use super::choose::Chooser;
 use super::ordered::low_bits;
@@ -127,7 +128,8 @@ impl Tables {
         found
     }
 
-    /// The earliest chain of `depth` steps from the instant that begins at `begin`, and the hit that blocked the last such.
+    /// The earliest chain of `depth` steps from the instant that begins at `begin`, and the hit that blocked
+    /// the last such.
     fn earliest_way(
         &mut self,
         rules: &Rules,

@@ -12,6 +12,8 @@ pub(super) struct Expected {
     /// Per step of the definition the index of its hit; `usize::MAX` if none.
     pub(super) hits: Vec<usize>,
     pub(super) in_progress: bool,
+    /// Whether an excluded event has ended every attempt of this start and depth.
+    pub(super) excluded: bool,
 }
 
 /// Tries every way to give hits to steps.
@@ -26,7 +28,20 @@ pub(super) fn best(rules: &Rules, hits: &[Hit]) -> Option<Expected> {
         && rules.within.is_some_and(|within| {
             all.iter().any(|a| a.depth == best.depth && a.times[0] + within >= rules.as_of)
         });
-    Some(Expected { in_progress, ..best })
+    let excluded = all
+        .iter()
+        .filter(|a| a.depth == best.depth && a.times[0] == best.times[0])
+        .all(|a| ended(rules, hits, a));
+    Some(Expected { in_progress, excluded, ..best })
+}
+
+/// Whether an excluded event came after the last step while the attempt could have gone on.
+fn ended(rules: &Rules, hits: &[Hit], attempt: &Expected) -> bool {
+    let last = attempt.times[attempt.depth - 1];
+    let in_time = |h: &Hit| rules.within.is_none_or(|within| h.time - attempt.times[0] <= within);
+    let in_range = |h: &Hit| !rules.until_to || h.time < rules.to;
+    let blocks = |h: &Hit| h.blocks >> (attempt.depth - 1) & 1 == 1;
+    hits.iter().any(|h| h.time > last && in_time(h) && in_range(h) && blocks(h))
 }
 
 /// Deepest first, then earliest start, then earliest steps, then the first hits.
@@ -72,5 +87,6 @@ fn attempt(rules: &Rules, hits: &[Hit], chosen: &[usize]) -> Option<Expected> {
         times,
         hits: chosen.to_vec(),
         in_progress: false,
+        excluded: false,
     })
 }

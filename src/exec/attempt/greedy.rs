@@ -4,8 +4,8 @@
 //! 1. `latest[d]` is the latest start from which d steps can be done by now. It only grows with time and falls
 //!    with d, so a hit of step d hands `latest[d]` on to `latest[d + 1]`.
 //! 2. The depth is the largest d that was handed on within the window; `reached` is when that first happened.
-//! 3. The attempt that counts ends at `reached` too: a start before the latest is done no later than it. So it is the
-//!    first start from `reached - within` on.
+//! 3. The attempt that counts ends at `reached` too: a start before the latest is done no later than it. So
+//!    it is the first start from `reached - within` on.
 
 use super::{Attempt, Hit, Rules, Want, instant_end};
 use crate::limits::FUNNEL_STEPS_MAX;

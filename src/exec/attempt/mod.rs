@@ -26,8 +26,8 @@ use crate::limits::FUNNEL_STEPS_MAX;
 use crate::model::Millis;
 use crate::report::Order;
 
-/// In [`Attempt::hits`]: no hit was chosen for this step.
-pub const NO_HIT: u32 = u32::MAX;
+/// In [`Attempt`]: no hit was chosen for this step.
+const NO_HIT: u32 = u32::MAX;
 
 /// One event of a person that matters to the funnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! A chain with d steps done whose last hit is of instant i is the node (i, d). From it a later instant j can
 //! do the next m steps at once if its hits can be matched with them and no hit strictly between the two
 //! instants blocks step d. What follows depends on (i, d) alone, so:
-//! 1. Forward, `best[d]` is the latest start of a chain that is at d and not blocked since; an instant that blocks d leaves
-//!    only the chains that stand at it. The depth is the largest d reached within the window.
+//! 1. Forward, `best[d]` is the latest start of a chain that is at d and not blocked since; an instant that
+//!    blocks d leaves only the chains that stand at it. The depth is the largest d reached within the window.
 //! 2. Backward, `done_by(i, d)` is the earliest time at which a chain at (i, d) gets to that depth. The
 //!    attempt that counts starts at the first instant from which that is within the window.
 //! 3. Forward again from there, always to the first instant, and to the most steps at it, from which the

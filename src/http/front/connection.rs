@@ -295,7 +295,7 @@ fn run_stream(
     })
 }
 
-fn stream(shared: &Shared, route: &'static Route, head: &Head, body: &mut dyn Read) -> Response {
+fn stream(shared: &Shared, route: &'static Route, head: &Head, body: &mut (dyn Read + Send)) -> Response {
     guarded(route, || shared.handler.stream(route, &head.request, body))
 }
 

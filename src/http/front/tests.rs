@@ -54,7 +54,7 @@ impl Handler for Echo {
         Response::new(200, "text/plain", text.into_bytes())
     }
 
-    fn stream(&self, route: &Route, request: &Request, body: &mut dyn Read) -> Response {
+    fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response {
         self.streams.fetch_add(1, Ordering::SeqCst);
         if route.action == Action::Export {
             let fail = request.query == "fail";

@@ -1,0 +1,64 @@
+//! Everything in a snapshot as records that import takes back. Sets and identifies come first, in the order of their arrival, as
+//! that order decides who is who; then events, name by name.
+
+use std::io::Write;
+
+use crate::engine::Snapshot;
+use crate::error::{Error, ErrorKind, Result};
+use crate::exec::stored_rows;
+use crate::model::{NameId, PropertyId, Record, RecordKind, Value};
+use crate::transfer::ndjson::write_record;
+
+/// Writes every record of `snapshot` as a line of JSON; how many.
+///
+/// Merges and unmerges by operators are no records, so they are not part of it.
+pub fn export(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
+    let failed = |e: std::io::Error| Error::new(ErrorKind::Io, "io", format!("cannot write the export: {e}")).with_source(e);
+    let mut buffer = Vec::with_capacity(1 << 20);
+    let mut count = 0;
+    let mut own: Vec<(u64, Record)> = Vec::new();
+    for name in [NameId::SET, NameId::IDENTIFY] {
+        stored_rows(snapshot, name, &mut |row| {
+            let kind = if name == NameId::SET { RecordKind::Set } else { RecordKind::Identify };
+            let target = if kind == RecordKind::Identify { snapshot.identity(row.target)? } else { String::new() };
+            own.push((row.arrival, record(snapshot, kind, target, &row)?));
+            Ok(())
+        })?;
+    }
+    own.sort_by_key(|(arrival, _)| *arrival);
+    for (_, record) in own {
+        write_record(&record, &mut buffer);
+        count += 1;
+        if buffer.len() > 1 << 19 {
+            out.write_all(&buffer).map_err(failed)?;
+            buffer.clear();
+        }
+    }
+    for (name, text) in snapshot.catalog.events() {
+        stored_rows(snapshot, name, &mut |row| {
+            write_record(&record(snapshot, RecordKind::Event, text.to_owned(), &row)?, &mut buffer);
+            count += 1;
+            if buffer.len() > 1 << 19 {
+                out.write_all(&buffer).map_err(failed)?;
+                buffer.clear();
+            }
+            Ok(())
+        })?;
+    }
+    out.write_all(&buffer).and_then(|()| out.flush()).map_err(failed)?;
+    Ok(count)
+}
+
+fn record(snapshot: &Snapshot, kind: RecordKind, name: String, row: &crate::exec::StoredRow) -> Result<Record> {
+    let mut id = None;
+    let mut properties = Vec::with_capacity(row.properties.len());
+    for (property, value) in &row.properties {
+        match (*property, value) {
+            (PropertyId::RECORD_ID, Value::Text(text)) => id = Some(text.clone()),
+            (property, value) => properties.push((snapshot.catalog.property_name(property).to_owned(), value.clone())),
+        }
+    }
+    properties.sort_by(|a, b| a.0.cmp(&b.0));
+    let identity = snapshot.identity(row.identity)?;
+    Ok(Record { kind, identity, name, time: Some(row.time), properties, id })
+}

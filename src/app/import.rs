@@ -1,0 +1,122 @@
+//! Bulk import: lines are parsed on several threads, written in order, a few blocks ahead of the disk.
+
+use std::collections::VecDeque;
+use std::io::Read;
+
+use serde::Serialize;
+
+use super::{App, too_many_names};
+use crate::engine::{Outcome, Ticket};
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::transfer::lines::{ParsedLine, for_each_block, maybe_gzip};
+
+/// Blocks that are written and not yet known to be durable.
+const BLOCKS_AHEAD: usize = 4;
+
+/// What became of the lines.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ImportReport {
+    /// Records stored.
+    pub accepted: u64,
+    /// Records that were stored before.
+    pub duplicates: u64,
+    /// Lines that are no valid record.
+    pub rejected: u64,
+    /// Of the accepted, identifies that left two persons apart.
+    pub merges_refused: u64,
+    /// The first of the rejected.
+    pub errors: Vec<Rejected>,
+}
+
+/// A rejected line.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rejected {
+    /// Its number, from 1.
+    pub line: u64,
+    /// Why: a stable code.
+    pub code: &'static str,
+    /// Why, in a sentence.
+    pub message: String,
+    /// Which field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+impl ImportReport {
+    fn reject(&mut self, line: u64, error: &Error, each: &mut dyn FnMut(&Rejected)) {
+        self.rejected += 1;
+        let message = match error.advice() {
+            Some(advice) => format!("{} ({advice})", error.message()),
+            None => error.message().to_owned(),
+        };
+        let rejected = Rejected { line, code: error.code(), message, at: error.place().map(str::to_owned) };
+        each(&rejected);
+        if self.errors.len() < limits::IMPORT_ERRORS_LISTED {
+            self.errors.push(rejected);
+        }
+    }
+}
+
+impl App {
+    /// Imports NDJSON, gzipped or not. `progress` is called as records become durable, `rejected` with every line that is
+    /// none. An error of the input or the store ends it; what was stored until then stays.
+    pub fn import(
+        &self,
+        input: impl Read + Send,
+        mut progress: impl FnMut(&ImportReport),
+        mut rejected: impl FnMut(&Rejected),
+    ) -> Result<ImportReport> {
+        let mut report = ImportReport::default();
+        let mut ahead: VecDeque<(Vec<u64>, Ticket)> = VecDeque::new();
+        let input = maybe_gzip(input).map_err(|e| Error::invalid("bad_input", format!("cannot read the input: {e}")))?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let read = for_each_block(input, threads, self.now(), |lines: Vec<ParsedLine>| {
+            let (mut numbers, mut records) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
+            for (line, parsed) in lines {
+                match parsed {
+                    Ok(record) => {
+                        numbers.push(line);
+                        records.push(record);
+                    }
+                    Err(error) => {
+                        report.reject(line, &error, &mut rejected);
+                        self.refuse(&error, "", "");
+                    }
+                }
+            }
+            ahead.push_back((numbers, self.engine.begin_write(records)?));
+            if ahead.len() > BLOCKS_AHEAD {
+                settle(&mut ahead, &mut report, &mut rejected)?;
+                progress(&report);
+            }
+            Ok(())
+        });
+        // What was begun is settled even if the input broke off, so that the counts are true.
+        while !ahead.is_empty() {
+            settle(&mut ahead, &mut report, &mut rejected)?;
+        }
+        progress(&report);
+        read.map(|()| report)
+    }
+}
+
+fn settle(
+    ahead: &mut VecDeque<(Vec<u64>, Ticket)>,
+    report: &mut ImportReport,
+    rejected: &mut dyn FnMut(&Rejected),
+) -> Result<()> {
+    let Some((numbers, ticket)) = ahead.pop_front() else { return Ok(()) };
+    for (line, outcome) in numbers.into_iter().zip(ticket.wait()?) {
+        match outcome {
+            Outcome::Stored => report.accepted += 1,
+            Outcome::Duplicate => report.duplicates += 1,
+            Outcome::MergeRefused => {
+                report.accepted += 1;
+                report.merges_refused += 1;
+            }
+            Outcome::TooManyNames => report.reject(line, &too_many_names(), rejected),
+        }
+    }
+    Ok(())
+}

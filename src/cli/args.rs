@@ -1,0 +1,199 @@
+//! The command line as it is written.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Who did what: person-based analytics on a store of its own.
+#[derive(Debug, Parser)]
+#[command(name = "whodid", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// The directory of the store
+    #[arg(long, global = true, env = "WHODID_DATA", default_value = "./whodid-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Serve),
+    /// Load records in bulk: one JSON object a line, gzipped or not
+    Import(Import),
+    /// Write everything as records that import takes back
+    Export(Export),
+    /// How many people go how far through a series of events
+    Funnel(Box<Funnel>),
+    /// Who one person is, and what it did
+    Person(Person),
+    /// Every event: how often, by how many people, when
+    Events {
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a realistic data set, the same for the same numbers
+    Generate(Generate),
+    /// Counts and sizes of the store
+    Stats {
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every byte of the store and say what is damaged
+    Check,
+    /// Merge the store's segments into as few as possible
+    Compact,
+    /// Join the person of one identity into that of another
+    Merge {
+        /// The identity whose person is joined
+        identity: String,
+        /// The identity whose person it is joined into
+        into: String,
+    },
+    /// Take one identity out of its person again, with all that arrived under it
+    Unmerge {
+        /// The identity
+        identity: String,
+    },
+}
+
+/// Run the server.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1:8080", env = "WHODID_LISTEN", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// The key that sends records; made at the first start if not given
+    #[arg(long, env = "WHODID_WRITE_KEY", hide_env_values = true, value_name = "KEY")]
+    pub write_key: Option<String>,
+    /// The key that reads; made at the first start if not given
+    #[arg(long, env = "WHODID_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// Names of this server in URLs, besides its address
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
+    /// Addresses of proxies whose X-Forwarded-For is believed
+    #[arg(long, value_name = "ADDRESS")]
+    pub trusted_proxy: Vec<std::net::IpAddr>,
+    /// Fill an empty store with generated data first, and show a funnel over it
+    #[arg(long)]
+    pub demo: bool,
+}
+
+/// The form of records in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line
+    Ndjson,
+    /// Comma-separated values: not available yet
+    Csv,
+    /// Kissmetrics' export files: not available yet
+    Kissmetrics,
+}
+
+/// Load records in bulk.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files, or - for standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The form of the records; guessed from the names if not given
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write everything.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The form of the records
+    #[arg(long, default_value = "ndjson")]
+    pub format: Format,
+    /// The file to write, gzipped if its name ends in .gz; standard output if not given
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+}
+
+/// A funnel.
+#[derive(Debug, Args)]
+pub struct Funnel {
+    /// An event; once for each step
+    #[arg(long = "step", value_name = "EVENT", required_unless_present = "spec")]
+    pub steps: Vec<String>,
+    /// How long a whole attempt may take, such as 7d
+    #[arg(long, value_name = "DURATION")]
+    pub within: Option<String>,
+    /// In which order: ordered, strict or any
+    #[arg(long)]
+    pub order: Option<String>,
+    /// Split by: person.NAME, first:person.NAME, at:person.NAME or step1.NAME
+    #[arg(long)]
+    pub by: Option<String>,
+    /// First day or instant of entry
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Last day of entry, or the instant behind it
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Time zone of days, such as Europe/Berlin
+    #[arg(long)]
+    pub tz: Option<String>,
+    /// The instant that the report pretends it is
+    #[arg(long, value_name = "INSTANT")]
+    pub as_of: Option<String>,
+    /// "to": later steps must lie before the end as well
+    #[arg(long, value_name = "to")]
+    pub until: Option<String>,
+    /// An event that must not come between step K (1 if not given) and the next
+    #[arg(long, value_name = "EVENT[@K]")]
+    pub exclude: Vec<String>,
+    /// Segments shown
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// A whole query as JSON, from a file or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "within", "order", "by", "from", "to", "tz", "as_of", "until", "exclude", "limit"])]
+    pub spec: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One person.
+#[derive(Debug, Args)]
+pub struct Person {
+    /// Any of its identities
+    pub identity: String,
+    /// Events shown
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A data set.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// People in it
+    #[arg(long, default_value_t = 10_000)]
+    pub people: u32,
+    /// Events in it
+    #[arg(long, default_value_t = 200_000)]
+    pub events: u64,
+    /// Another number makes another data set
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The instant at which it ends; now if not given
+    #[arg(long, value_name = "INSTANT")]
+    pub until: Option<String>,
+    /// The file to write, gzipped if its name ends in .gz; standard output if not given
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+}

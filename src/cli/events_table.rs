@@ -1,0 +1,1 @@
+pub fn render(v: &serde_json::Value) -> String { v.to_string() }

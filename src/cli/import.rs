@@ -1,0 +1,97 @@
+//! The `import` command: files or standard input, a progress bar on a terminal, every rejected line with its reason.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{Format, Import};
+use super::{output, served};
+use crate::app::{App, ImportReport};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Imports, and says what became of the lines.
+pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
+    for file in &args.files {
+        let format = args.format.unwrap_or_else(|| guess(file));
+        if format != Format::Ndjson {
+            let message = format!("{}: only NDJSON can be imported by this version", file.display());
+            return Err(Error::new(ErrorKind::Invalid, "not_available", message)
+                .hint("convert it to one JSON object a line, or say --format ndjson if it is that"));
+        }
+        // A file that cannot be read is found before anything is stored.
+        if file.as_os_str() != "-" {
+            File::open(file).map_err(|e| Error::io("cannot open", file, e))?;
+        }
+    }
+    let app = App::open(data).map_err(served)?;
+    let mut total = ImportReport::default();
+    for file in &args.files {
+        let report = one(&app, file, args.files.len() > 1)?;
+        total.accepted += report.accepted;
+        total.duplicates += report.duplicates;
+        total.rejected += report.rejected;
+        total.merges_refused += report.merges_refused;
+        total.errors.extend(report.errors);
+    }
+    app.engine().flush()?;
+    app.close()?;
+    if args.json {
+        let text = serde_json::to_string(&total);
+        output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?)?;
+    } else {
+        output::line(&format!(
+            "{} accepted, {} duplicates, {} rejected, {} merges refused",
+            total.accepted, total.duplicates, total.rejected, total.merges_refused
+        ))?;
+    }
+    Ok(if total.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn guess(file: &Path) -> Format {
+    let name = file.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    if name.ends_with(".csv") { Format::Csv } else { Format::Ndjson }
+}
+
+fn one(app: &App, file: &Path, several: bool) -> Result<ImportReport> {
+    let (input, length): (Box<dyn Read + Send>, Option<u64>) = if file.as_os_str() == "-" {
+        (Box::new(std::io::stdin()), None)
+    } else {
+        let open = File::open(file).map_err(|e| Error::io("cannot open", file, e))?;
+        let length = open.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
+        (Box::new(open), length)
+    };
+    let bar = progress_bar(length);
+    let input = bar.wrap_read(input);
+    let mut rejected = Vec::new();
+    let report = app.import(
+        input,
+        |report| bar.set_message(format!("{} records", report.accepted + report.duplicates)),
+        |line| rejected.push(line.clone()),
+    );
+    bar.finish_and_clear();
+    for line in rejected {
+        let place = if several { format!("{}: ", file.display()) } else { String::new() };
+        let at = line.at.map(|at| format!(" at {}", at.escape_debug())).unwrap_or_default();
+        eprintln!("{place}line {}: {}{at}: {}", line.line, line.code, line.message.escape_debug());
+    }
+    report
+}
+
+fn progress_bar(length: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let template = match length {
+        Some(_) => "{bar:30} {percent:>3} %  {bytes}/{total_bytes}  {msg}  {bytes_per_sec}  {eta} left",
+        None => "{spinner} {bytes}  {msg}  {bytes_per_sec}",
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

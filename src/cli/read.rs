@@ -1,0 +1,122 @@
+//! The commands that only read: they work beside a running server, on the store as it is at that moment.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::args::{Export, Format, Funnel, Generate, Person};
+use super::{events_table, funnel_args, funnel_table, output, person_table};
+use crate::app::{Reports, export as export_records};
+use crate::demo::Company;
+use crate::engine::read_only;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Clock, SystemClock, parse_instant};
+use crate::transfer::ndjson::write_record;
+
+fn parse(answer: &str) -> Result<Value> {
+    serde_json::from_str(answer).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
+}
+
+/// Answers a funnel.
+pub fn funnel(data: &Path, args: &Funnel) -> Result<()> {
+    let query = funnel_args::query(args)?;
+    let answer = Reports::default().funnel(&read_only(data)?, &query, SystemClock.now())?;
+    if args.json { output::line(&answer) } else { print_funnel(&query, &answer) }
+}
+
+/// Prints the answer to a funnel query as a table.
+pub fn print_funnel(query: &str, answer: &str) -> Result<()> {
+    output::line(funnel_table::render(&funnel_args::sentence(query), &parse(answer)?).trim_end())
+}
+
+/// Shows a person and its latest events.
+pub fn person(data: &Path, args: &Person) -> Result<()> {
+    let (snapshot, reports) = (read_only(data)?, Reports::default());
+    let profile = reports.person(&snapshot, &args.identity)?;
+    let timeline = reports.timeline(&snapshot, &args.identity, None, args.limit, None)?;
+    if args.json {
+        return output::line(&format!("{{\"profile\":{profile},\"timeline\":{timeline}}}"));
+    }
+    output::line(person_table::render(&parse(&profile)?, &parse(&timeline)?).trim_end())
+}
+
+/// Lists all events.
+pub fn events(data: &Path, json: bool) -> Result<()> {
+    let answer = Reports::default().events(&read_only(data)?)?;
+    if json { output::line(&answer) } else { output::line(events_table::render(&parse(&answer)?).trim_end()) }
+}
+
+/// Shows counts and sizes.
+pub fn stats(data: &Path, json: bool) -> Result<()> {
+    let stats = Reports::default().stats(&read_only(data)?);
+    if json {
+        return output::line(&stats.to_string());
+    }
+    for (name, value) in stats.as_object().into_iter().flatten() {
+        if name != "cached_bytes" {
+            output::line(&format!("{:<16}{:>14}", name.replace('_', " "), value))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes everything as records.
+pub fn export(data: &Path, args: &Export) -> Result<()> {
+    if args.format != Format::Ndjson {
+        return Err(Error::new(ErrorKind::Invalid, "not_available", "only NDJSON can be exported by this version"));
+    }
+    let snapshot = read_only(data)?;
+    let count = output::to_file(args.out.as_deref(), |out| export_records(&snapshot, out))?;
+    eprintln!("{count} records");
+    Ok(())
+}
+
+/// Reads every byte of the store.
+pub fn check(data: &Path) -> Result<ExitCode> {
+    let snapshot = read_only(data)?;
+    let mut damaged: Vec<Error> = snapshot.segments.iter().flat_map(|s| s.check()).collect();
+    for id in 0..snapshot.persons.identities() {
+        if let Err(error) = snapshot.identity(id) {
+            damaged.push(error);
+            break;
+        }
+    }
+    for error in &damaged {
+        output::line(&error.to_string())?;
+    }
+    let segments = snapshot.segments.len();
+    output::line(&format!(
+        "{} records in {segments} segments and {} in the log: {}",
+        snapshot.rows() - snapshot.recent_rows() as u64,
+        snapshot.recent_rows(),
+        if damaged.is_empty() { "all sound".to_owned() } else { format!("{} pieces damaged", damaged.len()) }
+    ))?;
+    Ok(if damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes a generated data set.
+pub fn generate(args: &Generate) -> Result<()> {
+    let until = match &args.until {
+        Some(text) => parse_instant(text).map_err(|e| e.at("--until"))?,
+        None => SystemClock.now(),
+    };
+    let company = Company::new(args.people, args.events, args.seed, until)?;
+    let count = output::to_file(args.out.as_deref(), |out: &mut dyn Write| {
+        let mut buffer = Vec::with_capacity(1 << 20);
+        let mut count = 0;
+        for record in company.records() {
+            write_record(&record, &mut buffer);
+            count += 1;
+            if buffer.len() > 1 << 19 {
+                out.write_all(&buffer).map_err(output::broken)?;
+                buffer.clear();
+            }
+        }
+        out.write_all(&buffer).map_err(output::broken)?;
+        Ok(count)
+    })?;
+    eprintln!("{count} records");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The `serve` command: opens the store, makes keys at the first start, serves until it is told to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::Serve;
+use super::output;
+use crate::app::{App, StoredKeys};
+use crate::demo::Company;
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::api::Api;
+use crate::http::auth::{KeyHash, new_api_key, new_write_key};
+use crate::http::{Config, Server};
+
+/// The funnel that `--demo` shows.
+const DEMO_FUNNEL: &str = r#"{"steps":[{"event":"Visited Pricing Page"},{"event":"Started Free Trial"},
+{"event":"Completed Onboarding"},{"event":"Purchased"}]}"#;
+/// People and events of the demo: a few seconds to make, enough to look real.
+const DEMO_SIZE: (u32, u64) = (5_000, 100_000);
+
+/// Serves until SIGINT or SIGTERM.
+pub fn run(data: &Path, args: &Serve) -> Result<()> {
+    for key in [&args.write_key, &args.api_key].into_iter().flatten() {
+        if key.len() < 8 || key == "changeme" {
+            return Err(Error::invalid("weak_key", "a key needs at least 8 characters and must not be a placeholder")
+                .hint("leave the option out to have one made"));
+        }
+    }
+    let app = Arc::new(App::open(data)?);
+    let keys = keys(data, args)?;
+    if args.demo {
+        fill(&app)?;
+    }
+    let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
+    let mut config = Config::new(args.listen, data.join("sockets"));
+    config.names.clone_from(&args.name);
+    config.trusted_proxies.clone_from(&args.trusted_proxy);
+    let mut stop = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+        .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
+    let mut server = Server::start(config, Arc::new(api))?;
+    announce(&server, &keys, data)?;
+    if args.demo {
+        show_funnel(&app)?;
+    }
+    if !args.listen.ip().is_loopback() {
+        eprintln!("whodid: listening beyond this machine without TLS; put a proxy that has it in front");
+    }
+    stop.forever().next();
+    server.stop();
+    drop(server);
+    match Arc::try_unwrap(app) {
+        Ok(app) => app.close(),
+        Err(shared) => shared.engine().healthy(),
+    }
+}
+
+struct Keys {
+    stored: StoredKeys,
+    /// Shown once, when it was made.
+    new_api_key: Option<String>,
+}
+
+fn keys(data: &Path, args: &Serve) -> Result<Keys> {
+    let known = StoredKeys::load(data)?;
+    let mut new_api_key_text = None;
+    let write_key = match (&args.write_key, &known) {
+        (Some(key), _) => key.clone(),
+        (None, Some(known)) => known.write_key.clone(),
+        (None, None) => new_write_key()?,
+    };
+    let api_key_sha256 = match (&args.api_key, &known) {
+        (Some(key), _) => KeyHash::of(key).to_hex(),
+        (None, Some(known)) => known.api_key_sha256.clone(),
+        (None, None) => {
+            let key = new_api_key()?;
+            let hash = KeyHash::of(&key).to_hex();
+            new_api_key_text = Some(key);
+            hash
+        }
+    };
+    let stored = StoredKeys { write_key, api_key_sha256 };
+    if known.as_ref() != Some(&stored) {
+        stored.store(data)?;
+    }
+    Ok(Keys { stored, new_api_key: new_api_key_text })
+}
+
+fn announce(server: &Server, keys: &Keys, data: &Path) -> Result<()> {
+    output::line(&format!("whodid listens on http://{}  (store: {})", server.addr(), data.display()))?;
+    output::line(&format!("write key: {}", keys.stored.write_key))?;
+    if let Some(key) = &keys.new_api_key {
+        output::line(&format!("API key:   {key}\n           shown this once: only its hash is kept"))?;
+    }
+    Ok(())
+}
+
+/// Fills an empty store with generated data.
+fn fill(app: &App) -> Result<()> {
+    if app.snapshot().rows() > 0 {
+        return Ok(());
+    }
+    let (people, events) = DEMO_SIZE;
+    output::line(&format!("filling the empty store with {events} events of {people} generated people ..."))?;
+    let company = Company::new(people, events, 1, app.now())?;
+    let mut batch = Vec::new();
+    for record in company.records() {
+        batch.push(record.checked(app.now())?);
+        if batch.len() == 10_000 {
+            app.engine().write(std::mem::take(&mut batch))?;
+        }
+    }
+    app.engine().write(batch)?;
+    app.engine().flush()
+}
+
+fn show_funnel(app: &App) -> Result<()> {
+    let answer = app.reports().funnel(&app.snapshot(), DEMO_FUNNEL, app.now())?;
+    super::read::print_funnel(DEMO_FUNNEL, &answer)
+}

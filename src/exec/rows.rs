@@ -1,0 +1,52 @@
+//! Every row of a name, as it was stored.
+
+use crate::engine::Snapshot;
+use crate::error::{Error, Result};
+use crate::model::{IdentityId, Millis, NameId, PropertyId, Value};
+use crate::store::lookup;
+
+/// A row as it was stored.
+#[derive(Clone, Debug)]
+pub struct StoredRow {
+    /// The identity it arrived under.
+    pub identity: IdentityId,
+    /// When.
+    pub time: Millis,
+    /// Of an identify the other identity.
+    pub target: IdentityId,
+    /// Of a set or identify the arrival number.
+    pub arrival: u64,
+    /// Its properties, the client's record id among them.
+    pub properties: Vec<(PropertyId, Value)>,
+}
+
+/// Calls `each` with every row of `name`, in no particular order.
+pub fn stored_rows(snapshot: &Snapshot, name: NameId, each: &mut dyn FnMut(StoredRow) -> Result<()>) -> Result<()> {
+    for segment in snapshot.segments.iter() {
+        let Some(name_at) = segment.find_name(name) else { continue };
+        let Some(entry) = segment.name_entry(name_at) else { continue };
+        for (chunk_at, chunk) in entry.chunks.iter().enumerate() {
+            let block = segment.block(name_at, chunk_at)?;
+            let no_members = || Error::corrupt(segment.name(), 0, format!("no members for chunk {}", chunk.chunk));
+            let members = segment.members_of(chunk.chunk)?.ok_or_else(no_members)?;
+            for rank in 0..block.persons() {
+                let member = members.rank_of(block.person(rank)).ok_or_else(no_members)?;
+                let begin = members.slots(member).start;
+                for row in block.rows_of(rank) {
+                    let (time, arrival, target) = lookup::own_columns(&block, row);
+                    let identity = members.identity(begin + block.slot(row));
+                    let properties = lookup::properties_of(segment, &block, row)?;
+                    each(StoredRow { identity, time, target, arrival, properties })?;
+                }
+            }
+        }
+    }
+    for run in snapshot.runs() {
+        for row in run.of_name(name) {
+            let properties = row.properties().map(|(p, v)| (p, v.to_owned())).collect();
+            let (identity, time) = (row.identity, row.time);
+            each(StoredRow { identity, time, target: row.target, arrival: row.arrival, properties })?;
+        }
+    }
+    Ok(())
+}

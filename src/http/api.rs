@@ -1,0 +1,185 @@
+//! What the routes do: each turns a request into a call of the app and its answer into a response.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::auth::{self, KeyHash, Keys};
+use super::collect::{self, Outcome as Tracked};
+use super::message::{Method, Request, Response};
+use super::router::{Access, Action, Route};
+use super::{Handler, home, metrics, respond};
+use crate::app::{App, export};
+use crate::engine::Outcome;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::model::RecordKind;
+
+/// The routes over one app.
+pub struct Api {
+    app: Arc<App>,
+    keys: Keys,
+}
+
+impl Api {
+    /// Over `app`, for senders with `write_key` and readers with the key of this SHA-256 in hex.
+    pub fn new(app: Arc<App>, write_key: &str, api_key_sha256: &str) -> Result<Self> {
+        let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
+        let read = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
+        Ok(Self { app, keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] } })
+    }
+
+    fn answer(&self, route: &Route, request: &Request) -> Result<Response> {
+        self.keys.check(route.access, auth::presented(request).as_deref())?;
+        let identity = || route.parameter(&request.path);
+        let (app, snapshot) = (&self.app, self.app.snapshot());
+        let reports = app.reports();
+        match route.action {
+            Action::Funnel => reports.funnel(&snapshot, &query(request)?, app.now()).map(Response::json),
+            Action::FunnelPeople => reports.funnel_people(&snapshot, &query(request)?, app.now()).map(Response::json),
+            Action::Person => reports.person(&snapshot, &identity()?).map(Response::json),
+            Action::PersonEvents => {
+                let limit = page_limit(request)?;
+                let (event, cursor) = (request.parameter("event"), request.parameter("cursor"));
+                let page = reports.timeline(&snapshot, &identity()?, event.as_deref(), limit, cursor.as_deref());
+                page.map(Response::json)
+            }
+            Action::Merge => {
+                let identity = identity()?;
+                app.merge(&identity, &into(request)?)?;
+                reports.person(&app.snapshot(), &identity).map(Response::json)
+            }
+            Action::Unmerge => {
+                let identity = identity()?;
+                app.unmerge(&identity)?;
+                reports.person(&app.snapshot(), &identity).map(Response::json)
+            }
+            Action::Events => reports.events(&snapshot).map(Response::json),
+            Action::Refusals => Ok(Response::json(self.refusals())),
+            Action::Stats => Ok(Response::json(metrics::stats(app).to_string())),
+            Action::Compact => {
+                app.engine().compact()?;
+                Ok(Response::json(metrics::stats(app).to_string()))
+            }
+            Action::Health => Ok(self.health()),
+            Action::Metrics => {
+                Ok(Response::new(200, "text/plain; version=0.0.4; charset=utf-8", metrics::text(app).into_bytes()))
+            }
+            Action::Home => Ok(home::page()),
+            Action::Export => {
+                let snapshot = snapshot.as_ref().clone();
+                let body = move |out: &mut dyn std::io::Write| {
+                    export(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
+                };
+                Ok(Response::stream("application/x-ndjson", Box::new(body)))
+            }
+            Action::TrackEvent | Action::TrackSet | Action::TrackAlias | Action::Import | Action::Tracker => {
+                Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path"))
+            }
+        }
+    }
+
+    fn track(&self, kind: RecordKind, request: &Request) -> Response {
+        let collected = collect::read(kind, request);
+        let key = collected.key.or_else(|| auth::presented(request));
+        let checked = self.keys.check(Access::Write, key.as_deref());
+        let stored = match (checked, collected.record) {
+            (Ok(()), Ok(record)) => self.app.track(record),
+            (Err(error), record) => {
+                let (identity, name) = record.map_or_else(|_| Default::default(), |r| (r.identity, r.name));
+                self.app.refuse(&error, &identity, &name);
+                Err(error)
+            }
+            (Ok(()), Err(error)) => {
+                self.app.refuse(&error, "", "");
+                Err(error)
+            }
+        };
+        match &stored {
+            // That two persons stay apart is no error to the sender.
+            Ok(Outcome::Duplicate) => collect::answer(collected.wants_json, &Tracked::Duplicate),
+            Ok(_) => collect::answer(collected.wants_json, &Tracked::Stored),
+            Err(error) => collect::answer(collected.wants_json, &Tracked::Refused(error)),
+        }
+    }
+
+    fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {
+        self.keys.check(Access::WriteOrRead, auth::presented(request).as_deref())?;
+        self.app.engine().healthy()?;
+        let report = self.app.import(body, |_| {}, |_| {})?;
+        let text = serde_json::to_string(&report);
+        text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
+    }
+
+    fn refusals(&self) -> String {
+        let refusals = self.app.refusals();
+        let latest: Vec<_> = refusals
+            .latest()
+            .map(|r| {
+                json!({
+                    "time": crate::model::format_millis(r.time),
+                    "reason": r.reason,
+                    "message": r.message,
+                    "identity": r.identity,
+                    "name": r.name,
+                })
+            })
+            .collect();
+        json!({ "counts": refusals.counts(), "refusals": latest }).to_string()
+    }
+
+    fn health(&self) -> Response {
+        match self.app.engine().healthy() {
+            Ok(()) => Response::json(json!({ "status": "ok" }).to_string()),
+            Err(error) => {
+                let body = json!({ "status": "unavailable", "error": respond::value(&error) }).to_string();
+                Response::new(503, "application/json", body.into_bytes())
+            }
+        }
+    }
+}
+
+impl Handler for Api {
+    fn handle(&self, route: &Route, request: Request) -> Response {
+        match route.action {
+            Action::TrackEvent => self.track(RecordKind::Event, &request),
+            Action::TrackSet => self.track(RecordKind::Set, &request),
+            Action::TrackAlias => self.track(RecordKind::Identify, &request),
+            _ => self.answer(route, &request).unwrap_or_else(|error| respond::error(&error)),
+        }
+    }
+
+    fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response {
+        let answer = match route.action {
+            Action::Import => self.import(request, body),
+            _ => self.answer(route, request),
+        };
+        answer.unwrap_or_else(|error| respond::error(&error))
+    }
+}
+
+/// The JSON query of a report: the body, or `?q=`.
+fn query(request: &Request) -> Result<String> {
+    if request.method == Method::Get {
+        return request.parameter("q").ok_or_else(|| {
+            Error::new(ErrorKind::Malformed, "no_query", "the query is missing").at("q").hint("send it as ?q={...}, or as the body of a POST")
+        });
+    }
+    String::from_utf8(request.body.clone())
+        .map_err(|_| Error::new(ErrorKind::Malformed, "bad_utf8", "the query is not UTF-8"))
+}
+
+fn page_limit(request: &Request) -> Result<usize> {
+    let Some(text) = request.parameter("limit") else { return Ok(limits::PAGE_DEFAULT) };
+    text.parse().ok().filter(|n| (1..=limits::PAGE_MAX).contains(n)).ok_or_else(|| {
+        Error::invalid("out_of_range", format!("a whole number from 1 to {} expected", limits::PAGE_MAX)).at("limit")
+    })
+}
+
+fn into(request: &Request) -> Result<String> {
+    let mut fields = crate::report::Node::parse(&query(request)?)?.object()?;
+    let into = fields.require("into")?.name()?;
+    fields.end()?;
+    Ok(into)
+}
