@@ -231,6 +231,15 @@ fn every_module_of_the_library_stands_on_a_floor() {
 }
 
 #[test]
+fn the_floors_of_the_document_are_the_floors() {
+    let text = document("docs/architecture.md");
+    for (number, floor) in FLOORS.iter().enumerate() {
+        let row = format!("| {number} | {} |", floor.join(", "));
+        assert!(text.contains(&row), "docs/architecture.md has no row {row}");
+    }
+}
+
+#[test]
 fn packages_are_used_where_they_belong() {
     let mut found = Vec::new();
     for file in source().iter().filter(|f| !f.is_test()) {
