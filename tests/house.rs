@@ -210,7 +210,8 @@ fn imports_only_go_down_the_floors() {
         };
         for (line, name) in file.imports() {
             // What lib.rs names anew is the error module's.
-            let name = if matches!(name.as_str(), "Error" | "ErrorKind" | "Result") { "error" } else { &name };
+            let name =
+                if matches!(name.as_str(), "Error" | "ErrorKind" | "Result") { "error" } else { &name };
             let allowed = name == module
                 || NEIGHBOURS.contains(&(module.as_str(), name))
                 || floor_of(name).is_some_and(|floor| floor < own);
@@ -225,7 +226,8 @@ fn imports_only_go_down_the_floors() {
 #[test]
 fn every_module_of_the_library_stands_on_a_floor() {
     let lib = document("src/lib.rs");
-    let declared: BTreeSet<String> = lib.lines().filter_map(|l| l.strip_prefix("pub mod ")).map(word).collect();
+    let declared: BTreeSet<String> =
+        lib.lines().filter_map(|l| l.strip_prefix("pub mod ")).map(word).collect();
     let placed: BTreeSet<String> = FLOORS.iter().flat_map(|f| f.iter()).map(ToString::to_string).collect();
     assert_eq!(declared, placed);
 }
@@ -244,7 +246,9 @@ fn packages_are_used_where_they_belong() {
     let mut found = Vec::new();
     for file in source().iter().filter(|f| !f.is_test()) {
         for (line, code) in file.code() {
-            for (word, _) in CONFINED.iter().filter(|(w, places)| holds(code, w) && !allowed_in(&file.path, places)) {
+            for (word, _) in
+                CONFINED.iter().filter(|(w, places)| holds(code, w) && !allowed_in(&file.path, places))
+            {
                 found.push(format!("{}:{line}: {word}", file.path));
             }
             let grouped = code.trim_start().starts_with("use std::{") && holds(code, "fs");
@@ -320,7 +324,9 @@ fn nothing_is_left_for_later() {
     let mut found = Vec::new();
     for file in all_rust().into_iter().chain(documents()).chain(files("tests", ".case")) {
         for (at, line) in file.text.lines().enumerate() {
-            for marker in markers.iter().filter(|m| line.match_indices(**m).any(|(at, _)| starts_word(line, at))) {
+            for marker in
+                markers.iter().filter(|m| line.match_indices(**m).any(|(at, _)| starts_word(line, at)))
+            {
                 found.push(format!("{}:{}: {marker}", file.path, at + 1));
             }
         }
@@ -381,7 +387,8 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
 
 fn leads_somewhere(folder: &Path, own: &str, target: &str) -> bool {
     let (path, anchor) = target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor)));
-    let text = if path.is_empty() { Some(own.to_owned()) } else { fs::read_to_string(folder.join(path)).ok() };
+    let text =
+        if path.is_empty() { Some(own.to_owned()) } else { fs::read_to_string(folder.join(path)).ok() };
     match (text, anchor) {
         (None, _) => folder.join(path).is_dir() && anchor.is_none(),
         (Some(_), None) => true,
@@ -392,7 +399,10 @@ fn leads_somewhere(folder: &Path, own: &str, target: &str) -> bool {
 /// The anchor of a heading.
 fn slug(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
-    kept.chars().filter(|c| is_word(*c) || matches!(c, ' ' | '-')).map(|c| if c == ' ' { '-' } else { c }).collect()
+    kept.chars()
+        .filter(|c| is_word(*c) || matches!(c, ' ' | '-'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }
 
 fn is_own_path(text: &str) -> bool {
@@ -446,7 +456,8 @@ fn the_formats_of_the_document_are_the_formats() {
         identity_file::IDENTITIES_MAGIC,
         segment::MAGIC,
     ];
-    let expected: BTreeSet<String> = magics.iter().map(|m| String::from_utf8_lossy(*m).into_owned()).collect();
+    let expected: BTreeSet<String> =
+        magics.iter().map(|m| String::from_utf8_lossy(*m).into_owned()).collect();
     let quoted = text.split('`').skip(1).step_by(2);
     let found: BTreeSet<String> =
         quoted.filter(|t| t.len() == 8 && t.starts_with("WD")).map(ToOwned::to_owned).collect();
@@ -479,12 +490,16 @@ fn the_checks_find_what_they_look_for() {
                 pub(crate) fn f() -> super::super::http::X {} // crate::cli\nmod tests {\nuse crate::cli::Y;\n}\n";
     let names: Vec<String> = file("src/store/wal.rs", text).imports().into_iter().map(|i| i.1).collect();
     assert_eq!(names, ["disk", "error", "exec", "http"]);
-    let names: Vec<String> = file("src/app/mod.rs", "use super::cli::Z;\n").imports().into_iter().map(|i| i.1).collect();
+    let names: Vec<String> =
+        file("src/app/mod.rs", "use super::cli::Z;\n").imports().into_iter().map(|i| i.1).collect();
     assert_eq!(names, ["cli"]);
     assert!(holds("let x = unsafe { 1 };", "unsafe") && !holds("unsafely 'unsafe-inline'", "unsafe"));
     let long = format!("    pub fn long() {{\n{}    }}\n", "        x();\n".repeat(70));
     assert_eq!(long_functions(&file("src/a.rs", &long)), ["src/a.rs:1: fn long has 72 lines"]);
     assert_eq!(slug("## The `stats` route, once"), "the-stats-route-once");
     assert_eq!(links("see [a](b.md#c) and [d](e)").collect::<Vec<_>>(), ["b.md#c", "e"]);
-    assert_eq!(table_bytes("x\n| at | bytes | f |\n|---|---|---|\n| 0 | 8 | a |\n| 8 | 4 | b |\n\n| 9 | 9 | c |"), 12);
+    assert_eq!(
+        table_bytes("x\n| at | bytes | f |\n|---|---|---|\n| 0 | 8 | a |\n| 8 | 4 | b |\n\n| 9 | 9 | c |"),
+        12
+    );
 }
