@@ -109,6 +109,13 @@ impl Error {
         self
     }
 
+    /// The same error once more, without its cause: for the others whom it concerns.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let (at, hint) = (self.at.clone(), self.hint.clone());
+        Self { kind: self.kind, code: self.code, message: self.message.clone(), at, hint, source: None }
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -71,7 +71,8 @@ impl Backend for EngineBackend {
 }
 
 /// Makers of empty backends; every case gets a new one of each.
-const BACKENDS: [fn() -> Box<dyn Backend>; 2] = [|| Box::new(Oracle::new()), || Box::new(EngineBackend::new())];
+const BACKENDS: [fn() -> Box<dyn Backend>; 2] =
+    [|| Box::new(Oracle::new()), || Box::new(EngineBackend::new())];
 
 /// Where `+10m` counts from.
 const BASE: &str = "2025-01-01T00:00:00Z";

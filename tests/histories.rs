@@ -129,7 +129,8 @@ fn run_history(seed: u64, queries: u64) {
         list.as_object_mut().unwrap().remove("limit");
         let steps = ours["steps"].as_array().unwrap();
         for (k, step) in steps.iter().enumerate() {
-            for (outcome, field) in [("reached", "people"), ("lost", "lost"), ("in_progress", "in_progress")] {
+            for (outcome, field) in [("reached", "people"), ("lost", "lost"), ("in_progress", "in_progress")]
+            {
                 list["step"] = (k + 1).into();
                 list["outcome"] = outcome.into();
                 let query = list.to_string();

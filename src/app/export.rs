@@ -13,14 +13,17 @@ use crate::transfer::ndjson::write_record;
 ///
 /// Merges and unmerges by operators are no records, so they are not part of it.
 pub fn export(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
-    let failed = |e: std::io::Error| Error::new(ErrorKind::Io, "io", format!("cannot write the export: {e}")).with_source(e);
+    let failed = |e: std::io::Error| {
+        Error::new(ErrorKind::Io, "io", format!("cannot write the export: {e}")).with_source(e)
+    };
     let mut buffer = Vec::with_capacity(1 << 20);
     let mut count = 0;
     let mut own: Vec<(u64, Record)> = Vec::new();
     for name in [NameId::SET, NameId::IDENTIFY] {
         stored_rows(snapshot, name, &mut |row| {
             let kind = if name == NameId::SET { RecordKind::Set } else { RecordKind::Identify };
-            let target = if kind == RecordKind::Identify { snapshot.identity(row.target)? } else { String::new() };
+            let target =
+                if kind == RecordKind::Identify { snapshot.identity(row.target)? } else { String::new() };
             own.push((row.arrival, record(snapshot, kind, target, &row)?));
             Ok(())
         })?;
@@ -49,13 +52,20 @@ pub fn export(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
     Ok(count)
 }
 
-fn record(snapshot: &Snapshot, kind: RecordKind, name: String, row: &crate::exec::StoredRow) -> Result<Record> {
+fn record(
+    snapshot: &Snapshot,
+    kind: RecordKind,
+    name: String,
+    row: &crate::exec::StoredRow,
+) -> Result<Record> {
     let mut id = None;
     let mut properties = Vec::with_capacity(row.properties.len());
     for (property, value) in &row.properties {
         match (*property, value) {
             (PropertyId::RECORD_ID, Value::Text(text)) => id = Some(text.clone()),
-            (property, value) => properties.push((snapshot.catalog.property_name(property).to_owned(), value.clone())),
+            (property, value) => {
+                properties.push((snapshot.catalog.property_name(property).to_owned(), value.clone()))
+            }
         }
     }
     properties.sort_by(|a, b| a.0.cmp(&b.0));

@@ -69,10 +69,12 @@ impl App {
     ) -> Result<ImportReport> {
         let mut report = ImportReport::default();
         let mut ahead: VecDeque<(Vec<u64>, Ticket)> = VecDeque::new();
-        let input = maybe_gzip(input).map_err(|e| Error::invalid("bad_input", format!("cannot read the input: {e}")))?;
+        let input = maybe_gzip(input)
+            .map_err(|e| Error::invalid("bad_input", format!("cannot read the input: {e}")))?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let read = for_each_block(input, threads, self.now(), |lines: Vec<ParsedLine>| {
-            let (mut numbers, mut records) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
+            let (mut numbers, mut records) =
+                (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
             for (line, parsed) in lines {
                 match parsed {
                     Ok(record) => {

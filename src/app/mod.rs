@@ -61,10 +61,12 @@ impl App {
     /// Checks and stores one record; returns once it is durable. What is refused is counted and kept.
     pub fn track(&self, record: Record) -> Result<Outcome> {
         let (identity, name) = (record.identity.clone(), record.name.clone());
-        let stored = record.checked(self.now()).and_then(|record| match self.engine.try_write(vec![record])?.first() {
-            Some(Outcome::TooManyNames) => Err(too_many_names()),
-            Some(outcome) => Ok(*outcome),
-            None => Err(Error::new(ErrorKind::Io, "no_answer", "the store gave no answer")),
+        let stored = record.checked(self.now()).and_then(|record| {
+            match self.engine.try_write(vec![record])?.first() {
+                Some(Outcome::TooManyNames) => Err(too_many_names()),
+                Some(outcome) => Ok(*outcome),
+                None => Err(Error::new(ErrorKind::Io, "no_answer", "the store gave no answer")),
+            }
         });
         if let Err(error) = &stored {
             self.refuse(error, &identity, &name);
@@ -74,7 +76,8 @@ impl App {
 
     /// Counts and keeps a refusal, unless the store is at fault: then the sender comes again.
     pub fn refuse(&self, error: &Error, identity: &str, name: &str) {
-        let fault = matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Io);
+        let fault =
+            matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Io);
         if !fault {
             let clip = |text: &str| text.chars().take(limits::NAME_CHARS_MAX).collect();
             self.engine.refuse(Refusal {
@@ -97,7 +100,11 @@ impl App {
         if self.engine.merge(identity, into)? {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Conflict, "same_person", format!("\"{identity}\" and \"{into}\" are one person already")))
+        Err(Error::new(
+            ErrorKind::Conflict,
+            "same_person",
+            format!("\"{identity}\" and \"{into}\" are one person already"),
+        ))
     }
 
     /// Takes `identity` out of its person.
@@ -105,7 +112,11 @@ impl App {
         if self.engine.unmerge(identity)? {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Conflict, "not_merged", format!("\"{identity}\" is the only identity of its person")))
+        Err(Error::new(
+            ErrorKind::Conflict,
+            "not_merged",
+            format!("\"{identity}\" is the only identity of its person"),
+        ))
     }
 
     /// Ends it.

@@ -1,1 +1,3 @@
-pub fn render(v: &serde_json::Value) -> String { v.to_string() }
+pub fn render(v: &serde_json::Value) -> String {
+    v.to_string()
+}

@@ -15,7 +15,8 @@ pub fn query(args: &Funnel) -> Result<String> {
         };
         return text.map_err(|e| Error::io("cannot read", path, e));
     }
-    let mut query = json!({ "steps": args.steps.iter().map(|event| json!({ "event": event })).collect::<Vec<_>>() });
+    let mut query =
+        json!({ "steps": args.steps.iter().map(|event| json!({ "event": event })).collect::<Vec<_>>() });
     let fields = [
         ("within", &args.within),
         ("order", &args.order),
@@ -56,7 +57,8 @@ pub fn sentence(query: &str) -> String {
         Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
         _ => String::new(),
     };
-    let steps: Vec<String> = query["steps"].as_array().into_iter().flatten().map(|s| text(&s["event"])).collect();
+    let steps: Vec<String> =
+        query["steps"].as_array().into_iter().flatten().map(|s| text(&s["event"])).collect();
     let joint = match query["order"].as_str() {
         Some("any") => ", ",
         Some("strict") => ", directly then ",

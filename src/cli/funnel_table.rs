@@ -1,1 +1,3 @@
-pub fn render(_t: &str, v: &serde_json::Value) -> String { v.to_string() }
+pub fn render(_t: &str, v: &serde_json::Value) -> String {
+    v.to_string()
+}

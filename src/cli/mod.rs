@@ -51,7 +51,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Compact => done(compact(&cli.data)),
         Command::Merge { identity, into } => done(change(&cli.data, |app| {
             app.merge(identity, into)?;
-            output::line(&format!("{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"))
+            output::line(&format!(
+                "{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"
+            ))
         })),
         Command::Unmerge { identity } => done(change(&cli.data, |app| {
             app.unmerge(identity)?;

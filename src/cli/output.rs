@@ -40,12 +40,18 @@ pub fn to_file(path: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> Result
     let count = if path.extension().is_some_and(|e| e == "gz") {
         let mut gzip = flate2::write::GzEncoder::new(BufWriter::new(file), flate2::Compression::fast());
         let count = write(&mut gzip)?;
-        gzip.finish().and_then(|f| f.into_inner().map_err(io::IntoInnerError::into_error)).and_then(|f| f.sync_all()).map_err(failed)?;
+        gzip.finish()
+            .and_then(|f| f.into_inner().map_err(io::IntoInnerError::into_error))
+            .and_then(|f| f.sync_all())
+            .map_err(failed)?;
         count
     } else {
         let mut out = BufWriter::with_capacity(1 << 20, file);
         let count = write(&mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|f| f.sync_all()).map_err(failed)?;
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(|f| f.sync_all())
+            .map_err(failed)?;
         count
     };
     std::fs::rename(partial, path).map_err(|e| Error::io("cannot rename to", path, e))?;

@@ -1,1 +1,3 @@
-pub fn render(v: &serde_json::Value, w: &serde_json::Value) -> String { format!("{v} {w}") }
+pub fn render(v: &serde_json::Value, w: &serde_json::Value) -> String {
+    format!("{v} {w}")
+}

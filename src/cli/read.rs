@@ -65,7 +65,11 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
 /// Writes everything as records.
 pub fn export(data: &Path, args: &Export) -> Result<()> {
     if args.format != Format::Ndjson {
-        return Err(Error::new(ErrorKind::Invalid, "not_available", "only NDJSON can be exported by this version"));
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "not_available",
+            "only NDJSON can be exported by this version",
+        ));
     }
     let snapshot = read_only(data)?;
     let count = output::to_file(args.out.as_deref(), |out| export_records(&snapshot, out))?;

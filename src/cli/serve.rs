@@ -22,8 +22,11 @@ const DEMO_SIZE: (u32, u64) = (5_000, 100_000);
 pub fn run(data: &Path, args: &Serve) -> Result<()> {
     for key in [&args.write_key, &args.api_key].into_iter().flatten() {
         if key.len() < 8 || key == "changeme" {
-            return Err(Error::invalid("weak_key", "a key needs at least 8 characters and must not be a placeholder")
-                .hint("leave the option out to have one made"));
+            return Err(Error::invalid(
+                "weak_key",
+                "a key needs at least 8 characters and must not be a placeholder",
+            )
+            .hint("leave the option out to have one made"));
         }
     }
     let app = Arc::new(App::open(data)?);
@@ -35,8 +38,9 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let mut config = Config::new(args.listen, data.join("sockets"));
     config.names.clone_from(&args.name);
     config.trusted_proxies.clone_from(&args.trusted_proxy);
-    let mut stop = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
-        .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
+    let mut stop =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
+            .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
     let mut server = Server::start(config, Arc::new(api))?;
     announce(&server, &keys, data)?;
     if args.demo {

@@ -8,7 +8,8 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Receiver, Sender};
 
 use super::snapshot::Sealed;
-use super::{Outcome, Shared, hash_record_id};
+use super::writer::Reply;
+use super::{Shared, hash_record_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::catalog::Catalog;
 use crate::store::compaction;
@@ -32,7 +33,7 @@ pub(crate) struct FlushJob {
     /// The first log that is not part of it.
     pub(crate) first_log: u64,
     pub(crate) first_sequence: u64,
-    pub(crate) waiting: Vec<Sender<Result<Vec<Outcome>>>>,
+    pub(crate) waiting: Vec<Reply>,
 }
 
 fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
@@ -53,12 +54,8 @@ pub(crate) fn spawn_flusher(
                 shared.fail(error);
             }
             for reply in waiting {
-                let answer = match &done {
-                    Ok(()) => Ok(Vec::new()),
-                    Err(error) => Err(Error::new(error.kind(), error.code(), error.message())),
-                };
                 // A caller that has gone away needs no answer.
-                drop(reply.send(answer));
+                let _gone = reply.send(done.as_ref().map(|()| Vec::new()).map_err(Error::again));
             }
             // Full means that the compactor has been told already.
             let _already_told = compact.try_send(());

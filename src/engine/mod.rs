@@ -83,7 +83,9 @@ impl Ticket {
 pub fn read_only(dir: &Path) -> Result<Snapshot> {
     if !dir.is_dir() {
         let message = format!("there is no store in {}", dir.display());
-        return Err(Error::new(ErrorKind::NotFound, "no_store", message).hint("name the right directory with --data"));
+        return Err(
+            Error::new(ErrorKind::NotFound, "no_store", message).hint("name the right directory with --data")
+        );
     }
     recovery::read_only(&RealVfs::new(dir)?)
 }

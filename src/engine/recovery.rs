@@ -97,7 +97,8 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         segments.push(Arc::new(Segment::open(vfs, &file.name, file.bytes)?));
     }
     let key = (manifest.secret[0], manifest.secret[1]);
-    let identity_files: Vec<(String, u64)> = manifest.identities.iter().map(|f| (f.name.clone(), f.bytes)).collect();
+    let identity_files: Vec<(String, u64)> =
+        manifest.identities.iter().map(|f| (f.name.clone(), f.bytes)).collect();
     let identities = Identities::open(vfs, key, &identity_files)?;
     let mut refusals = Refusals::default();
     let (mut catalog, mut persons, mut next_arrival) = (Catalog::default(), Persons::default(), 0);
@@ -110,7 +111,8 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         refusals = Refusals::from_image(checkpoint.refusals);
     }
     if identities.len() != persons.identities() {
-        let what = format!("{} identities, but the checkpoint has {}", identities.len(), persons.identities());
+        let what =
+            format!("{} identities, but the checkpoint has {}", identities.len(), persons.identities());
         return Err(Error::corrupt("identity files", 0, what));
     }
     let mut state = State {

@@ -49,11 +49,11 @@ impl State {
         stored: &Snapshot,
         log: &mut Vec<u8>,
     ) -> Result<Outcome> {
-        if let Some(id) = &record.id {
-            if self.has_record_id(id, stored)? {
-                self.counters.duplicates += 1;
-                return Ok(Outcome::Duplicate);
-            }
+        if let Some(id) = &record.id
+            && self.has_record_id(id, stored)?
+        {
+            self.counters.duplicates += 1;
+            return Ok(Outcome::Duplicate);
         }
         let Some(name) = self.name_of(record, log) else { return Ok(Outcome::TooManyNames) };
         let Some(properties) = self.property_bytes(record, log) else { return Ok(Outcome::TooManyNames) };
@@ -70,7 +70,7 @@ impl State {
                 return Ok(Outcome::Duplicate);
             }
         }
-        row.identity = known.map_or_else(|| self.add_identity(&record.identity, log), |id| id);
+        row.identity = known.unwrap_or_else(|| self.add_identity(&record.identity, log));
         if record.kind == RecordKind::Identify {
             // Looked up again: the record may name one new identity twice.
             row.target = match self.identities.find(&record.name)? {

@@ -26,7 +26,14 @@ fn event(identity: &str, name: &str, time: Option<Millis>, value: i64) -> Record
 
 fn identify(identity: &str, name: &str) -> Record {
     let (identity, name) = (identity.to_owned(), name.to_owned());
-    Record { kind: RecordKind::Identify, identity, name, time: Some(1_740_000_000_000), properties: Vec::new(), id: None }
+    Record {
+        kind: RecordKind::Identify,
+        identity,
+        name,
+        time: Some(1_740_000_000_000),
+        properties: Vec::new(),
+        id: None,
+    }
 }
 
 fn persons_of(snapshot: &Snapshot, identities: &[&str]) -> Vec<String> {
@@ -44,11 +51,23 @@ fn duplicates_are_found_in_the_group_the_memtable_and_segments() {
     let check = |records: &[Record], outcomes: &[Outcome]| {
         assert_eq!(engine.write(records.to_vec()).unwrap(), outcomes);
     };
-    check(&[a.clone(), a.clone(), event("a", "Did", time, 2), event("b", "Did", time, 1)], &[Stored, Duplicate, Stored, Stored]);
-    check(&[with_id("x"), with_id("x"), event("a", "Did", None, 1), event("a", "Did", None, 1)], &[Stored, Duplicate, Stored, Stored]);
-    check(&[a.clone(), with_id("x"), identify("a", "b"), identify("a", "b")], &[Duplicate, Duplicate, Stored, Duplicate]);
+    check(
+        &[a.clone(), a.clone(), event("a", "Did", time, 2), event("b", "Did", time, 1)],
+        &[Stored, Duplicate, Stored, Stored],
+    );
+    check(
+        &[with_id("x"), with_id("x"), event("a", "Did", None, 1), event("a", "Did", None, 1)],
+        &[Stored, Duplicate, Stored, Stored],
+    );
+    check(
+        &[a.clone(), with_id("x"), identify("a", "b"), identify("a", "b")],
+        &[Duplicate, Duplicate, Stored, Duplicate],
+    );
     engine.flush().unwrap();
-    check(&[a.clone(), with_id("x"), identify("a", "b"), event("a", "Did", time, 3)], &[Duplicate, Duplicate, Duplicate, Stored]);
+    check(
+        &[a.clone(), with_id("x"), identify("a", "b"), event("a", "Did", time, 3)],
+        &[Duplicate, Duplicate, Duplicate, Stored],
+    );
     engine.compact().unwrap();
     check(&[a, with_id("x"), identify("a", "b"), event("a", "Did", time, 3)], &[Duplicate; 4]);
     assert_eq!(engine.snapshot().segments.len(), 1);

@@ -28,10 +28,13 @@ pub(crate) enum Op {
     Flush,
 }
 
+/// Where to answer.
+pub(crate) type Reply = Sender<Result<Vec<Outcome>>>;
+
 /// An [`Op`] and where to answer.
 pub(crate) struct Request {
     pub(crate) op: Op,
-    pub(crate) reply: Sender<Result<Vec<Outcome>>>,
+    pub(crate) reply: Reply,
 }
 
 pub(crate) fn spawn(
@@ -61,7 +64,13 @@ struct Writer {
 const FRAME_BYTES: usize = 4 << 20;
 const _: () = assert!(FRAME_BYTES + limits::IMPORT_LINE_BYTES_MAX < limits::FRAME_BYTES_MAX as usize);
 
-type Answers = Vec<(Sender<Result<Vec<Outcome>>>, Result<Vec<Outcome>>)>;
+/// Tells callers that their request failed.
+fn refuse(replies: impl Iterator<Item = Reply>, error: &Error) {
+    for reply in replies {
+        // A caller that has gone away needs no answer.
+        let _gone = reply.send(Err(error.again()));
+    }
+}
 
 impl Writer {
     fn run(mut self, inbox: &Receiver<Request>) {
@@ -91,53 +100,34 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        match self.try_group(group) {
-            Ok(answers) => {
-                for (reply, answer) in answers {
-                    // A caller that has gone away needs no answer.
-                    drop(reply.send(answer));
-                }
-            }
-            Err((error, replies)) => {
-                for reply in replies {
-                    let copy = Error::new(error.kind(), error.code(), error.message());
-                    drop(reply.send(Err(copy)));
-                }
-            }
-        }
-    }
-
-    fn try_group(
-        &mut self,
-        group: Vec<Request>,
-    ) -> std::result::Result<Answers, (Error, Vec<Sender<Result<Vec<Outcome>>>>)> {
-        let ready = self.shared.healthy().and_then(|()| room(&self.shared, self.log.bytes()));
-        if let Err(error) = ready {
-            return Err((error, group.into_iter().map(|r| r.reply).collect()));
+        // No room is no failure: nothing was tried, and the next group may find some.
+        if let Err(error) = self.shared.healthy().and_then(|()| room(&self.shared, self.log.bytes())) {
+            return refuse(group.into_iter().map(|r| r.reply), &error);
         }
         let mut log = Vec::new();
-        let mut answers: Answers = Vec::with_capacity(group.len());
-        let mut failed = None;
+        let mut answers: Vec<(Reply, Result<Vec<Outcome>>)> = Vec::with_capacity(group.len());
+        let mut done = Ok(());
         for request in group {
-            let answer = if failed.is_some() { Ok(Vec::new()) } else { self.resolve(request.op, &mut log) };
+            let answer = if done.is_ok() { self.resolve(request.op, &mut log) } else { Ok(Vec::new()) };
             match answer {
                 // An error of the caller's making leaves the group whole; one of the store's ends it.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
-                    answers.push((request.reply, Err(error)));
-                }
-                Err(error) => {
-                    failed = Some(error);
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    done = Err(error);
                     answers.push((request.reply, Ok(Vec::new())));
                 }
-                Ok(outcomes) => answers.push((request.reply, Ok(outcomes))),
+                answer => answers.push((request.reply, answer)),
             }
         }
-        let done = failed.map_or_else(|| self.commit(&log), Err);
-        match done {
-            Ok(()) => Ok(answers),
+        match done.and_then(|()| self.commit(&log)) {
+            Ok(()) => {
+                for (reply, answer) in answers {
+                    // A caller that has gone away needs no answer.
+                    let _gone = reply.send(answer);
+                }
+            }
             Err(error) => {
                 self.shared.fail(&error);
-                Err((error, answers.into_iter().map(|(reply, _)| reply).collect()))
+                refuse(answers.into_iter().map(|(reply, _)| reply), &error);
             }
         }
     }
@@ -213,12 +203,9 @@ impl Writer {
     }
 
     /// Hands the memtable to the flusher and begins a new log. `waiting` are answered when it is in a segment.
-    fn seal(&mut self, waiting: Vec<Sender<Result<Vec<Outcome>>>>) {
+    fn seal(&mut self, waiting: Vec<Reply>) {
         if let Err(error) = self.shared.healthy() {
-            for reply in waiting {
-                drop(reply.send(Err(Error::new(error.kind(), error.code(), error.message()))));
-            }
-            return;
+            return refuse(waiting.into_iter(), &error);
         }
         match self.try_seal() {
             Ok(mut job) => {
@@ -230,9 +217,7 @@ impl Writer {
             }
             Err(error) => {
                 self.shared.fail(&error);
-                for reply in waiting {
-                    drop(reply.send(Err(Error::new(error.kind(), error.code(), error.message()))));
-                }
+                refuse(waiting.into_iter(), &error);
             }
         }
     }

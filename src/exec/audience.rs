@@ -7,10 +7,10 @@ use roaring::RoaringBitmap;
 use super::person_values::{PersonProperty, ValueTable, Which};
 use super::scope::Scope;
 use super::source::CellValue;
+use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId};
 use crate::report::{Audience, Did, PropertyCondition};
-use crate::engine::Snapshot;
 
 /// The names that deciding an audience reads.
 pub fn names(audience: &Audience, snapshot: &Snapshot, out: &mut Vec<NameId>) {
@@ -91,7 +91,11 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitm
     let within = |n: u64| did.at_least <= n && n <= did.at_most;
     let mut found: RoaringBitmap = if within(0) { scope.universe() } else { RoaringBitmap::new() };
     for (person, count) in counts {
-        if within(count) { found.insert(person) } else { found.remove(person) };
+        if within(count) {
+            found.insert(person)
+        } else {
+            found.remove(person)
+        };
     }
     Ok(found)
 }
@@ -124,18 +128,23 @@ fn decide_has(
             decided.resize(number + 1, None);
         }
         let Some(slot) = decided.get_mut(number) else { continue };
-        let meets = *slot.get_or_insert_with(|| condition.matches(table.value(number as u32).map(|v| v.as_ref())));
-        if meets { found.insert(*person) } else { found.remove(*person) };
+        let meets =
+            *slot.get_or_insert_with(|| condition.matches(table.value(number as u32).map(|v| v.as_ref())));
+        if meets {
+            found.insert(*person)
+        } else {
+            found.remove(*person)
+        };
     }
     Ok(found)
 }
 
 fn decide_seen(from: Millis, to: Millis, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
     let to = to.min(as_of.saturating_add(1));
-    if let Some(chunk) = scope.chunk {
-        if let Some(seen) = scope.view.settled.seen(chunk, from, to)? {
-            return Ok(seen - &scope.view.overlay.touched);
-        }
+    if let Some(chunk) = scope.chunk
+        && let Some(seen) = scope.view.settled.seen(chunk, from, to)?
+    {
+        return Ok(seen - &scope.view.overlay.touched);
     }
     let mut found = RoaringBitmap::new();
     let events: Vec<NameId> = scope.source().snapshot.catalog.events().map(|(id, _)| id).collect();

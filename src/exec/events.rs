@@ -53,13 +53,14 @@ pub fn list(view: &View) -> Result<EventList> {
     }
     events.sort_by(|a, b| a.event.cmp(&b.event));
     let mut warnings = Vec::new();
-    let mut folded: Vec<(String, &str)> = events.iter().map(|e| (e.event.to_lowercase(), e.event.as_str())).collect();
+    let mut folded: Vec<(String, &str)> =
+        events.iter().map(|e| (e.event.to_lowercase(), e.event.as_str())).collect();
     folded.sort_unstable();
     for pair in folded.windows(2) {
-        if let [(a, first), (b, second)] = pair {
-            if a == b {
-                warnings.push(format!("\"{first}\" and \"{second}\" differ only in case and are two events"));
-            }
+        if let [(a, first), (b, second)] = pair
+            && a == b
+        {
+            warnings.push(format!("\"{first}\" and \"{second}\" differ only in case and are two events"));
         }
     }
     Ok(EventList { events, warnings })

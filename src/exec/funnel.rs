@@ -26,23 +26,37 @@ type ByValue = HashMap<Option<Value>, FunnelTally>;
 struct Splitter<'a> {
     split: Split,
     table: ValueTable,
-    /// Of person properties that do not depend on the attempt.
-    of_person: HashMap<PersonId, u32>,
+    /// Of person properties that do not depend on the attempt, the number of each person from `first` on.
+    of_person: Vec<u32>,
+    first: PersonId,
     at_entry: Option<(PersonProperty<'a>, std::sync::Arc<Cell>)>,
 }
 
 impl<'a> Splitter<'a> {
     fn new(split: Split, scope: &Scope<'a>, as_of: Millis) -> Result<Self> {
-        let mut splitter = Self { split, table: ValueTable::default(), of_person: HashMap::new(), at_entry: None };
+        let (of_person, first) = (Vec::new(), 0);
+        let mut splitter = Self { split, table: ValueTable::default(), of_person, first, at_entry: None };
         let source = scope.source();
         match split {
             Split::Latest(Some(property)) | Split::First(Some(property)) => {
                 let which = if matches!(split, Split::First(_)) { Which::First } else { Which::Latest };
                 let cell = scope.cell(NameId::SET)?;
+                let (first, last) =
+                    (cell.persons.first().copied().unwrap_or(0), cell.persons.last().copied());
+                splitter.first = first;
+                splitter.of_person = vec![NOT_SET; last.map_or(0, |last| (last - first) as usize + 1)];
                 let (table, of_person) = (&mut splitter.table, &mut splitter.of_person);
-                PersonProperty::new(source, property).for_each(&cell, which, as_of, table, |person, number| {
-                    of_person.insert(person, number);
-                })?;
+                PersonProperty::new(source, property).for_each(
+                    &cell,
+                    which,
+                    as_of,
+                    table,
+                    |person, number| {
+                        if let Some(slot) = of_person.get_mut((person - first) as usize) {
+                            *slot = number;
+                        }
+                    },
+                )?;
             }
             Split::AtEntry(Some(property)) => {
                 splitter.at_entry = Some((PersonProperty::new(source, property), scope.cell(NameId::SET)?));
@@ -52,9 +66,18 @@ impl<'a> Splitter<'a> {
         Ok(splitter)
     }
 
-    fn number(&mut self, person: PersonId, entry: Millis, scope: &Scope<'a>, walked: Option<&Walked<'_>>) -> Result<u32> {
+    fn number(
+        &mut self,
+        person: PersonId,
+        entry: Millis,
+        scope: &Scope<'a>,
+        walked: Option<&Walked<'_>>,
+    ) -> Result<u32> {
         match self.split {
-            Split::Latest(_) | Split::First(_) => Ok(self.of_person.get(&person).copied().unwrap_or(NOT_SET)),
+            Split::Latest(_) | Split::First(_) => {
+                let place = person.checked_sub(self.first).map(|place| place as usize);
+                Ok(place.and_then(|place| self.of_person.get(place)).copied().unwrap_or(NOT_SET))
+            }
             Split::AtEntry(_) => {
                 let Some((reader, cell)) = &mut self.at_entry else { return Ok(NOT_SET) };
                 let Some(rank) = cell.rank_of(person) else { return Ok(NOT_SET) };
@@ -102,7 +125,11 @@ fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, times: bool) -> Result<(Fun
     let mut by_number: Vec<FunnelTally> = Vec::new();
     let mut add = |person: PersonId, times_of: &[Millis], in_progress: bool, walked: Option<&Walked<'_>>| {
         let record = |tally: &mut FunnelTally| {
-            if times { tally.add(times_of, in_progress) } else { tally.add_depth(times_of.len(), in_progress) }
+            if times {
+                tally.add(times_of, in_progress)
+            } else {
+                tally.add_depth(times_of.len(), in_progress)
+            }
         };
         record(&mut whole);
         if let Some(splitter) = &mut splitter {
@@ -152,7 +179,8 @@ fn step_cells(plan: &FunnelPlan, scope: &Scope<'_>) -> Result<Vec<std::sync::Arc
             let mut cell = scope.cell(name_use.name)?;
             let conditions = plan.conditions.get(*at).map_or(&[][..], Vec::as_slice);
             if !conditions.is_empty() {
-                cell = std::sync::Arc::new(scope.source().conditions(name_use.name, conditions).filter(&cell)?);
+                cell =
+                    std::sync::Arc::new(scope.source().conditions(name_use.name, conditions).filter(&cell)?);
             }
             of_step.push(cell);
         }
@@ -247,8 +275,9 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
     let begin = match &query.cursor {
         None => 0,
         Some(cursor) => {
-            let last: PersonId =
-                cursor.parse().map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))?;
+            let last: PersonId = cursor
+                .parse()
+                .map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))?;
             found.partition_point(|p| *p <= last)
         }
     };
@@ -309,16 +338,20 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
         // At one instant: as the steps follow each other, or where they need not, as the matcher prefers events.
         let any = plan.rules.order == Order::Any;
         let place = if any { walked.attempt.hit(step).unwrap_or(step) } else { step };
-        chosen.push(((time, place), ChosenEvent {
-            step: step + 1,
-            event: snapshot.catalog.event_name(name).to_owned(),
-            time: format_millis(time),
-            identity: snapshot.identity(identity)?,
-            properties: named_properties(source, name, at)?,
-        }));
+        chosen.push((
+            (time, place),
+            ChosenEvent {
+                step: step + 1,
+                event: snapshot.catalog.event_name(name).to_owned(),
+                time: format_millis(time),
+                identity: snapshot.identity(identity)?,
+                properties: named_properties(source, name, at)?,
+            },
+        ));
     }
     chosen.sort_by_key(|(place, _)| *place);
-    let blocker = |hit: usize| walked.row_of(hit).map(|(_, name, _)| snapshot.catalog.event_name(name).to_owned());
+    let blocker =
+        |hit: usize| walked.row_of(hit).map(|(_, name, _)| snapshot.catalog.event_name(name).to_owned());
     let plain = |reason| Stopped { reason, at: None, by: None, missed_by_seconds: None };
     let stopped = walked.attempt.stop.map(|stop| match stop {
         Stop::NothingCame => plain("nothing_came"),

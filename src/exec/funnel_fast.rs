@@ -43,7 +43,9 @@ pub fn walk(
         let mut best = Best { times: [0; FUNNEL_STEPS_MAX], depth: 0, latest: 0 };
         match rules.within {
             None => chain_from(rules, starts, slices.get(..later.len()).unwrap_or(&[]), &mut best),
-            Some(within) => windows(rules, within, starts, slices.get(..later.len()).unwrap_or(&[]), &mut best),
+            Some(within) => {
+                windows(rules, within, starts, slices.get(..later.len()).unwrap_or(&[]), &mut best)
+            }
         }
         let open = |within: i64| best.latest.saturating_add(within) >= rules.as_of;
         let closed = rules.until_to && rules.as_of >= rules.to;

@@ -100,8 +100,12 @@ impl FunnelPlan {
             return Err(Error::new(ErrorKind::Invalid, "out_of_range", message).at("exclude"));
         }
         match (funnel.period.from, funnel.period.to) {
-            (Some(from), Some(to)) if from > to => plan.warn("to", "\"to\" lies before \"from\"".into(), None),
-            (_, None) if funnel.until_to => plan.warn("until", "there is no \"to\" that could close it".into(), None),
+            (Some(from), Some(to)) if from > to => {
+                plan.warn("to", "\"to\" lies before \"from\"".into(), None)
+            }
+            (_, None) if funnel.until_to => {
+                plan.warn("until", "there is no \"to\" that could close it".into(), None)
+            }
             _ => {}
         }
         plan.by = funnel.by.as_ref().map(|by| plan.split(by, snapshot));
@@ -182,7 +186,9 @@ impl FunnelPlan {
 
     fn warn_audience(&mut self, audience: &Audience, snapshot: &Snapshot) {
         match audience {
-            Audience::All(list) | Audience::Any(list) => list.iter().for_each(|a| self.warn_audience(a, snapshot)),
+            Audience::All(list) | Audience::Any(list) => {
+                list.iter().for_each(|a| self.warn_audience(a, snapshot))
+            }
             Audience::Not(inner) => self.warn_audience(inner, snapshot),
             Audience::Did(did) => {
                 for event in &did.events {

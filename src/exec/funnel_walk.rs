@@ -157,7 +157,8 @@ fn order_ties(source: &Source, hits: &mut [Hit], rows: &[(NameId, RowRef)]) -> R
         let mut keyed = Vec::with_capacity(instant.len());
         for hit in instant.iter() {
             let Some((name, at)) = rows.get(hit.row as usize) else { continue };
-            let properties = serde_json::to_string(&named_properties(source, *name, *at)?).unwrap_or_default();
+            let properties =
+                serde_json::to_string(&named_properties(source, *name, *at)?).unwrap_or_default();
             let identity = source.identities(*name, &[*at])?.first().copied().unwrap_or(0);
             let identity = source.snapshot.identity(identity)?;
             keyed.push((source.snapshot.catalog.event_name(*name), properties, identity, *hit));

@@ -51,7 +51,12 @@ impl Executor {
     }
 
     /// Lists the people behind a number of a funnel.
-    pub fn funnel_people(&self, snapshot: &Snapshot, query: &FunnelPeople, now: Millis) -> Result<FunnelPeoplePage> {
+    pub fn funnel_people(
+        &self,
+        snapshot: &Snapshot,
+        query: &FunnelPeople,
+        now: Millis,
+    ) -> Result<FunnelPeoplePage> {
         let as_of = query.funnel.period.as_of.unwrap_or(now);
         let names = FunnelPlan::new(&query.funnel, snapshot, as_of)?.names(snapshot);
         funnel::people(&self.view(snapshot, &names)?, query, as_of)

@@ -139,7 +139,11 @@ pub fn rows(source: &Source, person: PersonId, wanted: impl Fn(NameId) -> bool) 
             for name in run.names().into_iter().filter(|n| wanted(*n)) {
                 let base = run.rows().partition_point(|r| (r.name, r.identity) < (name, identity));
                 for (at, row) in run.of_identity(name, identity).iter().enumerate() {
-                    let at = RowRef { source: RowRef::RECENT + number as u32, chunk_at: 0, row: (base + at) as u32 };
+                    let at = RowRef {
+                        source: RowRef::RECENT + number as u32,
+                        chunk_at: 0,
+                        row: (base + at) as u32,
+                    };
                     out.push(PersonRow { name, time: row.time, identity, at });
                 }
             }
@@ -198,8 +202,12 @@ fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, His
         held.dedup_by(|later, earlier| later.2 == earlier.2);
         let (Some(first), Some(last)) = (held.first(), held.last()) else { continue };
         let (first, last) = (first.2.clone(), last.2.clone());
-        let changes = held.into_iter().map(|(time, _, value)| Change { value, time: format_millis(time) }).collect();
-        out.insert(source.snapshot.catalog.property_name(property).to_owned(), History { first, last, changes });
+        let changes =
+            held.into_iter().map(|(time, _, value)| Change { value, time: format_millis(time) }).collect();
+        out.insert(
+            source.snapshot.catalog.property_name(property).to_owned(),
+            History { first, last, changes },
+        );
     }
     Ok(out)
 }
@@ -212,7 +220,11 @@ fn revenue(source: &Source, events: &[PersonRow]) -> Result<Number> {
         let value = column.get(row.at)?;
         if let Some(amount) = column.value(value)?.and_then(|v| v.number()) {
             sum = sum.checked_add(amount).ok_or_else(|| {
-                Error::new(ErrorKind::TooLarge, "sum_overflow", "the revenue passes the range of exact numbers")
+                Error::new(
+                    ErrorKind::TooLarge,
+                    "sum_overflow",
+                    "the revenue passes the range of exact numbers",
+                )
             })?;
         }
     }
@@ -258,7 +270,8 @@ pub fn timeline(
 fn place_of(cursor: &str, rows: &[PersonRow]) -> Result<usize> {
     let bad = || Error::invalid("bad_cursor", "no cursor of this list").at("cursor");
     let (time, given) = cursor.split_once('.').ok_or_else(bad)?;
-    let (time, given): (Millis, usize) = (time.parse().map_err(|_| bad())?, given.parse().map_err(|_| bad())?);
+    let (time, given): (Millis, usize) =
+        (time.parse().map_err(|_| bad())?, given.parse().map_err(|_| bad())?);
     Ok(rows.partition_point(|r| r.time > time) + given)
 }
 

@@ -22,8 +22,8 @@ pub enum Which {
 pub struct ValueTable {
     values: Vec<Value>,
     numbers: HashMap<Value, u32>,
-    /// Per segment and code the number, so that a stored value is looked at once.
-    of_code: HashMap<(PropertyId, u32), Vec<u32>>,
+    /// By property and segment the number of each code, so that a stored value is looked at once.
+    of_code: Vec<(PropertyId, u32, Vec<u32>)>,
 }
 
 /// No value.
@@ -51,17 +51,26 @@ impl ValueTable {
         let CellValue::Code { source, code } = found else {
             return Ok(reader.value(found)?.map_or(NOT_SET, |value| self.number(value)));
         };
-        let known = self.of_code.get(&(property, source)).and_then(|codes| codes.get(code as usize)).copied();
+        // A handful of segments: a list is quicker than a map.
+        let list = match self.of_code.iter().position(|(p, s, _)| (*p, *s) == (property, source)) {
+            Some(list) => list,
+            None => {
+                self.of_code.push((property, source, Vec::new()));
+                self.of_code.len() - 1
+            }
+        };
+        let known = self.of_code.get(list).and_then(|(.., codes)| codes.get(code as usize)).copied();
         if let Some(number) = known.filter(|n| *n != NOT_SET) {
             return Ok(number);
         }
         let number = reader.value(found)?.map_or(NOT_SET, |value| self.number(value));
-        let codes = self.of_code.entry((property, source)).or_default();
-        if codes.len() <= code as usize {
-            codes.resize(code as usize + 1, NOT_SET);
-        }
-        if let Some(slot) = codes.get_mut(code as usize) {
-            *slot = number;
+        if let Some((.., codes)) = self.of_code.get_mut(list) {
+            if codes.len() <= code as usize {
+                codes.resize(code as usize + 1, NOT_SET);
+            }
+            if let Some(slot) = codes.get_mut(code as usize) {
+                *slot = number;
+            }
         }
         Ok(number)
     }
@@ -69,11 +78,6 @@ impl ValueTable {
     /// The value of a number.
     pub fn value(&self, number: u32) -> Option<&Value> {
         self.values.get((number as usize).checked_sub(1)?)
-    }
-
-    /// The number of a value that was met.
-    pub fn find(&self, value: &Value) -> Option<u32> {
-        self.numbers.get(value).copied()
     }
 }
 
@@ -137,11 +141,6 @@ impl<'a> PersonProperty<'a> {
             }
         }
         Ok(best.map_or(CellValue::None, |b| b.3))
-    }
-
-    /// The value behind what [`PersonProperty::find`] gave.
-    pub fn value(&self, found: CellValue<'a>) -> Result<Option<ValueRef<'a>>> {
-        self.values.value(found)
     }
 
     /// Its number in `table`.

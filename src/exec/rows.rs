@@ -21,13 +21,18 @@ pub struct StoredRow {
 }
 
 /// Calls `each` with every row of `name`, in no particular order.
-pub fn stored_rows(snapshot: &Snapshot, name: NameId, each: &mut dyn FnMut(StoredRow) -> Result<()>) -> Result<()> {
+pub fn stored_rows(
+    snapshot: &Snapshot,
+    name: NameId,
+    each: &mut dyn FnMut(StoredRow) -> Result<()>,
+) -> Result<()> {
     for segment in snapshot.segments.iter() {
         let Some(name_at) = segment.find_name(name) else { continue };
         let Some(entry) = segment.name_entry(name_at) else { continue };
         for (chunk_at, chunk) in entry.chunks.iter().enumerate() {
             let block = segment.block(name_at, chunk_at)?;
-            let no_members = || Error::corrupt(segment.name(), 0, format!("no members for chunk {}", chunk.chunk));
+            let no_members =
+                || Error::corrupt(segment.name(), 0, format!("no members for chunk {}", chunk.chunk));
             let members = segment.members_of(chunk.chunk)?.ok_or_else(no_members)?;
             for rank in 0..block.persons() {
                 let member = members.rank_of(block.person(rank)).ok_or_else(no_members)?;

@@ -44,7 +44,9 @@ impl<'a> Scope<'a> {
     /// Whether a person that a cell names is of this scope.
     #[inline]
     pub fn holds(&self, person: PersonId) -> bool {
-        self.chunk.is_none() || self.view.overlay.touched.is_empty() || !self.view.overlay.touched.contains(person)
+        self.chunk.is_none()
+            || self.view.overlay.touched.is_empty()
+            || !self.view.overlay.touched.contains(person)
     }
 
     /// All ids that persons of this scope can have.

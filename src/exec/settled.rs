@@ -102,12 +102,11 @@ impl Settled {
                 blocks.push((source, name_at, chunk_at));
             }
         }
-        if let ([(source, name_at, chunk_at)], []) = (blocks.as_slice(), movers) {
-            if let (Some(segment), Some(moved)) = (self.segments.get(*source), self.moved.get(*source)) {
-                if moved.range_cardinality(chunk << 16..=chunk << 16 | 0xffff) == 0 {
-                    return decode_block(segment, name, *source, *name_at, *chunk_at, chunk);
-                }
-            }
+        if let ([(source, name_at, chunk_at)], []) = (blocks.as_slice(), movers)
+            && let (Some(segment), Some(moved)) = (self.segments.get(*source), self.moved.get(*source))
+            && moved.range_cardinality(chunk << 16..=chunk << 16 | 0xffff) == 0
+        {
+            return decode_block(segment, name, *source, *name_at, *chunk_at, chunk);
         }
         let mut rows = gather(&self.segments, &self.moved, name, chunk)?;
         rows.extend_from_slice(movers);

@@ -12,8 +12,8 @@ use crate::report::PropertyCondition;
 use crate::store::lookup;
 use crate::store::memtable::Run;
 use crate::store::row::Row;
+use crate::store::segment::Segment;
 use crate::store::segment::block::{Block, Column};
-use crate::store::segment::{Segment, chunk_of};
 
 /// The rows of a snapshot.
 pub struct Source {
@@ -170,10 +170,10 @@ impl<'a> ColumnReader<'a> {
 
     fn column(&mut self, at: RowRef) -> Result<Option<Column<'a>>> {
         let key = (at.source, at.chunk_at);
-        if let Some((last, column)) = self.last {
-            if last == key {
-                return Ok(column);
-            }
+        if let Some((last, column)) = self.last
+            && last == key
+        {
+            return Ok(column);
         }
         let column = match self.open.get(&key) {
             Some(column) => *column,
@@ -251,9 +251,4 @@ impl OneCondition<'_> {
             }
         }
     }
-}
-
-/// The chunk that a person is in; re-exported for walkers.
-pub fn chunk(person: u32) -> u32 {
-    chunk_of(person)
 }

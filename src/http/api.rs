@@ -37,12 +37,15 @@ impl Api {
         let reports = app.reports();
         match route.action {
             Action::Funnel => reports.funnel(&snapshot, &query(request)?, app.now()).map(Response::json),
-            Action::FunnelPeople => reports.funnel_people(&snapshot, &query(request)?, app.now()).map(Response::json),
+            Action::FunnelPeople => {
+                reports.funnel_people(&snapshot, &query(request)?, app.now()).map(Response::json)
+            }
             Action::Person => reports.person(&snapshot, &identity()?).map(Response::json),
             Action::PersonEvents => {
                 let limit = page_limit(request)?;
                 let (event, cursor) = (request.parameter("event"), request.parameter("cursor"));
-                let page = reports.timeline(&snapshot, &identity()?, event.as_deref(), limit, cursor.as_deref());
+                let page =
+                    reports.timeline(&snapshot, &identity()?, event.as_deref(), limit, cursor.as_deref());
                 page.map(Response::json)
             }
             Action::Merge => {
@@ -63,9 +66,11 @@ impl Api {
                 Ok(Response::json(metrics::stats(app).to_string()))
             }
             Action::Health => Ok(self.health()),
-            Action::Metrics => {
-                Ok(Response::new(200, "text/plain; version=0.0.4; charset=utf-8", metrics::text(app).into_bytes()))
-            }
+            Action::Metrics => Ok(Response::new(
+                200,
+                "text/plain; version=0.0.4; charset=utf-8",
+                metrics::text(app).into_bytes(),
+            )),
             Action::Home => Ok(home::page()),
             Action::Export => {
                 let snapshot = snapshot.as_ref().clone();
@@ -163,7 +168,9 @@ impl Handler for Api {
 fn query(request: &Request) -> Result<String> {
     if request.method == Method::Get {
         return request.parameter("q").ok_or_else(|| {
-            Error::new(ErrorKind::Malformed, "no_query", "the query is missing").at("q").hint("send it as ?q={...}, or as the body of a POST")
+            Error::new(ErrorKind::Malformed, "no_query", "the query is missing")
+                .at("q")
+                .hint("send it as ?q={...}, or as the body of a POST")
         });
     }
     String::from_utf8(request.body.clone())
@@ -173,7 +180,8 @@ fn query(request: &Request) -> Result<String> {
 fn page_limit(request: &Request) -> Result<usize> {
     let Some(text) = request.parameter("limit") else { return Ok(limits::PAGE_DEFAULT) };
     text.parse().ok().filter(|n| (1..=limits::PAGE_MAX).contains(n)).ok_or_else(|| {
-        Error::invalid("out_of_range", format!("a whole number from 1 to {} expected", limits::PAGE_MAX)).at("limit")
+        Error::invalid("out_of_range", format!("a whole number from 1 to {} expected", limits::PAGE_MAX))
+            .at("limit")
     })
 }
 

@@ -7,7 +7,10 @@ const PAGE: &str = include_str!("home.html");
 /// The page.
 pub fn page() -> Response {
     Response::new(200, "text/html; charset=utf-8", PAGE.as_bytes())
-        .with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
+        .with(
+            "Content-Security-Policy",
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+        )
         .with("X-Content-Type-Options", "nosniff")
         .with("Cache-Control", "no-store")
 }

@@ -35,7 +35,9 @@ pub fn text(app: &App) -> String {
     let mut out = String::new();
     let mut line = |name: &str, kind: &str, help: &str, value: &Value| {
         if let Some(number) = value.as_f64() {
-            out.push_str(&format!("# HELP whodid_{name} {help}\n# TYPE whodid_{name} {kind}\nwhodid_{name} {number}\n"));
+            out.push_str(&format!(
+                "# HELP whodid_{name} {help}\n# TYPE whodid_{name} {kind}\nwhodid_{name} {number}\n"
+            ));
         }
     };
     let gauges = [
@@ -63,7 +65,9 @@ pub fn text(app: &App) -> String {
     for (name, help) in counters {
         line(&format!("{name}_total"), "counter", help, since.get(name).unwrap_or(&Value::Null));
     }
-    out.push_str("# HELP whodid_refused_total Records refused, by reason.\n# TYPE whodid_refused_total counter\n");
+    out.push_str(
+        "# HELP whodid_refused_total Records refused, by reason.\n# TYPE whodid_refused_total counter\n",
+    );
     for (reason, count) in app.refusals().counts() {
         // Reasons are codes of this program: letters and underscores.
         out.push_str(&format!("whodid_refused_total{{reason=\"{reason}\"}} {count}\n"));

@@ -48,10 +48,10 @@ impl Record {
         if let Some(time) = self.time {
             check_time(time, now)?;
         }
-        if let Some(id) = &self.id {
-            if id.is_empty() || id.chars().count() > limits::RECORD_ID_CHARS_MAX {
-                return Err(Error::invalid("bad_id", "an id has 1 to 255 characters").at("id"));
-            }
+        if let Some(id) = &self.id
+            && (id.is_empty() || id.chars().count() > limits::RECORD_ID_CHARS_MAX)
+        {
+            return Err(Error::invalid("bad_id", "an id has 1 to 255 characters").at("id"));
         }
         self.properties = check_properties(self.properties)?;
         if self.kind == RecordKind::Set && self.properties.is_empty() {

@@ -85,7 +85,7 @@ pub fn parse_instant(text: &str) -> Result<Millis> {
     };
     let stamp: jiff::Timestamp = text.trim().parse().map_err(|_| bad())?;
     // Towards the past, so that an instant before the epoch keeps its millisecond too.
-    Ok(i64::try_from(stamp.as_nanosecond().div_euclid(1_000_000)).map_err(|_| bad())?)
+    i64::try_from(stamp.as_nanosecond().div_euclid(1_000_000)).map_err(|_| bad())
 }
 
 /// An instant in RFC 3339 with the milliseconds that it has.

@@ -93,7 +93,8 @@ impl Audience {
         } else if let Some(node) = fields.take("identified") {
             Self::Identified(node.boolean()?)
         } else if fields.take("audience").or_else(|| fields.take("funnel")).is_some() {
-            return Err(whole.error("not_available", "saved audiences and funnel outcomes are not available yet")
+            return Err(whole
+                .error("not_available", "saved audiences and funnel outcomes are not available yet")
                 .hint(format!("an audience is one of {KINDS}")));
         } else {
             fields.end()?;
@@ -132,7 +133,11 @@ fn read_has(node: Node) -> Result<Audience> {
             match node.text()?.as_str() {
                 "first" => true,
                 "latest" => false,
-                other => return Err(place.error("bad_which", format!("no value \"{other}\"")).hint("first or latest")),
+                other => {
+                    return Err(place
+                        .error("bad_which", format!("no value \"{other}\""))
+                        .hint("first or latest"));
+                }
             }
         }
     };
@@ -146,7 +151,9 @@ mod tests {
     #[test]
     fn audiences_are_read_and_mistakes_named() {
         let read = |json: &str| Audience::from_json(json, &Zone::utc());
-        let did = read(r#"{"all":[{"did":"A","at_most":2},{"not":{"property":"P","is":1,"which":"first"}},{"seen":{"from":"2025-01-01"}}]}"#);
+        let did = read(
+            r#"{"all":[{"did":"A","at_most":2},{"not":{"property":"P","is":1,"which":"first"}},{"seen":{"from":"2025-01-01"}}]}"#,
+        );
         let Ok(Audience::All(list)) = did else { panic!("{did:?}") };
         assert!(matches!(&list[0], Audience::Did(d) if d.at_least == 0 && d.at_most == 2));
         for (json, code) in [

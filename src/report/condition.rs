@@ -39,7 +39,8 @@ pub enum Test {
     Set(bool),
 }
 
-const OPERATORS: [&str; 10] = ["is", "is_not", "in", "contains", "starts_with", "gt", "gte", "lt", "lte", "set"];
+const OPERATORS: [&str; 10] =
+    ["is", "is_not", "in", "contains", "starts_with", "gt", "gte", "lt", "lte", "set"];
 
 impl PropertyCondition {
     /// Whether `value` (or none) meets it.
@@ -79,7 +80,8 @@ impl PropertyCondition {
         }
         let [(operator, node)]: [(&str, Node); 1] = found.try_into().map_err(|all: Vec<_>| {
             let what = if all.is_empty() { "has no operator" } else { "has more than one operator" };
-            whole.error("bad_condition", format!("the condition on \"{property}\" {what}"))
+            whole
+                .error("bad_condition", format!("the condition on \"{property}\" {what}"))
                 .hint(format!("one of {}", OPERATORS.join(", ")))
         })?;
         let test = match operator {
@@ -126,7 +128,9 @@ fn order(value: Option<ValueRef<'_>>, bound: &Value) -> Option<std::cmp::Orderin
         (ValueRef::Number(n), Value::Number(b)) => Some(n.cmp(b)),
         (ValueRef::Number(n), Value::Text(text)) => Some(n.cmp(&Number::parse_plain(text)?)),
         // A bound that reads as a number is one, and numbers and text have no order between them.
-        (ValueRef::Text(text), Value::Text(b)) if Number::parse_plain(b).is_none() => Some(text.cmp(b.as_str())),
+        (ValueRef::Text(text), Value::Text(b)) if Number::parse_plain(b).is_none() => {
+            Some(text.cmp(b.as_str()))
+        }
         _ => None,
     }
 }
@@ -171,7 +175,11 @@ mod tests {
             (r#"{"property":"a","in":"x"}"#, "bad_type"),
             (r#"{"property":"a","is":[1]}"#, "bad_type"),
         ] {
-            assert_eq!(PropertyCondition::read(Node::parse(json).unwrap(), None).unwrap_err().code(), code, "{json}");
+            assert_eq!(
+                PropertyCondition::read(Node::parse(json).unwrap(), None).unwrap_err().code(),
+                code,
+                "{json}"
+            );
         }
     }
 }

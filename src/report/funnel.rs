@@ -113,7 +113,11 @@ impl Funnel {
         let steps = read_steps(fields.require("steps")?)?;
         let order = match fields.take("order") {
             None => Order::default(),
-            Some(node) => choice(node, "order", &[("ordered", Order::Ordered), ("strict", Order::Strict), ("any", Order::Any)])?,
+            Some(node) => choice(
+                node,
+                "order",
+                &[("ordered", Order::Ordered), ("strict", Order::Strict), ("any", Order::Any)],
+            )?,
         };
         let within = fields.take("within").map(|node| {
             let at = node.at.clone();
@@ -123,7 +127,9 @@ impl Funnel {
         let until_to = until.map_or(Ok(false), |node| choice(node, "end", &[("to", true)]))?;
         let exclude = match fields.take("exclude") {
             None => Vec::new(),
-            Some(node) => node.list()?.into_iter().map(|n| read_exclude(n, steps.len())).collect::<Result<_>>()?,
+            Some(node) => {
+                node.list()?.into_iter().map(|n| read_exclude(n, steps.len())).collect::<Result<_>>()?
+            }
         };
         let by = fields.take("by").map(|node| read_by(node, steps.len())).transpose()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::SEGMENTS_MAX as u64)).transpose()?;
@@ -160,7 +166,8 @@ impl FunnelPeople {
             ("in_progress", FunnelOutcome::InProgress),
             ("converted", FunnelOutcome::Converted),
         ];
-        let outcome = fields.take("outcome").map_or(Ok(FunnelOutcome::Reached), |n| choice(n, "outcome", &outcomes))?;
+        let outcome =
+            fields.take("outcome").map_or(Ok(FunnelOutcome::Reached), |n| choice(n, "outcome", &outcomes))?;
         let steps = funnel.steps.len() as u64;
         let step = match fields.take("step") {
             Some(node) => node.integer(1, steps)? as usize - 1,
@@ -228,7 +235,8 @@ fn read_by(node: Node, steps: usize) -> Result<By> {
     let place = node.clone();
     let text = node.text()?;
     let bad = || {
-        place.error("bad_by", format!("cannot split by \"{text}\""))
+        place
+            .error("bad_by", format!("cannot split by \"{text}\""))
             .hint("person.NAME, first:person.NAME, at:person.NAME or step1.NAME")
     };
     if let Some(name) = text.strip_prefix("audience:") {
@@ -246,7 +254,8 @@ fn read_by(node: Node, steps: usize) -> Result<By> {
         _ => {
             let number = kind.strip_prefix("step").and_then(|n| n.parse::<usize>().ok()).ok_or_else(bad)?;
             let step = number.checked_sub(1).filter(|s| *s < steps);
-            let step = step.ok_or_else(|| place.error("out_of_range", format!("there is no step {number}")))?;
+            let step =
+                step.ok_or_else(|| place.error("out_of_range", format!("there is no step {number}")))?;
             Ok(By::Step(step, name.to_owned()))
         }
     }
@@ -264,7 +273,10 @@ mod tests {
             "exclude":[{"event":"X","after":2}],"by":"step2.Plan","limit":3,"people":{"did":"A"},"times":false,"tz":"Europe/Berlin"}"#,
         )
         .unwrap();
-        assert_eq!((funnel.steps.len(), funnel.order, funnel.until_to, funnel.limit), (3, Order::Strict, true, 3));
+        assert_eq!(
+            (funnel.steps.len(), funnel.order, funnel.until_to, funnel.limit),
+            (3, Order::Strict, true, 3)
+        );
         assert_eq!((funnel.exclude[0].after, funnel.by), (1, Some(By::Step(1, "Plan".into()))));
         assert_eq!(funnel.within, Some(30 * 86_400_000));
     }
@@ -276,7 +288,11 @@ mod tests {
             (r#"{"steps":[]}"#, "out_of_range", Some("steps")),
             (r#"{"steps":[{"event":""}]}"#, "empty_name", Some("steps[0].event")),
             (r#"{"steps":[{"event":"A"},{"evnet":"B"}]}"#, "missing_field", Some("steps[1]")),
-            (r#"{"steps":[{"event":"A","where":[{"property":"p","start_with":"x"}]}]}"#, "unknown_operator", Some("steps[0].where[0]")),
+            (
+                r#"{"steps":[{"event":"A","where":[{"property":"p","start_with":"x"}]}]}"#,
+                "unknown_operator",
+                Some("steps[0].where[0]"),
+            ),
             (r#"{"steps":[{"event":"A"}],"within":"soon"}"#, "bad_duration", Some("within")),
             (r#"{"steps":[{"event":"A"}],"by":"Plan"}"#, "bad_by", Some("by")),
             (r#"{"steps":[{"event":"A"}],"by":"step2.P"}"#, "out_of_range", Some("by")),

@@ -111,9 +111,9 @@ impl Node {
             Json::Number(text) => text.parse::<u64>().ok(),
             _ => return Err(self.expected("a whole number")),
         };
-        number
-            .filter(|n| (low..=high).contains(n))
-            .ok_or_else(|| self.error("out_of_range", format!("a whole number from {low} to {high} expected")))
+        number.filter(|n| (low..=high).contains(n)).ok_or_else(|| {
+            self.error("out_of_range", format!("a whole number from {low} to {high} expected"))
+        })
     }
 
     /// A property value: text, a number or a boolean.
@@ -237,7 +237,8 @@ impl Fields {
         let mut left: Vec<&str> = self.fields.iter().map(|(n, _)| n.as_str()).collect();
         left.sort_unstable();
         let Some(name) = left.first() else { return Ok(()) };
-        let error = Error::invalid("unknown_field", format!("there is no field \"{name}\" here")).at(self.place(name));
+        let error = Error::invalid("unknown_field", format!("there is no field \"{name}\" here"))
+            .at(self.place(name));
         Err(match nearest(name, self.asked.iter().copied()) {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
             None => error.hint(format!("the fields here are {}", self.asked.join(", "))),

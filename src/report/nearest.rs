@@ -48,7 +48,10 @@ mod tests {
     fn a_slip_is_found_and_a_stranger_is_not() {
         let names = ["event", "where", "starts_with", "Signed Up"];
         let near = |w| nearest(w, names.into_iter());
-        assert_eq!((near("evnet"), near("start_with"), near("signed up")), (Some("event"), Some("starts_with"), Some("Signed Up")));
+        assert_eq!(
+            (near("evnet"), near("start_with"), near("signed up")),
+            (Some("event"), Some("starts_with"), Some("Signed Up"))
+        );
         assert_eq!(near("revenue"), None);
         let chars = |s: &str| s.chars().collect::<Vec<_>>();
         assert_eq!((distance(&chars("kitten"), &chars("sitting")), distance(&[], &chars("abc"))), (3, 3));

@@ -32,7 +32,8 @@ impl Period {
             let at = node.at.clone();
             let text = node.text()?;
             // A plain date is the end of that day, as its last instant is what can still be seen.
-            let parsed = if text.contains('T') { parse_instant(&text) } else { zone.parse_to(&text).map(|t| t - 1) };
+            let parsed =
+                if text.contains('T') { parse_instant(&text) } else { zone.parse_to(&text).map(|t| t - 1) };
             parsed.map_err(|e| e.at(at))
         });
         Ok(Self { zone, from, to, as_of: as_of.transpose()? })
@@ -42,10 +43,13 @@ impl Period {
 /// Takes `from` and `to`: dates of `zone` or instants. The second of the pair is exclusive.
 pub fn read_range(fields: &mut Fields, zone: &Zone) -> Result<(Option<Millis>, Option<Millis>)> {
     let read = |fields: &mut Fields, name, parse: &dyn Fn(&str) -> Result<Millis>| {
-        fields.take(name).map(|node| {
-            let at = node.at.clone();
-            parse(&node.text()?).map_err(|e| e.at(at))
-        }).transpose()
+        fields
+            .take(name)
+            .map(|node| {
+                let at = node.at.clone();
+                parse(&node.text()?).map_err(|e| e.at(at))
+            })
+            .transpose()
     };
     let from = read(fields, "from", &|text| zone.parse_from(text))?;
     let to = read(fields, "to", &|text| zone.parse_to(text))?;

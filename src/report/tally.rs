@@ -9,8 +9,8 @@ use crate::model::{Millis, Value, format_millis};
 
 /// Borders of the histogram, in seconds. The last bucket has no end.
 pub const HISTOGRAM_SECONDS: [i64; 14] = [
-    0, 60, 600, 3600, 21_600, 86_400, 259_200, 604_800, 1_209_600, 2_592_000, 5_184_000, 7_776_000, 15_552_000,
-    31_536_000,
+    0, 60, 600, 3600, 21_600, 86_400, 259_200, 604_800, 1_209_600, 2_592_000, 5_184_000, 7_776_000,
+    15_552_000, 31_536_000,
 ];
 
 /// How far people got, and how long it took them. Tallies of disjoint people add up in any order.
@@ -46,16 +46,15 @@ impl FunnelTally {
         if let Some(count) = self.ended.get_mut(at) {
             *count += 1;
         }
-        if in_progress {
-            if let Some(count) = self.in_progress.get_mut(at) {
-                *count += 1;
-            }
+        if in_progress && let Some(count) = self.in_progress.get_mut(at) {
+            *count += 1;
         }
     }
 
     /// Adds the people of another tally.
     pub fn merge(&mut self, other: Self) {
-        let sum = |mine: &mut Vec<u64>, theirs: &[u64]| mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        let sum =
+            |mine: &mut Vec<u64>, theirs: &[u64]| mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         sum(&mut self.ended, &other.ended);
         sum(&mut self.in_progress, &other.in_progress);
         for (mine, theirs) in self.durations.iter_mut().zip(other.durations) {
@@ -80,7 +79,11 @@ impl FunnelTally {
             let last = k + 1 == funnel.steps.len();
             let durations = k.checked_sub(1).and_then(|k| self.durations.get_mut(k));
             steps.push(StepReport {
-                event: if step.listed { Events::Many(step.events.clone()) } else { Events::one(&step.events) },
+                event: if step.listed {
+                    Events::Many(step.events.clone())
+                } else {
+                    Events::one(&step.events)
+                },
                 people,
                 from_previous: share(people, previous),
                 from_first: share(people, entrants),

@@ -70,7 +70,8 @@ impl Inner {
     /// Puts `file` in the place of files that it was merged from, or behind all.
     fn install(&self, file: IdentityFile, replaced: &[String]) {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next: Vec<_> = files.iter().filter(|f| !replaced.iter().any(|r| r == f.name())).cloned().collect();
+        let mut next: Vec<_> =
+            files.iter().filter(|f| !replaced.iter().any(|r| r == f.name())).cloned().collect();
         next.push(Arc::new(file));
         next.sort_by_key(|f| f.first());
         *files = Arc::new(next);
@@ -93,21 +94,26 @@ impl Identities {
         for (name, length) in files {
             let bytes = vfs.open(name)?;
             if bytes.len() as u64 != *length {
-                return Err(Error::corrupt(name, bytes.len() as u64, format!("{length} bytes expected, the file ends")));
+                return Err(Error::corrupt(
+                    name,
+                    bytes.len() as u64,
+                    format!("{length} bytes expected, the file ends"),
+                ));
             }
             let file = IdentityFile::open(name, bytes)?;
             if file.first() != next {
-                return Err(Error::corrupt(name, 0, format!("begins with identity {}, not {next}", file.first())));
+                return Err(Error::corrupt(
+                    name,
+                    0,
+                    format!("begins with identity {}, not {next}", file.first()),
+                ));
             }
             next += file.count();
             open.push(Arc::new(file));
         }
         let generation = Generation { first: next, ..Generation::default() };
-        let inner = Inner {
-            key,
-            files: RwLock::new(Arc::new(open)),
-            generations: RwLock::new(vec![generation]),
-        };
+        let inner =
+            Inner { key, files: RwLock::new(Arc::new(open)), generations: RwLock::new(vec![generation]) };
         Ok(Self { inner: Arc::new(inner), next, cache: HashMap::new(), older_cache: HashMap::new() })
     }
 
@@ -344,7 +350,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let vfs = RealVfs::new(dir.path()).unwrap();
         let mut identities = Identities::open(&vfs, (1, 2), &[]).unwrap();
-        (0..70).filter(|i| i % 5 != 3).for_each(|i| drop(identities.insert(&string(i))));
+        for i in (0..70).filter(|i| i % 5 != 3) {
+            identities.insert(&string(i));
+        }
         identities.seal().unwrap().write(&vfs, "ids-0").unwrap();
         let good = vfs.open("ids-0").unwrap().to_vec();
         let strings: Vec<String> = (0..70).filter(|i| i % 5 != 3).map(string).collect();
@@ -354,7 +362,9 @@ mod tests {
             let Ok(file) = IdentityFile::open("ids-0", Bytes::from_vec(bad)) else { continue };
             for (id, string) in strings.iter().enumerate() {
                 assert!(file.get(id as u32).map_or(true, |found| found == *string));
-                assert!(file.find(string, hash_identity((1, 2), string)).map_or(true, |f| f == Some(id as u32)));
+                assert!(
+                    file.find(string, hash_identity((1, 2), string)).map_or(true, |f| f == Some(id as u32))
+                );
             }
         }
     }

@@ -81,7 +81,15 @@ impl IdentityFile {
         Packed::new(bytes.get(table_at..footer_at)?, slots, table_width)?;
         let name = name.to_owned();
         sound.then_some(Self {
-            name, bytes, first, count, slots, offsets_at, offsets_width, table_at, table_width,
+            name,
+            bytes,
+            first,
+            count,
+            slots,
+            offsets_at,
+            offsets_width,
+            table_at,
+            table_width,
         })
     }
 
@@ -255,7 +263,7 @@ impl IdentityFileWriter {
                 self.block.extend_from_slice(identity);
             }
         }
-        if self.hashes.len() as u32 % BLOCK == 0 { self.end_block() } else { Ok(()) }
+        if (self.hashes.len() as u32).is_multiple_of(BLOCK) { self.end_block() } else { Ok(()) }
     }
 
     fn end_block(&mut self) -> Result<()> {

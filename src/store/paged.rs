@@ -25,6 +25,11 @@ impl<T: Copy> Paged<T> {
         self.len
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The value at `index`.
     #[inline]
     pub fn get(&self, index: usize) -> Option<T> {
@@ -42,7 +47,7 @@ impl<T: Copy> Paged<T> {
     /// Appends a value.
     pub fn push(&mut self, value: T) {
         let pages = Arc::make_mut(&mut self.pages);
-        if self.len % PAGE == 0 {
+        if self.len.is_multiple_of(PAGE) {
             pages.push(Arc::new(Vec::with_capacity(PAGE)));
         }
         if let Some(page) = pages.last_mut() {

@@ -97,7 +97,8 @@ pub struct WalContent {
 /// synced, so that it never held anything. A sound frame behind a broken one is damage, and an error.
 pub fn read_wal(name: &str, bytes: &[u8], number: u64, store_id: u64) -> Result<Option<WalContent>> {
     let Some(first_sequence) = read_header(name, bytes, number, store_id)? else { return Ok(None) };
-    let mut content = WalContent { first_sequence, payloads: Vec::new(), next_sequence: first_sequence, torn_bytes: 0 };
+    let mut content =
+        WalContent { first_sequence, payloads: Vec::new(), next_sequence: first_sequence, torn_bytes: 0 };
     let mut at = WAL_HEADER_BYTES;
     loop {
         match read_frame(bytes, at, content.next_sequence, limits::FRAME_BYTES_MAX) {
@@ -119,7 +120,8 @@ pub fn read_wal(name: &str, bytes: &[u8], number: u64, store_id: u64) -> Result<
 }
 
 fn read_header(name: &str, bytes: &[u8], number: u64, store_id: u64) -> Result<Option<u64>> {
-    let field = |at: usize| bytes.get(at..at + 8).and_then(|b| b.first_chunk()).map(|b| u64::from_le_bytes(*b));
+    let field =
+        |at: usize| bytes.get(at..at + 8).and_then(|b| b.first_chunk()).map(|b| u64::from_le_bytes(*b));
     let crc = bytes.get(32..36).and_then(|b| b.first_chunk()).map(|b| u32::from_le_bytes(*b));
     let sound = bytes.get(..32).map(crc32fast::hash) == crc && crc.is_some();
     if !sound {
@@ -143,7 +145,8 @@ fn read_header(name: &str, bytes: &[u8], number: u64, store_id: u64) -> Result<O
 fn find_later(bytes: &[u8], broken: usize, sequence: u64) -> Option<usize> {
     let last = sequence.saturating_add(1 << 20);
     (broken + 1..bytes.len().saturating_sub(16)).find(|at| {
-        let stored = bytes.get(at + 8..at + 16).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b));
+        let stored =
+            bytes.get(at + 8..at + 16).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b));
         let plausible = stored > sequence && stored <= last;
         plausible && matches!(read_frame(bytes, *at, stored, limits::FRAME_BYTES_MAX), FrameAt::Frame { .. })
     })

@@ -91,7 +91,9 @@ impl<'r, 'a> Search<'r, 'a> {
             return Vec::new();
         }
         // Another event of the start's instant starts the same attempt.
-        let Some(event) = self.events.get(at).filter(|e| e.time == self.start.time) else { return Vec::new() };
+        let Some(event) = self.events.get(at).filter(|e| e.time == self.start.time) else {
+            return Vec::new();
+        };
         let nothing = vec![false; self.rules.steps.len()];
         self.steps_for(&nothing, event)
             .into_iter()
@@ -130,7 +132,9 @@ impl<'r, 'a> Search<'r, 'a> {
         let same = |a: &Event<'_>, b: &Event<'_>| {
             (a.time, a.name, a.properties, a.identity) == (b.time, b.name, b.properties, b.identity)
         };
-        let twin = |before: &usize| self.events.get(*before).zip(self.events.get(at)).is_some_and(|(a, b)| same(a, b));
+        let twin = |before: &usize| {
+            self.events.get(*before).zip(self.events.get(at)).is_some_and(|(a, b)| same(a, b))
+        };
         (0..at).any(|before| twin(&before) && !state.used.contains(&before))
     }
 
@@ -212,7 +216,8 @@ impl<'r, 'a> Search<'r, 'a> {
         let mut states: Vec<State> = Vec::new();
         while let Some(time) = times.get(chosen.len()) {
             let rest = times.get(chosen.len() + 1..).unwrap_or(&[]);
-            let candidates = (0..self.events.len()).filter(|at| self.events.get(*at).is_some_and(|e| e.time == *time));
+            let candidates =
+                (0..self.events.len()).filter(|at| self.events.get(*at).is_some_and(|e| e.time == *time));
             let found = candidates.into_iter().find_map(|at| {
                 let mut led_to: Vec<State> = match chosen.is_empty() {
                     true => self.starts(at),
@@ -230,7 +235,12 @@ impl<'r, 'a> Search<'r, 'a> {
 
     /// In any order: for the first step of the definition the lowest event with which all of `times` can still be used, then for
     /// the second, and so on; a step goes without only if it must.
-    fn lowest_by_step(&self, step: usize, times: &[Millis], used: &mut Vec<usize>) -> Option<Vec<(usize, usize)>> {
+    fn lowest_by_step(
+        &self,
+        step: usize,
+        times: &[Millis],
+        used: &mut Vec<usize>,
+    ) -> Option<Vec<(usize, usize)>> {
         let Some(pattern) = self.rules.steps.get(step) else { return times.is_empty().then(Vec::new) };
         for (at, event) in self.events.iter().enumerate() {
             let Some(place) = times.iter().position(|t| *t == event.time) else { continue };

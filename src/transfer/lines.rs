@@ -40,7 +40,8 @@ impl<R: Read> LineReader<R> {
 
     /// The next block; `None` at the end.
     pub fn next_block(&mut self) -> io::Result<Option<Block>> {
-        let mut block = Block { first_line: self.next_line, bytes: std::mem::take(&mut self.rest), too_long: Vec::new() };
+        let mut block =
+            Block { first_line: self.next_line, bytes: std::mem::take(&mut self.rest), too_long: Vec::new() };
         while !self.ended {
             let from = block.bytes.len();
             block.bytes.resize(from + BLOCK_BYTES, 0);
@@ -132,7 +133,9 @@ pub fn for_each_block(
     now: Millis,
     mut each: impl FnMut(Vec<ParsedLine>) -> Result<()>,
 ) -> Result<()> {
-    let broken = |e: io::Error| Error::new(ErrorKind::Malformed, "bad_input", format!("the input ends with an error: {e}"));
+    let broken = |e: io::Error| {
+        Error::new(ErrorKind::Malformed, "bad_input", format!("the input ends with an error: {e}"))
+    };
     crossbeam::thread::scope(|scope| {
         let (raw_out, raw_in) = bounded::<(u64, Block)>(threads);
         let (parsed_out, parsed_in) = bounded::<(u64, Vec<ParsedLine>)>(threads * 2);
@@ -202,7 +205,8 @@ mod tests {
     #[test]
     fn lines_are_numbered_whatever_their_ends() {
         let text = format!("\u{feff}{}\r\n\n{}\nnot json\n{}", line("a"), line("b"), line("c"));
-        let expected = vec![(1, Ok("a".into())), (3, Ok("b".into())), (4, Err("bad_json")), (5, Ok("c".into()))];
+        let expected =
+            vec![(1, Ok("a".into())), (3, Ok("b".into())), (4, Err("bad_json")), (5, Ok("c".into()))];
         assert_eq!(all(text.as_bytes()), expected);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(text.as_bytes()).unwrap();
@@ -216,10 +220,16 @@ mod tests {
             text.push_str(&line(&format!("p{i}")));
             text.push('\n');
         }
-        text.push_str(&format!("{{\"x\":\"{}\"}}\n{}\n", "y".repeat(limits::IMPORT_LINE_BYTES_MAX + 10), line("last")));
+        text.push_str(&format!(
+            "{{\"x\":\"{}\"}}\n{}\n",
+            "y".repeat(limits::IMPORT_LINE_BYTES_MAX + 10),
+            line("last")
+        ));
         let found = all(text.as_bytes());
         assert_eq!(found.len(), 60_002);
-        assert!(found.iter().take(60_000).enumerate().all(|(i, f)| *f == (i as u64 + 1, Ok(format!("p{i}")))));
+        assert!(
+            found.iter().take(60_000).enumerate().all(|(i, f)| *f == (i as u64 + 1, Ok(format!("p{i}"))))
+        );
         assert_eq!(found[60_000..], [(60_001, Err("line_too_long")), (60_002, Ok("last".into()))]);
     }
 

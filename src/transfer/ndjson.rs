@@ -81,7 +81,9 @@ pub fn parse_record(line: &[u8]) -> Result<Record> {
     };
     let foreign = match kind {
         RecordKind::Event => line.identity.is_some().then_some("identity"),
-        RecordKind::Identify if line.properties.as_ref().is_some_and(|p| !p.0.is_empty()) => Some("properties"),
+        RecordKind::Identify if line.properties.as_ref().is_some_and(|p| !p.0.is_empty()) => {
+            Some("properties")
+        }
         RecordKind::Identify => line.event.is_some().then_some("event"),
         RecordKind::Set if line.event.is_some() => Some("event"),
         RecordKind::Set => line.identity.is_some().then_some("identity"),

@@ -162,12 +162,15 @@ pub fn find_movers(
         let Some(name_at) = segment.find_name(name).filter(|_| !moved.is_empty()) else { continue };
         let chunks = segment.name_entry(name_at).map_or(0, |e| e.chunks.len());
         for chunk_at in 0..chunks {
-            let mut visit = |row: Found| {
-                if moved.contains(row.person) {
-                    found.push(Found { person: persons.person_of(row.identity), ..row });
-                }
-            };
-            visit_rows(segment, input as u32, name_at, chunk_at, &mut visit)?;
+            let mut visit = |row: Found| found.push(Found { person: persons.person_of(row.identity), ..row });
+            visit_rows(
+                segment,
+                input as u32,
+                name_at,
+                chunk_at,
+                &|person| moved.contains(person),
+                &mut visit,
+            )?;
         }
     }
     found.sort_by_key(|f| f.person);
@@ -186,22 +189,19 @@ pub fn gather(
         let Some(name_at) = segment.find_name(name) else { continue };
         let Some(entry) = segment.name_entry(name_at) else { continue };
         let Ok(chunk_at) = entry.chunks.binary_search_by_key(&chunk, |c| c.chunk) else { continue };
-        let mut visit = |row: Found| {
-            if !moved.contains(row.person) {
-                found.push(row);
-            }
-        };
-        visit_rows(segment, input as u32, name_at, chunk_at, &mut visit)?;
+        let mut visit = |row: Found| found.push(row);
+        visit_rows(segment, input as u32, name_at, chunk_at, &|person| !moved.contains(person), &mut visit)?;
     }
     Ok(found)
 }
 
-/// Visits the rows of a block, with the persons that the segment stores.
+/// Visits the rows of a block whose persons, as the segment stores them, are wanted.
 fn visit_rows(
     segment: &Segment,
     input: u32,
     name_at: usize,
     chunk_at: usize,
+    wanted: &dyn Fn(PersonId) -> bool,
     visit: &mut dyn FnMut(Found),
 ) -> Result<()> {
     let block = segment.block(name_at, chunk_at)?;
@@ -212,9 +212,12 @@ fn visit_rows(
     let mut member = 0;
     for rank in 0..block.persons() {
         let low = block.person(rank);
+        let person = chunk << 16 | u32::from(low);
+        if !wanted(person) {
+            continue;
+        }
         member = advance(&members, member, low);
         let begin = members.slots(member).start;
-        let person = chunk << 16 | u32::from(low);
         for row in block.rows_of(rank) {
             let identity = members.identity(begin + block.slot(row));
             let (chunk_at, row_at) = (chunk_at as u32, row as u32);
@@ -225,7 +228,7 @@ fn visit_rows(
 }
 
 /// The rank of the first member from `at` on that is not below `low`.
-pub fn advance(members: &Members<'_>, mut at: usize, low: u16) -> usize {
+fn advance(members: &Members<'_>, mut at: usize, low: u16) -> usize {
     while at + 1 < members.len() && members.person(at) < low {
         at += 1;
     }
@@ -267,10 +270,10 @@ fn write_rows(
                 let new =
                     new.ok_or_else(|| Error::corrupt(segment.name(), 0, "a code outside its dictionary"))?;
                 values.push((*property, u64::from(*new) + 1));
-                if *property == PropertyId::RECORD_ID {
-                    if let Some(ValueRef::Text(id)) = segment.dictionary(*property)?.map(|d| d.value(code)) {
-                        ids.push((at as u32, (merge.hash_id)(id)));
-                    }
+                if *property == PropertyId::RECORD_ID
+                    && let Some(ValueRef::Text(id)) = segment.dictionary(*property)?.map(|d| d.value(code))
+                {
+                    ids.push((at as u32, (merge.hash_id)(id)));
                 }
             }
         }

@@ -98,7 +98,9 @@ fn written_and_merged_segments_hold_the_rows_under_the_persons_of_their_version(
     let mut persons = Persons::default();
     // Identities in three chunks, so that merges cross the borders of blocks.
     const IDENTITIES: u32 = 140_000;
-    (0..IDENTITIES).for_each(|_| drop(persons.add()));
+    for _ in 0..IDENTITIES {
+        persons.add();
+    }
     let hash = |id: &str| id.len() as u64 + id.bytes().map(u64::from).sum::<u64>();
     let (mut all, mut segments) = (Vec::new(), Vec::new());
     for number in 0..3 {
@@ -166,7 +168,9 @@ fn a_damaged_file_gives_an_error_and_never_other_rows() {
     let vfs = RealVfs::new(dir.path()).unwrap();
     let mut random = Random(3);
     let mut persons = Persons::default();
-    (0..40).for_each(|_| drop(persons.add()));
+    for _ in 0..40 {
+        persons.add();
+    }
     let rows: Vec<Row> = (0..60).map(|_| random_row(&mut random, 40)).collect();
     let mut table = Memtable::default();
     table.add(rows.clone());
