@@ -5,3 +5,4 @@
 mod conformance;
 mod engine_backend;
 mod histories;
+mod house;
