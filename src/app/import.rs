@@ -12,7 +12,7 @@ use crate::limits;
 use crate::transfer::lines::{ParsedLine, for_each_block, maybe_gzip};
 
 /// Blocks that are written and not yet known to be durable.
-const BLOCKS_AHEAD: usize = 4;
+const BLOCKS_AHEAD: usize = 12;
 
 /// What became of the lines.
 #[derive(Clone, Debug, Default, Serialize)]

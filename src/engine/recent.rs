@@ -25,7 +25,8 @@ pub struct Recent {
     active: Keys,
     sealed: VecDeque<(u64, Keys)>,
     group: Vec<Row>,
-    /// By key the latest row of the group with it, and for each row the one before it with the same key.
+    /// By key the latest row of the group with it, and for each row the one before it with the same key. They are filled only
+    /// when a key is met twice, as far as the length of `group_previous`.
     group_latest: HashMap<RowKey, usize>,
     group_previous: Vec<Option<usize>>,
 }
@@ -36,9 +37,22 @@ impl Recent {
         if let Some(id) = row.record_id() {
             self.active.record_ids.insert(id.into());
         }
-        let previous = self.group_latest.insert(key_of(&row), self.group.len());
-        self.group_previous.push(previous);
+        self.active.rows.insert(key_of(&row));
         self.group.push(row);
+    }
+
+    fn group_has(&mut self, row: &Row) -> bool {
+        for (at, added) in self.group.iter().enumerate().skip(self.group_previous.len()) {
+            self.group_previous.push(self.group_latest.insert(key_of(added), at));
+        }
+        let mut at = self.group_latest.get(&key_of(row)).copied();
+        while let Some(index) = at {
+            if self.group.get(index).is_some_and(|r| r.says_the_same(row)) {
+                return true;
+            }
+            at = self.group_previous.get(index).copied().flatten();
+        }
+        false
     }
 
     /// Whether a recent record has this client's id.
@@ -49,20 +63,13 @@ impl Recent {
 
     /// Whether a row of the group or of a memtable says the same. `sealed` are the memtables being flushed, with their generations.
     pub fn has_row<'a>(
-        &self,
+        &mut self,
         row: &Row,
         active: &Memtable,
         sealed: impl Iterator<Item = (u64, &'a Memtable)>,
     ) -> bool {
         let key = key_of(row);
-        let mut at = self.group_latest.get(&key).copied();
-        while let Some(index) = at {
-            if self.group.get(index).is_some_and(|r| r.says_the_same(row)) {
-                return true;
-            }
-            at = self.group_previous.get(index).copied().flatten();
-        }
-        if self.active.rows.contains(&key) && table_has(active, row) {
+        if self.active.rows.contains(&key) && (self.group_has(row) || table_has(active, row)) {
             return true;
         }
         for (generation, table) in sealed {
@@ -77,7 +84,7 @@ impl Recent {
     /// Ends the group: gives its rows, and counts them as the active memtable's.
     pub fn take_group(&mut self) -> Vec<Row> {
         self.group_previous.clear();
-        self.active.rows.extend(self.group_latest.drain().map(|(key, _)| key));
+        self.group_latest.clear();
         std::mem::take(&mut self.group)
     }
 

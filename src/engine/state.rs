@@ -219,7 +219,7 @@ impl State {
         Ok(false)
     }
 
-    fn has_row(&self, row: &Row, stored: &Snapshot) -> Result<bool> {
+    fn has_row(&mut self, row: &Row, stored: &Snapshot) -> Result<bool> {
         let sealed = stored.sealed.iter().map(|s| (s.generation, &s.table));
         if self.recent.has_row(row, &self.active, sealed) {
             return Ok(true);

@@ -4,17 +4,22 @@ use super::persons::Persons;
 use super::row::{Row, without_record_id};
 use super::segment::block::Block;
 use super::segment::filter::row_key;
-use super::segment::{Segment, chunk_of};
+use super::segment::{NameEntry, Segment, chunk_of};
 use crate::error::Result;
 use crate::model::{IdentityId, Millis, NameId, PropertyId, Value, ValueRef};
 use crate::store::row::PropertyIter;
 
 /// Whether `segment` holds a record that says the same as `row`.
 pub fn contains(segment: &Segment, persons: &Persons, secret: u64, row: &Row) -> Result<bool> {
+    let Some(name_at) = segment.find_name(row.name) else { return Ok(false) };
+    // What comes in is mostly newer than everything that is stored.
+    let within = |e: &NameEntry| (e.time_min..=e.time_max).contains(&row.time);
+    if !segment.name_entry(name_at).is_some_and(within) {
+        return Ok(false);
+    }
     if !segment.may_contain(row_key(secret, row.name, row.identity, row.time))? {
         return Ok(false);
     }
-    let Some(name_at) = segment.find_name(row.name) else { return Ok(false) };
     let Some((block, rows, slot)) = rows_of_identity(segment, persons, name_at, row.identity)? else {
         return Ok(false);
     };

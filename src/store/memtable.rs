@@ -1,11 +1,14 @@
-//! Recent rows, not yet in a segment file: a short list of immutable sorted runs, whose sizes fall by at least half from one
-//! to the next, as the digits of a binary counter. A group of writers adds one run; neighbours of like size are
-//! merged, so each row is copied a logarithmic number of times. Clones are snapshots.
+//! Recent rows, not yet in a segment file: a short list of immutable sorted runs. A group of writers adds one run; four
+//! neighbours of like size are merged into one, so each row is copied once for each factor of four that the table has
+//! grown, and at most three runs of each size remain. Clones are snapshots.
 
 use std::sync::Arc;
 
 use super::row::Row;
 use crate::model::{IdentityId, NameId};
+
+/// Runs of like size that are merged into one.
+const FAN_IN: usize = 4;
 
 /// Rows in the order of [`Row::order`].
 #[derive(Debug)]
@@ -60,11 +63,21 @@ impl Memtable {
         }
         self.rows += rows.len();
         rows.sort_by(Row::order);
-        let mut run = Run { rows };
-        while let Some(last) = self.runs.pop_if(|last| last.rows.len() < 2 * run.rows.len()) {
-            run = merge(Arc::unwrap_or_clone(last), run);
+        self.runs.push(Arc::new(Run { rows }));
+        while let Some(first) = self.runs.len().checked_sub(FAN_IN) {
+            let sizes: Vec<usize> = self.runs.iter().skip(first).map(|r| r.rows.len()).collect();
+            let (oldest, newest) = (sizes.first().copied().unwrap_or(0), sizes.last().copied().unwrap_or(0));
+            if oldest > FAN_IN * newest {
+                break;
+            }
+            let mut rows = Vec::with_capacity(sizes.iter().sum());
+            for run in self.runs.drain(first..) {
+                rows.extend(Arc::unwrap_or_clone(run).rows);
+            }
+            // The standard library's stable sort finds the runs and merges them.
+            rows.sort_by(Row::order);
+            self.runs.push(Arc::new(Run { rows }));
         }
-        self.runs.push(Arc::new(run));
     }
 
     /// Rows in it.
@@ -89,14 +102,6 @@ impl Clone for Run {
     }
 }
 
-fn merge(a: Run, b: Run) -> Run {
-    let mut rows = a.rows;
-    rows.extend(b.rows);
-    // The standard library's stable sort finds the two runs and merges them.
-    rows.sort_by(Row::order);
-    Run { rows }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +120,7 @@ mod tests {
             };
             table.add(vec![row]);
         }
-        assert!(table.runs().len() <= 10);
+        assert!(table.runs().len() <= 15);
         assert_eq!(table.len(), 1000);
         let of_name: usize = table.runs().iter().map(|r| r.of_name(NameId(3)).len()).sum();
         assert_eq!(of_name, (0..1000).filter(|i| i % 7 == 3).count());

@@ -17,17 +17,17 @@ struct Line<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
-    person: Option<Cow<'a, str>>,
+    person: Option<BorrowedText<'a>>,
     #[serde(borrow)]
-    event: Option<Cow<'a, str>>,
+    event: Option<BorrowedText<'a>>,
     #[serde(borrow)]
-    identity: Option<Cow<'a, str>>,
+    identity: Option<BorrowedText<'a>>,
     #[serde(borrow)]
     time: Option<&'a RawValue>,
     #[serde(borrow)]
     properties: Option<RawProperties<'a>>,
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<BorrowedText<'a>>,
 }
 
 /// Names and the literal text of their values, in the order of the line.
@@ -56,7 +56,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawProperties<'a> {
 }
 
 /// Text that is borrowed from the line where it holds no escapes.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Reads one line.
@@ -75,8 +75,8 @@ pub fn parse_record(line: &[u8]) -> Result<Record> {
         }
     };
     let name = match kind {
-        RecordKind::Event => required(line.event.as_ref(), "event")?,
-        RecordKind::Identify => required(line.identity.as_ref(), "identity")?,
+        RecordKind::Event => required(line.event.clone(), "event")?,
+        RecordKind::Identify => required(line.identity.clone(), "identity")?,
         RecordKind::Set => String::new(),
     };
     let foreign = match kind {
@@ -94,17 +94,17 @@ pub fn parse_record(line: &[u8]) -> Result<Record> {
     }
     Ok(Record {
         kind,
-        identity: required(line.person.as_ref(), "person")?,
+        identity: required(line.person, "person")?,
         name,
         time: line.time.map_or(Ok(None), |raw| parse_time(raw.get()))?,
         properties: line.properties.map_or_else(|| Ok(Vec::new()), |p| values(p))?,
-        id: line.id.map(Cow::into_owned),
+        id: line.id.map(|id| id.0.into_owned()),
     })
 }
 
-fn required(value: Option<&Cow<'_, str>>, field: &'static str) -> Result<String> {
+fn required(value: Option<BorrowedText<'_>>, field: &'static str) -> Result<String> {
     match value {
-        Some(text) => Ok(text.clone().into_owned()),
+        Some(text) => Ok(text.0.into_owned()),
         None => Err(Error::invalid("missing_field", format!("\"{field}\" is missing")).at(field)),
     }
 }
