@@ -1,3 +1,0 @@
-pub fn render(v: &serde_json::Value) -> String {
-    v.to_string()
-}
