@@ -20,6 +20,13 @@ use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use args::{Cli, Command};
 
+mod answer;
+mod events_table;
+mod format;
+mod funnel_table;
+mod person_table;
+mod table;
+
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -56,7 +56,7 @@ impl Company {
         if people == 0 {
             return Err(Error::invalid("out_of_range", "a company needs at least one person").at("people"));
         }
-        if until < limits::TIME_MIN_MS + YEAR + DAY || until > limits::TIME_MIN_MS + 200 * YEAR {
+        if !(limits::TIME_MIN_MS + YEAR + DAY..=limits::TIME_MIN_MS + 200 * YEAR).contains(&until) {
             return Err(Error::invalid(
                 "bad_time",
                 "the year before the end must lie after 2009 and within reach",

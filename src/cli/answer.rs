@@ -1,0 +1,56 @@
+//! Reading what the tables show out of answers: what is missing is shown as missing.
+
+use serde_json::Value as Json;
+
+use super::format;
+use super::table::visible;
+
+/// Stands for people without a value.
+const NOT_SET: &str = "(not set)";
+
+/// The elements of a field; none if it is missing.
+pub fn list<'a>(answer: &'a Json, field: &str) -> &'a [Json] {
+    answer.get(field).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The text of a field; `-` if it has none.
+pub fn text<'a>(answer: &'a Json, field: &str) -> &'a str {
+    answer.get(field).and_then(Json::as_str).unwrap_or("-")
+}
+
+/// The count in a field with its digits grouped.
+pub fn count(answer: &Json, field: &str) -> String {
+    answer.get(field).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), format::thousands)
+}
+
+/// The share in a field.
+pub fn share(answer: &Json, field: &str) -> String {
+    format::percent(answer.get(field).and_then(Json::as_f64))
+}
+
+/// The instant in a field, without the letters of its notation.
+pub fn instant(answer: &Json, field: &str) -> String {
+    format::instant(text(answer, field))
+}
+
+/// A property value as it reads; null is "(not set)".
+pub fn value(value: &Json) -> String {
+    match value {
+        Json::Null => NOT_SET.to_owned(),
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A line for each warning, whether it has a place and a hint or is only a sentence.
+pub fn warnings(answer: &Json) -> String {
+    let mut out = String::new();
+    for warning in list(answer, "warnings") {
+        let part = |field| warning.get(field).and_then(Json::as_str).map(visible);
+        let at = part("at").filter(|at| !at.is_empty()).map(|at| format!("{at}: "));
+        let message = part("message").unwrap_or_else(|| visible(&value(warning)));
+        let hint = part("hint").map(|hint| format!(" ({hint})"));
+        out.extend(["warning: ", &at.unwrap_or_default(), &message, &hint.unwrap_or_default(), "\n"]);
+    }
+    out
+}
