@@ -1,8 +1,10 @@
 //! The command line: reads arguments, calls the app, prints tables or JSON. Exit codes: 0 done, 1 failed, 2 wrong use, 3 some lines
 //! of an import were rejected.
 
+mod answer;
 mod args;
 mod events_table;
+mod format;
 mod funnel_args;
 mod funnel_table;
 mod import;
@@ -10,6 +12,7 @@ mod output;
 mod person_table;
 mod read;
 mod serve;
+mod table;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,13 +22,6 @@ use clap::Parser;
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use args::{Cli, Command};
-
-mod answer;
-mod events_table;
-mod format;
-mod funnel_table;
-mod person_table;
-mod table;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {

@@ -7,13 +7,16 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::args::{Export, Format, Funnel, Generate, Person};
-use super::{events_table, funnel_args, funnel_table, output, person_table};
+use super::{events_table, format, funnel_args, funnel_table, output, person_table};
 use crate::app::{Reports, export as export_records};
 use crate::demo::Company;
 use crate::engine::read_only;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Clock, SystemClock, parse_instant};
 use crate::transfer::ndjson::write_record;
+
+/// Columns of a terminal that tables fit into.
+const WIDTH: usize = 80;
 
 fn parse(answer: &str) -> Result<Value> {
     serde_json::from_str(answer).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
@@ -28,7 +31,7 @@ pub fn funnel(data: &Path, args: &Funnel) -> Result<()> {
 
 /// Prints the answer to a funnel query as a table.
 pub fn print_funnel(query: &str, answer: &str) -> Result<()> {
-    output::line(funnel_table::render(&funnel_args::sentence(query), &parse(answer)?).trim_end())
+    output::line(funnel_table::render(&funnel_args::sentence(query), &parse(answer)?, WIDTH).trim_end())
 }
 
 /// Shows a person and its latest events.
@@ -39,13 +42,19 @@ pub fn person(data: &Path, args: &Person) -> Result<()> {
     if args.json {
         return output::line(&format!("{{\"profile\":{profile},\"timeline\":{timeline}}}"));
     }
-    output::line(person_table::render(&parse(&profile)?, &parse(&timeline)?).trim_end())
+    output::line(person_table::profile(&parse(&profile)?, WIDTH).trim_end())?;
+    output::line("")?;
+    output::line(person_table::timeline(&parse(&timeline)?, WIDTH).trim_end())
 }
 
 /// Lists all events.
 pub fn events(data: &Path, json: bool) -> Result<()> {
     let answer = Reports::default().events(&read_only(data)?)?;
-    if json { output::line(&answer) } else { output::line(events_table::render(&parse(&answer)?).trim_end()) }
+    if json {
+        output::line(&answer)
+    } else {
+        output::line(events_table::render(&parse(&answer)?, WIDTH).trim_end())
+    }
 }
 
 /// Shows counts and sizes.
@@ -56,7 +65,8 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
     }
     for (name, value) in stats.as_object().into_iter().flatten() {
         if name != "cached_bytes" {
-            output::line(&format!("{:<16}{:>14}", name.replace('_', " "), value))?;
+            let number = value.as_u64().map_or_else(|| value.to_string(), format::thousands);
+            output::line(&format!("{:<16}{number:>16}", name.replace('_', " ")))?;
         }
     }
     Ok(())
