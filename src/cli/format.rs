@@ -49,14 +49,43 @@ pub fn duration(seconds: f64) -> String {
     shown
 }
 
-/// An instant of an answer without the letters of its notation; the column says that it is in UTC.
+/// The words of a text in lines of at most `width` columns; a longer word has a line of its own.
+pub fn wrap(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            out.push('\n');
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// An instant of an answer to the second, without the letters of its notation; the column says that it is in UTC.
 pub fn instant(text: &str) -> String {
-    text.trim_end_matches('Z').replacen('T', " ", 1)
+    let text = text.trim_end_matches('Z').replacen('T', " ", 1);
+    match text.split_once('.') {
+        Some((seconds, _)) => seconds.to_owned(),
+        None => text,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_wrapped_between_words() {
+        assert_eq!(wrap("one two  three", 8), "one two\nthree");
+        assert_eq!(wrap("unbreakable a", 5), "unbreakable\na");
+    }
 
     #[test]
     fn numbers_are_grouped() {

@@ -8,7 +8,11 @@ use super::table::{Align, Table, visible};
 
 /// The answer below `definition`, which says in words what was asked, for a terminal of `width` columns.
 pub fn render(definition: &str, funnel: &Json, width: usize) -> String {
-    let mut out = format!("{}\n\n{}", visible(definition), steps(answer::list(funnel, "steps"), width));
+    let mut out = format!(
+        "{}\n\n{}",
+        format::wrap(&visible(definition), width),
+        steps(answer::list(funnel, "steps"), width)
+    );
     out.push_str(&conclusion(funnel));
     if !answer::list(funnel, "segments").is_empty() {
         out.push('\n');

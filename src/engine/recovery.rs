@@ -20,6 +20,9 @@ use crate::store::refusals::Refusals;
 use crate::store::segment::Segment;
 use crate::store::wal::{WalWriter, parse_wal_name, read_wal, wal_name};
 
+/// How the names of files begin that only a manifest makes sense of.
+const OURS: [&str; 3] = ["seg-", "ids-", "state-"];
+
 pub(crate) struct Recovered {
     pub(crate) manifest: Manifest,
     pub(crate) state: State,
@@ -133,8 +136,9 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
 }
 
 fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
-    let ours = |f: &&String| parse_wal_name(f).is_some() || f.starts_with("seg-") || f.starts_with("state-");
-    if let Some(file) = files.iter().find(|f| ours(f) && !f.starts_with("wal-")) {
+    // The manifest is made before anything else, so whatever is there without it was left by its loss.
+    let ours = |f: &&String| OURS.iter().any(|prefix| f.starts_with(prefix)) || parse_wal_name(f).is_some();
+    if let Some(file) = files.iter().find(ours) {
         return Err(Error::corrupt(MANIFEST, 0, format!("it is missing, but {file} is there"))
             .hint("restore the directory from a backup, or name an empty one"));
     }
@@ -208,7 +212,7 @@ fn sweep(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<()> {
     let live = manifest.segments.iter().chain(&manifest.identities).chain(&manifest.checkpoint);
     let live: Vec<&str> = live.map(|f| f.name.as_str()).collect();
     for file in files {
-        let ours = ["seg-", "ids-", "state-"].iter().any(|p| file.starts_with(p)) || file == MANIFEST_NEW;
+        let ours = OURS.iter().any(|prefix| file.starts_with(prefix)) || file == MANIFEST_NEW;
         let old_log = parse_wal_name(file).is_some_and(|n| n < manifest.first_log);
         if old_log || (ours && !live.contains(&file.as_str())) {
             vfs.remove(file)?;
