@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::answer;
+use super::format;
 use super::table::{Align, Table};
 
 /// The list for a terminal of `width` columns.
@@ -19,8 +20,8 @@ pub fn render(events: &Json, width: usize) -> String {
             answer::text(event, "event").to_owned(),
             answer::count(event, "count"),
             answer::count(event, "people"),
-            answer::instant(event, "first"),
-            answer::instant(event, "last"),
+            format::instant_to_the_second(answer::text(event, "first")),
+            format::instant_to_the_second(answer::text(event, "last")),
         ]);
     }
     let mut out = table.render(width);

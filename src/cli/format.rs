@@ -68,13 +68,14 @@ pub fn wrap(text: &str, width: usize) -> String {
     out
 }
 
-/// An instant of an answer to the second, without the letters of its notation; the column says that it is in UTC.
+/// An instant of an answer without the letters of its notation; the column says that it is in UTC.
 pub fn instant(text: &str) -> String {
-    let text = text.trim_end_matches('Z').replacen('T', " ", 1);
-    match text.split_once('.') {
-        Some((seconds, _)) => seconds.to_owned(),
-        None => text,
-    }
+    text.trim_end_matches('Z').replacen('T', " ", 1)
+}
+
+/// The same without a fraction of a second, for lists in which it does not matter.
+pub fn instant_to_the_second(text: &str) -> String {
+    instant(text.split('.').next().unwrap_or(text))
 }
 
 #[cfg(test)]
