@@ -74,7 +74,7 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, _options: &Options) -> Result<Recovere
     let next_sequence = replay(vfs.as_ref(), &manifest, &files, &mut state)?;
     state.counters = Counters::default();
     state.refused.drain(..).for_each(|r| refusals.add(r));
-    sweep(vfs.as_ref(), &manifest, &files)?;
+    sweep(vfs.as_ref(), &manifest)?;
     // Always a new log: what a crash may have left behind the last sound frame is never appended to.
     let number = manifest.next_number();
     let log = WalWriter::create(vfs.as_ref(), number, manifest.store_id, next_sequence)?;
@@ -105,9 +105,6 @@ fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
     let mut random = || reader.u64().unwrap_or(0);
     let manifest =
         Manifest { store_id: random(), secret: [random(), random()], next_file: 1, ..Manifest::default() };
-    if files.iter().any(|f| f == MANIFEST_NEW) {
-        vfs.remove(MANIFEST_NEW)?;
-    }
     manifest.store(vfs)?;
     Ok(manifest)
 }
@@ -162,14 +159,14 @@ fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) ->
 
 /// Removes files that the manifest does not name: left by a crash between writing and naming them, or between
 /// replacing and removing them.
-fn sweep(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<()> {
+fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
     let live = manifest.segments.iter().chain(&manifest.identities).chain(&manifest.checkpoint);
     let live: Vec<&str> = live.map(|f| f.name.as_str()).collect();
-    for file in files {
+    for file in vfs.list()? {
         let ours = ["seg-", "ids-", "state-"].iter().any(|p| file.starts_with(p)) || file == MANIFEST_NEW;
-        let old_log = parse_wal_name(file).is_some_and(|n| n < manifest.first_log);
+        let old_log = parse_wal_name(&file).is_some_and(|n| n < manifest.first_log);
         if old_log || (ours && !live.contains(&file.as_str())) {
-            vfs.remove(file)?;
+            vfs.remove(&file)?;
         }
     }
     Ok(())

@@ -295,7 +295,8 @@ impl SimDisk {
 
     /// Another disk with the same content, in good order: what the next process finds if only the process dies.
     pub fn copy(&self) -> Self {
-        let state = State { off_at: None, fault: None, struck: false, ops: 0, locked: false, ..self.state().clone() };
+        let state =
+            State { off_at: None, fault: None, struck: false, ops: 0, locked: false, ..self.state().clone() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 

@@ -45,7 +45,8 @@ fn sectors_of_an_unsynced_write_survive_in_any_combination_and_synced_bytes_alwa
         let bytes = &files["a"];
         assert!(bytes[..300].iter().all(|b| *b == 7));
         sizes.insert(bytes.len());
-        let sectors: Vec<u8> = [300, 512, 1024, 1536, 2048].iter().filter_map(|at| bytes.get(*at)).copied().collect();
+        let sectors: Vec<u8> =
+            [300, 512, 1024, 1536, 2048].iter().filter_map(|at| bytes.get(*at)).copied().collect();
         kinds.insert(sectors);
     }
     assert!(sizes.contains(&300) && sizes.contains(&2300) && sizes.len() >= 4, "{sizes:?}");
