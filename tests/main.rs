@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod engine_backend;
+mod faults;
 
 mod histories;
 mod store_check;
