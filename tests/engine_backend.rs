@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value as Json, json};
-use whodid::engine::{Engine, Options, Outcome};
+use whodid::engine::{Engine, Options, Outcome, Snapshot};
 use whodid::exec::Executor;
 use whodid::model::{Clock, Millis, Record};
 use whodid::report::{Funnel, FunnelPeople};
@@ -95,40 +95,54 @@ impl EngineBackend {
     }
 
     pub fn person(&mut self, identity: &str) -> Json {
-        let mut answer = to_json(self.executor.profile(&self.engine().snapshot(), identity));
-        // The oracle gives values with the time since which they hold.
-        if let Some(history) = answer.get("property_history").cloned() {
-            let properties: serde_json::Map<String, Json> = history
-                .as_object()
-                .unwrap()
-                .iter()
-                .map(|(name, h)| {
-                    let changes = h["changes"].as_array().unwrap();
-                    let latest = json!({"value": h["last"], "time": changes.last().unwrap()["time"]});
-                    let first = json!({"value": h["first"], "time": changes[0]["time"]});
-                    (name.clone(), json!({"latest": latest, "first": first}))
-                })
-                .collect();
-            answer["properties"] = properties.into();
-        }
-        answer
+        to_json(person(&self.executor, &self.engine().snapshot(), identity))
     }
 
     pub fn timeline(&mut self, identity: &str, limit: usize) -> Vec<Json> {
-        let (mut out, mut cursor) = (Vec::new(), None);
-        loop {
-            let snapshot = self.engine().snapshot();
-            let page = self.executor.timeline(&snapshot, identity, None, limit, cursor.as_deref()).unwrap();
-            out.extend(page.events.iter().map(|e| serde_json::to_value(e).unwrap()));
-            cursor = page.cursor;
-            if cursor.is_none() {
-                return out;
-            }
-        }
+        timeline(&self.executor, &self.engine().snapshot(), identity, limit).unwrap()
     }
 
     pub fn events(&mut self) -> Json {
         to_json(self.executor.events(&self.engine().snapshot()))
+    }
+}
+
+/// A profile in the form of the oracle's, and more.
+pub fn person(executor: &Executor, snapshot: &Snapshot, identity: &str) -> Result<Json, Error> {
+    let mut answer = to_json(Ok(executor.profile(snapshot, identity)?));
+    // The oracle gives values with the time since which they hold.
+    if let Some(history) = answer.get("property_history").cloned() {
+        let properties: serde_json::Map<String, Json> = history
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, h)| {
+                let changes = h["changes"].as_array().unwrap();
+                let latest = json!({"value": h["last"], "time": changes.last().unwrap()["time"]});
+                let first = json!({"value": h["first"], "time": changes[0]["time"]});
+                (name.clone(), json!({"latest": latest, "first": first}))
+            })
+            .collect();
+        answer["properties"] = properties.into();
+    }
+    Ok(answer)
+}
+
+/// A whole time line, read in pages of `limit`.
+pub fn timeline(
+    executor: &Executor,
+    snapshot: &Snapshot,
+    identity: &str,
+    limit: usize,
+) -> Result<Vec<Json>, Error> {
+    let (mut out, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = executor.timeline(snapshot, identity, None, limit, cursor.as_deref())?;
+        out.extend(page.events.iter().map(|e| serde_json::to_value(e).unwrap()));
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(out);
+        }
     }
 }
 
@@ -141,7 +155,7 @@ fn regrouped(result: Result<bool, Error>) -> Regrouped {
     }
 }
 
-fn to_json<T: serde::Serialize>(answer: Result<T, Error>) -> Json {
+pub fn to_json<T: serde::Serialize>(answer: Result<T, Error>) -> Json {
     match answer {
         Ok(answer) => serde_json::to_value(&answer).unwrap(),
         Err(e) => json!({"error": {"code": e.code(), "message": e.message(), "at": e.place()}}),

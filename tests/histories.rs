@@ -8,12 +8,12 @@ use whodid::testing::random::{Action, History, NOW, random_funnel};
 
 use crate::engine_backend::EngineBackend;
 
-fn number(name: &str, default: u64) -> u64 {
+pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 /// The places where two answers differ. Numbers may differ in the last bits.
-fn differences(at: &str, ours: &Json, oracle: &Json, out: &mut Vec<String>) {
+pub fn differences(at: &str, ours: &Json, oracle: &Json, out: &mut Vec<String>) {
     match (ours, oracle) {
         (Json::Object(a), Json::Object(b)) => {
             for key in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
@@ -38,7 +38,7 @@ fn differences(at: &str, ours: &Json, oracle: &Json, out: &mut Vec<String>) {
 }
 
 /// Only what both sides give, and what is about people.
-fn comparable(mut answer: Json) -> Json {
+pub fn comparable(mut answer: Json) -> Json {
     if let Some(map) = answer.as_object_mut() {
         for field in ["warnings", "elapsed_ms", "as_of", "from", "to", "tz", "cursor"] {
             map.remove(field);

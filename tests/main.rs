@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod conformance;
+mod crash;
 mod engine_backend;
+mod faults;
 mod histories;
 mod house;
+mod store_check;

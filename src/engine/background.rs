@@ -152,7 +152,7 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
 }
 
 /// A merge that fails costs nothing: its inputs are live. Only a disk that cannot be trusted ends writing.
-fn give_up(shared: &Shared, error: &Error) {
+pub(crate) fn give_up(shared: &Shared, error: &Error) {
     match error.kind() {
         ErrorKind::Busy => {}
         ErrorKind::Io => shared.fail(error),

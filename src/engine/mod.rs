@@ -233,7 +233,7 @@ impl Engine {
     /// Merges all segments into as few as possible and waits for it.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
-        background::compact_all(&self.shared)
+        background::compact_all(&self.shared).inspect_err(|error| background::give_up(&self.shared, error))
     }
 
     /// The store as it is now.

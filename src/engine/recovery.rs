@@ -18,7 +18,7 @@ use crate::store::memtable::Memtable;
 use crate::store::persons::Persons;
 use crate::store::refusals::Refusals;
 use crate::store::segment::Segment;
-use crate::store::wal::{WalWriter, parse_wal_name, read_wal, wal_name};
+use crate::store::wal::{WalContent, WalWriter, parse_wal_name, read_wal, wal_name};
 
 /// How the names of files begin that only a manifest makes sense of.
 const OURS: [&str; 3] = ["seg-", "ids-", "state-"];
@@ -41,11 +41,10 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>, _options: &Options) -> Result<Recovere
     let taken = files.iter().filter_map(|f| f.rsplit_once('-')?.1.parse::<u64>().ok()).max();
     manifest.next_file = manifest.next_file.max(taken.map_or(0, |n| n + 1));
     let loaded = load(vfs.as_ref(), &manifest, &files)?;
-    sweep(vfs.as_ref(), &manifest, &files)?;
-    // Always a new log: what a crash may have left behind the last sound frame is never appended to.
-    let number = manifest.next_number();
-    let log = WalWriter::create(vfs.as_ref(), number, manifest.store_id, loaded.next_sequence)?;
+    // A kill may have left the manifest's name undurable: it must be durable before what an older one names goes.
     vfs.sync_dir()?;
+    sweep(vfs.as_ref(), &manifest)?;
+    let log = begin_log(vfs.as_ref(), &mut manifest, &loaded.replayed)?;
     let snapshot = loaded.snapshot();
     Ok(Recovered { manifest, state: loaded.state, snapshot, refusals: loaded.refusals, log })
 }
@@ -76,7 +75,7 @@ struct Loaded {
     state: State,
     segments: Vec<Arc<Segment>>,
     refusals: Refusals,
-    next_sequence: u64,
+    replayed: Replayed,
 }
 
 impl Loaded {
@@ -129,10 +128,10 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         secret: manifest.secret,
         refused: Vec::new(),
     };
-    let next_sequence = replay(vfs, manifest, files, &mut state)?;
+    let replayed = replay(vfs, manifest, files, &mut state)?;
     state.counters = Counters::default();
     state.refused.drain(..).for_each(|r| refusals.add(r));
-    Ok(Loaded { state, segments, refusals, next_sequence })
+    Ok(Loaded { state, segments, refusals, replayed })
 }
 
 fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
@@ -151,47 +150,95 @@ fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
         Manifest { store_id: random(), secret: [random(), random()], next_file: 1, ..Manifest::default() };
     // Nobody outside can guess a sequence number, so no record can be made to look like a frame of the log.
     manifest.first_sequence = random() >> 16;
-    if files.iter().any(|f| f == MANIFEST_NEW) {
-        vfs.remove(MANIFEST_NEW)?;
-    }
     manifest.store(vfs)?;
     Ok(manifest)
 }
 
-/// Applies the logs that are not in segments yet; the sequence number behind them.
+/// Always a new log: what a crash may have left behind the last sound write is never appended to.
+///
+/// The new log begins with a copy of the last write. That write may never have been synced (the process was killed before, or the
+/// sync failed, and a second one would promise what it cannot keep), and it is visible from now on. All writes before it were.
+fn begin_log(vfs: &dyn Vfs, manifest: &mut Manifest, replayed: &Replayed) -> Result<WalWriter> {
+    let number = manifest.next_number();
+    let first = replayed.next_sequence - u64::from(replayed.last.is_some());
+    let mut log = WalWriter::create(vfs, number, manifest.store_id, first)?;
+    vfs.sync_dir()?;
+    if let Some(payload) = &replayed.last {
+        log.append(payload)?;
+        log.sync()?;
+    }
+    Ok(log)
+}
+
+/// What the logs gave.
+struct Replayed {
+    /// The sequence number behind the last write.
+    next_sequence: u64,
+    /// The last write.
+    last: Option<Vec<u8>>,
+}
+
+/// Applies the logs that are not in segments yet.
 ///
 /// A log may end in a write that a crash cut short. Where it was the last log then, the next log begins at the sequence number of
-/// that write, which proves that nobody was told it was stored; a log that ends earlier is damaged.
-fn replay(vfs: &dyn Vfs, manifest: &Manifest, files: &[String], state: &mut State) -> Result<u64> {
+/// that write, which proves that nobody was told it was stored; a log that ends earlier is damaged. A log that begins with a copy
+/// of the last write before it goes on behind the copy.
+fn replay(vfs: &dyn Vfs, manifest: &Manifest, files: &[String], state: &mut State) -> Result<Replayed> {
     let mut numbers: Vec<u64> =
         files.iter().filter_map(|f| parse_wal_name(f)).filter(|n| *n >= manifest.first_log).collect();
     numbers.sort_unstable();
-    let mut next_sequence = manifest.first_sequence;
+    let mut replayed = Replayed { next_sequence: manifest.first_sequence, last: None };
+    // The manifest names a first log only after that was made durable.
+    if manifest.first_log != 0 && numbers.first() != Some(&manifest.first_log) {
+        return Err(Error::corrupt(wal_name(manifest.first_log), 0, "the log is missing"));
+    }
     for number in numbers {
         let name = wal_name(number);
         let bytes = vfs.open(&name)?;
-        let Some(content) = read_wal(&name, &bytes, number, manifest.store_id)? else {
-            log::warn!("{name}: begun when a crash came, nothing in it");
-            continue;
-        };
-        if content.first_sequence != next_sequence {
-            let what = format!(
-                "begins at write {}, but the log before ends at {next_sequence}",
-                content.first_sequence
-            );
-            return Err(Error::corrupt(&name, 0, what));
+        match read_wal(&name, &bytes, number, manifest.store_id)? {
+            Some(content) => replay_log(&name, &bytes, content, &mut replayed, state)?,
+            None if number == manifest.first_log => {
+                return Err(Error::corrupt(&name, 0, "the log has lost its header"));
+            }
+            None => log::warn!("{name}: begun when a crash came, nothing in it"),
         }
-        if content.torn_bytes > 0 {
-            log::warn!("{name}: cut {} bytes of a write that was never acknowledged", content.torn_bytes);
-        }
-        for range in content.payloads {
-            replay_payload(&name, range.start as u64, bytes.get(range).unwrap_or(&[]), state)?;
-        }
-        next_sequence = content.next_sequence;
     }
     let rows = state.recent.take_group();
     state.active.add(rows);
-    Ok(next_sequence)
+    Ok(replayed)
+}
+
+fn replay_log(
+    name: &str,
+    bytes: &[u8],
+    content: WalContent,
+    replayed: &mut Replayed,
+    state: &mut State,
+) -> Result<()> {
+    let (begins, next) = (content.first_sequence, replayed.next_sequence);
+    let copied = replayed.last.is_some() && begins.checked_add(1) == Some(next);
+    if begins != next && !copied {
+        let what = format!("begins at write {begins}, but the log before ends at {next}");
+        return Err(Error::corrupt(name, 0, what));
+    }
+    if content.torn_bytes > 0 {
+        log::warn!("{name}: cut {} bytes of a write that was never acknowledged", content.torn_bytes);
+    }
+    let mut last = None;
+    for (at, range) in content.payloads.into_iter().enumerate() {
+        let (offset, payload) = (range.start as u64, bytes.get(range).unwrap_or(&[]));
+        if copied && at == 0 {
+            if replayed.last.as_deref() != Some(payload) {
+                return Err(Error::corrupt(name, offset, "not the write that it must repeat"));
+            }
+            continue;
+        }
+        replay_payload(name, offset, payload, state)?;
+        last = Some(payload);
+    }
+    replayed.last = last.map(<[u8]>::to_vec).or(replayed.last.take());
+    replayed.next_sequence = next.max(content.next_sequence);
+    Ok(())
 }
 
 fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) -> Result<()> {
@@ -208,14 +255,14 @@ fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) ->
 
 /// Removes files that the manifest does not name: left by a crash between writing and naming them, or between
 /// replacing and removing them.
-fn sweep(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<()> {
+fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
     let live = manifest.segments.iter().chain(&manifest.identities).chain(&manifest.checkpoint);
     let live: Vec<&str> = live.map(|f| f.name.as_str()).collect();
-    for file in files {
+    for file in vfs.list()? {
         let ours = OURS.iter().any(|prefix| file.starts_with(prefix)) || file == MANIFEST_NEW;
-        let old_log = parse_wal_name(file).is_some_and(|n| n < manifest.first_log);
+        let old_log = parse_wal_name(&file).is_some_and(|n| n < manifest.first_log);
         if old_log || (ours && !live.contains(&file.as_str())) {
-            vfs.remove(file)?;
+            vfs.remove(&file)?;
         }
     }
     Ok(())

@@ -81,6 +81,10 @@ impl Manifest {
     /// Makes this the manifest. Everything it names is synced already, but for the directory.
     pub fn store(&self, vfs: &dyn Vfs) -> Result<()> {
         let bytes = frame::write_single(MANIFEST_MAGIC, &codec::encode(self)?);
+        // Left by a crash, or by an attempt that failed.
+        if vfs.list()?.iter().any(|f| f == MANIFEST_NEW) {
+            vfs.remove(MANIFEST_NEW)?;
+        }
         let mut file = vfs.create(MANIFEST_NEW)?;
         file.write_all(&bytes)?;
         file.sync()?;

@@ -1,6 +1,7 @@
-//! What tests share: the oracle, which says what every answer must be, and random histories to ask it about.
-//! Nothing here is fast and nothing of the engine is used, so that the two can only agree by both being right.
+//! What tests share: the oracle, which says what every answer must be, random histories to ask it about, and a disk in memory
+//! that loses power. Nothing here is fast and nothing of the engine is used, so that the two can only agree by both being right.
 
+pub mod disk;
 pub mod oracle;
 mod oracle_audience;
 mod oracle_funnel;
