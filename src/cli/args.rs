@@ -190,9 +190,9 @@ pub struct Generate {
     /// Another number makes another data set
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The instant at which it ends; now if not given
-    #[arg(long, value_name = "INSTANT")]
-    pub until: Option<String>,
+    /// The instant at which its year ends
+    #[arg(long, value_name = "INSTANT", default_value = "2026-01-01T00:00:00Z")]
+    pub until: String,
     /// The file to write, gzipped if its name ends in .gz; standard output if not given
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,

@@ -112,10 +112,7 @@ pub fn check(data: &Path) -> Result<ExitCode> {
 
 /// Writes a generated data set.
 pub fn generate(args: &Generate) -> Result<()> {
-    let until = match &args.until {
-        Some(text) => parse_instant(text).map_err(|e| e.at("--until"))?,
-        None => SystemClock.now(),
-    };
+    let until = parse_instant(&args.until).map_err(|e| e.at("--until"))?;
     let company = Company::new(args.people, args.events, args.seed, until)?;
     let count = output::to_file(args.out.as_deref(), |out: &mut dyn Write| {
         let mut buffer = Vec::with_capacity(1 << 20);

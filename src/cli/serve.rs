@@ -91,6 +91,7 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
 
 fn announce(server: &Server, keys: &Keys, data: &Path) -> Result<()> {
     output::line(&format!("whodid listens on http://{}  (store: {})", server.addr(), data.display()))?;
+    output::line(&format!("dashboard: http://{}/", server.addr()))?;
     output::line(&format!("write key: {}", keys.stored.write_key))?;
     if let Some(key) = &keys.new_api_key {
         output::line(&format!("API key:   {key}\n           shown this once: only its hash is kept"))?;

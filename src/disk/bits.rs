@@ -77,12 +77,18 @@ impl<'a> Packed<'a> {
         value & self.mask
     }
 
-    /// Calls `each` with the values of rows `from..to` in order.
-    #[inline]
-    pub fn for_each(&self, from: usize, to: usize, mut each: impl FnMut(u64)) {
-        for row in from..to {
-            each(self.get(row));
+    /// The row of `value` among the first `count`, whose values rise.
+    pub fn find(&self, count: usize, value: u64) -> Option<usize> {
+        let (mut from, mut to) = (0, count);
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match self.get(middle).cmp(&value) {
+                std::cmp::Ordering::Less => from = middle + 1,
+                std::cmp::Ordering::Greater => to = middle,
+                std::cmp::Ordering::Equal => return Some(middle),
+            }
         }
+        None
     }
 }
 

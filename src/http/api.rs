@@ -79,7 +79,7 @@ impl Api {
                 };
                 Ok(Response::stream("application/x-ndjson", Box::new(body)))
             }
-            Action::TrackEvent | Action::TrackSet | Action::TrackAlias | Action::Import | Action::Tracker => {
+            Action::TrackEvent | Action::TrackSet | Action::TrackAlias | Action::Import => {
                 Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path"))
             }
         }

@@ -50,8 +50,6 @@ pub enum Action {
     TrackSet,
     /// Join two identities.
     TrackAlias,
-    /// The tracker's script.
-    Tracker,
     /// Bulk import.
     Import,
     /// A funnel.
@@ -89,7 +87,7 @@ pub enum Action {
 pub struct Route {
     /// Its method; `GET` answers `HEAD` too.
     pub method: Method,
-    /// Its path; `{name}` stands for one segment, or for the part of it before the rest of the pattern's segment.
+    /// Its path; `{name}` stands for one segment.
     pub pattern: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -119,26 +117,19 @@ const fn tracking(method: Method, pattern: &'static str, action: Action, doc: &'
     Route { method, pattern, access: Access::Write, class, cross_origin: true, action, doc }
 }
 
-const fn script(pattern: &'static str) -> Route {
-    let (action, doc) = (Action::Tracker, "the tracker for web pages");
-    Route { access: Access::Open, ..tracking(Method::Get, pattern, action, doc) }
-}
-
 const QUERY: Class = Class::Whole(Pool::Query);
 const WRITE: Class = Class::Whole(Pool::Write);
 const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 25] = [
+pub static ROUTES: [Route; 23] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
     tracking(Method::Post, "/s", Action::TrackSet, "set properties of a person"),
     tracking(Method::Get, "/a", Action::TrackAlias, "say that two identities are one person"),
     tracking(Method::Post, "/a", Action::TrackAlias, "say that two identities are one person"),
-    script("/i.js"),
-    script("/{key}.2.js"),
     Route {
         cross_origin: true,
         ..route(
@@ -280,10 +271,10 @@ fn captured<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let segment = segments.next()?;
-        match expected.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-            Some((_, suffix)) => variable = segment.strip_suffix(suffix).filter(|part| !part.is_empty())?,
-            None if expected == segment => {}
-            None => return None,
+        match expected.starts_with('{') {
+            true if !segment.is_empty() => variable = segment,
+            false if expected == segment => {}
+            _ => return None,
         }
     }
     if segments.next().is_some() { None } else { Some(variable) }
@@ -305,9 +296,8 @@ mod tests {
         assert_eq!(action(Method::Get, "/e"), Some(Action::TrackEvent));
         assert_eq!(action(Method::Head, "/healthz"), Some(Action::Health));
         assert_eq!(action(Method::Get, "/"), Some(Action::Home));
-        assert_eq!(action(Method::Get, "/0123abcd.2.js"), Some(Action::Tracker));
         assert_eq!(action(Method::Post, "/api/v1/people/a%2Fb/merge"), Some(Action::Merge));
-        for none in ["/e/", "//e", "/E", "/.2.js", "/api/v1/people/", "/api/v1/people/a/b", ""] {
+        for none in ["/e/", "//e", "/E", "/api/v1/people/", "/api/v1/people/a/b", ""] {
             assert_eq!(action(Method::Get, none), None, "{none}");
         }
     }
@@ -331,8 +321,7 @@ mod tests {
     #[test]
     fn only_tracking_and_import_are_open_to_other_origins() {
         for route in &ROUTES {
-            let writes = matches!(route.access, Access::Write | Access::WriteOrRead)
-                || route.action == Action::Tracker;
+            let writes = matches!(route.access, Access::Write | Access::WriteOrRead);
             assert_eq!(route.cross_origin, writes, "{}", route.pattern);
             assert!(!route.doc.is_empty() && route.pattern.starts_with('/'));
         }

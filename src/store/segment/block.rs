@@ -105,16 +105,7 @@ impl<'a> Block<'a> {
 
     /// The rank of a person, if it is here.
     pub fn rank_of(&self, low: u16) -> Option<usize> {
-        let (mut from, mut to) = (0, self.n_persons);
-        while from < to {
-            let middle = usize::midpoint(from, to);
-            match self.person(middle).cmp(&low) {
-                std::cmp::Ordering::Less => from = middle + 1,
-                std::cmp::Ordering::Greater => to = middle,
-                std::cmp::Ordering::Equal => return Some(middle),
-            }
-        }
-        None
+        self.persons.find(self.n_persons, u64::from(low))
     }
 
     /// The rows of the person at `rank`.
