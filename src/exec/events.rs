@@ -36,11 +36,8 @@ pub fn list(view: &View) -> Result<EventList> {
     let snapshot = &view.source.snapshot;
     let mut events = Vec::new();
     for (name, text) in snapshot.catalog.events() {
-        let mut people = 0;
-        for scope in view.scopes(&[name])? {
-            let cell = scope.cell(name)?;
-            people += cell.persons.iter().filter(|p| scope.holds(**p)).count() as u64;
-        }
+        let settled = view.settled.persons(name)? - &view.overlay.touched;
+        let people = settled.len() + view.overlay.cell(name).persons.len() as u64;
         if let Some((first, last)) = span(view, name) {
             events.push(EventCount {
                 event: text.to_owned(),

@@ -66,6 +66,17 @@ impl Settled {
         Ok(chunks)
     }
 
+    /// The persons who have rows of a name, from the bitmaps of the segments alone.
+    pub fn persons(&self, name: NameId) -> Result<RoaringBitmap> {
+        let mut all: RoaringBitmap = self.movers(name)?.iter().map(|f| f.person).collect();
+        for (segment, moved) in self.segments.iter().zip(&self.moved) {
+            if let Some(name_at) = segment.find_name(name) {
+                all |= segment.persons(name_at)? - moved;
+            }
+        }
+        Ok(all)
+    }
+
     /// The rows of a name in a chunk.
     pub fn cell(&self, name: NameId, chunk: u32) -> Result<Arc<Cell>> {
         let key = (name, chunk);
