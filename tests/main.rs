@@ -5,5 +5,6 @@ mod crash;
 mod engine_backend;
 mod faults;
 
+mod formats;
 mod histories;
 mod store_check;

@@ -13,6 +13,7 @@
 
 use std::hash::Hasher;
 
+use super::manifest::known_format;
 use crate::disk::bits::{Packed, pack, packed_len, width_of};
 use crate::disk::codec::{Reader, put_varint};
 use crate::disk::{Bytes, Vfs, WriteFile};
@@ -58,6 +59,7 @@ impl std::fmt::Debug for IdentityFile {
 impl IdentityFile {
     /// Opens `name`; offsets and table are checked here, each block when it is read.
     pub fn open(name: &str, bytes: Bytes) -> Result<Self> {
+        known_format(name, &bytes, IDENTITIES_MAGIC)?;
         let file = Self::parse(name, bytes);
         file.ok_or_else(|| Error::corrupt(name, 0, "not a file of identities, or damaged"))
     }
