@@ -6,6 +6,7 @@ mod conformance;
 mod crash;
 mod engine_backend;
 mod faults;
+mod formats;
 mod histories;
 mod house;
 mod store_check;

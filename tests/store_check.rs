@@ -60,9 +60,13 @@ impl Clock for Still {
 
 /// Small memtables, so that a short workload flushes and compacts.
 pub fn open(vfs: &Arc<dyn Vfs>) -> Result<Engine, Error> {
-    let options =
-        Options { memtable_rows: 12, compaction: true, clock: Arc::new(Still), ..Options::default() };
-    Engine::open_on(Arc::clone(vfs), options)
+    open_with(vfs, 12)
+}
+
+/// With another size of the memtable.
+pub fn open_with(vfs: &Arc<dyn Vfs>, memtable_rows: usize) -> Result<Engine, Error> {
+    let clock = Arc::new(Still);
+    Engine::open_on(Arc::clone(vfs), Options { memtable_rows, compaction: true, clock, ..Options::default() })
 }
 
 /// Two random histories, one after the other, their records written in groups of one to five.
@@ -115,6 +119,7 @@ fn known(result: Result<bool, Error>) -> Result<(), Error> {
 }
 
 /// Goes on with a workload until it ends or something fails; the engine as it is then.
+#[expect(clippy::result_large_err, reason = "the error is taken apart where it is made, and tests do not hurry")]
 pub fn drive(vfs: &Arc<dyn Vfs>, steps: &[Step], told: &mut Told) -> (Option<Engine>, Result<(), Stopped>) {
     let stopped = |error| Err(Stopped { error, in_flight: Vec::new() });
     let mut engine = match open(vfs) {

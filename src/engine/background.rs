@@ -78,14 +78,13 @@ fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
         let name = segment_name(next());
         let hash = |id: &str| hash_record_id(secret, id);
         let file = write_memtable(vfs, &name, &job.sealed.table, &job.persons, secret[0], &hash)?;
-        segment =
-            Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef { name, bytes: file.bytes }));
+        segment = Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef::of(vfs, &name)?));
     }
     let mut identities = None;
     if let Some(sealed) = &job.identities {
         let name = identities_name(next());
-        let bytes = sealed.write(vfs, &name)?;
-        identities = Some(FileRef { name, bytes });
+        sealed.write(vfs, &name)?;
+        identities = Some(FileRef::of(vfs, &name)?);
     }
     let checkpoint = Checkpoint {
         catalog: job.catalog.image(),
@@ -204,8 +203,8 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
         hash_id: &|id: &str| hash_record_id(secret, id),
         cancelled: &|| shared.closing.load(Ordering::SeqCst),
     };
-    let written =
-        merge_segments(&job, &inputs).and_then(|file| Ok((Segment::open(vfs, &name, file.bytes)?, file)));
+    let written = merge_segments(&job, &inputs)
+        .and_then(|file| Ok((Segment::open(vfs, &name, file.bytes)?, FileRef::of(vfs, &name)?)));
     let (segment, file) = match written {
         Ok(written) => written,
         Err(error) => {
@@ -219,7 +218,7 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
     let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
     edit_manifest(shared, |manifest| {
         manifest.segments.retain(|f| !is_input(&f.name));
-        manifest.segments.push(FileRef { name: name.clone(), bytes: file.bytes });
+        manifest.segments.push(file);
     })?;
     let segment = Arc::new(segment);
     shared.publish(|next| {
@@ -242,10 +241,11 @@ fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
         let number = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number();
         let name = identities_name(number);
         let Some(merged) = view.merge(shared.vfs.as_ref(), &name, all)? else { return Ok(()) };
+        let file = FileRef::of(shared.vfs.as_ref(), &name)?;
         edit_manifest(shared, |manifest| {
             let at = manifest.identities.iter().position(|f| merged.inputs.contains(&f.name)).unwrap_or(0);
             manifest.identities.retain(|f| !merged.inputs.contains(&f.name));
-            manifest.identities.insert(at, FileRef { name: name.clone(), bytes: merged.bytes });
+            manifest.identities.insert(at, file);
         })?;
         merged.install(shared.vfs.as_ref())?;
         for input in &merged.inputs {

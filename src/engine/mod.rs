@@ -260,8 +260,7 @@ impl Engine {
     /// Bytes of all files that make up the store.
     pub fn disk_bytes(&self) -> u64 {
         let manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = manifest.segments.iter().chain(&manifest.identities).chain(&manifest.checkpoint);
-        files.map(|f| f.bytes).sum()
+        manifest.files().map(|f| f.bytes).sum()
     }
 
     /// Flushes and compactions since the store was opened.
@@ -269,9 +268,11 @@ impl Engine {
         (self.shared.flushes.load(Ordering::Relaxed), self.shared.compactions.load(Ordering::Relaxed))
     }
 
-    /// Reads every byte of every segment and says what is damaged.
+    /// Reads every byte of every segment and identity file and says what is damaged.
     pub fn check(&self) -> Vec<Error> {
-        self.snapshot().segments.iter().flat_map(|s| s.check()).collect()
+        let snapshot = self.snapshot();
+        let segments = snapshot.segments.iter().flat_map(|s| s.check());
+        segments.chain(snapshot.identities.check()).collect()
     }
 
     /// The clock that stamps records.

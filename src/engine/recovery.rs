@@ -104,8 +104,11 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
     let identities = Identities::open(vfs, key, &identity_files)?;
     let mut refusals = Refusals::default();
     let (mut catalog, mut persons, mut next_arrival) = (Catalog::default(), Persons::default(), 0);
-    if let Some(file) = &manifest.checkpoint {
-        let checkpoint = Checkpoint::load(vfs, file)?;
+    let checkpoint = manifest.checkpoint.as_ref().map(|f| Ok((f, Checkpoint::load(vfs, f)?)));
+    let checkpoint = checkpoint.transpose()?;
+    // Only now: a file of a newer version is another error.
+    manifest.files().try_for_each(|file| file.verify(vfs))?;
+    if let Some((file, checkpoint)) = checkpoint {
         catalog = Catalog::from_image(checkpoint.catalog);
         persons = Persons::from_image(checkpoint.persons)
             .ok_or_else(|| Error::corrupt(&file.name, 24, "the identity graph contradicts itself"))?;
@@ -135,7 +138,7 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
 }
 
 fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
-    // The manifest is made before anything else, so whatever is there without it was left by its loss.
+    // The manifest was durable before the first of these was begun.
     let ours = |f: &&String| OURS.iter().any(|prefix| f.starts_with(prefix)) || parse_wal_name(f).is_some();
     if let Some(file) = files.iter().find(ours) {
         return Err(Error::corrupt(MANIFEST, 0, format!("it is missing, but {file} is there"))
@@ -192,16 +195,18 @@ fn replay(vfs: &dyn Vfs, manifest: &Manifest, files: &[String], state: &mut Stat
     if manifest.first_log != 0 && numbers.first() != Some(&manifest.first_log) {
         return Err(Error::corrupt(wal_name(manifest.first_log), 0, "the log is missing"));
     }
+    let mut previous = None;
     for number in numbers {
         let name = wal_name(number);
         let bytes = vfs.open(&name)?;
         match read_wal(&name, &bytes, number, manifest.store_id)? {
-            Some(content) => replay_log(&name, &bytes, content, &mut replayed, state)?,
+            Some(content) => replay_log(&name, &bytes, content, previous, &mut replayed, state)?,
             None if number == manifest.first_log => {
                 return Err(Error::corrupt(&name, 0, "the log has lost its header"));
             }
             None => log::warn!("{name}: begun when a crash came, nothing in it"),
         }
+        previous = Some((name, bytes.len() as u64));
     }
     let rows = state.recent.take_group();
     state.active.add(rows);
@@ -212,14 +217,20 @@ fn replay_log(
     name: &str,
     bytes: &[u8],
     content: WalContent,
+    previous: Option<(String, u64)>,
     replayed: &mut Replayed,
     state: &mut State,
 ) -> Result<()> {
     let (begins, next) = (content.first_sequence, replayed.next_sequence);
     let copied = replayed.last.is_some() && begins.checked_add(1) == Some(next);
     if begins != next && !copied {
-        let what = format!("begins at write {begins}, but the log before ends at {next}");
-        return Err(Error::corrupt(name, 0, what));
+        return Err(match previous {
+            Some((previous, bytes)) if begins > next => {
+                let what = format!("its writes end before {next}, but {name} begins with {begins}: damaged");
+                Error::corrupt(previous, bytes, what)
+            }
+            _ => Error::corrupt(name, 0, format!("begins with write {begins}, but {next} is the next")),
+        });
     }
     if content.torn_bytes > 0 {
         log::warn!("{name}: cut {} bytes of a write that was never acknowledged", content.torn_bytes);
@@ -256,8 +267,7 @@ fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) ->
 /// Removes files that the manifest does not name: left by a crash between writing and naming them, or between
 /// replacing and removing them.
 fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
-    let live = manifest.segments.iter().chain(&manifest.identities).chain(&manifest.checkpoint);
-    let live: Vec<&str> = live.map(|f| f.name.as_str()).collect();
+    let live: Vec<&str> = manifest.files().map(|f| f.name.as_str()).collect();
     for file in vfs.list()? {
         let ours = OURS.iter().any(|prefix| file.starts_with(prefix)) || file == MANIFEST_NEW;
         let old_log = parse_wal_name(&file).is_some_and(|n| n < manifest.first_log);

@@ -237,6 +237,11 @@ impl IdentitiesView {
         self.inner.get(id)
     }
 
+    /// Reads every string and says what is damaged.
+    pub fn check(&self) -> Vec<Error> {
+        self.inner.files().iter().filter_map(|f| f.for_each(|_| Ok(())).err()).collect()
+    }
+
     /// Merges some neighbouring files into the file `name`: of like size, or with `all` as many as may be. `None` if there is
     /// nothing to merge.
     pub fn merge(&self, vfs: &dyn Vfs, name: &str, all: bool) -> Result<Option<MergedIdentities>> {

@@ -13,10 +13,11 @@
 
 use std::hash::Hasher;
 
+use super::manifest::known_format;
 use crate::disk::bits::{Packed, pack, packed_len, width_of};
 use crate::disk::codec::{Reader, put_varint};
 use crate::disk::{Bytes, Vfs, WriteFile};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::IdentityId;
 
 /// First and last bytes of an identity file.
@@ -58,12 +59,7 @@ impl std::fmt::Debug for IdentityFile {
 impl IdentityFile {
     /// Opens `name`; offsets and table are checked here, each block when it is read.
     pub fn open(name: &str, bytes: Bytes) -> Result<Self> {
-        if bytes.get(..8).is_some_and(|m| m.starts_with(b"WDIDS") && m != IDENTITIES_MAGIC) {
-            let message = format!("{name} has a format that this version does not know");
-            return Err(
-                Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid")
-            );
-        }
+        known_format(name, &bytes, IDENTITIES_MAGIC)?;
         let file = Self::parse(name, bytes);
         file.ok_or_else(|| Error::corrupt(name, 0, "not a file of identities, or damaged"))
     }

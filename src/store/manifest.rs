@@ -45,13 +45,41 @@ pub struct Manifest {
     pub segments: Vec<FileRef>,
 }
 
-/// A file and its length.
+/// A finished file, and enough about it to know it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRef {
     /// Its name.
     pub name: String,
     /// Its bytes.
     pub bytes: u64,
+    /// CRC-32 of its first and last bytes. They hold the checksums of the rest, so no other sound file passes for it.
+    pub ends: u32,
+}
+
+impl FileRef {
+    /// The finished file `name` as it is.
+    pub fn of(vfs: &dyn Vfs, name: &str) -> Result<Self> {
+        let bytes = vfs.open(name)?;
+        Ok(Self { name: name.to_owned(), bytes: bytes.len() as u64, ends: crc_of_ends(&bytes) })
+    }
+
+    /// An error if another file is in its place now.
+    pub fn verify(&self, vfs: &dyn Vfs) -> Result<()> {
+        let found = Self::of(vfs, &self.name)?;
+        if found == *self {
+            return Ok(());
+        }
+        let what = format!("not the file of {} bytes that the manifest names", self.bytes);
+        Err(Error::corrupt(&self.name, 0, what))
+    }
+}
+
+fn crc_of_ends(bytes: &[u8]) -> u32 {
+    const END: usize = 64;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(bytes.get(..END).unwrap_or(bytes));
+    crc.update(bytes.get(bytes.len().saturating_sub(END)..).unwrap_or(bytes));
+    crc.finalize()
 }
 
 /// The state that the log replays into.
@@ -95,6 +123,11 @@ impl Manifest {
         vfs.sync_dir()
     }
 
+    /// All files but the logs.
+    pub fn files(&self) -> impl Iterator<Item = &FileRef> {
+        self.segments.iter().chain(&self.identities).chain(&self.checkpoint)
+    }
+
     /// Takes the next file number.
     pub fn next_number(&mut self) -> u64 {
         self.next_file += 1;
@@ -109,7 +142,8 @@ impl Checkpoint {
         let mut file = vfs.create(name)?;
         file.write_all(&bytes)?;
         file.sync()?;
-        Ok(FileRef { name: name.to_owned(), bytes: bytes.len() as u64 })
+        drop(file);
+        FileRef::of(vfs, name)
     }
 
     /// Reads the checkpoint that the manifest names.
@@ -121,7 +155,7 @@ impl Checkpoint {
 }
 
 /// Refuses a file of the right kind in a version that this program does not know.
-fn known_format(file: &str, bytes: &[u8], magic: &[u8; 8]) -> Result<()> {
+pub fn known_format(file: &str, bytes: &[u8], magic: &[u8; 8]) -> Result<()> {
     match bytes.get(..8) {
         Some(found) if found != magic && found.get(..5) == magic.get(..5) => {
             let message = format!("{file} has a format that this version does not know");
