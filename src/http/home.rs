@@ -8,6 +8,5 @@ const PAGE: &str = include_str!("home.html");
 pub fn page() -> Response {
     Response::new(200, "text/html; charset=utf-8", PAGE.as_bytes())
         .with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
-        .with("X-Content-Type-Options", "nosniff")
         .with("Cache-Control", "no-store")
 }
