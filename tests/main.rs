@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod cli;
 mod conformance;
 mod crash;
 mod engine_backend;
@@ -9,4 +10,6 @@ mod faults;
 mod formats;
 mod histories;
 mod house;
+mod http;
 mod store_check;
+mod support;

@@ -119,7 +119,10 @@ fn known(result: Result<bool, Error>) -> Result<(), Error> {
 }
 
 /// Goes on with a workload until it ends or something fails; the engine as it is then.
-#[expect(clippy::result_large_err, reason = "the error is taken apart where it is made, and tests do not hurry")]
+#[expect(
+    clippy::result_large_err,
+    reason = "the error is taken apart where it is made, and tests do not hurry"
+)]
 pub fn drive(vfs: &Arc<dyn Vfs>, steps: &[Step], told: &mut Told) -> (Option<Engine>, Result<(), Stopped>) {
     let stopped = |error| Err(Stopped { error, in_flight: Vec::new() });
     let mut engine = match open(vfs) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{App, too_many_names};
 use crate::engine::{Outcome, Ticket};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::transfer::lines::{ParsedLine, for_each_block, maybe_gzip};
 
@@ -69,8 +69,9 @@ impl App {
     ) -> Result<ImportReport> {
         let mut report = ImportReport::default();
         let mut ahead: VecDeque<(Vec<u64>, Ticket)> = VecDeque::new();
-        let input = maybe_gzip(input)
-            .map_err(|e| Error::invalid("bad_input", format!("cannot read the input: {e}")))?;
+        let input = maybe_gzip(input).map_err(|e| {
+            Error::new(ErrorKind::Malformed, "bad_input", format!("cannot read the input: {e}"))
+        })?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let read = for_each_block(input, threads, self.now(), |lines: Vec<ParsedLine>| {
             let (mut numbers, mut records) =

@@ -76,9 +76,23 @@ fn one(app: &App, file: &Path, several: bool) -> Result<ImportReport> {
     for line in rejected {
         let place = if several { format!("{}: ", file.display()) } else { String::new() };
         let at = line.at.map(|at| format!(" at {}", at.escape_debug())).unwrap_or_default();
-        eprintln!("{place}line {}: {}{at}: {}", line.line, line.code, line.message.escape_debug());
+        output::note(&format!(
+            "{place}line {}: {}{at}: {}",
+            line.line,
+            line.code,
+            line.message.escape_debug()
+        ));
     }
-    report
+    report.map_err(|error| broken_input(error, file))
+}
+
+/// Input that cannot be read to its end is a failure and no wrong use of the program.
+fn broken_input(error: Error, file: &Path) -> Error {
+    if error.code() != "bad_input" {
+        return error;
+    }
+    Error::new(ErrorKind::Io, "bad_input", format!("{}: {}", file.display(), error.message()))
+        .hint("the lines before it are stored; import the mended file again, nothing is stored twice")
 }
 
 fn progress_bar(length: Option<u64>) -> ProgressBar {

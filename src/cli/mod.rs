@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
         // Whoever read our output has what it wanted.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("whodid: {error}");
+            output::note(&format!("whodid: {error}"));
             let wrong_use = matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Malformed);
             if wrong_use { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
@@ -109,7 +109,7 @@ fn logger() {
         fn log(&self, record: &log::Record<'_>) {
             if self.enabled(record.metadata()) {
                 // Escaped, so that hostile text stays on its line.
-                eprintln!("whodid: {}", record.args().to_string().escape_debug());
+                output::note(&format!("whodid: {}", record.args().to_string().escape_debug()));
             }
         }
 

@@ -12,6 +12,11 @@ pub fn line(text: &str) -> Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(broken)
 }
 
+/// Prints one line on standard error. That nobody reads it any more ends nothing: the macro for this would panic.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// An error of writing the output.
 pub fn broken(error: io::Error) -> Error {
     Error::new(ErrorKind::Io, "io", format!("cannot write the output: {error}")).with_source(error)

@@ -83,7 +83,7 @@ pub fn export(data: &Path, args: &Export) -> Result<()> {
     }
     let snapshot = read_only(data)?;
     let count = output::to_file(args.out.as_deref(), |out| export_records(&snapshot, out))?;
-    eprintln!("{count} records");
+    output::note(&format!("{count} records"));
     Ok(())
 }
 
@@ -128,6 +128,6 @@ pub fn generate(args: &Generate) -> Result<()> {
         out.write_all(&buffer).map_err(output::broken)?;
         Ok(count)
     })?;
-    eprintln!("{count} records");
+    output::note(&format!("{count} records"));
     Ok(())
 }

@@ -47,7 +47,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         show_funnel(&app)?;
     }
     if !args.listen.ip().is_loopback() {
-        eprintln!("whodid: listening beyond this machine without TLS; put a proxy that has it in front");
+        output::note("whodid: listening beyond this machine without TLS; put a proxy that has it in front");
     }
     stop.forever().next();
     server.stop();

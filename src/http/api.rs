@@ -91,18 +91,15 @@ impl Api {
         let checked = self.keys.check(Access::Write, key.as_deref());
         let stored = match (checked, collected.record) {
             (Ok(()), Ok(record)) => self.app.track(record),
-            (Err(error), record) => {
-                let (identity, name) = record.map_or_else(|_| Default::default(), |r| (r.identity, r.name));
-                self.app.refuse(&error, &identity, &name);
-                Err(error)
-            }
-            (Ok(()), Err(error)) => {
-                self.app.refuse(&error, "", "");
+            (Err(error), _) | (Ok(()), Err(error)) => {
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                self.app.refuse(&error, &text(&collected.person), &text(&collected.name));
                 Err(error)
             }
         };
         match &stored {
-            // That two persons stay apart is no error to the sender.
+            // That two persons stay apart is no error to the sender, but one who asks is told.
+            Ok(Outcome::MergeRefused) => collect::answer(collected.wants_json, &Tracked::MergeRefused),
             Ok(Outcome::Duplicate) => collect::answer(collected.wants_json, &Tracked::Duplicate),
             Ok(_) => collect::answer(collected.wants_json, &Tracked::Stored),
             Err(error) => collect::answer(collected.wants_json, &Tracked::Refused(error)),
@@ -151,7 +148,7 @@ impl Handler for Api {
             Action::TrackEvent => self.track(RecordKind::Event, &request),
             Action::TrackSet => self.track(RecordKind::Set, &request),
             Action::TrackAlias => self.track(RecordKind::Identify, &request),
-            _ => self.answer(route, &request).unwrap_or_else(|error| respond::error(&error)),
+            _ => private(route, self.answer(route, &request)),
         }
     }
 
@@ -160,8 +157,14 @@ impl Handler for Api {
             Action::Import => self.import(request, body),
             _ => self.answer(route, request),
         };
-        answer.unwrap_or_else(|error| respond::error(&error))
+        private(route, answer)
     }
+}
+
+/// The response of an answer or error. What a key was needed to read is nothing for caches.
+fn private(route: &Route, answer: Result<Response>) -> Response {
+    let response = answer.unwrap_or_else(|error| respond::error(&error));
+    if route.access == Access::Read { response.with("Cache-Control", "no-store") } else { response }
 }
 
 /// The JSON query of a report: the body, or `?q=`.

@@ -80,7 +80,7 @@ impl Keys {
             _ if write => Err(forbidden("the write key sends records, it reads nothing", "use the API key")),
             _ if read => Err(forbidden("the API key reads, it does not track", "use the write key")),
             _ => Err(Error::new(ErrorKind::Unauthorized, "unknown_key", "this key is not known")
-                .hint("`whodid keys` shows and makes keys")),
+                .hint("the write key stands in the tracker's snippet; the API key was printed once, at the first start")),
         }
     }
 }

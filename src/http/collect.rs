@@ -19,6 +19,10 @@ const MILLISECONDS_ABOVE: i128 = 100_000_000_000;
 pub struct Collected {
     /// The write key that came with it (`_k`).
     pub key: Option<String>,
+    /// The person (`_p`), for the list of refusals.
+    pub person: Option<String>,
+    /// The event or other identity (`_n`), for the list of refusals.
+    pub name: Option<String>,
     /// Whether the sender wants the outcome as JSON instead of the pixel.
     pub wants_json: bool,
     /// The record, not yet checked, or why there is none.
@@ -32,6 +36,8 @@ pub enum Outcome<'a> {
     Stored,
     /// The same record was there before.
     Duplicate,
+    /// It is durable, but the two identified people that it names stay apart.
+    MergeRefused,
     /// It was not stored.
     Refused(&'a Error),
 }
@@ -54,19 +60,20 @@ pub fn read(kind: RecordKind, request: &Request) -> Collected {
     take_pairs(request.query.as_bytes(), &mut reserved, &mut properties);
     let body = form_body(request).map(|body| take_pairs(body, &mut reserved, &mut properties));
     let record = body.and_then(|()| {
-        let identity = required(reserved.person, "_p", "bad_identity", "the identity of the person")?;
+        let identity = required(reserved.person.clone(), "_p", "bad_identity", "the identity of the person")?;
         let name = match kind {
-            RecordKind::Event => required(reserved.name, "_n", "bad_event", "the name of the event")?,
+            RecordKind::Event => required(reserved.name.clone(), "_n", "bad_event", "the name of the event")?,
             RecordKind::Identify => {
                 properties.clear();
-                required(reserved.name, "_n", "bad_identity", "the other identity")?
+                required(reserved.name.clone(), "_n", "bad_identity", "the other identity")?
             }
             RecordKind::Set => String::new(),
         };
         let time = if reserved.use_time { read_time(reserved.time.as_deref())? } else { None };
         Ok(Record { kind, identity, name, time, properties, id: None })
     });
-    Collected { key: reserved.key, wants_json: reserved.debug || request.accepts_json(), record }
+    let wants_json = reserved.debug || request.accepts_json();
+    Collected { key: reserved.key, person: reserved.person, name: reserved.name, wants_json, record }
 }
 
 /// The answer to a tracking request: the pixel whatever happened, unless the store could not store (the sender has
@@ -76,7 +83,10 @@ pub fn answer(wants_json: bool, outcome: &Outcome<'_>) -> Response {
         Outcome::Refused(error) => Some(*error),
         _ => None,
     };
-    let status = failed.map_or(200, |error| respond::status(error.kind()));
+    let status = failed.map_or(200, |error| match error.code() {
+        "bad_content_type" => 415,
+        _ => respond::status(error.kind()),
+    });
     let response = match failed {
         // Browsers call an image with an error status loaded if it decodes, so this must be no image.
         Some(error) if status >= 500 => respond::error(error),
@@ -85,12 +95,23 @@ pub fn answer(wants_json: bool, outcome: &Outcome<'_>) -> Response {
             let body = json!({ "status": "refused", "reason": error.code(), "error": respond::value(error) });
             Response::new(status, "application/json", body.to_string().into_bytes())
         }
-        None => {
-            let status = if matches!(outcome, Outcome::Stored) { "stored" } else { "duplicate" };
-            Response::json(json!({ "status": status }).to_string())
-        }
+        None => Response::json(stored_json(outcome).to_string()),
     };
     response.with("Cache-Control", "no-store")
+}
+
+/// What to tell of a record that was taken.
+fn stored_json(outcome: &Outcome<'_>) -> serde_json::Value {
+    match outcome {
+        Outcome::Duplicate => json!({ "status": "duplicate" }),
+        Outcome::MergeRefused => json!({
+            "status": "stored",
+            "merged": false,
+            "reason": "merge_refused",
+            "hint": "both are identified people; POST /api/v1/people/{identity}/merge joins them",
+        }),
+        Outcome::Stored | Outcome::Refused(_) => json!({ "status": "stored" }),
+    }
 }
 
 fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) {

@@ -11,6 +11,5 @@ pub fn page() -> Response {
             "Content-Security-Policy",
             "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
         )
-        .with("X-Content-Type-Options", "nosniff")
         .with("Cache-Control", "no-store")
 }

@@ -1,0 +1,138 @@
+//! Every error that the interface names, as the client sees it.
+
+use super::{fresh, history};
+use crate::support::{WRITE_KEY, authorized};
+
+const READING: [(&str, &str); 14] = [
+    ("POST", "/api/v1/funnel"),
+    ("GET", "/api/v1/funnel?q={}"),
+    ("POST", "/api/v1/funnel/people"),
+    ("GET", "/api/v1/funnel/people?q={}"),
+    ("GET", "/api/v1/people/x"),
+    ("GET", "/api/v1/people/x/events"),
+    ("POST", "/api/v1/people/x/merge"),
+    ("POST", "/api/v1/people/x/unmerge"),
+    ("GET", "/api/v1/events"),
+    ("GET", "/api/v1/refusals"),
+    ("GET", "/api/v1/stats"),
+    ("GET", "/api/v1/export"),
+    ("POST", "/api/v1/compact"),
+    ("GET", "/metrics"),
+];
+
+#[test]
+fn reading_needs_the_key_that_reads() {
+    let (_dir, server) = fresh();
+    let mut client = server.client();
+    let write_key = format!("Bearer {WRITE_KEY}");
+    for (method, target) in READING {
+        for (headers, status, code) in [
+            (vec![], 401, "no_key"),
+            (vec![("Authorization", "Bearer guess")], 401, "unknown_key"),
+            (vec![("Authorization", "guess")], 401, "no_key"),
+            (vec![("Authorization", write_key.as_str())], 403, "wrong_key"),
+        ] {
+            let reply = client.send(method, target, &headers, b"");
+            assert_eq!((reply.status, reply.code().as_str()), (status, code), "{method} {target}");
+            assert_eq!(reply.header("content-type"), Some("application/json"));
+            assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+            assert_eq!(reply.header("www-authenticate").is_some(), status == 401);
+            assert!(
+                !reply.text().contains("guess") && !reply.text().contains(WRITE_KEY),
+                "no key comes back"
+            );
+        }
+    }
+    // The key that reads does not track: it must not stand in pages.
+    let reply = client.open("/e?_k=rk_test_key_of_the_suite&_p=a&_n=x&_debug=1");
+    assert_eq!((reply.status, reply.code().as_str()), (403, "wrong_key"));
+}
+
+#[test]
+fn queries_that_mean_nothing_say_where_and_what_instead() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    for (query, status, code, at) in [
+        ("", 400, "bad_json", ""),
+        ("{\"steps\":", 400, "bad_json", ""),
+        ("{}", 422, "missing_field", ""),
+        ("[]", 422, "bad_type", ""),
+        (r#"{"steps":[]}"#, 422, "", "steps"),
+        (r#"{"steps":[{"event":"Visited"}],"whithin":"7d"}"#, 422, "unknown_field", "whithin"),
+        (r#"{"steps":[{"event":"Visited"}],"within":"soon"}"#, 422, "", "within"),
+        (r#"{"steps":[{"event":"Visited"}],"from":"2025-13-01"}"#, 422, "", "from"),
+        (r#"{"steps":[{"event":"Visited"}],"tz":"Mars/Base"}"#, 422, "", "tz"),
+        (r#"{"steps":[{"event":"Visited"}],"by":"plan"}"#, 422, "", "by"),
+        (
+            r#"{"steps":[{"event":"Visited"},{"event":"Paid","where":[{"property":"n","like":1}]}]}"#,
+            422,
+            "unknown_operator",
+            "steps[1].where[0]",
+        ),
+    ] {
+        let reply = server.post("/api/v1/funnel", query);
+        let error = reply.json()["error"].clone();
+        assert_eq!(reply.status, status, "{query}: {error}");
+        assert!(code.is_empty() || error["code"] == code, "{query}: {error}");
+        assert!(at.is_empty() || error["at"].as_str().unwrap().starts_with(at), "{query}: {error}");
+        assert!(!error["message"].as_str().unwrap().is_empty());
+    }
+    let reply = server.post("/api/v1/funnel", r#"{"steps":[{"event":"Visited"}],"whithin":"7d"}"#);
+    assert!(reply.text().contains("within"), "the hint names what was meant: {}", reply.text());
+    let deep = format!("{{\"steps\":{}", "[".repeat(200_000));
+    assert_eq!(server.post("/api/v1/funnel", &deep).status, 400);
+    let reply = server.client().send("POST", "/api/v1/funnel", &[authorized()], b"{\"steps\":\"\xff\"}");
+    assert_eq!((reply.status, reply.code().as_str()), (400, "bad_utf8"));
+    assert_eq!(server.client().get("/api/v1/funnel").code(), "no_query");
+}
+
+#[test]
+fn wrong_paths_methods_sizes_and_codings_have_their_status() {
+    let (_dir, server) = fresh();
+    for path in
+        ["/nothing", "/api/v1/", "/api/v2/funnel", "/e/", "/../etc/passwd", "/%2e%2e/etc/passwd", "/i.js.map"]
+    {
+        assert_eq!(server.client().get(path).status, 404, "{path}");
+    }
+    for (method, path, allow) in [
+        ("DELETE", "/e", "GET, HEAD, POST, OPTIONS"),
+        ("PUT", "/api/v1/funnel", "POST, GET, HEAD, OPTIONS"),
+        ("GET", "/api/v1/import", "POST, OPTIONS"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("TRACE", "/api/v1/export", "GET, HEAD, OPTIONS"),
+    ] {
+        let reply = server.client().send(method, path, &[authorized()], b"");
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)), "{method} {path}");
+    }
+    let big = vec![b' '; (1 << 20) + 1];
+    for path in ["/e", "/api/v1/funnel"] {
+        assert_eq!(server.client().send("POST", path, &[authorized()], &big).status, 413, "{path}");
+        let pieces: Vec<&[u8]> = big.chunks(60_000).collect();
+        assert_eq!(server.client().send_chunked(path, &[authorized()], &pieces).status, 413, "{path}");
+    }
+    for (path, coding) in [("/api/v1/funnel", "gzip"), ("/e", "gzip"), ("/api/v1/import", "br")] {
+        let headers = [authorized(), ("Content-Encoding", coding)];
+        assert_eq!(server.client().send("POST", path, &headers, b"x").status, 415, "{path} {coding}");
+    }
+    let mut client = server.client();
+    let head = [client.head("POST", b"/api/v1/import", &[authorized()]), b"\r\n".to_vec()].concat();
+    client.write(&head);
+    assert_eq!(client.reply(false).unwrap().status, 411);
+    let long = format!("/e?a={}", "x".repeat(20_000));
+    assert!([414, 431].contains(&server.client().open(long).status));
+}
+
+#[test]
+fn foreign_names_get_nothing_but_tracking() {
+    let (_dir, server) = fresh();
+    for path in ["/api/v1/stats", "/api/v1/funnel?q={}", "/", "/healthz", "/metrics"] {
+        let headers = [authorized(), ("Host", "rebound.example")];
+        let reply = server.client().send("GET", path, &headers, b"");
+        assert_eq!((reply.status, reply.code().as_str()), (421, "foreign_host"), "{path}");
+        let reply = server.client().send("GET", path, &[authorized(), ("Host", "localhost:1")], b"");
+        assert_ne!(reply.status, 421, "{path}");
+    }
+    let target = format!("/e?_k={WRITE_KEY}&_p=a&_n=x");
+    let reply = server.client().send("GET", target, &[("Host", "stats.example.com")], b"");
+    assert_eq!((reply.status, reply.body.len()), (200, 43));
+}

@@ -1,0 +1,183 @@
+//! Records in bulk: whole, in pieces, compressed, broken.
+
+use std::io::Write;
+
+use super::{STEPS, fresh, funnel, history, people};
+use crate::support::{Server, WRITE_KEY, authorized};
+
+const IMPORT: &str = "/api/v1/import";
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn event(person: &str) -> String {
+    format!(
+        "{{\"type\":\"event\",\"person\":\"{person}\",\"event\":\"x\",\"time\":\"2025-03-01T10:00:00Z\"}}"
+    )
+}
+
+#[test]
+fn the_same_records_come_in_whatever_way_they_are_sent() {
+    let (_dir, server) = fresh();
+    let mut client = server.client();
+    let text = history();
+    let first = server.import(&text);
+    assert_eq!((&first["accepted"], &first["rejected"]), (&150.into(), &0.into()), "{first}");
+    let coded = [authorized(), ("Content-Encoding", "gzip")];
+    let packed = gzip(&text);
+    let pieces: Vec<&[u8]> = text.as_bytes().chunks(97).collect();
+    let packed_pieces: Vec<&[u8]> = packed.chunks(11).collect();
+    for reply in [
+        client.send("POST", IMPORT, &[authorized()], text.replace('\n', "\r\n").as_bytes()),
+        client.send("POST", IMPORT, &coded, &packed),
+        client.send("POST", IMPORT, &[authorized()], &packed),
+        client.send_chunked(IMPORT, &[authorized()], &pieces),
+        client.send_chunked(IMPORT, &coded, &packed_pieces),
+    ] {
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let counts = reply.json();
+        assert_eq!((&counts["accepted"], &counts["duplicates"]), (&0.into(), &150.into()), "{counts}");
+    }
+    assert_eq!(server.get("/api/v1/stats")["records"], 150);
+    assert_eq!(people(&funnel(&server, &format!("{{{STEPS}}}"))), [60, 30, 15]);
+}
+
+#[test]
+fn ids_make_records_without_time_repeatable() {
+    let (_dir, server) = fresh();
+    let line = r#"{"type":"event","person":"a","event":"x","id":"order-1"}"#;
+    assert_eq!(server.import(line)["accepted"], 1);
+    assert_eq!(server.import(&format!("{line}\n{line}\n"))["duplicates"], 2);
+    let plain = r#"{"type":"event","person":"a","event":"x"}"#;
+    assert_eq!(server.import(&format!("{plain}\n{plain}\n"))["accepted"], 2);
+}
+
+#[test]
+fn bad_lines_are_told_by_number_and_cost_no_good_one() {
+    let (_dir, server) = fresh();
+    let huge = format!("{{\"person\":\"{}\"}}", "x".repeat(5 << 20));
+    let deep = format!("{{\"type\":\"set\",\"person\":\"a\",\"properties\":{{\"a\":{}", "[".repeat(100_000));
+    let lines = [
+        event("one"),
+        "{".into(),
+        String::new(),
+        "null".into(),
+        event("two").replace("2025", "1999"),
+        huge,
+        event("three"),
+        r#"{"type":"event","person":"a","event":"x","tiem":1}"#.into(),
+        deep,
+        r#"{"type":"identify","person":"a","identity":"undefined"}"#.into(),
+        "\u{1}\u{2}".into(),
+        event("four"),
+    ];
+    let counts = server.import(&lines.join("\r\n"));
+    assert_eq!((&counts["accepted"], &counts["rejected"]), (&4.into(), &8.into()), "{counts}");
+    let errors = counts["errors"].as_array().unwrap();
+    let told: Vec<(u64, &str)> =
+        errors.iter().map(|e| (e["line"].as_u64().unwrap(), e["code"].as_str().unwrap())).collect();
+    let expected = [
+        (2, "bad_json"),
+        (4, "bad_type"),
+        (5, "bad_time"),
+        (6, "line_too_long"),
+        (8, "unknown_field"),
+        (9, "bad_json"),
+        (10, "nobody"),
+        (11, "bad_json"),
+    ];
+    assert_eq!(told, expected);
+    assert!(errors.iter().all(|e| !e["message"].as_str().unwrap().is_empty()));
+    for person in ["one", "three", "four"] {
+        assert_eq!(server.get(&format!("/api/v1/people/{person}"))["events"], 1);
+    }
+    let many = "bad\n".repeat(250);
+    let counts = server.import(&many);
+    assert_eq!((&counts["rejected"], counts["errors"].as_array().unwrap().len()), (&250.into(), 100));
+}
+
+#[test]
+fn a_body_cut_short_is_no_success_and_what_came_whole_stays() {
+    let (_dir, server) = fresh();
+    let line = event("whole");
+    for framing in [
+        format!("Content-Length: {}\r\n\r\n{line}\n{{\"type\"", line.len() + 500),
+        format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{line}\n\r\n", line.len() + 1),
+        format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{line}\n\r\nnonsense\r\n", line.len() + 1),
+    ] {
+        let mut client = server.client();
+        let mut bytes = client.head("POST", IMPORT.as_bytes(), &[authorized()]);
+        bytes.extend_from_slice(framing.as_bytes());
+        client.write(&bytes);
+        client.end();
+        if let Some(reply) = client.reply(false) {
+            assert_eq!(reply.status, 400, "{}", reply.text());
+        }
+    }
+    let mut client = server.client();
+    let packed = gzip(&history());
+    let cut = &packed[..packed.len() / 2];
+    let coded = [authorized(), ("Content-Encoding", "gzip")];
+    let reply = client.send("POST", IMPORT, &coded, cut);
+    assert_eq!((reply.status, reply.code().as_str()), (400, "bad_input"));
+    let reply = client.send("POST", IMPORT, &coded, b"no gzip at all");
+    assert_eq!((reply.status, reply.code().as_str()), (400, "bad_input"));
+    assert_eq!(server.get("/api/v1/people/whole")["events"], 1);
+    // The connections that broke hold nothing that others need.
+    assert_eq!(server.import(&event("after"))["accepted"], 1);
+}
+
+#[test]
+fn either_key_imports_and_none_does_not() {
+    let (_dir, server) = fresh();
+    let mut client = server.client();
+    let bearer = format!("Bearer {WRITE_KEY}");
+    for (headers, status) in [
+        (vec![authorized()], 200),
+        (vec![("Authorization", bearer.as_str())], 200),
+        (vec![], 401),
+        (vec![("Authorization", "Bearer wrong")], 401),
+        (vec![("Authorization", "")], 401),
+    ] {
+        let reply = client.send("POST", IMPORT, &headers, event("k").as_bytes());
+        assert_eq!(reply.status, status, "{headers:?} {}", reply.text());
+        if status == 401 {
+            assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+            client = server.client();
+        }
+    }
+}
+
+#[test]
+fn an_export_makes_the_same_store_again() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    server.import(concat!(
+        r#"{"type":"identify","person":"anon","identity":"person0@example.com","time":"2025-03-01T08:00:00Z"}"#,
+        "\n",
+        r#"{"type":"event","person":"anon","event":"Visited","time":"2025-02-27T08:00:00.125Z","id":"v-1","#,
+        r#""properties":{"a":true,"b":"\u00e9\n\"","c":-0.001,"d":"0123"}}"#,
+        "\n",
+        r#"{"type":"identify","person":"person0@example.com","identity":"person1@example.com","time":1740823200}"#,
+    ));
+    let records = server.export();
+    assert_eq!(records.len(), 153);
+    let (_second_dir, second) = fresh();
+    let counts = second.import(&records_in_order(&server));
+    assert_eq!((&counts["accepted"], &counts["merges_refused"]), (&153.into(), &1.into()), "{counts}");
+    assert_eq!(second.export(), records);
+    let query = format!("{{{STEPS},\"by\":\"person.Plan\",\"within\":\"10d\",\"as_of\":\"2025-05-01\"}}");
+    let (mut one, mut other) = (funnel(&server, &query), funnel(&second, &query));
+    assert_eq!(people(&one), [60, 30, 15]);
+    one["elapsed_ms"] = 0.into();
+    other["elapsed_ms"] = 0.into();
+    assert_eq!(one, other);
+    assert_eq!(second.get("/api/v1/people/anon")["person"], "person0@example.com");
+}
+
+fn records_in_order(server: &Server) -> String {
+    server.client().get("/api/v1/export").text()
+}

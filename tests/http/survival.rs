@@ -1,0 +1,164 @@
+//! Power cuts, restarts and full disks.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use super::{STEPS, fresh, funnel, history, people};
+use crate::support::{API_KEY, Client, Server, WRITE_KEY, authorized};
+
+#[test]
+fn what_was_acknowledged_outlives_a_kill() {
+    let (_dir, server) = fresh();
+    let data = server.data.clone();
+    let senders: Vec<_> = (0..4)
+        .map(|sender| {
+            let mut client = server.client();
+            thread::spawn(move || {
+                let mut acknowledged = Vec::new();
+                for n in 0.. {
+                    let person = format!("s{sender}-{n}");
+                    let target = format!("/e?_k={WRITE_KEY}&_p={person}&_n=Sent&n={n}");
+                    let head = [client.head("GET", target.as_bytes(), &[]), b"\r\n".to_vec()].concat();
+                    let reply = if client.write(&head) { client.reply(false) } else { None };
+                    match reply {
+                        Some(reply) => assert_eq!(reply.status, 200),
+                        None => break,
+                    }
+                    acknowledged.push(person);
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(700));
+    server.kill();
+    let sent: Vec<String> = senders.into_iter().flat_map(|s| s.join().unwrap()).collect();
+    assert!(sent.len() > 4, "only {} were acknowledged", sent.len());
+    let server = Server::start(&data);
+    let stored = server.export().join("\n");
+    for person in &sent {
+        assert!(stored.contains(&format!("\"person\":\"{person}\"")), "{person} of {} is lost", sent.len());
+    }
+    let records = stored.lines().count();
+    assert!(records <= sent.len() + 4, "{records} records, {} acknowledged", sent.len());
+}
+
+#[test]
+fn a_restart_keeps_records_people_refusals_and_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("store");
+    let (server, printed) = Server::start_with(&data, &[]);
+    let printed = printed.join("\n");
+    let key = |label: &str| printed.lines().find_map(|l| l.strip_prefix(label)).unwrap().trim().to_owned();
+    let (write_key, api_key) = (key("write key:"), key("API key:"));
+    let bearer = format!("Bearer {api_key}");
+    let with_key = [("Authorization", bearer.as_str())];
+    let read = |server: &Server, path: &str| {
+        let reply = server.client().send("GET", path, &with_key, b"");
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    };
+    let imported = server.client().send("POST", "/api/v1/import", &with_key, history().as_bytes());
+    assert_eq!(imported.json()["accepted"], 150);
+    let into = br#"{"into":"person1@example.com"}"#;
+    let merged = server.client().send("POST", "/api/v1/people/person0%40example.com/merge", &with_key, into);
+    assert_eq!(merged.status, 200);
+    server.client().open(format!("/e?_k={write_key}&_p=late&_n=x"));
+    let before = read(&server, "/api/v1/people/person0%40example.com");
+    server.stop();
+    let (server, printed) = Server::start_with(&data, &[]);
+    assert!(!printed.join("\n").contains("API key"), "it is shown once");
+    assert_eq!(read(&server, "/api/v1/people/person0%40example.com"), before);
+    let stats = read(&server, "/api/v1/stats");
+    assert_eq!((&stats["records"], &stats["people"]), (&151.into(), &60.into()), "{stats}");
+    let reply = server.client().open(format!("/e?_k={write_key}&_p=later&_n=x&_debug=1"));
+    assert_eq!(reply.status, 200);
+    let file = fs::read_to_string(data.join("keys.json")).unwrap();
+    assert!(!file.contains(&api_key), "only the hash of the API key is kept");
+    server.stop();
+    let server = Server::start(&data);
+    assert_eq!(server.client().get("/api/v1/stats").status, 200, "keys given anew stand");
+    assert_eq!(server.client().send("GET", "/api/v1/stats", &with_key, b"").status, 401);
+}
+
+#[test]
+fn a_placeholder_is_no_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("store");
+    for key in ["changeme", "short"] {
+        let output = crate::support::run(&data, &["serve", "--listen", "127.0.0.1:0", "--api-key", key], b"");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!data.exists(), "nothing was made");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_store_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_dir, server) = fresh();
+    server.import(&history());
+    assert_eq!(server.post("/api/v1/compact", "").status, 200);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&server.data), 0o700);
+    for entry in fs::read_dir(&server.data).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
+    }
+}
+
+/// A small file system of its own, if this machine lets us have one.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path) -> Option<Self> {
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(at).output();
+        done.is_ok_and(|output| output.status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg("-l").arg(self.0).status();
+        assert!(done.is_ok_and(|status| status.success()) || thread::panicking());
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_records_and_goes_on_reading() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path()) else {
+        eprintln!("SKIPPED: a full disk could not be tried, as no file system can be mounted here");
+        return;
+    };
+    let server = Server::start(&disk.0.join("store"));
+    server.import(&history());
+    let filler = disk.0.join("filler");
+    let mut bytes = vec![1; 5 << 20];
+    while fs::write(&filler, &bytes).is_err() {
+        bytes.truncate(bytes.len() - (1 << 18));
+    }
+    let target = format!("/e?_k={WRITE_KEY}&_p=late&_n=x");
+    let mut client = server.client();
+    let reply = client.open(&target);
+    assert_eq!((reply.status, reply.code().as_str()), (507, "disk_full"));
+    assert!(reply.header("retry-after").is_some());
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    let line = br#"{"type":"event","person":"late","event":"x"}"#;
+    assert_eq!(client.send("POST", "/api/v1/import", &[authorized()], line).status, 507);
+    let health = server.client().open("/healthz");
+    assert_eq!((health.status, &health.json()["error"]["code"]), (503, &"disk_full".into()));
+    assert_eq!(people(&funnel(&server, &format!("{{{STEPS}}}"))), [60, 30, 15]);
+    assert_eq!(server.export().len(), 150);
+    assert_eq!(server.get("/api/v1/refusals")["counts"], serde_json::json!({}), "the sender comes again");
+    fs::remove_file(&filler).unwrap();
+    let again = |client: &mut Client| client.open(&target).status;
+    assert_eq!(again(&mut server.client()), 200);
+    assert_eq!(server.client().open("/healthz").status, 200);
+    assert_eq!(server.export().len(), 151);
+    server.stop();
+    assert!(!API_KEY.is_empty());
+}
