@@ -61,6 +61,11 @@ fn aftermath(disk: &SimDisk, steps: &[Step], told: &Told, in_flight: &[Op], seed
     }
     let (next, mut told) = (disk.copy(), told.clone());
     check(&on(&next), &mut told, in_flight).map_err(|e| format!("restarted: {e}"))?;
+    // What the restarted store has shown, or called a duplicate, is promised from then on.
+    for _ in 0..4 {
+        let crashed = next.crashed(random.bits());
+        check(&on(&crashed), &mut told.clone(), &[]).map_err(|e| format!("shown, then crashed: {e}"))?;
+    }
     {
         let engine = open(&on(&next)).map_err(|e| format!("restarted twice: {e}"))?;
         write_one(&engine, "Later", &mut told)?;

@@ -240,9 +240,8 @@ fn surviving(node: &Node, random: &mut Random) -> Vec<u8> {
     let mut at = unsynced.start;
     while at < size {
         let end = ((at / SECTOR + 1) * SECTOR).min(size);
-        if (all || random.chance(50))
-            && let (Some(to), Some(bytes)) = (found.get_mut(at..end), node.data.get(at..end))
-        {
+        let kept = all || random.chance(50);
+        if kept && let (Some(to), Some(bytes)) = (found.get_mut(at..end), node.data.get(at..end)) {
             to.copy_from_slice(bytes);
         }
         at = end;
