@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use roaring::RoaringBitmap;
 
-use super::person_values::{PersonProperty, ValueTable, Which};
+use super::person_values::Which;
 use super::scope::Scope;
-use super::source::CellValue;
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId};
@@ -110,30 +109,16 @@ fn decide_has(
     let unset = condition.matches(None);
     let mut found = if unset { scope.universe() } else { RoaringBitmap::new() };
     let Some(property) = source.snapshot.property(&condition.property) else { return Ok(found) };
-    let mut reader = PersonProperty::new(source, property);
-    let mut table = ValueTable::default();
-    let mut decided: Vec<Option<bool>> = Vec::new();
-    let cell = scope.cell(NameId::SET)?;
     let which = if first { Which::First } else { Which::Latest };
-    for (rank, person) in cell.persons.iter().enumerate() {
-        if !scope.holds(*person) {
-            continue;
-        }
-        let value = reader.find(&cell, rank, which, as_of)?;
-        if value == CellValue::None {
-            continue;
-        }
-        let number = reader.number(value, &mut table)? as usize;
-        if decided.len() <= number {
-            decided.resize(number + 1, None);
-        }
-        let Some(slot) = decided.get_mut(number) else { continue };
-        let meets =
-            *slot.get_or_insert_with(|| condition.matches(table.value(number as u32).map(|v| v.as_ref())));
-        if meets {
-            found.insert(*person)
-        } else {
-            found.remove(*person)
+    let column = scope.person_column(property, which, as_of)?;
+    let decided: Vec<bool> = column.values.iter().map(|v| condition.matches(Some(v.as_ref()))).collect();
+    let cell = scope.cell(NameId::SET)?;
+    for person in cell.persons.iter().copied().filter(|p| scope.holds(*p)) {
+        let number = (column.number(person) as usize).checked_sub(1);
+        match number.and_then(|number| decided.get(number)) {
+            Some(true) => found.insert(person),
+            Some(false) => found.remove(person),
+            None => continue,
         };
     }
     Ok(found)

@@ -12,7 +12,7 @@ use super::funnel_fast;
 use super::funnel_plan::{FunnelPlan, Split};
 use super::funnel_walk::{self, Walked};
 use super::person::named_properties;
-use super::person_values::{NOT_SET, PersonProperty, ValueTable, Which};
+use super::person_values::{NOT_SET, PersonColumn, PersonProperty, ValueTable, Which};
 use super::scope::{Scope, View, map_scopes};
 use super::source::CellValue;
 use crate::error::{Error, Result};
@@ -26,37 +26,22 @@ type ByValue = HashMap<Option<Value>, FunnelTally>;
 struct Splitter<'a> {
     split: Split,
     table: ValueTable,
-    /// Of person properties that do not depend on the attempt, the number of each person from `first` on.
-    of_person: Vec<u32>,
-    first: PersonId,
+    /// A person property that does not depend on the attempt, and for each of its numbers the one in `table`.
+    of_person: Option<(std::sync::Arc<PersonColumn>, Vec<u32>)>,
     at_entry: Option<(PersonProperty<'a>, std::sync::Arc<Cell>)>,
 }
 
 impl<'a> Splitter<'a> {
     fn new(split: Split, scope: &Scope<'a>, as_of: Millis) -> Result<Self> {
-        let (of_person, first) = (Vec::new(), 0);
-        let mut splitter = Self { split, table: ValueTable::default(), of_person, first, at_entry: None };
+        let mut splitter = Self { split, table: ValueTable::default(), of_person: None, at_entry: None };
         let source = scope.source();
         match split {
             Split::Latest(Some(property)) | Split::First(Some(property)) => {
                 let which = if matches!(split, Split::First(_)) { Which::First } else { Which::Latest };
-                let cell = scope.cell(NameId::SET)?;
-                let (first, last) =
-                    (cell.persons.first().copied().unwrap_or(0), cell.persons.last().copied());
-                splitter.first = first;
-                splitter.of_person = vec![NOT_SET; last.map_or(0, |last| (last - first) as usize + 1)];
-                let (table, of_person) = (&mut splitter.table, &mut splitter.of_person);
-                PersonProperty::new(source, property).for_each(
-                    &cell,
-                    which,
-                    as_of,
-                    table,
-                    |person, number| {
-                        if let Some(slot) = of_person.get_mut((person - first) as usize) {
-                            *slot = number;
-                        }
-                    },
-                )?;
+                let column = scope.person_column(property, which, as_of)?;
+                let numbers = column.values.iter().map(|value| splitter.table.number(value.as_ref()));
+                let numbers = std::iter::once(NOT_SET).chain(numbers).collect();
+                splitter.of_person = Some((column, numbers));
             }
             Split::AtEntry(Some(property)) => {
                 splitter.at_entry = Some((PersonProperty::new(source, property), scope.cell(NameId::SET)?));
@@ -75,8 +60,8 @@ impl<'a> Splitter<'a> {
     ) -> Result<u32> {
         match self.split {
             Split::Latest(_) | Split::First(_) => {
-                let place = person.checked_sub(self.first).map(|place| place as usize);
-                Ok(place.and_then(|place| self.of_person.get(place)).copied().unwrap_or(NOT_SET))
+                let Some((column, numbers)) = &self.of_person else { return Ok(NOT_SET) };
+                Ok(numbers.get(column.number(person) as usize).copied().unwrap_or(NOT_SET))
             }
             Split::AtEntry(_) => {
                 let Some((reader, cell)) = &mut self.at_entry else { return Ok(NOT_SET) };

@@ -147,22 +147,56 @@ impl<'a> PersonProperty<'a> {
     pub fn number(&self, found: CellValue<'a>, table: &mut ValueTable) -> Result<u32> {
         table.number_of(self.property, &self.values, found)
     }
+}
 
-    /// Calls `each` with every person of a cell that has a value, and its number.
-    pub fn for_each(
-        &mut self,
+/// One person property of all persons of a cell.
+#[derive(Debug, Default)]
+pub struct PersonColumn {
+    /// The values that occur, numbered from 1 by their place.
+    pub values: Vec<Value>,
+    /// The number of each person's value, from the person `first` on.
+    numbers: Vec<u32>,
+    first: PersonId,
+    /// The latest time of any row: as of then and later, the column is the same.
+    pub last_time: Millis,
+}
+
+impl PersonColumn {
+    /// Reads `property` from a cell of `set` rows, as of `as_of`.
+    pub fn read(
+        source: &Source,
         cell: &Cell,
+        property: PropertyId,
         which: Which,
         as_of: Millis,
-        table: &mut ValueTable,
-        mut each: impl FnMut(PersonId, u32),
-    ) -> Result<()> {
+    ) -> Result<Self> {
+        let first = cell.persons.first().copied().unwrap_or(0);
+        let count = cell.persons.last().map_or(0, |last| (last - first) as usize + 1);
+        let mut numbers = vec![NOT_SET; count];
+        let mut reader = PersonProperty::new(source, property);
+        let mut table = ValueTable::default();
         for (rank, person) in cell.persons.iter().enumerate() {
-            let found = self.find(cell, rank, which, as_of)?;
+            let found = reader.find(cell, rank, which, as_of)?;
             if found != CellValue::None {
-                each(*person, self.number(found, table)?);
+                let number = reader.number(found, &mut table)?;
+                if let Some(slot) = numbers.get_mut((person - first) as usize) {
+                    *slot = number;
+                }
             }
         }
-        Ok(())
+        let last_time = cell.times.iter().copied().max().unwrap_or(Millis::MIN);
+        Ok(Self { values: table.values, numbers, first, last_time })
+    }
+
+    /// The number of a person's value.
+    #[inline]
+    pub fn number(&self, person: PersonId) -> u32 {
+        let place = person.checked_sub(self.first).map(|place| place as usize);
+        place.and_then(|place| self.numbers.get(place)).copied().unwrap_or(NOT_SET)
+    }
+
+    /// Bytes it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.numbers.len() * 4 + self.values.len() * 64
     }
 }

@@ -8,10 +8,11 @@ use roaring::RoaringBitmap;
 
 use super::cell::Cell;
 use super::overlay::Overlay;
+use super::person_values::{PersonColumn, Which};
 use super::settled::Settled;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{NameId, PersonId};
+use crate::model::{Millis, NameId, PersonId, PropertyId};
 
 /// A snapshot as reports read it.
 pub struct View {
@@ -38,6 +39,23 @@ impl<'a> Scope<'a> {
         match self.chunk {
             Some(chunk) => self.view.settled.cell(name, chunk),
             None => Ok(self.view.overlay.cell(name)),
+        }
+    }
+
+    /// One person property of the persons of this scope, and perhaps of others.
+    pub fn person_column(
+        &self,
+        property: PropertyId,
+        which: Which,
+        as_of: Millis,
+    ) -> Result<Arc<PersonColumn>> {
+        let source = self.source();
+        match self.chunk {
+            Some(chunk) => self.view.settled.person_column(source, property, which, chunk, as_of),
+            None => {
+                let cell = self.view.overlay.cell(NameId::SET);
+                PersonColumn::read(source, &cell, property, which, as_of).map(Arc::new)
+            }
         }
     }
 

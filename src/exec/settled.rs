@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roaring::RoaringBitmap;
 
 use super::cell::{Cell, RowRef};
+use super::person_values::{PersonColumn, Which};
+use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Millis, NameId};
+use crate::model::{Millis, NameId, PropertyId};
 use crate::store::persons::Persons;
 use crate::store::segment::Segment;
 use crate::store::segment::merge::{Found, find_movers, gather, moved_since};
@@ -29,7 +31,14 @@ pub struct Settled {
     /// Per name, the rows of such persons, by the person of `version`.
     movers: Mutex<HashMap<NameId, Arc<Vec<Found>>>>,
     cells: Mutex<CellCache>,
+    columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
 }
+
+/// A property, which of its values, and the chunk of persons.
+type ColumnKey = (PropertyId, Which, u32);
+
+/// Bytes of person properties that are kept.
+const COLUMN_BYTES_MAX: usize = limits::CACHE_BYTES_MAX / 4;
 
 #[derive(Default)]
 struct CellCache {
@@ -51,7 +60,40 @@ impl Settled {
             moved,
             movers: Mutex::default(),
             cells: Mutex::default(),
+            columns: Mutex::default(),
         }
+    }
+
+    /// One person property of the persons of a chunk, as of `as_of`. It is kept as of the end of time, which nearly all
+    /// reports ask for.
+    pub fn person_column(
+        &self,
+        source: &Source,
+        property: PropertyId,
+        which: Which,
+        chunk: u32,
+        as_of: Millis,
+    ) -> Result<Arc<PersonColumn>> {
+        let key = (property, which, chunk);
+        let kept = self.columns.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let column = match kept {
+            Some(column) => column,
+            None => {
+                let cell = self.cell(NameId::SET, chunk)?;
+                let column = Arc::new(PersonColumn::read(source, &cell, property, which, Millis::MAX)?);
+                let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+                if columns.values().map(|c| c.bytes()).sum::<usize>() > COLUMN_BYTES_MAX {
+                    columns.clear();
+                }
+                columns.insert(key, Arc::clone(&column));
+                column
+            }
+        };
+        if as_of >= column.last_time {
+            return Ok(column);
+        }
+        let cell = self.cell(NameId::SET, chunk)?;
+        PersonColumn::read(source, &cell, property, which, as_of).map(Arc::new)
     }
 
     /// The chunks in which a name has rows, rising.

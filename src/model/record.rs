@@ -49,9 +49,13 @@ impl Record {
             check_time(time, now)?;
         }
         if let Some(id) = &self.id
-            && (id.is_empty() || id.chars().count() > limits::RECORD_ID_CHARS_MAX)
+            && (id.is_empty()
+                || id.chars().count() > limits::RECORD_ID_CHARS_MAX
+                || id.chars().any(char::is_control))
         {
-            return Err(Error::invalid("bad_id", "an id has 1 to 255 characters").at("id"));
+            return Err(
+                Error::invalid("bad_id", "an id has 1 to 255 characters and no control characters").at("id")
+            );
         }
         self.properties = check_properties(self.properties)?;
         if self.kind == RecordKind::Set && self.properties.is_empty() {
