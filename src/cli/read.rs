@@ -89,7 +89,7 @@ pub fn export(data: &Path, args: &Export) -> Result<()> {
 
 /// Reads every byte of the store.
 pub fn check(data: &Path) -> Result<ExitCode> {
-    let snapshot = read_only(data)?;
+    let snapshot = read_only(data).map_err(damage)?;
     let mut damaged: Vec<Error> = snapshot.segments.iter().flat_map(|s| s.check()).collect();
     for id in 0..snapshot.persons.identities() {
         if let Err(error) = snapshot.identity(id) {
@@ -98,16 +98,31 @@ pub fn check(data: &Path) -> Result<ExitCode> {
         }
     }
     for error in &damaged {
-        output::line(&error.to_string())?;
+        // Its advice is to run this command.
+        output::line(error.message())?;
     }
-    let segments = snapshot.segments.len();
     output::line(&format!(
-        "{} records in {segments} segments and {} in the log: {}",
+        "{} records in {} segments and {} in the log: {}",
         snapshot.rows() - snapshot.recent_rows() as u64,
+        snapshot.segments.len(),
         snapshot.recent_rows(),
-        if damaged.is_empty() { "all sound".to_owned() } else { format!("{} pieces damaged", damaged.len()) }
+        match damaged.len() {
+            0 => "all sound".to_owned(),
+            1 => format!("1 piece damaged; {MEND}"),
+            pieces => format!("{pieces} pieces damaged; {MEND}"),
+        }
     ))?;
     Ok(if damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const MEND: &str = "restore the files from a backup";
+
+/// The error of a store that cannot even be opened, with the advice of this command instead of the advice to run it.
+fn damage(error: Error) -> Error {
+    if error.kind() != ErrorKind::Corrupt {
+        return error;
+    }
+    Error::new(ErrorKind::Corrupt, "corrupt", error.message().to_owned()).hint(MEND)
 }
 
 /// Writes a generated data set.

@@ -12,7 +12,7 @@ use crate::model::{Millis, Number, Properties, Record, RecordKind, Value, parse_
 
 /// One line as it is written; what it means is decided after.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a record, which is an object")]
 struct Line<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,

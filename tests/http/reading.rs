@@ -200,7 +200,7 @@ fn lists_and_counters_agree_with_what_was_sent() {
     let stats = server.get("/api/v1/stats");
     assert_eq!(
         (&stats["events"], &stats["sets"], &stats["people"]),
-        (&90.into(), &60.into(), &60.into()),
+        (&105.into(), &60.into(), &60.into()),
         "{stats}"
     );
     let compacted = server.post("/api/v1/compact", "");
@@ -212,7 +212,7 @@ fn lists_and_counters_agree_with_what_was_sent() {
     let metrics = client.get("/metrics");
     assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
     let text = metrics.text();
-    assert!(text.contains("\nwhodid_records 150\n") && text.contains("\nwhodid_people 60\n"), "{text}");
+    assert!(text.contains("\nwhodid_records 165\n") && text.contains("\nwhodid_people 60\n"), "{text}");
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("whodid_") && value.parse::<f64>().is_ok(), "{line}");

@@ -62,7 +62,7 @@ fn a_restart_keeps_records_people_refusals_and_keys() {
         reply.json()
     };
     let imported = server.client().send("POST", "/api/v1/import", &with_key, history().as_bytes());
-    assert_eq!(imported.json()["accepted"], 150);
+    assert_eq!(imported.json()["accepted"], 165);
     let into = br#"{"into":"person1@example.com"}"#;
     let merged = server.client().send("POST", "/api/v1/people/person0%40example.com/merge", &with_key, into);
     assert_eq!(merged.status, 200);
@@ -73,7 +73,7 @@ fn a_restart_keeps_records_people_refusals_and_keys() {
     assert!(!printed.join("\n").contains("API key"), "it is shown once");
     assert_eq!(read(&server, "/api/v1/people/person0%40example.com"), before);
     let stats = read(&server, "/api/v1/stats");
-    assert_eq!((&stats["records"], &stats["people"]), (&151.into(), &60.into()), "{stats}");
+    assert_eq!((&stats["records"], &stats["people"]), (&166.into(), &60.into()), "{stats}");
     let reply = server.client().open(format!("/e?_k={write_key}&_p=later&_n=x&_debug=1"));
     assert_eq!(reply.status, 200);
     let file = fs::read_to_string(data.join("keys.json")).unwrap();
@@ -152,13 +152,13 @@ fn a_full_disk_refuses_records_and_goes_on_reading() {
     let health = server.client().open("/healthz");
     assert_eq!((health.status, &health.json()["error"]["code"]), (503, &"disk_full".into()));
     assert_eq!(people(&funnel(&server, &format!("{{{STEPS}}}"))), [60, 30, 15]);
-    assert_eq!(server.export().len(), 150);
+    assert_eq!(server.export().len(), 165);
     assert_eq!(server.get("/api/v1/refusals")["counts"], serde_json::json!({}), "the sender comes again");
     fs::remove_file(&filler).unwrap();
     let again = |client: &mut Client| client.open(&target).status;
     assert_eq!(again(&mut server.client()), 200);
     assert_eq!(server.client().open("/healthz").status, 200);
-    assert_eq!(server.export().len(), 151);
+    assert_eq!(server.export().len(), 166);
     server.stop();
     assert!(!API_KEY.is_empty());
 }
