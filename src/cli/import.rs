@@ -36,7 +36,7 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
         total.merges_refused += report.merges_refused;
         total.errors.extend(report.errors);
     }
-    app.engine().flush()?;
+    settle(&app, total.accepted)?;
     app.close()?;
     if args.json {
         let text = serde_json::to_string(&total);
@@ -48,6 +48,16 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
         ))?;
     }
     Ok(if total.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// Brings what was imported into segments, and merges them where it is much of the store: the first report would otherwise find
+/// many small ones, written before most people were known.
+fn settle(app: &App, accepted: u64) -> Result<()> {
+    app.engine().flush()?;
+    if accepted * 4 >= app.snapshot().rows() && app.snapshot().segments.len() > 1 {
+        app.engine().compact()?;
+    }
+    Ok(())
 }
 
 fn guess(file: &Path) -> Format {

@@ -126,13 +126,13 @@ fn decide_has(
 
 fn decide_seen(from: Millis, to: Millis, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
     let to = to.min(as_of.saturating_add(1));
+    let events: Vec<NameId> = scope.source().snapshot.catalog.events().map(|(id, _)| id).collect();
     if let Some(chunk) = scope.chunk
-        && let Some(seen) = scope.view.settled.seen(chunk, from, to)?
+        && let Some(seen) = scope.view.settled.seen(&events, chunk, from, to)?
     {
         return Ok(seen - &scope.view.overlay.touched);
     }
     let mut found = RoaringBitmap::new();
-    let events: Vec<NameId> = scope.source().snapshot.catalog.events().map(|(id, _)| id).collect();
     for name in events {
         let cell = scope.cell(name)?;
         for (rank, person) in cell.persons.iter().enumerate() {

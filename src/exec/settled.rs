@@ -222,28 +222,37 @@ fn decode_block(
 }
 
 impl Settled {
-    /// The persons of a chunk with an event in `from..to`, from what segments know of first and last events. `None` where
-    /// that does not decide it: persons have moved, or someone's events lie around the range.
-    pub fn seen(&self, chunk: u32, from: Millis, to: Millis) -> Result<Option<RoaringBitmap>> {
-        if self.moved.iter().any(|m| !m.is_empty()) {
-            return Ok(None);
-        }
+    /// The persons of a chunk with an event in `from..to`, from what segments know of the first and last events of persons who
+    /// have not moved, and the rows of those who have. `None` where that does not decide it: the events of someone lie around the range.
+    pub fn seen(
+        &self,
+        names: &[NameId],
+        chunk: u32,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Option<RoaringBitmap>> {
         let mut found = RoaringBitmap::new();
         let mut around = RoaringBitmap::new();
-        for segment in self.segments.iter() {
+        for (segment, moved) in self.segments.iter().zip(&self.moved) {
             let Some(members) = segment.members_of(chunk)? else { continue };
             for rank in 0..members.len() {
                 let person = chunk << 16 | u32::from(members.person(rank));
-                match members.seen(rank) {
-                    Some((first, last)) if (from..to).contains(&first) || (from..to).contains(&last) => {
-                        found.insert(person);
-                    }
-                    Some((first, last)) if first < from && last >= to => {
-                        around.insert(person);
-                    }
-                    _ => {}
+                let Some((first, last)) = members.seen(rank) else { continue };
+                if moved.contains(person) {
+                    continue;
+                }
+                if (from..to).contains(&first) || (from..to).contains(&last) {
+                    found.insert(person);
+                } else if first < from && last >= to {
+                    around.insert(person);
                 }
             }
+        }
+        for name in names {
+            let movers = self.movers(*name)?;
+            let begin = movers.partition_point(|f| f.person >> 16 < chunk);
+            let of_chunk = movers.iter().skip(begin).take_while(|f| f.person >> 16 == chunk);
+            found.extend(of_chunk.filter(|f| (from..to).contains(&f.time)).map(|f| f.person));
         }
         Ok(around.is_subset(&found).then_some(found))
     }
