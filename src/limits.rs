@@ -71,6 +71,8 @@ pub const SEGMENTS_MAX: usize = 1000;
 pub const PAGE_DEFAULT: usize = 100;
 /// See [`PAGE_DEFAULT`].
 pub const PAGE_MAX: usize = 10_000;
+/// Nesting of the JSON of a query: an audience at its limit takes two levels for each of its own, and a few around them.
+pub const QUERY_DEPTH_MAX: usize = 64;
 /// Nesting of an audience expression.
 pub const AUDIENCE_DEPTH_MAX: usize = 16;
 

@@ -17,7 +17,7 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::limits;
@@ -68,7 +68,8 @@ impl Default for Deadlines {
             turn: Duration::from_secs(5),
             answer: Duration::from_secs(600),
             linger: Duration::from_secs(1),
-            stop: Duration::from_secs(10),
+            // Service managers and container runtimes kill after ten seconds.
+            stop: Duration::from_secs(5),
         }
     }
 }
@@ -135,9 +136,12 @@ impl Server {
     /// Accepts no more, finishes what is running, and ends the threads. Requests that clients have not finished
     /// sending are dropped.
     pub fn stop(&mut self) {
+        let deadline = Instant::now() + self.patience;
         self.front.stop();
         if let Some(backend) = self.backend.take() {
-            backend.stop(self.patience);
+            // Idle workers, too, need a moment to end.
+            let left = deadline.saturating_duration_since(Instant::now());
+            backend.stop(left.max(Duration::from_millis(500)));
         }
     }
 }

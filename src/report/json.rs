@@ -44,7 +44,7 @@ impl Node {
         let raw: &RawValue = serde_json::from_str(text).map_err(|e| {
             Error::new(ErrorKind::Malformed, "bad_json", format!("the query is not JSON: {e}"))
         })?;
-        Ok(Self { at: String::new(), json: Json::read(raw)? })
+        Ok(Self { at: String::new(), json: Json::read(raw, 0)? })
     }
 
     fn expected(&self, what: &str) -> Error {
@@ -157,18 +157,23 @@ impl Node {
 }
 
 impl Json {
-    fn read(raw: &RawValue) -> Result<Self> {
+    fn read(raw: &RawValue, depth: usize) -> Result<Self> {
+        // Each level takes stack, and raw values are not counted by the parser's own bound.
+        if depth > limits::QUERY_DEPTH_MAX {
+            let message = format!("the query is nested deeper than {} levels", limits::QUERY_DEPTH_MAX);
+            return Err(Error::new(ErrorKind::Malformed, "too_deep", message));
+        }
         let text = raw.get();
         let bad = |e: serde_json::Error| Error::new(ErrorKind::Malformed, "bad_json", e.to_string());
         Ok(match text.as_bytes().first() {
             Some(b'{') => {
                 let fields: Pairs<'_> = serde_json::from_str(text).map_err(bad)?;
-                let fields = fields.0.into_iter().map(|(name, raw)| Ok((name, Self::read(raw)?)));
+                let fields = fields.0.into_iter().map(|(name, raw)| Ok((name, Self::read(raw, depth + 1)?)));
                 Self::Object(fields.collect::<Result<_>>()?)
             }
             Some(b'[') => {
                 let list: Vec<&RawValue> = serde_json::from_str(text).map_err(bad)?;
-                Self::List(list.into_iter().map(Self::read).collect::<Result<_>>()?)
+                Self::List(list.into_iter().map(|raw| Self::read(raw, depth + 1)).collect::<Result<_>>()?)
             }
             Some(b'"') => Self::Text(serde_json::from_str(text).map_err(bad)?),
             Some(b't') => Self::Bool(true),

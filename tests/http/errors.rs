@@ -79,8 +79,13 @@ fn queries_that_mean_nothing_say_where_and_what_instead() {
     }
     let reply = server.post("/api/v1/funnel", r#"{"steps":[{"event":"Visited"}],"whithin":"7d"}"#);
     assert!(reply.text().contains("within"), "the hint names what was meant: {}", reply.text());
-    let deep = format!("{{\"steps\":{}", "[".repeat(200_000));
-    assert_eq!(server.post("/api/v1/funnel", &deep).status, 400);
+    for (open, core, close) in [("{\"not\":", "{\"identified\":true}", "}"), ("[", "", "]"), ("[", "", "")] {
+        let deep = [&open.repeat(100_000), core, &close.repeat(100_000)].concat();
+        let query = format!("{{\"steps\":[{{\"event\":\"Visited\"}}],\"people\":{deep}}}");
+        assert_eq!(server.post("/api/v1/funnel", &query).status, 400, "and the server lives on");
+        let path = "/api/v1/people/person0%40example.com/merge";
+        assert_eq!(server.post(path, &format!("{{\"into\":{deep}}}")).status, 400);
+    }
     let reply = server.client().send("POST", "/api/v1/funnel", &[authorized()], b"{\"steps\":\"\xff\"}");
     assert_eq!((reply.status, reply.code().as_str()), (400, "bad_utf8"));
     assert_eq!(server.client().get("/api/v1/funnel").code(), "no_query");

@@ -85,6 +85,25 @@ fn a_restart_keeps_records_people_refusals_and_keys() {
 }
 
 #[test]
+fn a_client_that_drips_does_not_hold_up_the_end() {
+    let (_dir, server) = fresh();
+    let mut client = server.client();
+    let mut request = client.head("POST", b"/api/v1/import", &[authorized()]);
+    request.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+    assert!(client.write(&request));
+    let dripping = thread::spawn(move || {
+        while client.write(b"1\r\n \r\n") {
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let mut half = server.client();
+    half.write(b"GET /e?_k=");
+    thread::sleep(Duration::from_millis(200));
+    server.stop();
+    dripping.join().unwrap();
+}
+
+#[test]
 fn a_placeholder_is_no_key() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("store");
