@@ -115,7 +115,8 @@ impl Wire {
         }
         self.consume(usize::MAX);
         let deadline = Instant::now() + patience;
-        let mut scratch = vec![0; 16 * 1024];
+        // On the stack: a thousand threads that each ask the allocator for a size of their own cost half a gigabyte.
+        let mut scratch = [0; 4 * 1024];
         let mut read = 0;
         while read < most {
             match self.read(&mut scratch, deadline.saturating_duration_since(Instant::now())) {
