@@ -1,6 +1,6 @@
 //! The `serve` command: opens the store, makes keys at the first start, serves until it is told to stop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::Serve;
@@ -35,7 +35,8 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         fill(&app)?;
     }
     let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
-    let mut config = Config::new(args.listen, data.join("sockets"));
+    let sockets = socket_dir(data)?;
+    let mut config = Config::new(args.listen, sockets.clone());
     config.names.clone_from(&args.name);
     config.trusted_proxies.clone_from(&args.trusted_proxy);
     let mut stop =
@@ -52,10 +53,27 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     stop.forever().next();
     server.stop();
     drop(server);
+    if let Err(error) = std::fs::remove_dir_all(&sockets) {
+        log::warn!("cannot remove {}: {error}", sockets.display());
+    }
     match Arc::try_unwrap(app) {
         Ok(app) => app.close(),
         Err(shared) => shared.engine().healthy(),
     }
+}
+
+/// Where the sockets between the front and its workers are: in the store, or if its path is too long for the name of a socket in a
+/// directory of this process's own.
+fn socket_dir(data: &Path) -> Result<PathBuf> {
+    // A socket's whole path has at most 107 bytes, and its name takes some.
+    const PATH_BYTES_MAX: usize = 70;
+    let beside = data.join("sockets");
+    if beside.as_os_str().len() <= PATH_BYTES_MAX {
+        return Ok(beside);
+    }
+    // Unguessable, so that nobody else can have made it before.
+    let random = new_write_key()?;
+    Ok(std::env::temp_dir().join(format!("whodid-{}", random.get(..16).unwrap_or("sockets"))))
 }
 
 struct Keys {
