@@ -134,7 +134,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Base64 with `-` and `_`, without padding.
-fn base64_url(bytes: &[u8]) -> String {
+pub(super) fn base64_url(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let group = chunk.iter().fold(0u32, |group, byte| (group << 8) | u32::from(*byte));
