@@ -169,7 +169,7 @@ impl Engine {
     /// Opens the store on any [`Vfs`].
     pub fn open_on(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self> {
         let lock = vfs.lock()?;
-        let recovered = recovery::recover(&vfs, &options)?;
+        let recovered = recovery::recover(&vfs)?;
         let shared = Arc::new(Shared {
             vfs,
             options,

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::Options;
 use super::recent::Recent;
 use super::snapshot::{Counters, Snapshot};
 use super::state::State;
@@ -32,7 +31,7 @@ pub(crate) struct Recovered {
 }
 
 /// Opens what is there, or makes an empty store.
-pub(crate) fn recover(vfs: &Arc<dyn Vfs>, _options: &Options) -> Result<Recovered> {
+pub(crate) fn recover(vfs: &Arc<dyn Vfs>) -> Result<Recovered> {
     let files = vfs.list()?;
     let mut manifest = match Manifest::load(vfs.as_ref(), &files)? {
         Some(manifest) => manifest,

@@ -82,7 +82,7 @@ impl State {
             row.arrival = self.next_arrival;
         }
         put_row(&row, log);
-        let outcome = self.apply_row(row, now);
+        let outcome = self.apply_row(row);
         if outcome == Outcome::MergeRefused {
             self.refused.push(Refusal {
                 time: now,
@@ -116,7 +116,7 @@ impl State {
                     return Ok(false);
                 }
                 let (time, identity, target) = (row.time, row.identity, row.target);
-                if self.apply_row(row, time) == Outcome::MergeRefused {
+                if self.apply_row(row) == Outcome::MergeRefused {
                     let (identity, name) = (self.identities.get(identity)?, self.identities.get(target)?);
                     let message = "both are identified people: tracking alone never joins them".into();
                     self.refused.push(Refusal {
@@ -139,7 +139,7 @@ impl State {
         Ok(true)
     }
 
-    fn apply_row(&mut self, row: Row, _now: Millis) -> Outcome {
+    fn apply_row(&mut self, row: Row) -> Outcome {
         let mut outcome = Outcome::Stored;
         if row.name == NameId::IDENTIFY {
             match self.persons.identify(row.identity, row.target) {

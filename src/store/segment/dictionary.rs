@@ -7,7 +7,7 @@
 //! ```
 
 use crate::disk::codec::Reader;
-use crate::model::{Value, ValueRef};
+use crate::model::ValueRef;
 
 /// A dictionary, borrowed from its segment.
 #[derive(Clone, Copy)]
@@ -96,16 +96,11 @@ pub fn order_raw(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     read(a).cmp(&read(b))
 }
 
-/// Owns the value of raw bytes.
-pub fn own(raw: &[u8]) -> Value {
-    crate::disk::codec::value_of(raw)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::codec::put_value;
-    use crate::model::Number;
+    use crate::model::{Number, Value};
 
     #[test]
     fn codes_are_in_the_order_of_values() {
