@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Number, Properties, Record, RecordKind, Value, parse_instant};
+use crate::report::nearest;
 
 /// One line as it is written; what it means is decided after.
 #[derive(Deserialize)]
@@ -136,25 +137,59 @@ fn parse_time(raw: &str) -> Result<Option<Millis>> {
         let text: Cow<'_, str> = serde_json::from_str::<BorrowedText<'_>>(raw).map_err(|_| bad())?.0;
         return parse_instant(&text).map(Some).map_err(|_| bad());
     }
+    if let Some(millis) = plain_seconds(raw) {
+        return Ok(Some(millis));
+    }
     let number = Number::parse(raw).ok_or_else(bad)?;
     let unit = 10i128.pow(u32::from(number.scale()));
     let millis = number.mantissa().checked_mul(1000).ok_or_else(bad)?.div_euclid(unit);
     Millis::try_from(millis).map(Some).map_err(|_| bad())
 }
 
+/// Seconds as nearly all clients write them, without sign or exponent. What lies below the millisecond is dropped, however
+/// many digits it has.
+fn plain_seconds(raw: &str) -> Option<Millis> {
+    let (whole, fraction) = raw.split_once('.').unwrap_or((raw, "0"));
+    // Fifteen digits are some thirty million years and cannot overflow.
+    let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if whole.len() > 15 || !plain(whole) || !plain(fraction) {
+        return None;
+    }
+    let seconds: i64 = whole.parse().ok()?;
+    let thousandths =
+        fraction.bytes().chain(*b"00").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    Some(seconds * 1000 + thousandths)
+}
+
+/// The fields of a line, in the order of the documentation.
+const FIELDS: [&str; 7] = ["type", "person", "event", "identity", "time", "properties", "id"];
+
+/// What the JSON reader says, with a code and a place of ours.
 fn json_error(error: &serde_json::Error) -> Error {
     let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or("").to_owned();
-    let code = if text.starts_with("unknown field") {
-        "unknown_field"
-    } else if text.starts_with("missing field") {
-        "missing_field"
-    } else if error.classify() == serde_json::error::Category::Data {
-        "bad_type"
-    } else {
-        "bad_json"
+    // The line is always 1; where it is in the file only the caller knows.
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    if let Some(rest) = text.strip_prefix("unknown field `") {
+        let name = rest.rsplit_once("`, expected").map_or(rest, |(name, _)| name);
+        let shown: String = name.chars().take(40).collect();
+        let error = Error::invalid("unknown_field", format!("a record has no field \"{shown}\"")).at(shown);
+        return match nearest(name, FIELDS.into_iter()) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error.hint(format!("the fields are {}", FIELDS.join(", "))),
+        };
+    }
+    for (start, code, what) in [
+        ("missing field `", "missing_field", "is missing"),
+        ("duplicate field `", "duplicate_field", "is given twice"),
+    ] {
+        if let Some(name) = text.strip_prefix(start).map(|rest| rest.trim_end_matches('`')) {
+            return Error::invalid(code, format!("\"{name}\" {what}")).at(name);
+        }
+    }
+    let (kind, code) = match error.classify() {
+        serde_json::error::Category::Data => (ErrorKind::Invalid, "bad_type"),
+        _ => (ErrorKind::Malformed, "bad_json"),
     };
-    let kind = if code == "bad_json" { ErrorKind::Malformed } else { ErrorKind::Invalid };
     Error::new(kind, code, format!("column {}: {text}", error.column()))
 }
 
@@ -202,6 +237,8 @@ pub fn write_record(record: &Record, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -231,6 +268,7 @@ mod tests {
             (r#"{"type":"click","person":"p","event":"e"}"#, "bad_type"),
             (r#"{"type":"event","person":7,"event":"e"}"#, "bad_type"),
             (r#"{"type":"event","person":"p","event":"e","tiem":1}"#, "unknown_field"),
+            (r#"{"type":"event","person":"p","person":"q","event":"e"}"#, "duplicate_field"),
             (r#"{"type":"event","person":"p","event":"e","time":"soon"}"#, "bad_time"),
             (r#"{"type":"event","person":"p","event":"e","time":1e300}"#, "bad_time"),
             (r#"{"type":"event","person":"p","event":"e","properties":{"a":{"b":1}}}"#, "bad_value"),
@@ -240,5 +278,86 @@ mod tests {
             assert_eq!(parse_record(line.as_bytes()).unwrap_err().code(), code, "{line}");
         }
         assert_eq!(parse_record(b"{\"type\":\"\xff\"}").unwrap_err().code(), "bad_utf8");
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_with_the_nearest() {
+        for (field, hint) in [
+            ("tiem", "did you mean \"time\"?"),
+            ("Person", "did you mean \"person\"?"),
+            ("xyz", "the fields are type, person, event, identity, time, properties, id"),
+            ("a`b\\u001b[31m", "the fields are type, person, event, identity, time, properties, id"),
+        ] {
+            let line = format!(r#"{{"type":"event","person":"p","event":"e","{field}":1}}"#);
+            let error = parse_record(line.as_bytes()).unwrap_err();
+            assert_eq!((error.code(), error.advice()), ("unknown_field", Some(hint)), "{field}");
+        }
+        let error = parse_record(br#"{"type":"event","person":"p","event":"e","tiem":1}"#).unwrap_err();
+        assert_eq!(error.place(), Some("tiem"));
+        let error = parse_record(br#"{"person":"p","event":"e"}"#).unwrap_err();
+        assert_eq!((error.code(), error.place()), ("missing_field", Some("type")));
+    }
+
+    #[test]
+    fn times_are_exact_to_the_millisecond() {
+        for (literal, millis) in [
+            ("1740823200", 1_740_823_200_000),
+            ("1740823200.1", 1_740_823_200_100),
+            ("1740823200.12", 1_740_823_200_120),
+            ("1740823200.0999999999999999999999999999999999", 1_740_823_200_099),
+            ("1740823200.1259999", 1_740_823_200_125),
+            ("1.740823200125e9", 1_740_823_200_125),
+            ("0", 0),
+            ("-1", -1000),
+            ("-1.0005", -1001),
+            ("\"2025-03-01T10:00:00.125Z\"", 1_740_823_200_125),
+            ("\"2025-03-01T11:00:00.1259+01:00\"", 1_740_823_200_125),
+        ] {
+            assert_eq!(parse_time(literal).unwrap(), Some(millis), "{literal}");
+        }
+        assert_eq!(parse_time("null").unwrap(), None);
+        for literal in ["\"\"", "\"1740823200\"", "true", "[]", "{}", "1e300", "99999999999999999999999999"] {
+            assert_eq!(parse_time(literal).unwrap_err().code(), "bad_time", "{literal}");
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<bool>().prop_map(Value::Bool),
+            // As many digits, and as many of them behind the point, as a number may have.
+            (-(10i128.pow(27) - 1)..10i128.pow(27), 0u8..=20)
+                .prop_map(|(mantissa, scale)| Value::Number(Number::new(mantissa, scale))),
+            any::<String>().prop_map(Value::Text),
+        ]
+    }
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let kind = prop_oneof![Just(RecordKind::Event), Just(RecordKind::Set), Just(RecordKind::Identify)];
+        let properties = prop::collection::vec((any::<String>(), any_value()), 0..6);
+        let time = prop::option::of(-10_000_000_000_000i64..10_000_000_000_000);
+        let texts = (any::<String>(), any::<String>(), prop::option::of(any::<String>()));
+        (kind, texts, time, properties).prop_map(|(kind, (identity, name, id), time, properties)| Record {
+            kind,
+            identity,
+            name: if kind == RecordKind::Set { String::new() } else { name },
+            time,
+            properties: if kind == RecordKind::Identify { Vec::new() } else { properties },
+            id,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_comes_back_from_one_line(record in any_record()) {
+            let mut out = Vec::new();
+            write_record(&record, &mut out);
+            prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
+            prop_assert_eq!(parse_record(out.trim_ascii_end()).unwrap(), record);
+        }
+
+        #[test]
+        fn any_bytes_are_a_record_or_an_error(line in any::<Vec<u8>>()) {
+            let _ = parse_record(&line);
+        }
     }
 }
