@@ -332,6 +332,7 @@ fn export_and_import_make_the_same_store() {
         two["elapsed_ms"] = 0.into();
         assert_eq!(one, two);
     }
+    assert_eq!(out(&place.run(&["export", "--out", "-"])), out(&exported));
     let again = place.json(&["import", "--json", packed]);
     assert_eq!((&again["accepted"], &again["duplicates"]), (&0.into(), &31.into()));
 }

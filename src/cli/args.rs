@@ -116,7 +116,7 @@ pub struct Export {
     /// The form of the records
     #[arg(long, default_value = "ndjson")]
     pub format: Format,
-    /// The file to write, gzipped if its name ends in .gz; standard output if not given
+    /// The file to write, gzipped if its name ends in .gz; standard output for - or if not given
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
 }
@@ -193,7 +193,7 @@ pub struct Generate {
     /// The instant at which its year ends
     #[arg(long, value_name = "INSTANT", default_value = "2026-01-01T00:00:00Z")]
     pub until: String,
-    /// The file to write, gzipped if its name ends in .gz; standard output if not given
+    /// The file to write, gzipped if its name ends in .gz; standard output for - or if not given
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
 }

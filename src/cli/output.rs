@@ -1,6 +1,6 @@
 //! Writing to standard output and to files.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -28,37 +28,120 @@ pub fn is_broken_pipe(error: &Error) -> bool {
     source.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Calls `write` with the file `path` (gzipped if its name says so), or standard output. A file appears under its name only
-/// when it is whole.
+/// Calls `write` with the file `path` (gzipped if its name says so), or standard output if there is none or it is `-`. A file
+/// appears under its name only when it is whole; a device or pipe is written to as it is.
 pub fn to_file(path: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> Result<u64>) -> Result<u64> {
-    let Some(path) = path else {
+    let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
         let mut out = BufWriter::new(io::stdout().lock());
         let count = write(&mut out)?;
         out.flush().map_err(broken)?;
         return Ok(count);
     };
-    let mut partial = path.as_os_str().to_owned();
+    let gzip = path.extension().is_some_and(|e| e == "gz");
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        // Renaming a file over it would take the device away from everybody.
+        let failed = |e| Error::io("cannot write", path, e);
+        let file = File::options().write(true).open(path).map_err(failed)?;
+        return fill(file, gzip, write, failed).map(|(count, _)| count);
+    }
+    // A link goes on to lead to the file.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut partial = target.clone().into_os_string();
     partial.push(".partial");
     let partial = Path::new(&partial);
     let failed = |e| Error::io("cannot write", partial, e);
     let file = File::create(partial).map_err(failed)?;
-    let count = if path.extension().is_some_and(|e| e == "gz") {
-        let mut gzip = flate2::write::GzEncoder::new(BufWriter::new(file), flate2::Compression::fast());
-        let count = write(&mut gzip)?;
-        gzip.finish()
-            .and_then(|f| f.into_inner().map_err(io::IntoInnerError::into_error))
-            .and_then(|f| f.sync_all())
-            .map_err(failed)?;
-        count
+    let written = fill(file, gzip, write, failed).and_then(|(count, file)| {
+        file.sync_all().map_err(failed)?;
+        fs::rename(partial, &target).map_err(|e| Error::io("cannot rename to", path, e))?;
+        Ok(count)
+    });
+    if written.is_err() {
+        // What went wrong first is what is told, whether this succeeds or not.
+        let _ = fs::remove_file(partial);
+    }
+    written
+}
+
+/// Writes all of it, and gives the file back for what is left to do with it.
+fn fill(
+    file: File,
+    gzip: bool,
+    write: impl FnOnce(&mut dyn Write) -> Result<u64>,
+    failed: impl Fn(io::Error) -> Error,
+) -> Result<(u64, File)> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let count;
+    if gzip {
+        let mut packed = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
+        count = write(&mut packed)?;
+        out = packed.finish().map_err(&failed)?;
     } else {
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        let count = write(&mut out)?;
-        out.into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .and_then(|f| f.sync_all())
-            .map_err(failed)?;
-        count
-    };
-    std::fs::rename(partial, path).map_err(|e| Error::io("cannot rename to", path, e))?;
-    Ok(count)
+        count = write(&mut out)?;
+    }
+    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    Ok((count, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::FileTypeExt;
+
+    use super::*;
+
+    fn hello(out: &mut dyn Write) -> Result<u64> {
+        out.write_all(b"hello").map_err(broken).map(|()| 1)
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(dir).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_pipe_is_written_to_and_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        // Without a process of its own: a child that is being started holds the locks of stores in other tests.
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        // Open for both, so that neither end waits for the other.
+        let mut reader = File::options().read(true).write(true).open(&pipe).unwrap();
+        assert_eq!(to_file(Some(&pipe), hello).unwrap(), 1);
+        assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+        let mut found = [0; 5];
+        reader.read_exact(&mut found).unwrap();
+        assert_eq!(&found, b"hello");
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        to_file(Some(&link), hello).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"hello");
+        assert_eq!(names(dir.path()), ["file", "link"]);
+    }
+
+    #[test]
+    fn what_fails_leaves_the_old_file_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["plain", "packed.gz"] {
+            let path = dir.path().join(name);
+            fs::write(&path, "old").unwrap();
+            let failed = to_file(Some(&path), |out| {
+                hello(out)?;
+                Err(broken(io::Error::other("on purpose")))
+            });
+            assert!(failed.is_err());
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+        }
+        assert_eq!(names(dir.path()), ["packed.gz", "plain"]);
+    }
 }
