@@ -188,7 +188,7 @@ fn wrong_use_is_two_and_failure_is_one() {
         (&["funnel", "--spec", &broken], 2, "whodid: "),
         (&["funnel", "--spec", "nothing.json"], 1, "nothing.json"),
         (&["funel"], 2, "funnel"),
-        (&[], 2, "Usage"),
+        (&[], 2, "usage"),
         (&["person", "stranger"], 1, "stranger"),
         (&["merge", "p0"], 2, "INTO"),
         (&["merge", "p0", "stranger"], 1, "stranger"),
@@ -197,11 +197,13 @@ fn wrong_use_is_two_and_failure_is_one() {
         (&["export", "--format", "parquet"], 2, "parquet"),
         (&["export", "--out", "/nowhere/at/all"], 1, "/nowhere/at/all"),
         (&["serve", "--listen", "here"], 2, "--listen"),
+        (&["import", "no\nsuch"], 1, "no\\nsuch"),
     ] {
         let output = place.run(arguments);
         assert_eq!(code(&output), status, "{arguments:?}: {}", err(&output));
         assert!(err(&output).contains(words), "{arguments:?}: {}", err(&output));
         assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert_eq!(err(&output).lines().count(), 1, "{arguments:?}: {}", err(&output));
     }
 }
 

@@ -25,17 +25,49 @@ use args::{Cli, Command};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return no_command(&error),
+    };
     logger();
     match run(&cli) {
         Ok(code) => code,
         // Whoever read our output has what it wanted.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("whodid: {error}"));
+            output::note(&format!("whodid: {}", table::visible(&error.to_string())));
             let wrong_use = matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Malformed);
             if wrong_use { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// Prints the help or version that was asked for, or what is wrong with the arguments.
+fn no_command(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    let help = [DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion];
+    if help.contains(&error.kind()) {
+        // Whoever does not read the help to its end has seen enough.
+        let _ = error.print();
+    } else {
+        output::note(&format!("whodid: {}", one_line(&error.render().to_string())));
+    }
+    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}
+
+/// What the parser of arguments says in paragraphs, as one line like all errors: what is wrong, and in parentheses what to do.
+fn one_line(paragraphs: &str) -> String {
+    let mut parts = paragraphs
+        .split("\n\n")
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|part| !part.is_empty() && !part.starts_with("For more information"));
+    let what = parts.next().unwrap_or_default();
+    let advice = parts.collect::<Vec<_>>().join("; ").replace("Usage:", "usage:");
+    let what = table::visible(what.strip_prefix("error: ").unwrap_or(&what));
+    if advice.is_empty() {
+        format!("{what} (see --help)")
+    } else {
+        format!("{what} ({})", table::visible(&advice))
     }
 }
 
@@ -117,5 +149,33 @@ fn logger() {
     }
     if log::set_logger(&Stderr).is_ok() {
         log::set_max_level(log::LevelFilter::Info);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Cli, one_line};
+
+    #[test]
+    fn wrong_arguments_are_told_in_one_line() {
+        for (arguments, line) in [
+            (
+                &["funnel"][..],
+                "the following required arguments were not provided: --step <EVENT> (usage: whodid funnel --step <EVENT>)",
+            ),
+            (
+                &["funel"],
+                "unrecognized subcommand 'funel' (tip: a similar subcommand exists: 'funnel'; usage: whodid [OPTIONS] <COMMAND>)",
+            ),
+            (
+                &["generate", "--people", "a\n\u{1b}b"],
+                "invalid value 'a \\u{1b}b' for '--people <PEOPLE>': invalid digit found in string (see --help)",
+            ),
+        ] {
+            let error = Cli::try_parse_from([&["whodid"], arguments].concat()).unwrap_err();
+            assert_eq!(one_line(&error.render().to_string()), line);
+        }
     }
 }
