@@ -75,6 +75,8 @@ pub const PAGE_MAX: usize = 10_000;
 pub const QUERY_DEPTH_MAX: usize = 64;
 /// Nesting of an audience expression.
 pub const AUDIENCE_DEPTH_MAX: usize = 16;
+/// Expressions of an audience, those of saved audiences in it included: each costs a pass over people.
+pub const AUDIENCE_EXPRESSIONS_MAX: usize = 1000;
 
 /// Earliest time of a record, 2009-01-01T00:00:00Z in milliseconds: before it is a clock that was never set.
 pub const TIME_MIN_MS: i64 = 1_230_768_000_000;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value as Json, json};
+use whodid::app::Reports;
 use whodid::engine::{Engine, Options, Outcome, Snapshot};
 use whodid::exec::Executor;
 use whodid::model::{Clock, Millis, Record};
-use whodid::report::{Funnel, FunnelPeople};
 use whodid::testing::oracle::{Applied, Regrouped};
 use whodid::{Error, ErrorKind};
 
@@ -25,6 +25,7 @@ impl Clock for SetClock {
 pub struct EngineBackend {
     engine: Option<Engine>,
     executor: Executor,
+    reports: Reports,
     clock: Arc<SetClock>,
     dir: tempfile::TempDir,
 }
@@ -35,7 +36,7 @@ impl EngineBackend {
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let clock = Arc::new(SetClock::default());
         let engine = Some(Self::open(&dir, &clock));
-        Self { engine, executor: Executor::default(), clock, dir }
+        Self { engine, executor: Executor::default(), reports: Reports::default(), clock, dir }
     }
 
     fn open(dir: &tempfile::TempDir, clock: &Arc<SetClock>) -> Engine {
@@ -60,6 +61,7 @@ impl EngineBackend {
     pub fn reopen(&mut self) {
         self.engine.take().unwrap().close().unwrap();
         self.executor = Executor::default();
+        self.reports = Reports::default();
         self.engine = Some(Self::open(&self.dir, &self.clock));
     }
 
@@ -84,23 +86,29 @@ impl EngineBackend {
         regrouped(self.engine().unmerge(identity))
     }
 
-    pub fn funnel(&mut self, query: &str, now: Millis) -> Json {
-        let answer = Funnel::from_json(query)
-            .and_then(|funnel| self.executor.funnel(&self.engine().snapshot(), &funnel, now));
-        to_json(answer)
-    }
-
-    /// All people behind a number, by the identity that stands for them.
-    pub fn funnel_people(&mut self, query: &str, now: Millis) -> Json {
-        let mut query: Json = serde_json::from_str(query).unwrap();
-        query["limit"] = 10_000.into();
-        let answer = FunnelPeople::from_json(&query.to_string())
-            .and_then(|query| self.executor.funnel_people(&self.engine().snapshot(), &query, now));
+    /// The answer to a report without its receipt; people in the order of the identity that stands for them.
+    pub fn report(&mut self, report: &str, query: &str, now: Millis) -> Json {
+        let answer = match self.reports.answer(report, &self.engine().snapshot(), query, now) {
+            Ok(text) => Ok(serde_json::from_str::<Json>(&text).unwrap()),
+            Err(error) => Err(error),
+        };
         let mut answer = to_json(answer);
+        answer.as_object_mut().unwrap().remove("receipt");
         if let Some(people) = answer.get_mut("people").and_then(Json::as_array_mut) {
             people.sort_by(|a, b| a["person"].as_str().cmp(&b["person"].as_str()));
         }
         answer
+    }
+
+    pub fn funnel(&mut self, query: &str, now: Millis) -> Json {
+        self.report("funnel", query, now)
+    }
+
+    /// All people behind a number.
+    pub fn funnel_people(&mut self, query: &str, now: Millis) -> Json {
+        let mut query: Json = serde_json::from_str(query).unwrap();
+        query["limit"] = 10_000.into();
+        self.report("funnel/people", &query.to_string(), now)
     }
 
     pub fn person(&mut self, identity: &str) -> Json {

@@ -43,8 +43,8 @@ fn open(disk: &SimDisk) -> Result<Engine, Error> {
 fn answers(engine: &Engine) -> Result<Answers, Error> {
     let executor = Executor::default();
     let funnels = (0..3).map(|seed| {
-        let funnel = Funnel::from_json(&random_funnel(seed))?;
-        let mut answer = to_json(Ok(executor.funnel(&engine.snapshot(), &funnel, NOW)?));
+        let funnel = Funnel::from_json(&random_funnel(seed), &Default::default())?;
+        let mut answer = to_json(Ok(executor.funnel(&engine.snapshot(), &funnel, NOW)?.answer));
         answer.as_object_mut().unwrap().remove("elapsed_ms");
         Ok(answer)
     });

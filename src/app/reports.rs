@@ -1,5 +1,6 @@
 //! Reports by their JSON: one way for HTTP and command line, so that both give the same answers to the same mistakes.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -7,20 +8,24 @@ use serde_json::json;
 
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::Executor;
+use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Millis, NameId};
-use crate::report::{Funnel, FunnelPeople};
+use crate::report::{Definition, Funnel, FunnelPeople, Receipt, Saved};
 
 /// Answers reports, keeping what it has decoded for the next one.
 #[derive(Default)]
 pub struct Reports {
     executor: Executor,
+    saved: RwLock<Saved>,
 }
 
 #[derive(Serialize)]
-struct Timed<T> {
+struct Answer<T> {
     #[serde(flatten)]
     answer: T,
+    receipt: Receipt,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
     elapsed_ms: f64,
 }
 
@@ -29,22 +34,57 @@ fn to_json<T: Serialize>(answer: &T) -> Result<String> {
         .map_err(|e| Error::new(ErrorKind::Io, "encoding", format!("cannot write the answer: {e}")))
 }
 
-fn timed<T: Serialize>(begin: Instant, answer: T) -> Result<String> {
-    let elapsed_ms = (begin.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-    to_json(&Timed { answer, elapsed_ms })
+/// One question: which report it is of, and what it is asked of.
+struct Asked<'a> {
+    report: &'a str,
+    snapshot: &'a Snapshot,
+    now: Millis,
+    begin: Instant,
+}
+
+impl Asked<'_> {
+    /// The answer as JSON, with its receipt.
+    fn answer<T: Serialize>(&self, definition: &dyn Definition, run: Run<T>) -> Result<String> {
+        let as_of = definition.basis().as_of(self.now);
+        to_json(&Answer {
+            answer: run.answer,
+            receipt: Receipt::new(self.report, definition, as_of, self.snapshot.rows()),
+            explanation: Some(run.explanation).filter(|_| definition.basis().explain),
+            elapsed_ms: (self.begin.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+        })
+    }
 }
 
 impl Reports {
-    /// Answers a funnel query.
-    pub fn funnel(&self, snapshot: &Snapshot, query: &str, now: Millis) -> Result<String> {
-        let begin = Instant::now();
-        timed(begin, self.executor.funnel(snapshot, &Funnel::from_json(query)?, now)?)
+    /// Definitions may refer to what is in `saved`.
+    pub fn new(saved: Saved) -> Self {
+        Self { executor: Executor::default(), saved: RwLock::new(saved) }
     }
 
-    /// Lists the people behind a number of a funnel.
-    pub fn funnel_people(&self, snapshot: &Snapshot, query: &str, now: Millis) -> Result<String> {
-        let begin = Instant::now();
-        timed(begin, self.executor.funnel_people(snapshot, &FunnelPeople::from_json(query)?, now)?)
+    /// What definitions may refer to.
+    pub fn saved(&self) -> Saved {
+        self.saved.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Answers the JSON query of a report (`funnel`) or of the people of one (`funnel/people`).
+    pub fn answer(&self, report: &str, snapshot: &Snapshot, query: &str, now: Millis) -> Result<String> {
+        let asked = Asked { report, snapshot, now, begin: Instant::now() };
+        let saved = self.saved();
+        match report {
+            "funnel" => {
+                let funnel = Funnel::from_json(query, &saved)?;
+                asked.answer(&funnel, self.executor.funnel(snapshot, &funnel, now)?)
+            }
+            "funnel/people" => {
+                let list = FunnelPeople::from_json(query, &saved)?;
+                asked.answer(&list.funnel, self.executor.funnel_people(snapshot, &list, now)?)
+            }
+            _ => Err(Error::new(
+                ErrorKind::NotFound,
+                "no_such_report",
+                format!("there is no report \"{report}\""),
+            )),
+        }
     }
 
     /// A person's profile.

@@ -25,7 +25,7 @@ fn parse(answer: &str) -> Result<Value> {
 /// Answers a funnel.
 pub fn funnel(data: &Path, args: &Funnel) -> Result<()> {
     let query = funnel_args::query(args)?;
-    let answer = Reports::default().funnel(&read_only(data)?, &query, SystemClock.now())?;
+    let answer = Reports::default().answer("funnel", &read_only(data)?, &query, SystemClock.now())?;
     if args.json { output::line(&answer) } else { print_funnel(&query, &answer) }
 }
 

@@ -137,6 +137,6 @@ fn fill(app: &App) -> Result<()> {
 }
 
 fn show_funnel(app: &App) -> Result<()> {
-    let answer = app.reports().funnel(&app.snapshot(), DEMO_FUNNEL, app.now())?;
+    let answer = app.reports().answer("funnel", &app.snapshot(), DEMO_FUNNEL, app.now())?;
     super::read::print_funnel(DEMO_FUNNEL, &answer)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use roaring::RoaringBitmap;
 
+use super::funnel;
 use super::person_values::Which;
 use super::scope::Scope;
 use crate::engine::Snapshot;
@@ -20,10 +21,15 @@ pub fn names(audience: &Audience, snapshot: &Snapshot, out: &mut Vec<NameId>) {
         Audience::Has { .. } => out.push(NameId::SET),
         Audience::Seen { .. } => out.extend(snapshot.catalog.events().map(|(id, _)| id)),
         Audience::Identified(_) => {}
+        Audience::Funnel(inner) => {
+            if let Ok(plan) = funnel::outcome_plan(inner, snapshot, Millis::MAX) {
+                out.extend(plan.names(snapshot));
+            }
+        }
     }
 }
 
-/// The persons of `scope` who meet `audience`, as of `as_of`. Ids of the scope that are nobody's may be among them.
+/// The persons of `scope` who meet `audience`, as of `as_of`.
 pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
     Ok(match audience {
         Audience::All(list) => {
@@ -48,6 +54,7 @@ pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<R
             let persons = &scope.source().snapshot.persons;
             scope.universe().into_iter().filter(|p| persons.is_identified(*p) == *wanted).collect()
         }
+        Audience::Funnel(inner) => funnel::decide_outcome(inner, scope, as_of)?,
     })
 }
 

@@ -1,112 +1,50 @@
 //! Funnels: counts, and the people behind each of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 use serde::Serialize;
 
 use super::attempt::{Stop, Want};
 use super::audience;
-use super::cell::Cell;
+use super::cell::{Cell, RowRef};
 use super::funnel_fast;
-use super::funnel_plan::{FunnelPlan, Split};
+use super::funnel_plan::FunnelPlan;
 use super::funnel_walk::{self, Walked};
+use super::listing;
 use super::person::named_properties;
-use super::person_values::{NOT_SET, PersonColumn, PersonProperty, ValueTable, Which};
 use super::scope::{Scope, View, map_scopes};
-use super::source::CellValue;
-use crate::error::{Error, Result};
+use super::split::{Groups, Split, Splitter};
+use crate::engine::Snapshot;
+use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, Value, format_millis};
-use crate::report::{Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order};
-
-/// Tallies by value.
-type ByValue = HashMap<Option<Value>, FunnelTally>;
-
-/// The value of each person of a scope that the report is split by.
-struct Splitter<'a> {
-    split: Split,
-    table: ValueTable,
-    /// A person property that does not depend on the attempt, and for each of its numbers the one in `table`.
-    of_person: Option<(std::sync::Arc<PersonColumn>, Vec<u32>)>,
-    at_entry: Option<(PersonProperty<'a>, std::sync::Arc<Cell>)>,
-}
-
-impl<'a> Splitter<'a> {
-    fn new(split: Split, scope: &Scope<'a>, as_of: Millis) -> Result<Self> {
-        let mut splitter = Self { split, table: ValueTable::default(), of_person: None, at_entry: None };
-        let source = scope.source();
-        match split {
-            Split::Latest(Some(property)) | Split::First(Some(property)) => {
-                let which = if matches!(split, Split::First(_)) { Which::First } else { Which::Latest };
-                let column = scope.person_column(property, which, as_of)?;
-                let numbers = column.values.iter().map(|value| splitter.table.number(value.as_ref()));
-                let numbers = std::iter::once(NOT_SET).chain(numbers).collect();
-                splitter.of_person = Some((column, numbers));
-            }
-            Split::AtEntry(Some(property)) => {
-                splitter.at_entry = Some((PersonProperty::new(source, property), scope.cell(NameId::SET)?));
-            }
-            _ => {}
-        }
-        Ok(splitter)
-    }
-
-    fn number(
-        &mut self,
-        person: PersonId,
-        entry: Millis,
-        scope: &Scope<'a>,
-        walked: Option<&Walked<'_>>,
-    ) -> Result<u32> {
-        match self.split {
-            Split::Latest(_) | Split::First(_) => {
-                let Some((column, numbers)) = &self.of_person else { return Ok(NOT_SET) };
-                Ok(numbers.get(column.number(person) as usize).copied().unwrap_or(NOT_SET))
-            }
-            Split::AtEntry(_) => {
-                let Some((reader, cell)) = &mut self.at_entry else { return Ok(NOT_SET) };
-                let Some(rank) = cell.rank_of(person) else { return Ok(NOT_SET) };
-                let found = reader.find(cell, rank, Which::Latest, entry)?;
-                if found == CellValue::None { Ok(NOT_SET) } else { reader.number(found, &mut self.table) }
-            }
-            Split::Step(step, property) => {
-                let chosen = walked.and_then(|w| w.chosen(step));
-                let (Some((_, name, at)), Some(property)) = (chosen, property) else { return Ok(NOT_SET) };
-                let mut column = scope.source().column(name, property);
-                let found = column.get(at)?;
-                self.table.number_of(property, &column, found)
-            }
-        }
-    }
-}
+use crate::report::{Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order, Outcome, Tally};
 
 /// Answers a funnel.
 pub fn funnel(view: &View, definition: &Funnel, as_of: Millis) -> Result<FunnelReport> {
     let plan = FunnelPlan::new(definition, &view.source.snapshot, as_of)?;
     let scopes = view.scopes(&plan.entry_names())?;
     let mut whole = FunnelTally::new(plan.rules.steps);
-    let mut by_value = ByValue::new();
+    let mut groups = Groups::default();
     let work = |scope: &Scope<'_>| tally_scope(&plan, scope, definition.times);
     map_scopes(&scopes, work, |(part, values)| {
-        whole.merge(part);
-        for (value, tally) in values {
-            match by_value.entry(value) {
-                std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().merge(tally),
-                std::collections::hash_map::Entry::Vacant(new) => {
-                    new.insert(tally);
-                }
-            }
-        }
+        whole.merge(part)?;
+        groups.merge(values)
     })?;
-    let by_value = plan.by.map(|_| by_value.into_iter().collect());
-    Ok(FunnelReport::new(definition, whole, by_value, plan.warnings, as_of))
+    let groups = plan.by.as_ref().map(|_| groups.into_vec());
+    FunnelReport::new(definition, whole, groups, plan.warnings, as_of)
 }
 
-fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, times: bool) -> Result<(FunnelTally, ByValue)> {
+fn tally_scope(
+    plan: &FunnelPlan,
+    scope: &Scope<'_>,
+    times: bool,
+) -> Result<(FunnelTally, Groups<FunnelTally>)> {
     let steps = plan.rules.steps;
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
     let mut whole = FunnelTally::new(steps);
-    let mut splitter = plan.by.map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
+    let mut splitter =
+        plan.by.as_ref().map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
     let mut by_number: Vec<FunnelTally> = Vec::new();
     let mut add = |person: PersonId, times_of: &[Millis], in_progress: bool, walked: Option<&Walked<'_>>| {
         let record = |tally: &mut FunnelTally| {
@@ -119,7 +57,7 @@ fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, times: bool) -> Result<(Fun
         record(&mut whole);
         if let Some(splitter) = &mut splitter {
             let entry = times_of.first().copied().unwrap_or(0);
-            let number = splitter.number(person, entry, scope, walked)? as usize;
+            let number = splitter.number(person, entry, chosen_row(plan.by.as_ref(), walked))? as usize;
             if by_number.len() <= number {
                 by_number.resize_with(number + 1, || FunnelTally::new(steps));
             }
@@ -127,7 +65,7 @@ fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, times: bool) -> Result<(Fun
         }
         Ok(())
     };
-    let chosen = matches!(plan.by, Some(Split::Step(..)));
+    let chosen = matches!(plan.by, Some(Split::Row(..)));
     if plan.rules.order == Order::Ordered && plan.rules.disjoint && !plan.rules.blockers && !chosen {
         let cells = step_cells(plan, scope)?;
         let cells: Vec<&Cell> = cells.iter().map(AsRef::as_ref).collect();
@@ -145,13 +83,15 @@ fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, times: bool) -> Result<(Fun
             add(walked.person, walked.attempt.times(), walked.attempt.in_progress, Some(walked))
         })?;
     }
-    let mut by_value = ByValue::new();
-    if let Some(splitter) = splitter {
-        for (number, tally) in by_number.into_iter().enumerate() {
-            by_value.insert(splitter.table.value(number as u32).cloned(), tally);
-        }
-    }
-    Ok((whole, by_value))
+    let groups = splitter.map_or_else(Groups::default, |s| Groups::of_numbers(by_number, &s.table));
+    Ok((whole, groups))
+}
+
+/// The row whose property a funnel is split by.
+fn chosen_row(split: Option<&Split>, walked: Option<&Walked<'_>>) -> Option<(NameId, RowRef)> {
+    let Some(Split::Row(Some(step), _)) = split else { return None };
+    let (_, name, at) = walked?.chosen(*step)?;
+    Some((name, at))
 }
 
 /// One cell for each step: the rows of its events that meet its conditions.
@@ -253,22 +193,17 @@ pub struct Stopped {
 pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<FunnelPeoplePage> {
     let plan = FunnelPlan::new(&query.funnel, &view.source.snapshot, as_of)?;
     let scopes = view.scopes(&plan.entry_names())?;
-    let mut found: Vec<PersonId> = Vec::new();
-    map_scopes(&scopes, |scope| matching(&plan, query, scope), |part| found.extend(part))?;
-    found.sort_unstable();
-    let total = found.len() as u64;
-    let begin = match &query.cursor {
-        None => 0,
-        Some(cursor) => {
-            let last: PersonId = cursor
-                .parse()
-                .map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))?;
-            found.partition_point(|p| *p <= last)
-        }
-    };
-    let end = found.len().min(begin + query.limit);
-    let page = found.get(begin..end).unwrap_or(&[]);
-    let cursor = page.last().filter(|_| end < found.len()).map(ToString::to_string);
+    let mut found = RoaringBitmap::new();
+    map_scopes(
+        &scopes,
+        |scope| matching(&plan, query, scope),
+        |part| {
+            found.extend(part);
+            Ok(())
+        },
+    )?;
+    let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
+    let total = found.len();
     let only: RoaringBitmap = page.iter().copied().collect();
     let mut people: Vec<(PersonId, FunnelPerson)> = Vec::new();
     for scope in &scopes {
@@ -281,28 +216,52 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
     Ok(FunnelPeoplePage { people: people.into_iter().map(|(_, p)| p).collect(), total, cursor })
 }
 
+/// Whether a person is behind the number of `outcome` at `step`, from 0.
+fn behind(outcome: FunnelOutcome, step: usize, steps: usize, walked: &Walked<'_>) -> bool {
+    let (depth, in_progress) = (walked.attempt.depth, walked.attempt.in_progress);
+    let stopped_here = depth == step + 1 && depth < steps;
+    match outcome {
+        FunnelOutcome::Reached => depth > step,
+        FunnelOutcome::Lost => stopped_here && !in_progress,
+        FunnelOutcome::InProgress => stopped_here && in_progress,
+        FunnelOutcome::Converted => depth == steps,
+    }
+}
+
+/// The plan of a funnel inside an audience, which sees no more than the report around it.
+pub fn outcome_plan(inner: &Outcome, snapshot: &Snapshot, as_of: Millis) -> Result<FunnelPlan> {
+    FunnelPlan::new(&inner.funnel, snapshot, inner.funnel.basis.as_of(as_of).min(as_of))
+}
+
+/// The persons of a scope behind a number of a funnel.
+pub fn decide_outcome(inner: &Outcome, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
+    let plan = outcome_plan(inner, &scope.source().snapshot, as_of)?;
+    let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
+    let mut found = RoaringBitmap::new();
+    funnel_walk::walk(&plan, scope, only.as_ref(), Want::Times, |walked| {
+        if behind(inner.outcome, inner.step, plan.rules.steps, walked) {
+            found.insert(walked.person);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 fn matching(plan: &FunnelPlan, query: &FunnelPeople, scope: &Scope<'_>) -> Result<Vec<PersonId>> {
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
     let wanted_value = query.segment.as_ref().filter(|_| plan.by.is_some());
-    let splitting = plan.by.filter(|_| wanted_value.is_some());
+    let splitting = plan.by.as_ref().filter(|_| wanted_value.is_some());
     let mut splitter = splitting.map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
-    let want = if matches!(splitting, Some(Split::Step(..))) { Want::Hits } else { Want::Times };
+    let want = if matches!(splitting, Some(Split::Row(..))) { Want::Hits } else { Want::Times };
     let mut found = Vec::new();
     funnel_walk::walk(plan, scope, only.as_ref(), want, |walked| {
-        let (depth, in_progress) = (walked.attempt.depth, walked.attempt.in_progress);
-        let (at_step, last) = (depth == query.step + 1, plan.rules.steps);
-        let meets = match query.outcome {
-            FunnelOutcome::Reached => depth > query.step,
-            FunnelOutcome::Lost => at_step && !in_progress && depth < last,
-            FunnelOutcome::InProgress => at_step && in_progress && depth < last,
-            FunnelOutcome::Converted => depth == last,
-        };
+        let meets = behind(query.outcome, query.step, plan.rules.steps, walked);
         if !meets {
             return Ok(());
         }
         if let (Some(splitter), Some(wanted)) = (&mut splitter, wanted_value) {
             let entry = walked.attempt.times().first().copied().unwrap_or(0);
-            let number = splitter.number(walked.person, entry, scope, Some(walked))?;
+            let number = splitter.number(walked.person, entry, chosen_row(splitting, Some(walked)))?;
             if splitter.table.value(number) != wanted.as_ref() {
                 return Ok(());
             }

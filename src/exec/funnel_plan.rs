@@ -4,9 +4,11 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::attempt::Rules;
 use crate::exec::audience;
+use crate::exec::binder::Binder;
+use crate::exec::split::Split;
 use crate::limits::ANY_EXCLUDE_STEPS_MAX;
-use crate::model::{Millis, NameId, PropertyId};
-use crate::report::{Audience, By, Funnel, Order, PropertyCondition, Warning, nearest};
+use crate::model::{Millis, NameId};
+use crate::report::{Audience, Funnel, Order, PropertyCondition, Warning};
 
 /// What rows of one name can be in a funnel.
 #[derive(Clone, Debug)]
@@ -38,29 +40,17 @@ pub struct FunnelPlan {
     pub warnings: Vec<Warning>,
 }
 
-/// What people are split by. Without a property everybody has no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// The latest value of a person property.
-    Latest(Option<PropertyId>),
-    /// The first one.
-    First(Option<PropertyId>),
-    /// The one at entry.
-    AtEntry(Option<PropertyId>),
-    /// A property of the event chosen for a step.
-    Step(usize, Option<PropertyId>),
-}
-
 impl FunnelPlan {
     /// Binds `funnel` to `snapshot`, as of `as_of`.
     pub fn new(funnel: &Funnel, snapshot: &Snapshot, as_of: Millis) -> Result<Self> {
+        let mut binder = Binder::new(snapshot);
         let mut plan = Self {
             rules: Rules {
                 steps: funnel.steps.len(),
                 order: funnel.order,
                 within: funnel.within,
-                from: funnel.period.from.unwrap_or(Millis::MIN),
-                to: funnel.period.to.unwrap_or(Millis::MAX),
+                from: funnel.basis.from(),
+                to: funnel.basis.to(),
                 until_to: funnel.until_to,
                 as_of,
                 disjoint: true,
@@ -69,21 +59,21 @@ impl FunnelPlan {
             uses: Vec::new(),
             conditions: vec![Vec::new()],
             by: None,
-            people: funnel.people.clone(),
+            people: funnel.basis.people.clone(),
             warnings: Vec::new(),
         };
         for (k, step) in funnel.steps.iter().enumerate() {
-            let conditions = plan.keep(&step.conditions, &format!("steps[{k}]"), snapshot);
+            let conditions = plan.keep(&step.conditions, &format!("steps[{k}]"), &mut binder);
             for event in &step.events {
-                if let Some(name) = plan.find(event, &format!("steps[{k}]"), snapshot) {
+                if let Some(name) = binder.event(event, &format!("steps[{k}]")) {
                     plan.name_use(name).steps.push((k, conditions));
                 }
             }
         }
         for (k, exclude) in funnel.exclude.iter().enumerate() {
-            let conditions = plan.keep(&exclude.conditions, &format!("exclude[{k}]"), snapshot);
+            let conditions = plan.keep(&exclude.conditions, &format!("exclude[{k}]"), &mut binder);
             for event in &exclude.events {
-                if let Some(name) = plan.find(event, &format!("exclude[{k}]"), snapshot) {
+                if let Some(name) = binder.event(event, &format!("exclude[{k}]")) {
                     plan.name_use(name).blocks.push((exclude.after, conditions));
                 }
             }
@@ -99,27 +89,20 @@ impl FunnelPlan {
             let message = format!("in any order, exclusions work with at most {ANY_EXCLUDE_STEPS_MAX} steps");
             return Err(Error::new(ErrorKind::Invalid, "out_of_range", message).at("exclude"));
         }
-        match (funnel.period.from, funnel.period.to) {
-            (Some(from), Some(to)) if from > to => {
-                plan.warn("to", "\"to\" lies before \"from\"".into(), None)
-            }
-            (_, None) if funnel.until_to => {
-                plan.warn("until", "there is no \"to\" that could close it".into(), None)
-            }
-            _ => {}
+        if funnel.until_to && funnel.basis.period.to.is_none() {
+            binder.warn("until", "there is no \"to\" that could close it".into(), None);
         }
-        plan.by = funnel.by.as_ref().map(|by| plan.split(by, snapshot));
-        if let Some(audience) = &funnel.people {
-            plan.warn_audience(audience, snapshot);
-        }
+        binder.basis(&funnel.basis);
+        plan.by = funnel.by.as_ref().map(|by| Split::new(by, &mut binder));
+        plan.warnings = binder.warnings;
         Ok(plan)
     }
 
     /// The names of which the report reads rows.
     pub fn names(&self, snapshot: &Snapshot) -> Vec<NameId> {
         let mut names: Vec<NameId> = self.uses.iter().map(|u| u.name).collect();
-        if matches!(self.by, Some(Split::Latest(_) | Split::First(_) | Split::AtEntry(_))) {
-            names.push(NameId::SET);
+        if let Some(split) = &self.by {
+            split.names(snapshot, &mut names);
         }
         if let Some(audience) = &self.people {
             audience::names(audience, snapshot, &mut names);
@@ -147,70 +130,12 @@ impl FunnelPlan {
         &mut self.uses[at]
     }
 
-    fn keep(&mut self, conditions: &[PropertyCondition], at: &str, snapshot: &Snapshot) -> usize {
+    fn keep(&mut self, conditions: &[PropertyCondition], at: &str, binder: &mut Binder<'_>) -> usize {
         if conditions.is_empty() {
             return 0;
         }
-        for (k, condition) in conditions.iter().enumerate() {
-            self.warn_property(&condition.property, &format!("{at}.where[{k}]"), snapshot);
-        }
+        binder.conditions(conditions, at);
         self.conditions.push(conditions.to_vec());
         self.conditions.len() - 1
-    }
-
-    fn find(&mut self, event: &str, at: &str, snapshot: &Snapshot) -> Option<NameId> {
-        let found = snapshot.event(event);
-        if found.is_none() {
-            let near = nearest(event, snapshot.catalog.events().map(|(_, name)| name));
-            self.warn(at, format!("no event named \"{event}\" has come in"), near);
-        }
-        found
-    }
-
-    fn warn_property(&mut self, property: &str, at: &str, snapshot: &Snapshot) -> Option<PropertyId> {
-        let found = snapshot.property(property);
-        if found.is_none() {
-            let near = nearest(property, snapshot.catalog.properties().map(|(_, name)| name));
-            self.warn(at, format!("no property named \"{property}\" has come in"), near);
-        }
-        found
-    }
-
-    fn warn(&mut self, at: &str, message: String, near: Option<&str>) {
-        let hint = near.map(|near| format!("did you mean \"{near}\"?"));
-        let warning = Warning { at: at.to_owned(), message, hint };
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
-    }
-
-    fn warn_audience(&mut self, audience: &Audience, snapshot: &Snapshot) {
-        match audience {
-            Audience::All(list) | Audience::Any(list) => {
-                list.iter().for_each(|a| self.warn_audience(a, snapshot))
-            }
-            Audience::Not(inner) => self.warn_audience(inner, snapshot),
-            Audience::Did(did) => {
-                for event in &did.events {
-                    self.find(event, "people", snapshot);
-                }
-                for condition in &did.conditions {
-                    self.warn_property(&condition.property, "people", snapshot);
-                }
-            }
-            Audience::Has { condition, .. } => {
-                self.warn_property(&condition.property, "people", snapshot);
-            }
-            Audience::Seen { .. } | Audience::Identified(_) => {}
-        }
-    }
-
-    fn split(&mut self, by: &By, snapshot: &Snapshot) -> Split {
-        match by {
-            By::Latest(name) => Split::Latest(self.warn_property(name, "by", snapshot)),
-            By::First(name) => Split::First(self.warn_property(name, "by", snapshot)),
-            By::AtEntry(name) => Split::AtEntry(self.warn_property(name, "by", snapshot)),
-            By::Step(step, name) => Split::Step(*step, self.warn_property(name, "by", snapshot)),
-        }
     }
 }

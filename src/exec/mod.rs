@@ -2,12 +2,14 @@
 
 pub mod attempt;
 mod audience;
+mod binder;
 mod cell;
 mod events;
 mod funnel;
 mod funnel_fast;
 mod funnel_plan;
 mod funnel_walk;
+mod listing;
 mod overlay;
 mod person;
 mod person_values;
@@ -15,13 +17,16 @@ mod rows;
 mod scope;
 mod settled;
 mod source;
+mod split;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use events::{EventCount, EventList};
 pub use funnel::{FunnelPeoplePage, FunnelPerson};
+pub use listing::{Listed, PeoplePage};
 pub use person::{Profile, Timeline};
 pub use rows::{StoredRow, stored_rows};
+pub use scope::Explanation;
 
 use crate::engine::Snapshot;
 use crate::error::Result;
@@ -29,12 +34,21 @@ use crate::model::{Millis, NameId};
 use crate::report::{Funnel, FunnelPeople, FunnelReport};
 use funnel_plan::FunnelPlan;
 use overlay::Overlay;
-use scope::View;
+use scope::{Reads, View};
 use settled::Settled;
 use source::Source;
 
 /// Moves of identities since the settled part began, above which it begins anew.
 const MOVES_MAX: u32 = 4096;
+
+/// The answer to a report, and what was read for it.
+#[derive(Clone, Debug)]
+pub struct Run<T> {
+    /// The answer.
+    pub answer: T,
+    /// What was read.
+    pub explanation: Explanation,
+}
 
 /// Answers reports, keeping what it has decoded for the next one.
 #[derive(Default)]
@@ -44,10 +58,10 @@ pub struct Executor {
 
 impl Executor {
     /// Answers a funnel over `snapshot`; `now` is the instant of reports without `as_of`.
-    pub fn funnel(&self, snapshot: &Snapshot, funnel: &Funnel, now: Millis) -> Result<FunnelReport> {
-        let as_of = funnel.period.as_of.unwrap_or(now);
+    pub fn funnel(&self, snapshot: &Snapshot, funnel: &Funnel, now: Millis) -> Result<Run<FunnelReport>> {
+        let as_of = funnel.basis.as_of(now);
         let names = FunnelPlan::new(funnel, snapshot, as_of)?.names(snapshot);
-        funnel::funnel(&self.view(snapshot, &names)?, funnel, as_of)
+        self.run(snapshot, &names, |view| funnel::funnel(view, funnel, as_of))
     }
 
     /// Lists the people behind a number of a funnel.
@@ -56,10 +70,21 @@ impl Executor {
         snapshot: &Snapshot,
         query: &FunnelPeople,
         now: Millis,
-    ) -> Result<FunnelPeoplePage> {
-        let as_of = query.funnel.period.as_of.unwrap_or(now);
+    ) -> Result<Run<FunnelPeoplePage>> {
+        let as_of = query.funnel.basis.as_of(now);
         let names = FunnelPlan::new(&query.funnel, snapshot, as_of)?.names(snapshot);
-        funnel::people(&self.view(snapshot, &names)?, query, as_of)
+        self.run(snapshot, &names, |view| funnel::people(view, query, as_of))
+    }
+
+    fn run<T>(
+        &self,
+        snapshot: &Snapshot,
+        names: &[NameId],
+        report: impl FnOnce(&View) -> Result<T>,
+    ) -> Result<Run<T>> {
+        let view = self.view(snapshot, names)?;
+        let answer = report(&view)?;
+        Ok(Run { answer, explanation: view.explanation() })
     }
 
     /// The profile of the person of `identity`.
@@ -112,6 +137,6 @@ impl Executor {
         };
         let source = Source::new(snapshot.clone());
         let overlay = Overlay::new(&source, &settled, names)?;
-        Ok(View { source, settled, overlay })
+        Ok(View { source, settled, overlay, reads: Reads::default() })
     }
 }

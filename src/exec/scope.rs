@@ -2,9 +2,10 @@
 //! unsettled ones. Reports run on each scope alone, on several threads, and add up what they get.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use roaring::RoaringBitmap;
+use serde::Serialize;
 
 use super::cell::Cell;
 use super::overlay::Overlay;
@@ -22,6 +23,40 @@ pub struct View {
     pub settled: Arc<Settled>,
     /// What is laid over it.
     pub overlay: Overlay,
+    /// What was read so far.
+    pub reads: Reads,
+}
+
+/// What a report has read.
+#[derive(Debug, Default)]
+pub struct Reads {
+    cells: AtomicU64,
+    rows: AtomicU64,
+}
+
+/// What was read for an answer, and how it was had.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Explanation {
+    /// Pieces of the store that were read: the rows of one name and up to 65,536 people each.
+    pub cells: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// People whose recent rows or merges were laid over what is stored.
+    pub unsettled_people: u64,
+    /// Segments of the store.
+    pub segments: u64,
+}
+
+impl View {
+    /// What was read so far.
+    pub fn explanation(&self) -> Explanation {
+        Explanation {
+            cells: self.reads.cells.load(Ordering::Relaxed),
+            rows: self.reads.rows.load(Ordering::Relaxed),
+            unsettled_people: self.overlay.touched.len(),
+            segments: self.source.snapshot.segments.len() as u64,
+        }
+    }
 }
 
 /// Some persons of a view.
@@ -36,10 +71,13 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The rows of a name, of persons of this scope and perhaps of others, which [`Scope::holds`] tells apart.
     pub fn cell(&self, name: NameId) -> Result<Arc<Cell>> {
-        match self.chunk {
-            Some(chunk) => self.view.settled.cell(name, chunk),
-            None => Ok(self.view.overlay.cell(name)),
-        }
+        let cell = match self.chunk {
+            Some(chunk) => self.view.settled.cell(name, chunk)?,
+            None => self.view.overlay.cell(name),
+        };
+        self.view.reads.cells.fetch_add(1, Ordering::Relaxed);
+        self.view.reads.rows.fetch_add(cell.times.len() as u64, Ordering::Relaxed);
+        Ok(cell)
     }
 
     /// One person property of the persons of this scope, and perhaps of others.
@@ -67,15 +105,18 @@ impl<'a> Scope<'a> {
             || !self.view.overlay.touched.contains(person)
     }
 
-    /// All ids that persons of this scope can have.
+    /// All persons of this scope.
     pub fn universe(&self) -> RoaringBitmap {
+        let persons = &self.source().snapshot.persons;
         let touched = &self.view.overlay.touched;
+        // A person is named by one of its identities, so an id that belongs to another person is nobody's.
+        let alive = |person: &PersonId| persons.person_of(*person) == *person;
         match self.chunk {
-            None => touched.clone(),
+            None => touched.iter().filter(alive).collect(),
             Some(chunk) => {
-                let mut all = RoaringBitmap::new();
-                all.insert_range(chunk << 16..=chunk << 16 | 0xffff);
-                all - touched
+                let end = (u64::from(chunk) + 1 << 16).min(u64::from(persons.identities()));
+                let all = (u64::from(chunk) << 16..end).map(|id| id as PersonId);
+                all.filter(|id| alive(id) && !touched.contains(*id)).collect()
             }
         }
     }
@@ -87,6 +128,17 @@ impl<'a> Scope<'a> {
 }
 
 impl View {
+    /// The scopes of everybody.
+    pub fn all_scopes(&self) -> Vec<Scope<'_>> {
+        let chunks = self.source.snapshot.persons.identities().div_ceil(1 << 16);
+        let mut scopes: Vec<Scope<'_>> =
+            (0..chunks).map(|chunk| Scope { view: self, chunk: Some(chunk) }).collect();
+        if !self.overlay.touched.is_empty() {
+            scopes.push(Scope { view: self, chunk: None });
+        }
+        scopes
+    }
+
     /// The scopes in which any of `names` has rows.
     pub fn scopes(&self, names: &[NameId]) -> Result<Vec<Scope<'_>>> {
         let mut chunks = Vec::new();
@@ -108,12 +160,12 @@ impl View {
 pub fn map_scopes<'a, T: Send>(
     scopes: &[Scope<'a>],
     work: impl Fn(&Scope<'a>) -> Result<T> + Sync,
-    mut fold: impl FnMut(T),
+    mut fold: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(scopes.len());
     if threads <= 1 {
         for scope in scopes {
-            fold(work(scope)?);
+            fold(work(scope)?)?;
         }
         return Ok(());
     }
@@ -133,7 +185,7 @@ pub fn map_scopes<'a, T: Send>(
         results
     });
     for result in results {
-        result?.into_iter().for_each(&mut fold);
+        result?.into_iter().try_for_each(&mut fold)?;
     }
     Ok(())
 }

@@ -36,9 +36,8 @@ impl Api {
         let (app, snapshot) = (&self.app, self.app.snapshot());
         let reports = app.reports();
         match route.action {
-            Action::Funnel => reports.funnel(&snapshot, &query(request)?, app.now()).map(Response::json),
-            Action::FunnelPeople => {
-                reports.funnel_people(&snapshot, &query(request)?, app.now()).map(Response::json)
+            Action::Report(report) => {
+                reports.answer(report, &snapshot, &query(report, request)?, app.now()).map(Response::json)
             }
             Action::Person => reports.person(&snapshot, &identity()?).map(Response::json),
             Action::PersonEvents => {
@@ -167,15 +166,23 @@ fn private(route: &Route, answer: Result<Response>) -> Response {
     if route.access == Access::Read { response.with("Cache-Control", "no-store") } else { response }
 }
 
-/// The JSON query of a report: the body, or `?q=`.
-fn query(request: &Request) -> Result<String> {
-    if request.method == Method::Get {
-        return request.parameter("q").ok_or_else(|| {
-            Error::new(ErrorKind::Malformed, "no_query", "the query is missing")
-                .at("q")
-                .hint("send it as ?q={...}, or as the body of a POST")
-        });
+/// The JSON query of a report: the body, or `?q=`, or its text form as the parameters of the URL.
+fn query(report: &str, request: &Request) -> Result<String> {
+    if request.method != Method::Get {
+        return body(request);
     }
+    if let Some(query) = request.parameter("q") {
+        return Ok(query);
+    }
+    if request.query.is_empty() {
+        return Err(Error::new(ErrorKind::Malformed, "no_query", "the query is missing")
+            .at("q")
+            .hint("send it as ?q={...}, as parameters such as ?step=Signed+Up, or as the body of a POST"));
+    }
+    crate::report::params::read_text(report, &request.query)
+}
+
+fn body(request: &Request) -> Result<String> {
     String::from_utf8(request.body.clone())
         .map_err(|_| Error::new(ErrorKind::Malformed, "bad_utf8", "the query is not UTF-8"))
 }
@@ -189,7 +196,7 @@ fn page_limit(request: &Request) -> Result<usize> {
 }
 
 fn into(request: &Request) -> Result<String> {
-    let mut fields = crate::report::Node::parse(&query(request)?)?.object()?;
+    let mut fields = crate::report::Node::parse(&body(request)?)?.object()?;
     let into = fields.require("into")?.name()?;
     fields.end()?;
     Ok(into)

@@ -52,10 +52,8 @@ pub enum Action {
     TrackAlias,
     /// Bulk import.
     Import,
-    /// A funnel.
-    Funnel,
-    /// The people behind a number of a funnel.
-    FunnelPeople,
+    /// A report, or the people behind a number of one.
+    Report(&'static str),
     /// One person's profile.
     Person,
     /// One person's time line.
@@ -117,6 +115,10 @@ const fn tracking(method: Method, pattern: &'static str, action: Action, doc: &'
     Route { method, pattern, access: Access::Write, class, cross_origin: true, action, doc }
 }
 
+const fn report(method: Method, pattern: &'static str, report: &'static str, doc: &'static str) -> Route {
+    route(method, pattern, Access::Read, QUERY, Action::Report(report), doc)
+}
+
 const QUERY: Class = Class::Whole(Pool::Query);
 const WRITE: Class = Class::Whole(Pool::Write);
 const BULK: Class = Class::Whole(Pool::Bulk);
@@ -141,24 +143,10 @@ pub static ROUTES: [Route; 23] = [
             "load records in bulk, one JSON object a line",
         )
     },
-    route(Method::Post, "/api/v1/funnel", Access::Read, QUERY, Action::Funnel, "people by step of a funnel"),
-    route(Method::Get, "/api/v1/funnel", Access::Read, QUERY, Action::Funnel, "the same, query in ?q="),
-    route(
-        Method::Post,
-        "/api/v1/funnel/people",
-        Access::Read,
-        QUERY,
-        Action::FunnelPeople,
-        "the people behind a number of a funnel",
-    ),
-    route(
-        Method::Get,
-        "/api/v1/funnel/people",
-        Access::Read,
-        QUERY,
-        Action::FunnelPeople,
-        "the same, query in ?q=",
-    ),
+    report(Method::Post, "/api/v1/funnel", "funnel", "people by step of a funnel"),
+    report(Method::Get, "/api/v1/funnel", "funnel", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/funnel/people", "funnel/people", "the people behind a number of a funnel"),
+    report(Method::Get, "/api/v1/funnel/people", "funnel/people", "the same, the query in the URL"),
     route(
         Method::Get,
         "/api/v1/people/{identity}",

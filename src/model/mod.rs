@@ -1,11 +1,15 @@
 //! The vocabulary: pure values that know nothing of files, threads or HTTP.
 
+mod calendar;
 mod ids;
 mod record;
 mod time;
 mod value;
 
+pub use calendar::{Calendar, Unit, WEEKDAYS};
 pub use ids::{IdentityId, NameId, PersonId, PropertyId};
 pub use record::{Properties, Record, RecordKind, check_name, check_properties};
-pub use time::{Clock, Millis, SystemClock, Zone, format_millis, parse_duration, parse_instant};
+pub use time::{
+    Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,
+};
 pub use value::{Number, Value, ValueRef};

@@ -45,6 +45,19 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// The offset from UTC, in milliseconds, at the start of the year `from`, and each change of it before the year `to`, with its
+    /// instant.
+    pub(super) fn offsets(&self, from: i64, to: i64) -> (i64, Vec<(Millis, i64)>) {
+        // Years of 365.2425 days are near enough: only where to begin and to stop.
+        let second_of = |year: i64| (year - 1970) * 31_556_952;
+        let Ok(first) = jiff::Timestamp::from_second(second_of(from)) else { return (0, Vec::new()) };
+        let millis = |offset: jiff::tz::Offset| i64::from(offset.seconds()) * 1000;
+        let last = second_of(to);
+        let changes = self.0.following(first).take_while(|c| c.timestamp().as_second() < last);
+        let changes = changes.map(|c| (c.timestamp().as_millisecond(), millis(c.offset()))).collect();
+        (millis(self.0.to_offset(first)), changes)
+    }
+
     /// The first instant of a calendar day of this zone.
     pub fn start_of(&self, day: jiff::civil::Date) -> Result<Millis> {
         let zoned = day.to_zoned(self.0.clone()).map_err(out_of_range)?;
@@ -123,6 +136,15 @@ pub fn parse_duration(text: &str) -> Result<i64> {
     n.checked_mul(seconds * 1000).ok_or_else(bad)
 }
 
+/// A duration as [`parse_duration`] reads it, in the largest unit that it is a whole number of. Whole seconds only.
+pub fn duration_text(millis: i64) -> String {
+    let seconds = millis / 1000;
+    let units = [("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60)];
+    let unit = units.into_iter().find(|(_, size)| seconds != 0 && seconds % size == 0);
+    let (name, size) = unit.unwrap_or(("s", 1));
+    format!("{}{name}", seconds / size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +173,9 @@ mod tests {
     fn durations_are_a_number_and_a_unit() {
         assert_eq!(parse_duration("30d").unwrap(), 30 * 86_400_000);
         assert_eq!(parse_duration("0s").unwrap(), 0);
+        for text in ["0s", "90s", "90m", "25h", "6d", "2w"] {
+            assert_eq!(duration_text(parse_duration(text).unwrap()), text);
+        }
         for text in ["", "d", "1.5h", "-1d", "1 month", "9999999999999999w", "1\u{e9}"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }

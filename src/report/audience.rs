@@ -1,14 +1,19 @@
 //! Audiences: boolean expressions over what people did, have and are.
 
+use serde_json::{Map, Value as Json, json};
+
+use super::basis::resolved;
 use super::condition::PropertyCondition;
+use super::funnel::{Funnel, FunnelOutcome};
 use super::json::{Fields, Node};
 use super::period::read_range;
+use super::saved::{Saved, Terms};
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Millis, Zone};
+use crate::model::{Millis, Zone, format_millis};
 
 /// Which people.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Audience {
     /// All of these.
     All(Vec<Audience>),
@@ -34,6 +39,19 @@ pub enum Audience {
     },
     /// Some identity was the target of an identify; or none was.
     Identified(bool),
+    /// Is behind a number of a funnel.
+    Funnel(Box<Outcome>),
+}
+
+/// Being behind a number of a funnel.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The funnel.
+    pub funnel: Funnel,
+    /// The step, from 0.
+    pub step: usize,
+    /// Which of the people at it.
+    pub outcome: FunnelOutcome,
 }
 
 /// Did something some number of times.
@@ -53,34 +71,36 @@ pub struct Did {
     pub conditions: Vec<PropertyCondition>,
 }
 
-const KINDS: &str = "all, any, not, did, property, seen, identified";
+const KINDS: &str = "all, any, not, did, property, seen, identified, audience, funnel";
 
 impl Audience {
     /// Reads an audience from JSON text, dates in `zone`.
-    pub fn from_json(text: &str, zone: &Zone) -> Result<Self> {
-        Self::read(Node::parse(text)?, zone)
+    pub fn from_json(text: &str, zone: &Zone, saved: &Saved) -> Result<Self> {
+        Self::read(Node::parse(text)?, zone, &Terms::new(saved))
     }
 
     /// Reads an audience.
-    pub fn read(node: Node, zone: &Zone) -> Result<Self> {
-        Self::read_at(node, zone, 0)
+    pub fn read(node: Node, zone: &Zone, terms: &Terms<'_>) -> Result<Self> {
+        Self::read_at(node, zone, terms, 0)
     }
 
-    fn read_at(node: Node, zone: &Zone, depth: usize) -> Result<Self> {
+    /// Reads an audience at nesting `depth`.
+    pub(super) fn read_at(node: Node, zone: &Zone, terms: &Terms<'_>, depth: usize) -> Result<Self> {
         if depth > limits::AUDIENCE_DEPTH_MAX {
             return Err(node.error("too_deep", "the audience is nested too deeply"));
         }
+        terms.count(&node)?;
         let whole = node.clone();
         let mut fields = node.clone().object()?;
         let list = |node: Node| -> Result<Vec<Self>> {
-            node.list()?.into_iter().map(|n| Self::read_at(n, zone, depth + 1)).collect()
+            node.list()?.into_iter().map(|n| Self::read_at(n, zone, terms, depth + 1)).collect()
         };
         let audience = if let Some(node) = fields.take("all") {
             Self::All(list(node)?)
         } else if let Some(node) = fields.take("any") {
             Self::Any(list(node)?)
         } else if let Some(node) = fields.take("not") {
-            Self::Not(Box::new(Self::read_at(node, zone, depth + 1)?))
+            Self::Not(Box::new(Self::read_at(node, zone, terms, depth + 1)?))
         } else if let Some(node) = fields.take("did") {
             Self::Did(read_did(node, &mut fields, zone)?)
         } else if fields.take("property").is_some() {
@@ -92,10 +112,14 @@ impl Audience {
             Self::Seen { from: from.unwrap_or(Millis::MIN), to: to.unwrap_or(Millis::MAX) }
         } else if let Some(node) = fields.take("identified") {
             Self::Identified(node.boolean()?)
-        } else if fields.take("audience").or_else(|| fields.take("funnel")).is_some() {
-            return Err(whole
-                .error("not_available", "saved audiences and funnel outcomes are not available yet")
-                .hint(format!("an audience is one of {KINDS}")));
+        } else if let Some(node) = fields.take("audience") {
+            terms.audience(node, zone, depth)?.1
+        } else if let Some(node) = fields.take("funnel") {
+            let mut inner = node.object()?;
+            let funnel = Funnel::read_at(&mut inner, zone, terms, depth + 1)?;
+            inner.end()?;
+            let (step, outcome) = super::funnel::read_outcome(&mut fields, funnel.steps.len(), &whole)?;
+            Self::Funnel(Box::new(Outcome { funnel, step, outcome }))
         } else {
             fields.end()?;
             return Err(whole.error("bad_audience", "the audience is empty").hint(format!("one of {KINDS}")));
@@ -103,6 +127,57 @@ impl Audience {
         fields.end()?;
         Ok(audience)
     }
+
+    /// As a query has it, with dates as instants and saved audiences written out.
+    pub fn to_json(&self) -> Json {
+        let list = |list: &[Self]| list.iter().map(Self::to_json).collect::<Json>();
+        match self {
+            Self::All(all) => json!({ "all": list(all) }),
+            Self::Any(any) => json!({ "any": list(any) }),
+            Self::Not(inner) => json!({ "not": inner.to_json() }),
+            Self::Did(did) => did.to_json(),
+            Self::Has { condition, first } => {
+                let mut out = condition.to_json();
+                if *first {
+                    out["which"] = "first".into();
+                }
+                out
+            }
+            Self::Seen { from, to } => json!({ "seen": range_json(*from, *to) }),
+            Self::Identified(wanted) => json!({ "identified": wanted }),
+            Self::Funnel(inner) => json!({
+                "funnel": resolved(&inner.funnel, None),
+                "step": inner.step + 1,
+                "outcome": inner.outcome.name(),
+            }),
+        }
+    }
+}
+
+impl Did {
+    fn to_json(&self) -> Json {
+        let mut out = range_json(self.from, self.to);
+        out.insert("did".to_owned(), json!(self.events));
+        out.insert("at_least".to_owned(), self.at_least.into());
+        if self.at_most < u64::MAX {
+            out.insert("at_most".to_owned(), self.at_most.into());
+        }
+        if !self.conditions.is_empty() {
+            out.insert("where".to_owned(), self.conditions.iter().map(PropertyCondition::to_json).collect());
+        }
+        Json::Object(out)
+    }
+}
+
+fn range_json(from: Millis, to: Millis) -> Map<String, Json> {
+    let mut out = Map::new();
+    if from > Millis::MIN {
+        out.insert("from".to_owned(), format_millis(from).into());
+    }
+    if to < Millis::MAX {
+        out.insert("to".to_owned(), format_millis(to).into());
+    }
+    out
 }
 
 fn read_did(node: Node, fields: &mut Fields, zone: &Zone) -> Result<Did> {
@@ -150,7 +225,7 @@ mod tests {
 
     #[test]
     fn audiences_are_read_and_mistakes_named() {
-        let read = |json: &str| Audience::from_json(json, &Zone::utc());
+        let read = |json: &str| Audience::from_json(json, &Zone::utc(), &Saved::default());
         let did = read(
             r#"{"all":[{"did":"A","at_most":2},{"not":{"property":"P","is":1,"which":"first"}},{"seen":{"from":"2025-01-01"}}]}"#,
         );
@@ -159,13 +234,13 @@ mod tests {
         for (json, code) in [
             ("{}", "bad_audience"),
             (r#"{"did":"A","atleast":2}"#, "unknown_field"),
-            (r#"{"audience":"x"}"#, "not_available"),
+            (r#"{"audience":"x"}"#, "unknown_audience"),
             (r#"{"any":{}}"#, "bad_type"),
             (r#"{"seen":{"from":"never"}}"#, "bad_time"),
         ] {
-            assert_eq!(read(json).unwrap_err().code(), code, "{json}");
+            assert_eq!(read(json).map(drop).unwrap_err().code(), code, "{json}");
         }
         let deep = format!("{}{{\"identified\":true}}{}", "{\"not\":".repeat(40), "}".repeat(40));
-        assert_eq!(read(&deep).unwrap_err().code(), "too_deep");
+        assert_eq!(read(&deep).map(drop).unwrap_err().code(), "too_deep");
     }
 }

@@ -1,5 +1,7 @@
 //! Conditions on a property, of an event or of a person.
 
+use serde_json::{Value as Json, json};
+
 use super::json::Node;
 use super::nearest::nearest;
 use crate::error::Result;
@@ -59,6 +61,23 @@ impl PropertyCondition {
         }
     }
 
+    /// As the query has it.
+    pub fn to_json(&self) -> Json {
+        let (operator, value) = match &self.test {
+            Test::Is(value) => ("is", operand(value)),
+            Test::IsNot(value) => ("is_not", operand(value)),
+            Test::In(list) => ("in", list.iter().map(operand).collect()),
+            Test::Contains(text) => ("contains", json!(text)),
+            Test::StartsWith(text) => ("starts_with", json!(text)),
+            Test::Gt(value) => ("gt", operand(value)),
+            Test::Gte(value) => ("gte", operand(value)),
+            Test::Lt(value) => ("lt", operand(value)),
+            Test::Lte(value) => ("lte", operand(value)),
+            Test::Set(set) => ("set", json!(set)),
+        };
+        json!({ "property": self.property, operator: value })
+    }
+
     /// Reads a condition: a property and exactly one operator. `extra` is a field that the place allows besides.
     pub fn read(node: Node, extra: Option<&'static str>) -> Result<(Self, Option<Node>)> {
         let whole = node.clone();
@@ -104,6 +123,13 @@ impl PropertyCondition {
         let Some(node) = node else { return Ok(Vec::new()) };
         node.list()?.into_iter().map(|node| Self::read(node, None).map(|(condition, _)| condition)).collect()
     }
+}
+
+/// A value in a query. A number with more digits than JSON libraries keep is written as text, which conditions take as the number.
+fn operand(value: &Value) -> Json {
+    let json = serde_json::to_value(value).unwrap_or(Json::Null);
+    let exact = !matches!(value, Value::Number(number) if json.to_string() != number.to_string());
+    if exact { json } else { value.to_string().into() }
 }
 
 /// What can be searched: text, and numbers as they are written; booleans are no text.

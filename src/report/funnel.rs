@@ -1,19 +1,23 @@
 //! The definition of a funnel, read from JSON and checked.
 
-use super::audience::Audience;
+use serde_json::{Map, Value as Json, json};
+
+use super::basis::{Basis, Definition};
+use super::by::{Allowed, By};
 use super::condition::PropertyCondition;
 use super::json::{Fields, Node};
 use super::order::Order;
-use super::period::Period;
-use crate::error::{Error, Result};
+use super::pattern::Pattern;
+use super::saved::{Saved, Terms};
+use crate::error::Result;
 use crate::limits;
-use crate::model::{Value, parse_duration};
+use crate::model::{Value, Zone, duration_text, parse_duration};
 
 /// A funnel.
 #[derive(Clone, Debug)]
 pub struct Funnel {
     /// 1 to 20 steps.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Pattern>,
     /// In which order they count.
     pub order: Order,
     /// Milliseconds that a whole attempt may take.
@@ -26,23 +30,10 @@ pub struct Funnel {
     pub by: Option<By>,
     /// Segments shown.
     pub limit: usize,
-    /// Only these people.
-    pub people: Option<Audience>,
     /// Whether the times between steps are wanted.
     pub times: bool,
-    /// When.
-    pub period: Period,
-}
-
-/// One step: any of some events that meet conditions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The events.
-    pub events: Vec<String>,
-    /// Whether they were given as a list.
-    pub listed: bool,
-    /// What each must meet.
-    pub conditions: Vec<PropertyCondition>,
+    /// When, and which people.
+    pub basis: Basis,
 }
 
 /// Events that end the choice of a step when they lie between it and the next.
@@ -54,19 +45,6 @@ pub struct Exclude {
     pub conditions: Vec<PropertyCondition>,
     /// The step after which they count, from 0.
     pub after: usize,
-}
-
-/// What people are split by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The latest value of a person property.
-    Latest(String),
-    /// The first value of a person property.
-    First(String),
-    /// The value of a person property at the moment of entry.
-    AtEntry(String),
-    /// A property of the event chosen for a step, from 0.
-    Step(usize, String),
 }
 
 /// Which people behind a number of a funnel.
@@ -101,20 +79,20 @@ pub struct FunnelPeople {
 
 impl Funnel {
     /// Reads a funnel query.
-    pub fn from_json(text: &str) -> Result<Self> {
+    pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
-        let funnel = Self::read(&mut fields)?;
+        let funnel = Self::read_at(&mut fields, &Zone::utc(), &Terms::new(saved), 0)?;
         fields.end()?;
         Ok(funnel)
     }
 
-    fn read(fields: &mut Fields) -> Result<Self> {
-        let period = Period::read(fields)?;
+    /// Reads a funnel inside an audience at nesting `depth`, whose dates are of `zone` unless it says otherwise.
+    pub(super) fn read_at(fields: &mut Fields, zone: &Zone, terms: &Terms<'_>, depth: usize) -> Result<Self> {
+        let basis = Basis::read_at(fields, zone, terms, depth)?;
         let steps = read_steps(fields.require("steps")?)?;
         let order = match fields.take("order") {
             None => Order::default(),
-            Some(node) => choice(
-                node,
+            Some(node) => node.choice(
                 "order",
                 &[("ordered", Order::Ordered), ("strict", Order::Strict), ("any", Order::Any)],
             )?,
@@ -124,16 +102,21 @@ impl Funnel {
             parse_duration(&node.text()?).map_err(|e| e.at(at))
         });
         let until = fields.take("until");
-        let until_to = until.map_or(Ok(false), |node| choice(node, "end", &[("to", true)]))?;
+        let until_to = until.map_or(Ok(false), |node| node.choice("end", &[("to", true)]))?;
         let exclude = match fields.take("exclude") {
             None => Vec::new(),
             Some(node) => {
                 node.list()?.into_iter().map(|n| read_exclude(n, steps.len())).collect::<Result<_>>()?
             }
         };
-        let by = fields.take("by").map(|node| read_by(node, steps.len())).transpose()?;
+        let by = fields
+            .take("by")
+            .map(|node| {
+                let allowed = Allowed { steps: steps.len(), entry: true, event: false };
+                By::read(node, allowed, &basis.period.zone, terms)
+            })
+            .transpose()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::SEGMENTS_MAX as u64)).transpose()?;
-        let people = fields.take("people").map(|node| Audience::read(node, &period.zone)).transpose()?;
         let times = fields.take("times").map_or(Ok(true), Node::boolean)?;
         if let Some(node) = fields.take("control") {
             return Err(node.error("not_available", "experiments are not available yet"));
@@ -146,34 +129,21 @@ impl Funnel {
             exclude,
             by,
             limit: limit.map_or(limits::SEGMENTS_DEFAULT, |n| n as usize),
-            people,
             times,
-            period,
+            basis,
         })
     }
 }
 
 impl FunnelPeople {
     /// Reads a query for the people of a funnel.
-    pub fn from_json(text: &str) -> Result<Self> {
+    pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
         // `limit` here is that of the list, so it is taken before the funnel can.
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
-        let funnel = Funnel::read(&mut fields)?;
-        let outcomes = [
-            ("reached", FunnelOutcome::Reached),
-            ("lost", FunnelOutcome::Lost),
-            ("in_progress", FunnelOutcome::InProgress),
-            ("converted", FunnelOutcome::Converted),
-        ];
-        let outcome =
-            fields.take("outcome").map_or(Ok(FunnelOutcome::Reached), |n| choice(n, "outcome", &outcomes))?;
-        let steps = funnel.steps.len() as u64;
-        let step = match fields.take("step") {
-            Some(node) => node.integer(1, steps)? as usize - 1,
-            None if outcome == FunnelOutcome::Converted => funnel.steps.len() - 1,
-            None => return Err(Error::invalid("missing_field", "\"step\" is missing")),
-        };
+        let place = Node::of_text("", "");
+        let funnel = Funnel::read_at(&mut fields, &Zone::utc(), &Terms::new(saved), 0)?;
+        let (step, outcome) = read_outcome(&mut fields, funnel.steps.len(), &place)?;
         let segment = fields.take_with_null("segment");
         if let Some(node) = segment.as_ref().filter(|_| funnel.by.is_none()) {
             return Err(node.error("no_segments", "\"segment\" needs \"by\""));
@@ -186,32 +156,86 @@ impl FunnelPeople {
     }
 }
 
-fn choice<T: Copy>(node: Node, what: &str, choices: &[(&str, T)]) -> Result<T> {
-    let place = node.clone();
-    let text = node.text()?;
-    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        place.error("unknown_choice", format!("no {what} \"{text}\"")).hint(names.join(", "))
-    })
+impl Definition for Funnel {
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    fn fields(&self) -> Map<String, Json> {
+        let mut out = Map::new();
+        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+        put("steps", self.steps.iter().map(Pattern::to_json).collect());
+        put("order", self.order.name().into());
+        if let Some(within) = self.within {
+            put("within", duration_text(within).into());
+        }
+        if self.until_to {
+            put("until", "to".into());
+        }
+        if !self.exclude.is_empty() {
+            put("exclude", self.exclude.iter().map(Exclude::to_json).collect());
+        }
+        if let Some(by) = &self.by {
+            put("by", by.text().into());
+            put("limit", self.limit.into());
+        }
+        put("times", self.times.into());
+        out
+    }
 }
 
-fn read_steps(node: Node) -> Result<Vec<Step>> {
+impl Exclude {
+    fn to_json(&self) -> Json {
+        let mut out = json!({ "event": self.events, "after": self.after + 1 });
+        if let [event] = self.events.as_slice() {
+            out["event"] = event.as_str().into();
+        }
+        if !self.conditions.is_empty() {
+            out["where"] = self.conditions.iter().map(PropertyCondition::to_json).collect();
+        }
+        out
+    }
+}
+
+impl FunnelOutcome {
+    const ALL: [Self; 4] = [Self::Reached, Self::Lost, Self::InProgress, Self::Converted];
+
+    /// Its name in a query.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::Lost => "lost",
+            Self::InProgress => "in_progress",
+            Self::Converted => "converted",
+        }
+    }
+}
+
+/// Takes `step`, as a number from 0, and `outcome` of a funnel of so many steps; `place` is where they belong.
+pub(super) fn read_outcome(
+    fields: &mut Fields,
+    steps: usize,
+    place: &Node,
+) -> Result<(usize, FunnelOutcome)> {
+    let outcomes = FunnelOutcome::ALL.map(|outcome| (outcome.name(), outcome));
+    let outcome =
+        fields.take("outcome").map_or(Ok(FunnelOutcome::Reached), |n| n.choice("outcome", &outcomes))?;
+    let step = match fields.take("step") {
+        Some(node) => node.integer(1, steps as u64)? as usize - 1,
+        None if outcome == FunnelOutcome::Converted => steps - 1,
+        None => return Err(place.error("missing_field", "\"step\" is missing")),
+    };
+    Ok((step, outcome))
+}
+
+fn read_steps(node: Node) -> Result<Vec<Pattern>> {
     let place = node.clone();
     let nodes = node.list()?;
     if nodes.is_empty() || nodes.len() > limits::FUNNEL_STEPS_MAX {
         let message = format!("a funnel has 1 to {} steps", limits::FUNNEL_STEPS_MAX);
         return Err(place.error("out_of_range", message));
     }
-    let read = |node: Node| {
-        let mut fields = node.object()?;
-        let event = fields.require("event")?;
-        let listed = !event.is_text();
-        let events = event.names(limits::STEP_EVENTS_MAX)?;
-        let conditions = PropertyCondition::read_all(fields.take("where"))?;
-        fields.end()?;
-        Ok(Step { events, listed, conditions })
-    };
-    nodes.into_iter().map(read).collect()
+    nodes.into_iter().map(Pattern::read).collect()
 }
 
 fn read_exclude(node: Node, steps: usize) -> Result<Exclude> {
@@ -231,36 +255,6 @@ fn read_exclude(node: Node, steps: usize) -> Result<Exclude> {
     Ok(Exclude { events, conditions, after })
 }
 
-fn read_by(node: Node, steps: usize) -> Result<By> {
-    let place = node.clone();
-    let text = node.text()?;
-    let bad = || {
-        place
-            .error("bad_by", format!("cannot split by \"{text}\""))
-            .hint("person.NAME, first:person.NAME, at:person.NAME or step1.NAME")
-    };
-    if let Some(name) = text.strip_prefix("audience:") {
-        return Err(place.error("unknown_audience", format!("no saved audience \"{name}\"")));
-    }
-    let (kind, name) = text.split_once('.').ok_or_else(bad)?;
-    let name = name.trim();
-    if name.is_empty() {
-        return Err(bad());
-    }
-    match kind {
-        "person" => Ok(By::Latest(name.to_owned())),
-        "first:person" => Ok(By::First(name.to_owned())),
-        "at:person" => Ok(By::AtEntry(name.to_owned())),
-        _ => {
-            let number = kind.strip_prefix("step").and_then(|n| n.parse::<usize>().ok()).ok_or_else(bad)?;
-            let step = number.checked_sub(1).filter(|s| *s < steps);
-            let step =
-                step.ok_or_else(|| place.error("out_of_range", format!("there is no step {number}")))?;
-            Ok(By::Step(step, name.to_owned()))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,13 +265,15 @@ mod tests {
             r#"{"steps":[{"event":"A"},{"event":["B","C"],"where":[{"property":"Plan","is":"Pro"}]},{"event":"D"}],
             "from":"2025-01-01","to":"2025-03-31","order":"strict","within":"30d","until":"to",
             "exclude":[{"event":"X","after":2}],"by":"step2.Plan","limit":3,"people":{"did":"A"},"times":false,"tz":"Europe/Berlin"}"#,
+            &Saved::default(),
         )
         .unwrap();
         assert_eq!(
             (funnel.steps.len(), funnel.order, funnel.until_to, funnel.limit),
             (3, Order::Strict, true, 3)
         );
-        assert_eq!((funnel.exclude[0].after, funnel.by), (1, Some(By::Step(1, "Plan".into()))));
+        assert_eq!(funnel.exclude[0].after, 1);
+        assert!(matches!(funnel.by, Some(By::Step(1, name)) if name == "Plan"));
         assert_eq!(funnel.within, Some(30 * 86_400_000));
     }
 
@@ -304,7 +300,7 @@ mod tests {
             (r#"{"steps":[{"event":"A"}],"steps":[]}"#, "bad_json", None),
             (r#"{"steps":"#, "bad_json", None),
         ] {
-            let error = Funnel::from_json(json).map(drop).unwrap_err();
+            let error = Funnel::from_json(json, &Saved::default()).map(drop).unwrap_err();
             assert_eq!((error.code(), error.place()), (code, at), "{json}");
         }
     }

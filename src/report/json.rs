@@ -89,6 +89,21 @@ impl Node {
         }
     }
 
+    /// Text at a place of a query.
+    pub fn of_text(at: &str, text: &str) -> Self {
+        Self { at: at.to_owned(), json: Json::Text(text.to_owned()) }
+    }
+
+    /// One of some texts, each standing for something; `what` says of what kind they are.
+    pub fn choice<T: Copy>(self, what: &str, choices: &[(&str, T)]) -> Result<T> {
+        let place = self.clone();
+        let text = self.text()?;
+        choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            place.error("unknown_choice", format!("no {what} \"{text}\"")).hint(names.join(", "))
+        })
+    }
+
     /// Text.
     pub fn text(self) -> Result<String> {
         match self.json {

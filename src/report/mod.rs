@@ -2,19 +2,30 @@
 //! name a segment of the store: how anything is stored or executed is not its business.
 
 mod audience;
+mod basis;
+mod by;
 mod condition;
 mod funnel;
 mod json;
 mod nearest;
 mod order;
+pub mod params;
+mod pattern;
 mod period;
+mod saved;
+mod segment;
 mod tally;
 
-pub use audience::{Audience, Did};
+pub use audience::{Audience, Did, Outcome};
+pub use basis::{Basis, Definition, Receipt};
+pub use by::{Allowed, By};
 pub use condition::{PropertyCondition, Test};
-pub use funnel::{By, Exclude, Funnel, FunnelOutcome, FunnelPeople, Step};
+pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
 pub use json::Node;
 pub use nearest::nearest;
 pub use order::Order;
-pub use period::Period;
-pub use tally::{Events, FunnelReport, FunnelTally, Part, Segment, StepReport, Warning};
+pub use pattern::{Events, Pattern};
+pub use period::{Period, Units};
+pub use saved::{Saved, SavedReport, Terms};
+pub use segment::{Label, Segment, Tally, shown};
+pub use tally::{FunnelReport, FunnelTally, Part, Seconds, StepReport, Warning, share};

@@ -2,7 +2,7 @@
 
 use super::json::Fields;
 use crate::error::Result;
-use crate::model::{Millis, Zone, parse_instant};
+use crate::model::{Millis, Unit, WEEKDAYS, Zone, parse_instant};
 
 /// When a report begins and ends, and when it pretends to be asked.
 #[derive(Clone, Debug)]
@@ -18,14 +18,14 @@ pub struct Period {
 }
 
 impl Period {
-    /// Takes `from`, `to`, `tz` and `as_of`.
-    pub fn read(fields: &mut Fields) -> Result<Self> {
+    /// Takes `from`, `to`, `tz` and `as_of`. Without `tz` dates are of `zone`.
+    pub fn read(fields: &mut Fields, zone: &Zone) -> Result<Self> {
         let zone = match fields.take("tz") {
             Some(node) => {
                 let at = node.at.clone();
                 Zone::parse(&node.text()?).map_err(|e| e.at(at))?
             }
-            None => Zone::utc(),
+            None => zone.clone(),
         };
         let (from, to) = read_range(fields, &zone)?;
         let as_of = fields.take("as_of").map(|node| {
@@ -38,6 +38,38 @@ impl Period {
         });
         Ok(Self { zone, from, to, as_of: as_of.transpose()? })
     }
+}
+
+/// The calendar units of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Units {
+    /// Days, weeks or months.
+    pub unit: Unit,
+    /// The day on which weeks begin, as a number of [`WEEKDAYS`].
+    pub week_start: u8,
+}
+
+impl Units {
+    /// Takes a unit from the field `name`, `default` if it is not there, and `week_start`.
+    pub fn take(fields: &mut Fields, name: &'static str, default: Unit) -> Result<Self> {
+        let unit = take_unit(fields, name)?.unwrap_or(default);
+        let week_start = fields.take("week_start").map_or(Ok(0), |node| {
+            let days: Vec<(&str, u8)> = WEEKDAYS.into_iter().zip(0..).collect();
+            node.choice("day of the week", &days)
+        })?;
+        Ok(Self { unit, week_start })
+    }
+
+    /// The name of the day on which weeks begin.
+    pub fn week_start(self) -> &'static str {
+        WEEKDAYS.get(usize::from(self.week_start)).copied().unwrap_or("monday")
+    }
+}
+
+/// Takes a unit from the field `name`.
+pub fn take_unit(fields: &mut Fields, name: &'static str) -> Result<Option<Unit>> {
+    let units = [Unit::Day, Unit::Week, Unit::Month].map(|unit| (unit.name(), unit));
+    fields.take(name).map(|node| node.choice("unit", &units)).transpose()
 }
 
 /// Takes `from` and `to`: dates of `zone` or instants. The second of the pair is exclusive.

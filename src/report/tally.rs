@@ -2,9 +2,11 @@
 //! here and nowhere else.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 
 use super::funnel::Funnel;
+use super::pattern::Events;
+use super::segment::{Segment, Tally, shown};
+use crate::error::Result;
 use crate::model::{Millis, Value, format_millis};
 
 /// Borders of the histogram, in seconds. The last bucket has no end.
@@ -51,22 +53,10 @@ impl FunnelTally {
         }
     }
 
-    /// Adds the people of another tally.
-    pub fn merge(&mut self, other: Self) {
-        let sum =
-            |mine: &mut Vec<u64>, theirs: &[u64]| mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
-        sum(&mut self.ended, &other.ended);
-        sum(&mut self.in_progress, &other.in_progress);
-        for (mine, theirs) in self.durations.iter_mut().zip(other.durations) {
-            if mine.is_empty() { *mine = theirs } else { mine.extend(theirs) }
-        }
-    }
-
     /// People who entered.
     pub fn entrants(&self) -> u64 {
         self.ended.iter().sum()
     }
-
     /// The report on these people.
     pub fn finish(mut self, funnel: &Funnel) -> Part {
         let mut steps = Vec::with_capacity(funnel.steps.len());
@@ -79,11 +69,7 @@ impl FunnelTally {
             let last = k + 1 == funnel.steps.len();
             let durations = k.checked_sub(1).and_then(|k| self.durations.get_mut(k));
             steps.push(StepReport {
-                event: if step.listed {
-                    Events::Many(step.events.clone())
-                } else {
-                    Events::one(&step.events)
-                },
+                event: step.name(),
                 people,
                 from_previous: share(people, previous),
                 from_first: share(people, entrants),
@@ -104,8 +90,25 @@ impl FunnelTally {
     }
 }
 
+impl Tally for FunnelTally {
+    fn merge(&mut self, other: Self) -> Result<()> {
+        let sum =
+            |mine: &mut Vec<u64>, theirs: &[u64]| mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        sum(&mut self.ended, &other.ended);
+        sum(&mut self.in_progress, &other.in_progress);
+        for (mine, theirs) in self.durations.iter_mut().zip(other.durations) {
+            if mine.is_empty() { *mine = theirs } else { mine.extend(theirs) }
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> u64 {
+        self.entrants()
+    }
+}
+
 /// A share; of nothing there is none.
-fn share(part: u64, whole: u64) -> Option<f64> {
+pub fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
@@ -138,22 +141,6 @@ pub struct StepReport {
     /// How long they took from the step before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<Seconds>,
-}
-
-/// One event or several.
-#[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
-pub enum Events {
-    /// One.
-    One(String),
-    /// Any of these.
-    Many(Vec<String>),
-}
-
-impl Events {
-    fn one(events: &[String]) -> Self {
-        Self::One(events.first().cloned().unwrap_or_default())
-    }
 }
 
 /// How durations are distributed, in seconds. Quantiles are exact: linear between neighbours (type 7).
@@ -228,51 +215,6 @@ fn histogram(durations: &[i64]) -> Vec<Bar> {
     first.zip(last).and_then(|(first, last)| bars.get(first..=last)).unwrap_or(&[]).to_vec()
 }
 
-/// The report on people with one value, or on all whose values are not shown.
-#[derive(Clone, Debug)]
-pub enum Segment {
-    /// People with this value; with none.
-    Value(Option<Value>, Part),
-    /// All the others.
-    Other(Part),
-}
-
-impl Serialize for Segment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let part = match self {
-            Self::Value(value, part) => {
-                map.serialize_entry("value", value)?;
-                part
-            }
-            Self::Other(part) => {
-                map.serialize_entry("other", &true)?;
-                part
-            }
-        };
-        map.serialize_entry("steps", &part.steps)?;
-        map.serialize_entry("conversion", &part.conversion)?;
-        map.serialize_entry("conversion_decided", &part.conversion_decided)?;
-        map.end()
-    }
-}
-
-/// Orders segments by entrants, the largest first, and sums those past the limit.
-pub fn segments(mut tallies: Vec<(Option<Value>, FunnelTally)>, funnel: &Funnel) -> Vec<Segment> {
-    tallies.retain(|(_, tally)| tally.entrants() > 0);
-    // No value comes before all values of as many people.
-    tallies.sort_by(|(a, x), (b, y)| y.entrants().cmp(&x.entrants()).then_with(|| a.cmp(b)));
-    let rest = tallies.split_off(funnel.limit.min(tallies.len()));
-    let mut out: Vec<Segment> =
-        tallies.into_iter().map(|(value, tally)| Segment::Value(value, tally.finish(funnel))).collect();
-    if !rest.is_empty() {
-        let mut other = FunnelTally::new(funnel.steps.len());
-        rest.into_iter().for_each(|(_, tally)| other.merge(tally));
-        out.push(Segment::Other(other.finish(funnel)));
-    }
-    out
-}
-
 /// Something in a query that nobody ever sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
@@ -293,7 +235,7 @@ pub struct FunnelReport {
     pub whole: Part,
     /// The people by value, if asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub segments: Option<Vec<Segment>>,
+    pub segments: Option<Vec<Segment<Part>>>,
     /// What nobody ever sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -317,16 +259,21 @@ impl FunnelReport {
         by_value: Option<Vec<(Option<Value>, FunnelTally)>>,
         warnings: Vec<Warning>,
         as_of: Millis,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        let segments = by_value.map(|mut tallies| {
+            tallies.retain(|(_, tally)| tally.entrants() > 0);
+            let all = shown(tallies, funnel.limit)?.into_iter();
+            Ok(all.map(|s| Segment { label: s.label, part: s.part.finish(funnel) }).collect())
+        });
+        Ok(Self {
             whole: whole.finish(funnel),
-            segments: by_value.map(|tallies| segments(tallies, funnel)),
+            segments: segments.transpose()?,
             warnings,
-            from: funnel.period.from.map(format_millis),
-            to: funnel.period.to.map(format_millis),
-            tz: funnel.period.zone.name().to_owned(),
+            from: funnel.basis.period.from.map(format_millis),
+            to: funnel.basis.period.to.map(format_millis),
+            tz: funnel.basis.period.zone.name().to_owned(),
             as_of: format_millis(as_of),
-        }
+        })
     }
 }
 
@@ -356,13 +303,17 @@ mod tests {
 
     #[test]
     fn tallies_add_up() {
-        let funnel = Funnel::from_json(r#"{"steps":[{"event":"A"},{"event":"B"},{"event":"C"}]}"#).unwrap();
+        let funnel = Funnel::from_json(
+            r#"{"steps":[{"event":"A"},{"event":"B"},{"event":"C"}]}"#,
+            &Default::default(),
+        )
+        .unwrap();
         let mut a = FunnelTally::new(3);
         a.add(&[0], true);
         a.add(&[0, 5000], false);
         let mut b = FunnelTally::new(3);
         b.add(&[0, 1000, 1000], false);
-        a.merge(b);
+        a.merge(b).unwrap();
         let part = a.finish(&funnel);
         let people: Vec<_> = part.steps.iter().map(|s| (s.people, s.lost, s.in_progress)).collect();
         assert_eq!(people, [(3, 0, 1), (2, 1, 0), (1, 0, 0)]);

@@ -7,16 +7,37 @@ use crate::model::{Millis, Number, Record, RecordKind, Value, format_millis};
 
 /// The first instant of the grid: a Berlin evening before the clocks go forward.
 pub const START: Millis = 1_743_260_400_000;
-/// Minutes between two instants of the grid.
-const GRID_MINUTES: u64 = 15;
-/// Instants on it.
-const GRID: u64 = 40;
+/// The instants at which things happen in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Minutes between two of them.
+    minutes: u64,
+    /// Days that queries name.
+    days: [&'static str; 2],
+    /// When reports are asked: shortly before the end of the grid, so that some records lie in the future.
+    pub now: Millis,
+}
+
+/// Instants on a grid.
+const INSTANTS: u64 = 40;
+
+impl Grid {
+    /// Ten hours.
+    pub const HOURS: Self = Self { minutes: 15, days: ["2025-03-29", "2025-03-30"], now: NOW };
+    /// Twelve weeks, in steps that wander through the day.
+    pub const WEEKS: Self = Self {
+        minutes: 2985,
+        days: ["2025-04-01", "2025-05-04"],
+        now: START + 39 * 2985 * 60_000 - 3_600_000,
+    };
+}
 /// A server's clock shortly before the end of the grid, so that some records lie in its future.
 pub const NOW: Millis = START + 36 * 15 * 60_000;
 
 const IDENTITIES: [&str; 6] = ["anon-1", "anon-2", "anon-3", "ann@x.org", "bob@x.org", "cy@x.org"];
 const EVENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
-const PROPERTIES: [&str; 3] = ["Plan", "Price", "Vip"];
+/// The properties of events and people.
+pub const PROPERTIES: [&str; 3] = ["Plan", "Price", "Vip"];
 const CONDITIONS: [&str; 16] = [
     r#"{"is":"Pro"}"#,
     r#"{"is":"2"}"#,
@@ -38,14 +59,19 @@ const CONDITIONS: [&str; 16] = [
 
 /// SplitMix64: small, and good enough to choose test data.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(u64, Grid);
 
 impl Random {
     /// The sequence of this seed.
     pub fn new(seed: u64) -> Self {
+        Self::on(seed, Grid::HOURS)
+    }
+
+    /// The sequence of this seed, with instants of `grid`.
+    pub fn on(seed: u64, grid: Grid) -> Self {
         // A first step apart, so that neighbouring seeds do not give shifted copies of one sequence.
-        let mut mixer = Self(seed);
-        Self(mixer.bits() ^ 0x5851_f42d_4c95_7f2d)
+        let mut mixer = Self(seed, grid);
+        Self(mixer.bits() ^ 0x5851_f42d_4c95_7f2d, grid)
     }
 
     /// The next 64 bits.
@@ -74,8 +100,8 @@ impl Random {
     }
 
     /// An instant on the grid.
-    fn instant(&mut self) -> Millis {
-        let minutes = self.below(GRID) * GRID_MINUTES;
+    pub fn instant(&mut self) -> Millis {
+        let minutes = self.below(INSTANTS) * self.1.minutes;
         START + i64::try_from(minutes * 60_000).unwrap_or(0)
     }
 }
@@ -103,7 +129,12 @@ pub struct History;
 impl History {
     /// Between 1 and 70 actions. Everything but records and operators' merges is bound to change no answer.
     pub fn random(seed: u64) -> Vec<Action> {
-        let mut random = Random::new(seed);
+        Self::on(seed, Grid::HOURS)
+    }
+
+    /// The same on another grid.
+    pub fn on(seed: u64, grid: Grid) -> Vec<Action> {
+        let mut random = Random::on(seed, grid);
         let length = 1 + random.below(70);
         let mut actions: Vec<Action> = Vec::new();
         for _ in 0..length {
@@ -231,7 +262,7 @@ pub fn random_funnel(seed: u64) -> String {
 }
 
 /// One event or several under `key`, with conditions in `percent` of 100 cases.
-fn pattern(random: &mut Random, key: &str, percent: u64) -> Json {
+pub fn pattern(random: &mut Random, key: &str, percent: u64) -> Json {
     let one = random.pick(&EVENTS);
     let mut out = json!({});
     out[key] = if random.chance(25) { json!([one, random.pick(&EVENTS)]) } else { json!(one) };
@@ -249,20 +280,22 @@ fn condition(random: &mut Random) -> Json {
 }
 
 /// Adds bounds of time, as instants or as days, some of them days of a zone.
-fn range(random: &mut Random, query: &mut Json) {
+pub fn range(random: &mut Random, query: &mut Json) {
     if random.chance(15) {
         query["tz"] = random.pick(&["Europe/Berlin", "America/New_York", "UTC"]).into();
     }
     for bound in ["from", "to"] {
         if random.chance(30) {
             let instant = format_millis(random.instant());
-            let day = random.pick(&["2025-03-29", "2025-03-30"]);
+            let days = random.1.days;
+            let day = random.pick(&days);
             query[bound] = if random.chance(25) { day.into() } else { instant.into() };
         }
     }
 }
 
-fn audience(random: &mut Random, depth: u64) -> Json {
+/// An audience, nested up to `depth` levels.
+pub fn audience(random: &mut Random, depth: u64) -> Json {
     let kinds = if depth == 0 { 4 } else { 7 };
     match random.below(kinds) {
         0 => {

@@ -1,0 +1,61 @@
+//! Lists of people: whoever is behind a number, a page at a time.
+
+use roaring::RoaringBitmap;
+use serde::Serialize;
+
+use super::scope::View;
+use crate::error::{Error, Result};
+use crate::model::PersonId;
+
+/// A page of a list of people.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeoplePage {
+    /// The people, in the order of their ids.
+    pub people: Vec<Listed>,
+    /// How many there are on all pages: exactly the number that the list is behind.
+    pub total: u64,
+    /// Where the next page begins.
+    pub cursor: Option<String>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// The identity that stands for the person.
+    pub person: String,
+    /// All of its identities.
+    pub identities: Vec<String>,
+}
+
+/// The persons of a page of `found`, and where the next page begins.
+pub fn page(
+    found: &RoaringBitmap,
+    limit: usize,
+    cursor: Option<&str>,
+) -> Result<(Vec<PersonId>, Option<String>)> {
+    let begin: PersonId = match cursor {
+        None => 0,
+        Some(cursor) => {
+            let last: PersonId = cursor
+                .parse()
+                .map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))?;
+            last.saturating_add(1)
+        }
+    };
+    let mut rest = found.range(begin..);
+    let page: Vec<PersonId> = rest.by_ref().take(limit).collect();
+    let more = rest.next().is_some();
+    let cursor = page.last().filter(|_| more).map(ToString::to_string);
+    Ok((page, cursor))
+}
+
+/// A page of `found`.
+pub fn list(view: &View, found: &RoaringBitmap, limit: usize, cursor: Option<&str>) -> Result<PeoplePage> {
+    let (persons, cursor) = page(found, limit, cursor)?;
+    let snapshot = &view.source.snapshot;
+    let one = |person: PersonId| {
+        Ok(Listed { person: snapshot.display(person)?, identities: snapshot.identities_of(person)? })
+    };
+    let people = persons.into_iter().map(one).collect::<Result<_>>()?;
+    Ok(PeoplePage { people, total: found.len(), cursor })
+}

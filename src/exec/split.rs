@@ -1,0 +1,160 @@
+//! Splitting: the value of each person, or of each row, that a report is split by, as a number of a table of the scope; and the
+//! tallies by value, added up over scopes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::audience;
+use super::binder::Binder;
+use super::cell::{Cell, RowRef};
+use super::person_values::{NOT_SET, PersonColumn, PersonProperty, ValueTable, Which};
+use super::scope::Scope;
+use super::source::{CellValue, ColumnReader};
+use crate::engine::Snapshot;
+use crate::error::Result;
+use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef};
+use crate::report::{Audience, By, Tally};
+
+/// What a report is split by, bound to a snapshot. Without a property nobody has a value.
+#[derive(Clone, Debug)]
+pub enum Split {
+    /// The latest value of a person property, or its first.
+    Person(Which, Option<PropertyId>),
+    /// The one at entry.
+    AtEntry(Option<PropertyId>),
+    /// A property of a row: of the event chosen for a step, from 0, or of each event.
+    Row(Option<usize>, Option<PropertyId>),
+    /// Whether people are in an audience.
+    Audience(Box<Audience>),
+}
+
+impl Split {
+    /// Binds what a report is split by.
+    pub fn new(by: &By, binder: &mut Binder<'_>) -> Self {
+        match by {
+            By::Latest(name) => Self::Person(Which::Latest, binder.property(name, "by")),
+            By::First(name) => Self::Person(Which::First, binder.property(name, "by")),
+            By::AtEntry(name) => Self::AtEntry(binder.property(name, "by")),
+            By::Step(step, name) => Self::Row(Some(*step), binder.property(name, "by")),
+            By::Event(name) => Self::Row(None, binder.property(name, "by")),
+            By::Audience(_, audience) => {
+                binder.audience(audience);
+                Self::Audience(audience.clone())
+            }
+        }
+    }
+
+    /// The names that it reads.
+    pub fn names(&self, snapshot: &Snapshot, out: &mut Vec<NameId>) {
+        match self {
+            Self::Person(..) | Self::AtEntry(_) => out.push(NameId::SET),
+            Self::Row(..) => {}
+            Self::Audience(audience) => audience::names(audience, snapshot, out),
+        }
+    }
+}
+
+/// Finds the values of one scope.
+pub struct Splitter<'a> {
+    scope: Scope<'a>,
+    /// The values met, numbered.
+    pub table: ValueTable,
+    way: Way<'a>,
+}
+
+enum Way<'a> {
+    Nothing,
+    /// A column, and for each of its numbers the one in the table.
+    Person(Arc<PersonColumn>, Vec<u32>),
+    AtEntry(Box<PersonProperty<'a>>, Arc<Cell>),
+    Row(PropertyId, HashMap<NameId, ColumnReader<'a>>),
+    /// Who is in, and the numbers of true and false.
+    Audience(RoaringBitmap, [u32; 2]),
+}
+
+impl<'a> Splitter<'a> {
+    /// For the persons of `scope`.
+    pub fn new(split: &Split, scope: &Scope<'a>, as_of: Millis) -> Result<Self> {
+        let mut table = ValueTable::default();
+        let way = match split {
+            Split::Person(which, Some(property)) => {
+                let column = scope.person_column(*property, *which, as_of)?;
+                let numbers = column.values.iter().map(|value| table.number(value.as_ref()));
+                let numbers = std::iter::once(NOT_SET).chain(numbers).collect();
+                Way::Person(column, numbers)
+            }
+            Split::AtEntry(Some(property)) => {
+                let reader = PersonProperty::new(scope.source(), *property);
+                Way::AtEntry(Box::new(reader), scope.cell(NameId::SET)?)
+            }
+            Split::Row(_, Some(property)) => Way::Row(*property, HashMap::new()),
+            Split::Audience(audience) => {
+                let numbers = [true, false].map(|b| table.number(ValueRef::Bool(b)));
+                Way::Audience(audience::decide(audience, scope, as_of)?, numbers)
+            }
+            Split::Person(_, None) | Split::AtEntry(None) | Split::Row(_, None) => Way::Nothing,
+        };
+        Ok(Self { scope: *scope, table, way })
+    }
+
+    /// The number of the value of a person who entered at `entry`, or of a row of theirs.
+    pub fn number(&mut self, person: PersonId, entry: Millis, row: Option<(NameId, RowRef)>) -> Result<u32> {
+        match &mut self.way {
+            Way::Nothing => Ok(NOT_SET),
+            Way::Person(column, numbers) => {
+                Ok(numbers.get(column.number(person) as usize).copied().unwrap_or(NOT_SET))
+            }
+            Way::AtEntry(reader, cell) => {
+                let Some(rank) = cell.rank_of(person) else { return Ok(NOT_SET) };
+                let found = reader.find(cell, rank, Which::Latest, entry)?;
+                if found == CellValue::None { Ok(NOT_SET) } else { reader.number(found, &mut self.table) }
+            }
+            Way::Row(property, readers) => {
+                let Some((name, at)) = row else { return Ok(NOT_SET) };
+                let source = self.scope.source();
+                let reader = readers.entry(name).or_insert_with(|| source.column(name, *property));
+                let found = reader.get(at)?;
+                self.table.number_of(*property, reader, found)
+            }
+            Way::Audience(inside, [yes, no]) => Ok(if inside.contains(person) { *yes } else { *no }),
+        }
+    }
+}
+
+/// Tallies by value.
+#[derive(Debug)]
+pub struct Groups<T>(HashMap<Option<Value>, T>);
+
+impl<T> Default for Groups<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Tally> Groups<T> {
+    /// The tallies of a scope by the numbers of its table.
+    pub fn of_numbers(tallies: Vec<T>, table: &ValueTable) -> Self {
+        let named = tallies.into_iter().enumerate();
+        Self(named.map(|(number, tally)| (table.value(number as u32).cloned(), tally)).collect())
+    }
+
+    /// Adds those of another scope.
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        for (value, tally) in other.0 {
+            match self.0.entry(value) {
+                std::collections::hash_map::Entry::Occupied(mut known) => known.get_mut().merge(tally)?,
+                std::collections::hash_map::Entry::Vacant(new) => {
+                    new.insert(tally);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each value with its tally.
+    pub fn into_vec(self) -> Vec<(Option<Value>, T)> {
+        self.0.into_iter().collect()
+    }
+}

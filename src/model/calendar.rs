@@ -1,0 +1,286 @@
+//! Calendar days, weeks and months of a zone, and a person's own periods counted from an instant. The zone's changes of offset are
+//! laid out as tables once, so that placing an instant costs a search in a few numbers and no call per event.
+
+use super::time::{Millis, Zone};
+use crate::error::{Error, Result};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// Years that the tables cover: what records can have, and the periods after them.
+const YEARS: std::ops::RangeInclusive<i16> = 1969..=2199;
+
+/// A unit of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// From midnight to midnight.
+    Day,
+    /// Seven days, from Monday unless set.
+    Week,
+    /// A month.
+    Month,
+}
+
+impl Unit {
+    /// Its name in a definition.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// The days on which weeks can begin, in the order of their numbers.
+pub const WEEKDAYS: [&str; 7] =
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+
+/// A change of a zone's offset.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// The instant from which the offset holds.
+    at: Millis,
+    /// The first local time that is read with it. Local times that are skipped or come twice are read with the offset before,
+    /// as RFC 5545 has it.
+    local: i64,
+    /// Milliseconds that local time is ahead of UTC.
+    offset: i64,
+}
+
+/// The calendar of a zone.
+#[derive(Clone, Debug)]
+pub struct Calendar {
+    changes: Vec<Change>,
+    first_offset: i64,
+    /// The first day of each month, in days since the epoch, from January of the first year on.
+    months: Vec<i64>,
+    week_start: i64,
+}
+
+impl Calendar {
+    /// The calendar of `zone`, with weeks that begin on the day `week_start` of [`WEEKDAYS`].
+    pub fn new(zone: &Zone, week_start: u8) -> Result<Self> {
+        let mut months = Vec::new();
+        for year in YEARS {
+            for month in 1..=12 {
+                months.push(epoch_day(jiff::civil::date(year, month, 1))?);
+            }
+        }
+        let (first_offset, found) = zone.offsets(i64::from(*YEARS.start()), i64::from(*YEARS.end()));
+        let mut before = first_offset;
+        let mut changes = Vec::with_capacity(found.len());
+        for (at, offset) in found {
+            changes.push(Change { at, local: at + before.max(offset), offset });
+            before = offset;
+        }
+        Ok(Self { changes, first_offset, months, week_start: i64::from(week_start) })
+    }
+
+    /// The local time of an instant, in milliseconds as if the zone were UTC.
+    fn local(&self, t: Millis) -> i64 {
+        let place = self.changes.partition_point(|c| c.at <= t);
+        let change = place.checked_sub(1).and_then(|at| self.changes.get(at));
+        t + change.map_or(self.first_offset, |c| c.offset)
+    }
+
+    /// The instant of a local time.
+    fn instant(&self, local: i64) -> Millis {
+        let place = self.changes.partition_point(|c| c.local <= local);
+        let change = place.checked_sub(1).and_then(|at| self.changes.get(at));
+        local - change.map_or(self.first_offset, |c| c.offset)
+    }
+
+    /// The number of the unit that holds `t`. Numbers of a unit follow each other.
+    pub fn number(&self, unit: Unit, t: Millis) -> i64 {
+        let mut number = self.number_of_day(unit, self.local(t).div_euclid(DAY));
+        if self.changes.is_empty() {
+            return number;
+        }
+        // Where clocks go back over midnight a local date comes twice; the unit's first instant decides.
+        while self.start(unit, number + 1) <= t {
+            number += 1;
+        }
+        while self.start(unit, number) > t {
+            number -= 1;
+        }
+        number
+    }
+
+    /// The first instant of a unit.
+    pub fn start(&self, unit: Unit, number: i64) -> Millis {
+        self.instant(self.first_day(unit, number) * DAY)
+    }
+
+    /// What a unit is called: `2025-01` for a month, else its first day.
+    pub fn label(&self, unit: Unit, number: i64) -> String {
+        let date = date_of(self.first_day(unit, number));
+        match unit {
+            Unit::Month => date.get(..7).unwrap_or(&date).to_owned(),
+            Unit::Day | Unit::Week => date,
+        }
+    }
+
+    /// The first day of a unit, as a date.
+    pub fn date(&self, unit: Unit, number: i64) -> String {
+        date_of(self.first_day(unit, number))
+    }
+
+    /// The instant `count` units after `t`: the same local time, on the last day of a month that is too short.
+    pub fn shifted(&self, unit: Unit, t: Millis, count: i64) -> Millis {
+        if count == 0 {
+            return t;
+        }
+        let local = self.local(t);
+        let (day, time) = (local.div_euclid(DAY), local.rem_euclid(DAY));
+        let day = match unit {
+            Unit::Day => day + count,
+            Unit::Week => day + 7 * count,
+            Unit::Month => {
+                let month = self.number_of_day(Unit::Month, day);
+                let of_month = day - self.month_start(month);
+                let begin = self.month_start(month + count);
+                begin + of_month.min(self.month_start(month + count + 1) - begin - 1)
+            }
+        };
+        self.instant(day * DAY + time)
+    }
+
+    /// How many whole units lie between `from` and `to`, which is not earlier: the largest count whose shift of `from` is not
+    /// after `to`.
+    pub fn elapsed(&self, unit: Unit, from: Millis, to: Millis) -> i64 {
+        let (a, b) = (self.local(from), self.local(to));
+        let mut count = match unit {
+            Unit::Day => (b - a).div_euclid(DAY),
+            Unit::Week => (b - a).div_euclid(7 * DAY),
+            Unit::Month => {
+                self.number_of_day(Unit::Month, b.div_euclid(DAY))
+                    - self.number_of_day(Unit::Month, a.div_euclid(DAY))
+            }
+        };
+        if self.changes.is_empty() && unit != Unit::Month {
+            return count;
+        }
+        while self.shifted(unit, from, count + 1) <= to {
+            count += 1;
+        }
+        while count > 0 && self.shifted(unit, from, count) > to {
+            count -= 1;
+        }
+        count
+    }
+
+    fn number_of_day(&self, unit: Unit, day: i64) -> i64 {
+        match unit {
+            Unit::Day => day,
+            // 1970-01-01 was a Thursday.
+            Unit::Week => (day + 3 - self.week_start).div_euclid(7),
+            Unit::Month => self.months.partition_point(|first| *first <= day) as i64 - 1,
+        }
+    }
+
+    fn first_day(&self, unit: Unit, number: i64) -> i64 {
+        match unit {
+            Unit::Day => number,
+            Unit::Week => number * 7 - 3 + self.week_start,
+            Unit::Month => self.month_start(number),
+        }
+    }
+
+    fn month_start(&self, number: i64) -> i64 {
+        let last = self.months.len().saturating_sub(1);
+        let place = usize::try_from(number).unwrap_or(0).min(last);
+        self.months.get(place).copied().unwrap_or(0)
+    }
+}
+
+fn epoch_day(date: jiff::civil::Date) -> Result<i64> {
+    let zoned = date.to_zoned(jiff::tz::TimeZone::UTC);
+    let millis = zoned.map(|z| z.timestamp().as_millisecond());
+    millis.map(|ms| ms.div_euclid(DAY)).map_err(|e| Error::invalid("bad_time", e.to_string()))
+}
+
+/// The date of a day since the epoch.
+fn date_of(day: i64) -> String {
+    let text = super::time::format_millis(day * DAY);
+    text.get(..10).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::time::{format_millis, parse_instant};
+    use super::*;
+
+    fn calendar(zone: &str) -> Calendar {
+        Calendar::new(&Zone::parse(zone).unwrap(), 0).unwrap()
+    }
+
+    fn at(text: &str) -> Millis {
+        parse_instant(text).unwrap()
+    }
+
+    #[test]
+    fn units_begin_at_local_midnight_and_have_names() {
+        let berlin = calendar("Europe/Berlin");
+        let t = at("2025-03-30T22:30:00Z");
+        for (unit, label, start) in [
+            (Unit::Day, "2025-03-31", "2025-03-30T22:00:00Z"),
+            (Unit::Week, "2025-03-31", "2025-03-30T22:00:00Z"),
+            (Unit::Month, "2025-03", "2025-02-28T23:00:00Z"),
+        ] {
+            let number = berlin.number(unit, t);
+            assert_eq!(berlin.label(unit, number), label);
+            assert_eq!(format_millis(berlin.start(unit, number)), start);
+        }
+        let sundays = Calendar::new(&Zone::utc(), 6).unwrap();
+        assert_eq!(sundays.label(Unit::Week, sundays.number(Unit::Week, t)), "2025-03-30");
+    }
+
+    #[test]
+    fn shifts_keep_the_local_time_and_stay_in_the_month() {
+        let berlin = calendar("Europe/Berlin");
+        for (from, unit, count, to) in [
+            ("2025-03-29T12:00:00Z", Unit::Day, 1, "2025-03-30T11:00:00Z"),
+            // 02:30 does not exist on the day: it is read with the offset before.
+            ("2025-03-29T01:30:00Z", Unit::Day, 1, "2025-03-30T01:30:00Z"),
+            // It comes twice in autumn: the first is taken.
+            ("2025-10-25T00:30:00Z", Unit::Day, 1, "2025-10-26T00:30:00Z"),
+            ("2025-01-31T10:00:00Z", Unit::Month, 1, "2025-02-28T10:00:00Z"),
+            ("2025-01-31T10:00:00Z", Unit::Month, 2, "2025-03-31T09:00:00Z"),
+            ("2025-03-25T10:00:00Z", Unit::Week, 1, "2025-04-01T09:00:00Z"),
+        ] {
+            assert_eq!(format_millis(berlin.shifted(unit, at(from), count)), to, "{from}");
+        }
+    }
+
+    /// Every shift and every number is compared with the calendar library, around all changes of three zones.
+    #[test]
+    fn tables_agree_with_the_calendar_library() {
+        use jiff::{Timestamp, ToSpan, tz::TimeZone};
+        for name in ["Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe"] {
+            let (calendar, zone) = (calendar(name), TimeZone::get(name).unwrap());
+            for hours in (0..24 * 900).step_by(7) {
+                let t = at("2009-10-01T00:15:00Z") + hours * HOUR;
+                let zoned = Timestamp::from_millisecond(t).unwrap().to_zoned(zone.clone());
+                for k in [1, 2, 11] {
+                    for (unit, span) in
+                        [(Unit::Day, k.days()), (Unit::Week, k.weeks()), (Unit::Month, k.months())]
+                    {
+                        let expected = zoned.checked_add(span).unwrap().timestamp().as_millisecond();
+                        let shifted = calendar.shifted(unit, t, k);
+                        assert_eq!(format_millis(shifted), format_millis(expected), "{name} {zoned} {span}");
+                        let elapsed = calendar.elapsed(unit, t, shifted);
+                        assert!(elapsed >= k && (unit == Unit::Month || elapsed <= k + 1));
+                        assert!(calendar.shifted(unit, t, elapsed) <= shifted);
+                        assert!(calendar.shifted(unit, t, elapsed + 1) > shifted);
+                    }
+                }
+                for unit in [Unit::Day, Unit::Week, Unit::Month] {
+                    let number = calendar.number(unit, t);
+                    assert!(calendar.start(unit, number) <= t && t < calendar.start(unit, number + 1));
+                }
+                let day = Zone::parse(name).unwrap().start_of(zoned.date()).unwrap();
+                assert!(day <= t || calendar.number(Unit::Day, day) >= calendar.number(Unit::Day, t));
+            }
+        }
+    }
+}

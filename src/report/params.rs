@@ -1,0 +1,302 @@
+//! The text form of every definition: names and values, as command line flags and URL parameters have them. It is turned into
+//! the JSON query and read like any other, so that all forms are one definition; and a query is written as text again.
+
+use serde_json::map::Entry;
+use serde_json::{Map, Value as Json, json};
+
+use super::nearest::nearest;
+use crate::error::{Error, Result};
+
+/// How the values of a parameter are read. Whatever begins with `{` or `[` is JSON where text alone could not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Text.
+    Text,
+    /// Text, a number or a boolean, as the value decides.
+    Value,
+    /// A whole number.
+    Whole,
+    /// `true` or `false`; without a value true.
+    Flag,
+    /// An event, or a pattern as JSON.
+    Pattern,
+    /// Patterns, one each time the parameter is given.
+    Patterns,
+    /// Excluded events: `Event@2` is one after step 2.
+    Exclusions,
+    /// The name of a saved audience, or an audience as JSON.
+    Audience,
+    /// Text, once or several times.
+    Texts,
+}
+
+type Parameter = (&'static str, &'static str, Form);
+
+/// What all reports take: the parameter, the field of the query and its form.
+const COMMON: [Parameter; 6] = [
+    ("from", "from", Form::Text),
+    ("to", "to", Form::Text),
+    ("tz", "tz", Form::Text),
+    ("as_of", "as_of", Form::Text),
+    ("people", "people", Form::Audience),
+    ("explain", "explain", Form::Flag),
+];
+
+const FUNNEL: [Parameter; 9] = [
+    ("step", "steps", Form::Patterns),
+    ("order", "order", Form::Text),
+    ("within", "within", Form::Text),
+    ("until", "until", Form::Text),
+    ("exclude", "exclude", Form::Exclusions),
+    ("by", "by", Form::Text),
+    ("limit", "limit", Form::Whole),
+    ("times", "times", Form::Flag),
+    ("control", "control", Form::Value),
+];
+
+const COHORT: [Parameter; 12] = [
+    ("start", "start", Form::Pattern),
+    ("return", "return", Form::Pattern),
+    ("cohort", "cohort", Form::Text),
+    ("bucket", "bucket", Form::Text),
+    ("count", "count", Form::Whole),
+    ("buckets", "buckets", Form::Text),
+    ("mode", "mode", Form::Text),
+    ("measure", "measure", Form::Text),
+    ("property", "property", Form::Text),
+    ("by", "by", Form::Text),
+    ("limit", "limit", Form::Whole),
+    ("week_start", "week_start", Form::Text),
+];
+
+const REVENUE: [Parameter; 10] = [
+    ("property", "property", Form::Text),
+    ("unit", "unit", Form::Text),
+    ("by", "by", Form::Text),
+    ("limit", "limit", Form::Whole),
+    ("week_start", "week_start", Form::Text),
+    ("lifetime", "lifetime", Form::Flag),
+    ("billing", "billing", Form::Pattern),
+    ("billing_period", "billing_period", Form::Text),
+    ("lost_after", "lost_after", Form::Text),
+    ("lost_by", "lost_by", Form::Pattern),
+];
+
+const TREND: [Parameter; 7] = [
+    ("series", "series", Form::Patterns),
+    ("measure", "measure", Form::Text),
+    ("property", "property", Form::Text),
+    ("unit", "unit", Form::Text),
+    ("by", "by", Form::Text),
+    ("limit", "limit", Form::Whole),
+    ("week_start", "week_start", Form::Text),
+];
+
+const PATHS: [Parameter; 5] = [
+    ("start", "start", Form::Pattern),
+    ("goal", "goal", Form::Pattern),
+    ("events", "events", Form::Whole),
+    ("side", "side", Form::Text),
+    ("limit", "limit", Form::Whole),
+];
+
+const LIFECYCLE: [Parameter; 3] =
+    [("event", "event", Form::Text), ("unit", "unit", Form::Text), ("week_start", "week_start", Form::Text)];
+
+const PEOPLE: [Parameter; 3] =
+    [("columns", "columns", Form::Texts), ("limit", "limit", Form::Whole), ("cursor", "cursor", Form::Text)];
+
+/// What lists of people take besides the report that they are of.
+const LIST: [Parameter; 10] = [
+    ("limit", "limit", Form::Whole),
+    ("cursor", "cursor", Form::Text),
+    ("at_step", "step", Form::Whole),
+    ("outcome", "outcome", Form::Text),
+    ("segment", "segment", Form::Value),
+    ("row", "row", Form::Value),
+    ("column", "column", Form::Whole),
+    ("start_of", "start", Form::Text),
+    ("which", "which", Form::Text),
+    ("path", "path", Form::Texts),
+];
+
+/// The parameters of a report, or of the list of people of one (`funnel/people`), without those that all have.
+fn parameters(report: &str) -> Vec<Parameter> {
+    let (name, list) = match report.strip_suffix("/people") {
+        Some(name) => (name, true),
+        None => (report, false),
+    };
+    let own: &[Parameter] = match name {
+        "funnel" => &FUNNEL,
+        "cohort" => &COHORT,
+        "revenue" => &REVENUE,
+        "trend" => &TREND,
+        "paths" => &PATHS,
+        "lifecycle" => &LIFECYCLE,
+        "people" => &PEOPLE,
+        _ => &[],
+    };
+    let mut all = own.to_vec();
+    if list {
+        all.extend(LIST.iter().filter(|(name, ..)| !own.iter().any(|(known, ..)| known == name)));
+    }
+    all.extend(COMMON);
+    all
+}
+
+/// The JSON query of names and values.
+pub fn query<N: AsRef<str>, V: AsRef<str>>(
+    report: &str,
+    pairs: impl IntoIterator<Item = (N, V)>,
+) -> Result<String> {
+    let known = parameters(report);
+    let mut out = Map::new();
+    for (name, value) in pairs {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let Some((_, field, form)) = known.iter().find(|(parameter, ..)| *parameter == name) else {
+            let error =
+                Error::invalid("unknown_field", format!("there is no parameter \"{name}\" here")).at(name);
+            return Err(match nearest(name, known.iter().map(|(parameter, ..)| *parameter)) {
+                Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+                None => error.hint(format!(
+                    "the parameters here are {}",
+                    known.iter().map(|(parameter, ..)| *parameter).collect::<Vec<_>>().join(", ")
+                )),
+            });
+        };
+        let read = form.read(value).map_err(|e| e.at(name))?;
+        let repeats = matches!(form, Form::Patterns | Form::Exclusions | Form::Texts);
+        let given = out.entry(*field);
+        match (given, repeats) {
+            (Entry::Vacant(new), true) => drop(new.insert(json!([read]))),
+            (Entry::Vacant(new), false) => drop(new.insert(read)),
+            (Entry::Occupied(mut known), true) => {
+                if let Some(list) = known.get_mut().as_array_mut() {
+                    list.push(read);
+                }
+            }
+            (Entry::Occupied(_), false) => {
+                return Err(Error::invalid("given_twice", format!("\"{name}\" is given twice")).at(name));
+            }
+        }
+    }
+    Ok(Json::Object(out).to_string())
+}
+
+/// The JSON query of a definition in its text form, `name=value` pairs joined by `&` and encoded as in URLs.
+pub fn read_text(report: &str, text: &str) -> Result<String> {
+    query(report, form_urlencoded::parse(text.trim().as_bytes()))
+}
+
+/// The text form of a query.
+pub fn text(report: &str, query: &Map<String, Json>) -> String {
+    let mut out = form_urlencoded::Serializer::new(String::new());
+    for (name, field, form) in parameters(report) {
+        match query.get(field) {
+            None | Some(Json::Null) => {}
+            Some(Json::Array(list)) if matches!(form, Form::Patterns | Form::Exclusions | Form::Texts) => {
+                for value in list {
+                    out.append_pair(name, &form.write(value));
+                }
+            }
+            Some(value) => {
+                out.append_pair(name, &form.write(value));
+            }
+        }
+    }
+    out.finish()
+}
+
+impl Form {
+    fn read(self, text: &str) -> Result<Json> {
+        let bad = |what: &str| Error::invalid("bad_type", format!("{what} expected, \"{text}\" found"));
+        if text.starts_with(['{', '[']) && !matches!(self, Self::Text | Self::Value | Self::Texts) {
+            return serde_json::from_str(text)
+                .map_err(|e| Error::invalid("bad_json", format!("not JSON: {e}")));
+        }
+        Ok(match self {
+            Self::Text | Self::Texts => text.into(),
+            Self::Value => match serde_json::from_str::<Json>(text) {
+                Ok(value) if !value.is_object() && !value.is_array() => value,
+                _ => text.into(),
+            },
+            Self::Whole => text.parse::<u64>().map_err(|_| bad("a whole number"))?.into(),
+            Self::Flag => match text {
+                "" | "true" => true.into(),
+                "false" => false.into(),
+                _ => return Err(bad("true or false")),
+            },
+            Self::Pattern | Self::Patterns => json!({ "event": text }),
+            Self::Exclusions => {
+                match text.rsplit_once('@').map(|(event, after)| (event, after.parse::<u64>())) {
+                    Some((event, Ok(after))) => json!({ "event": event, "after": after }),
+                    _ => json!({ "event": text }),
+                }
+            }
+            Self::Audience => json!({ "audience": text }),
+        })
+    }
+
+    fn write(self, value: &Json) -> String {
+        let fields = value.as_object();
+        let only = |name: &str| {
+            let fields = fields.filter(|f| f.len() == 1);
+            fields.and_then(|f| f.get(name)).and_then(Json::as_str).filter(|t| !t.starts_with(['{', '[']))
+        };
+        match (self, value) {
+            (Self::Text | Self::Texts, Json::String(text)) => text.clone(),
+            // Text that would be read as something else keeps its quotes.
+            (Self::Value, Json::String(text)) => match self.read(text) {
+                Ok(Json::String(same)) if same == *text => text.clone(),
+                _ => value.to_string(),
+            },
+            (Self::Pattern | Self::Patterns, _) => {
+                only("event").map_or_else(|| value.to_string(), str::to_owned)
+            }
+            (Self::Exclusions, _) => {
+                let event =
+                    fields.filter(|f| f.len() == 2).and_then(|f| f.get("event")).and_then(Json::as_str);
+                let after = value.get("after").and_then(Json::as_u64);
+                match (event.filter(|e| !e.starts_with(['{', '['])), after) {
+                    (Some(event), Some(after)) => format!("{event}@{after}"),
+                    _ => value.to_string(),
+                }
+            }
+            (Self::Audience, _) => only("audience").map_or_else(|| value.to_string(), str::to_owned),
+            _ => value.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_becomes_the_query_and_the_query_text() {
+        let text = "step=Signed+Up&step=%7B%22event%22%3A%5B%22A%22%2C%22B%22%5D%7D&within=7d&exclude=X%402&limit=3&times=false&control=%225%22&people=Payers";
+        let query = read_text("funnel", text).unwrap();
+        let json: Json = serde_json::from_str(&query).unwrap();
+        assert_eq!(
+            json,
+            json!({"steps": [{"event": "Signed Up"}, {"event": ["A", "B"]}], "within": "7d", "limit": 3,
+                "exclude": [{"event": "X", "after": 2}], "times": false, "control": "5", "people": {"audience": "Payers"}})
+        );
+        assert_eq!(super::text("funnel", json.as_object().unwrap()), text);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, code, at) in [
+            ("stp=A", "unknown_field", "stp"),
+            ("step=A&limit=many", "bad_type", "limit"),
+            ("within=1d&within=2d", "given_twice", "within"),
+            ("step=%7B%22event", "bad_json", "step"),
+            ("times=maybe", "bad_type", "times"),
+        ] {
+            let error = read_text("funnel", text).unwrap_err();
+            assert_eq!((error.code(), error.place()), (code, Some(at)), "{text}");
+        }
+        assert!(read_text("cohort/people", "start=A&row=2025-01&column=3").is_ok());
+    }
+}

@@ -1,0 +1,70 @@
+//! Definitions that were given a name: audiences, which other definitions can refer to, and whole reports.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use super::audience::Audience;
+use super::json::Node;
+use super::nearest::nearest;
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::model::Zone;
+
+/// Saved definitions, each as the JSON that was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// By name, the audience's expression.
+    pub audiences: BTreeMap<String, String>,
+    /// By name, which report it is and its query.
+    pub reports: BTreeMap<String, SavedReport>,
+}
+
+/// A report with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedReport {
+    /// The kind of report, such as `funnel`.
+    pub report: String,
+    /// Its query.
+    pub query: String,
+}
+
+/// What a definition may refer to while it is read.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    saved: &'a Saved,
+    /// Expressions read so far: saved audiences of saved audiences could multiply.
+    expressions: Cell<usize>,
+}
+
+impl<'a> Terms<'a> {
+    /// Definitions may refer to what is in `saved`.
+    pub fn new(saved: &'a Saved) -> Self {
+        Self { saved, expressions: Cell::new(0) }
+    }
+
+    /// Counts an expression of an audience; an error if there are too many.
+    pub(super) fn count(&self, node: &Node) -> Result<()> {
+        self.expressions.set(self.expressions.get() + 1);
+        if self.expressions.get() > limits::AUDIENCE_EXPRESSIONS_MAX {
+            let most = limits::AUDIENCE_EXPRESSIONS_MAX;
+            return Err(node.error("too_large", format!("the audience has more than {most} expressions")));
+        }
+        Ok(())
+    }
+
+    /// The saved audience that `node` names, at nesting `depth`.
+    pub(super) fn audience(&self, node: Node, zone: &Zone, depth: usize) -> Result<(String, Audience)> {
+        let place = node.clone();
+        let name = node.name()?;
+        let Some(text) = self.saved.audiences.get(&name) else {
+            let error = place.error("unknown_audience", format!("no saved audience \"{name}\""));
+            return Err(match nearest(&name, self.saved.audiences.keys().map(String::as_str)) {
+                Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+                None => error.hint("PUT /api/v1/audiences/{name} saves one"),
+            });
+        };
+        let inner = |e: Error| e.within(&format!("{}({name})", place.at));
+        let audience = Node::parse(text).and_then(|node| Audience::read_at(node, zone, self, depth + 1));
+        Ok((name.clone(), audience.map_err(inner)?))
+    }
+}
