@@ -67,6 +67,10 @@ pub const STEP_EVENTS_MAX: usize = 100;
 pub const SEGMENTS_DEFAULT: usize = 25;
 /// See [`SEGMENTS_DEFAULT`].
 pub const SEGMENTS_MAX: usize = 1000;
+/// Buckets of a cohort report: more than a year of days.
+pub const COHORT_BUCKETS_MAX: usize = 400;
+/// Cohorts of one report.
+pub const COHORTS_MAX: usize = 1000;
 /// People on one page of a list by default and at most.
 pub const PAGE_DEFAULT: usize = 100;
 /// See [`PAGE_DEFAULT`].

@@ -20,6 +20,8 @@ trait Backend {
     fn funnel(&mut self, query: &str, now: Millis) -> Json;
     fn funnel_people(&mut self, query: &str, now: Millis) -> Json;
     fn person(&mut self, identity: &str) -> Json;
+    /// The answer to any report, such as `cohort` or `cohort/people`.
+    fn report(&mut self, report: &str, query: &str, now: Millis) -> Json;
 }
 
 impl Backend for Oracle {
@@ -43,6 +45,9 @@ impl Backend for Oracle {
     }
     fn person(&mut self, identity: &str) -> Json {
         Oracle::person(self, identity)
+    }
+    fn report(&mut self, report: &str, query: &str, now: Millis) -> Json {
+        Oracle::report(self, report, query, now)
     }
 }
 
@@ -68,6 +73,9 @@ impl Backend for EngineBackend {
     fn person(&mut self, identity: &str) -> Json {
         EngineBackend::person(self, identity)
     }
+    fn report(&mut self, report: &str, query: &str, now: Millis) -> Json {
+        EngineBackend::report(self, report, query, now)
+    }
 }
 
 /// Makers of empty backends; every case gets a new one of each.
@@ -79,8 +87,8 @@ const BASE: &str = "2025-01-01T00:00:00Z";
 /// The server's clock, unless a case says otherwise.
 const NOW: &str = "2025-06-01T00:00:00Z";
 /// The words that begin a section of a case.
-const SECTIONS: [&str; 10] =
-    ["name", "rule", "about", "now", "records", "query", "list", "person", "expect", "chosen"];
+const SECTIONS: [&str; 11] =
+    ["name", "rule", "about", "now", "records", "query", "list", "person", "report", "expect", "chosen"];
 
 /// One part of a case: its word, its lines with their numbers.
 struct Section {
@@ -307,6 +315,10 @@ fn run_case(case: &Case, backend: &mut dyn Backend) -> Result<(), String> {
             "query" => (answer, asked) = (Some(backend.funnel(&text, now)), text),
             "list" => answer = Some(backend.funnel_people(&text, now)),
             "person" => answer = Some(backend.person(&text)),
+            "report" => {
+                let (report, query) = text.split_once(' ').ok_or("report: needs a name and a query")?;
+                answer = Some(backend.report(report, query, now));
+            }
             "expect" => {
                 let expected: Json =
                     serde_json::from_str(&text).map_err(|e| format!("line {at}: expect: {e}"))?;

@@ -4,7 +4,7 @@
 use serde_json::{Value as Json, json};
 use whodid::model::format_millis;
 use whodid::testing::oracle::Oracle;
-use whodid::testing::random::{Action, History, NOW, random_funnel};
+use whodid::testing::random::{Action, Grid, History, NOW, random_funnel};
 
 use crate::engine_backend::EngineBackend;
 
@@ -54,7 +54,7 @@ pub fn comparable(mut answer: Json) -> Json {
     answer
 }
 
-fn check(what: &str, ours: Json, oracle: Json, context: &str) {
+pub fn check(what: &str, ours: Json, oracle: Json, context: &str) {
     let mut wrong = Vec::new();
     differences("", &comparable(ours), &comparable(oracle), &mut wrong);
     assert!(wrong.is_empty(), "{context}\n{what}\n{}", wrong.join("\n"));
@@ -158,7 +158,12 @@ fn time_of(event: &Json) -> whodid::model::Millis {
 
 #[test]
 fn random_histories_agree_with_the_oracle() {
-    let (count, first) = (number("WHODID_HISTORIES", 300), number("WHODID_SEED", 1));
+    each_seed(300, |seed| run_history(seed, 3));
+}
+
+/// Calls `run` with every seed that is asked for, `default` of them unless told otherwise, on two threads.
+fn each_seed(default: u64, run: impl Fn(u64) + Sync) {
+    let (count, first) = (number("WHODID_HISTORIES", default), number("WHODID_SEED", 1));
     let next = std::sync::atomic::AtomicU64::new(first);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -168,9 +173,44 @@ fn random_histories_agree_with_the_oracle() {
                     if seed >= first + count {
                         break;
                     }
-                    run_history(seed, 3);
+                    run(seed);
                 }
             });
         }
+    });
+}
+
+/// Plays random histories on `grid` to the engine and to the oracle, `default` of them unless told otherwise, and asks both at the end of
+/// each, and in the middle of some.
+pub fn play_all(default: u64, grid: Grid, ask: impl Fn(&mut EngineBackend, &Oracle, u64, &str) + Sync) {
+    each_seed(default, |seed| {
+        let context = format!("history {seed}");
+        let (mut oracle, mut engine) = (Oracle::new(), EngineBackend::new());
+        let actions = History::on(seed, grid);
+        let middle = if seed % 3 == 0 { actions.len() / 2 } else { actions.len() };
+        for (place, action) in actions.into_iter().enumerate() {
+            if place == middle {
+                ask(&mut engine, &oracle, seed, &format!("{context}, before action {place}"));
+            }
+            match &action {
+                Action::Record(record) => {
+                    let Ok(record) = record.clone().checked(grid.now) else { continue };
+                    engine.apply(&record, grid.now);
+                    oracle.apply(&record, grid.now);
+                }
+                Action::Merge(a, b) => {
+                    engine.merge(a, b);
+                    oracle.merge(a, b);
+                }
+                Action::Unmerge(a) => {
+                    engine.unmerge(a);
+                    oracle.unmerge(a);
+                }
+                Action::Flush => engine.engine().flush().unwrap(),
+                Action::Compact => engine.engine().compact().unwrap(),
+                Action::Reopen => engine.reopen(),
+            }
+        }
+        ask(&mut engine, &oracle, seed, &context);
     });
 }

@@ -9,6 +9,7 @@ mod engine_backend;
 mod faults;
 mod formats;
 mod histories;
+mod histories_cohort;
 mod house;
 mod http;
 mod store_check;

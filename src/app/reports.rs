@@ -10,7 +10,7 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Millis, NameId};
-use crate::report::{Definition, Funnel, FunnelPeople, Receipt, Saved};
+use crate::report::{Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Receipt, Saved};
 
 /// Answers reports, keeping what it has decoded for the next one.
 #[derive(Default)]
@@ -74,6 +74,14 @@ impl Reports {
             "funnel" => {
                 let funnel = Funnel::from_json(query, &saved)?;
                 asked.answer(&funnel, self.executor.funnel(snapshot, &funnel, now)?)
+            }
+            "cohort" => {
+                let cohort = Cohort::from_json(query, &saved)?;
+                asked.answer(&cohort, self.executor.cohort(snapshot, &cohort, now)?)
+            }
+            "cohort/people" => {
+                let list = CohortPeople::from_json(query, &saved)?;
+                asked.answer(&list.cohort, self.executor.cohort_people(snapshot, &list, now)?)
             }
             "funnel/people" => {
                 let list = FunnelPeople::from_json(query, &saved)?;

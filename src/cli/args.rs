@@ -28,6 +28,8 @@ pub enum Command {
     Export(Export),
     /// How many people go how far through a series of events
     Funnel(Box<Funnel>),
+    /// Who came back how long after the first time they did something
+    Cohort(Box<Cohort>),
     /// Who one person is, and what it did
     Person(Person),
     /// Every event: how often, by how many people, when
@@ -163,6 +165,76 @@ pub struct Funnel {
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What all reports take.
+#[derive(Debug, Args)]
+pub struct Basis {
+    /// First day or instant
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Last day, or the instant behind it
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Time zone of days, such as Europe/Berlin
+    #[arg(long)]
+    pub tz: Option<String>,
+    /// The instant that the report pretends it is
+    #[arg(long, value_name = "INSTANT")]
+    pub as_of: Option<String>,
+    /// Only these people: the name of a saved audience, or an audience as JSON
+    #[arg(long, value_name = "AUDIENCE")]
+    pub people: Option<String>,
+    /// A whole query as JSON, from a file or - for standard input, instead of the flags
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Cohorts.
+#[derive(Debug, Args)]
+pub struct Cohort {
+    /// The event that begins; people belong to the time of their first
+    #[arg(long, value_name = "EVENT", required_unless_present = "spec")]
+    pub start: Option<String>,
+    /// The event that counts as coming back
+    #[arg(long = "return", value_name = "EVENT", required_unless_present = "spec")]
+    pub returns: Option<String>,
+    /// Cohorts of a day, week or month (month if not given)
+    #[arg(long, value_name = "UNIT")]
+    pub cohort: Option<String>,
+    /// Buckets of a day, week or month (as the cohorts if not given)
+    #[arg(long, value_name = "UNIT")]
+    pub bucket: Option<String>,
+    /// Buckets shown
+    #[arg(long)]
+    pub count: Option<u64>,
+    /// Buckets are units of the calendar instead of the person's own
+    #[arg(long)]
+    pub calendar: bool,
+    /// Count people in every bucket up to their last return
+    #[arg(long)]
+    pub at_least: bool,
+    /// Measure people, events or sum
+    #[arg(long)]
+    pub measure: Option<String>,
+    /// The property that is summed
+    #[arg(long)]
+    pub property: Option<String>,
+    /// Cohorts by value: person.NAME, first:person.NAME or at:person.NAME
+    #[arg(long)]
+    pub by: Option<String>,
+    /// Values shown
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// The day on which weeks begin (monday if not given)
+    #[arg(long, value_name = "DAY")]
+    pub week_start: Option<String>,
+    /// What all reports take
+    #[command(flatten)]
+    pub basis: Basis,
 }
 
 /// One person.

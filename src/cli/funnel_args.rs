@@ -3,17 +3,12 @@
 use serde_json::{Value, json};
 
 use super::args::Funnel;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The query.
 pub fn query(args: &Funnel) -> Result<String> {
     if let Some(path) = &args.spec {
-        let text = if path.as_os_str() == "-" {
-            std::io::read_to_string(std::io::stdin())
-        } else {
-            std::fs::read_to_string(path)
-        };
-        return text.map_err(|e| Error::io("cannot read", path, e));
+        return super::report_args::spec(path);
     }
     let mut query =
         json!({ "steps": args.steps.iter().map(|event| json!({ "event": event })).collect::<Vec<_>>() });

@@ -3,6 +3,7 @@
 
 mod answer;
 mod args;
+mod cohort_table;
 mod events_table;
 mod format;
 mod funnel_args;
@@ -11,6 +12,7 @@ mod import;
 mod output;
 mod person_table;
 mod read;
+mod report_args;
 mod serve;
 mod table;
 
@@ -78,6 +80,13 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Import(args) => import::run(&cli.data, args),
         Command::Export(args) => done(read::export(&cli.data, args)),
         Command::Funnel(args) => done(read::funnel(&cli.data, args)),
+        Command::Cohort(args) => done(read::report(
+            &cli.data,
+            "cohort",
+            &report_args::cohort(args)?,
+            &args.basis,
+            cohort_table::render,
+        )),
         Command::Person(args) => done(read::person(&cli.data, args)),
         Command::Events { json } => done(read::events(&cli.data, *json)),
         Command::Generate(args) => done(read::generate(args)),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::args::{Export, Format, Funnel, Generate, Person};
+use super::args::{Basis, Export, Format, Funnel, Generate, Person};
 use super::{events_table, format, funnel_args, funnel_table, output, person_table};
 use crate::app::{Reports, export as export_records};
 use crate::demo::Company;
@@ -27,6 +27,18 @@ pub fn funnel(data: &Path, args: &Funnel) -> Result<()> {
     let query = funnel_args::query(args)?;
     let answer = Reports::default().answer("funnel", &read_only(data)?, &query, SystemClock.now())?;
     if args.json { output::line(&answer) } else { print_funnel(&query, &answer) }
+}
+
+/// Answers a report, as a table that `render` makes for a terminal.
+pub fn report(
+    data: &Path,
+    report: &str,
+    query: &str,
+    basis: &Basis,
+    render: fn(&Value, usize) -> String,
+) -> Result<()> {
+    let answer = Reports::default().answer(report, &read_only(data)?, query, SystemClock.now())?;
+    if basis.json { output::line(&answer) } else { output::line(render(&parse(&answer)?, WIDTH).trim_end()) }
 }
 
 /// Prints the answer to a funnel query as a table.

@@ -1,6 +1,8 @@
 //! A cell: the rows of one name and one chunk of persons, decoded, in the order of person and time, whatever number of segments
 //! and memtable runs they came from. Reports walk cells.
 
+use std::sync::Arc;
+
 use crate::model::{Millis, NameId, PersonId};
 
 /// Where a row lies.
@@ -82,6 +84,20 @@ impl Cell {
         cell.starts.push(refs.len() as u32);
         cell.refs = Refs::Each(refs);
         cell
+    }
+
+    /// The rows of several cells as one; what they are of is lost.
+    pub fn union(cells: &[Arc<Self>]) -> Self {
+        let mut rows = Vec::new();
+        for cell in cells {
+            for (rank, person) in cell.persons.iter().enumerate() {
+                for row in cell.rows(rank) {
+                    rows.push((*person, cell.times.get(row).copied().unwrap_or(0), cell.row_ref(row)));
+                }
+            }
+        }
+        rows.sort_by_key(|(person, time, _)| (*person, *time));
+        Self::of_rows(NameId::SET, rows.into_iter())
     }
 
     /// The rows of the person at `rank`.

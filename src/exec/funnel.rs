@@ -111,24 +111,10 @@ fn step_cells(plan: &FunnelPlan, scope: &Scope<'_>) -> Result<Vec<std::sync::Arc
         }
         cells.push(match of_step.len() {
             1 => of_step.remove(0),
-            _ => std::sync::Arc::new(union(&of_step)),
+            _ => std::sync::Arc::new(Cell::union(&of_step)),
         });
     }
     Ok(cells)
-}
-
-/// The rows of several cells as one; what they are of is lost.
-fn union(cells: &[std::sync::Arc<Cell>]) -> Cell {
-    let mut rows = Vec::new();
-    for cell in cells {
-        for (rank, person) in cell.persons.iter().enumerate() {
-            for row in cell.rows(rank) {
-                rows.push((*person, cell.times.get(row).copied().unwrap_or(0), cell.row_ref(row)));
-            }
-        }
-    }
-    rows.sort_by_key(|(person, time, _)| (*person, *time));
-    Cell::of_rows(NameId::SET, rows.into_iter())
 }
 
 /// A page of the people behind a number.

@@ -64,7 +64,7 @@ struct Best {
 
 /// How many of `persons`, which rise, lie below `person`.
 #[inline]
-fn gallop(persons: &[PersonId], person: PersonId) -> usize {
+pub fn gallop(persons: &[PersonId], person: PersonId) -> usize {
     let mut step = 1;
     while persons.get(step - 1).is_some_and(|p| *p < person) {
         if step > 32 {

@@ -157,14 +157,17 @@ fn order_ties(source: &Source, hits: &mut [Hit], rows: &[(NameId, RowRef)]) -> R
         let mut keyed = Vec::with_capacity(instant.len());
         for hit in instant.iter() {
             let Some((name, at)) = rows.get(hit.row as usize) else { continue };
-            let properties =
-                serde_json::to_string(&named_properties(source, *name, *at)?).unwrap_or_default();
-            let identity = source.identities(*name, &[*at])?.first().copied().unwrap_or(0);
-            let identity = source.snapshot.identity(identity)?;
-            keyed.push((source.snapshot.catalog.event_name(*name), properties, identity, *hit));
+            keyed.push((content_key(source, *name, *at)?, *hit));
         }
-        keyed.sort_by(|a, b| (a.0, &a.1, &a.2).cmp(&(b.0, &b.1, &b.2)));
-        instant.iter_mut().zip(keyed).for_each(|(slot, (.., hit))| *slot = hit);
+        keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        instant.iter_mut().zip(keyed).for_each(|(slot, (_, hit))| *slot = hit);
     }
     Ok(())
+}
+
+/// What decides between events of one instant: the name, then the properties as JSON, then the identity.
+pub fn content_key(source: &Source, name: NameId, at: RowRef) -> Result<(&str, String, String)> {
+    let properties = serde_json::to_string(&named_properties(source, name, at)?).unwrap_or_default();
+    let identity = source.identities(name, &[at])?.first().copied().unwrap_or(0);
+    Ok((source.snapshot.catalog.event_name(name), properties, source.snapshot.identity(identity)?))
 }

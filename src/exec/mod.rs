@@ -4,6 +4,7 @@ pub mod attempt;
 mod audience;
 mod binder;
 mod cell;
+mod cohort;
 mod events;
 mod funnel;
 mod funnel_fast;
@@ -31,7 +32,8 @@ pub use scope::Explanation;
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId};
-use crate::report::{Funnel, FunnelPeople, FunnelReport};
+use crate::report::{Cohort, CohortPeople, CohortReport, Funnel, FunnelPeople, FunnelReport};
+use cohort::CohortPlan;
 use funnel_plan::FunnelPlan;
 use overlay::Overlay;
 use scope::{Reads, View};
@@ -74,6 +76,25 @@ impl Executor {
         let as_of = query.funnel.basis.as_of(now);
         let names = FunnelPlan::new(&query.funnel, snapshot, as_of)?.names(snapshot);
         self.run(snapshot, &names, |view| funnel::people(view, query, as_of))
+    }
+
+    /// Answers a cohort report.
+    pub fn cohort(&self, snapshot: &Snapshot, cohort: &Cohort, now: Millis) -> Result<Run<CohortReport>> {
+        let plan = CohortPlan::new(cohort, snapshot, cohort.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| cohort::cohort(view, plan))
+    }
+
+    /// Lists the people of a cell of a cohort report, or of a whole cohort.
+    pub fn cohort_people(
+        &self,
+        snapshot: &Snapshot,
+        query: &CohortPeople,
+        now: Millis,
+    ) -> Result<Run<PeoplePage>> {
+        let plan = CohortPlan::new(&query.cohort, snapshot, query.cohort.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| cohort::people(view, &plan, query))
     }
 
     fn run<T>(

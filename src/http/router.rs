@@ -125,7 +125,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 23] = [
+pub static ROUTES: [Route; 27] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -147,6 +147,10 @@ pub static ROUTES: [Route; 23] = [
     report(Method::Get, "/api/v1/funnel", "funnel", "the same, the query in the URL"),
     report(Method::Post, "/api/v1/funnel/people", "funnel/people", "the people behind a number of a funnel"),
     report(Method::Get, "/api/v1/funnel/people", "funnel/people", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/cohort", "cohort", "who came back how long after the start"),
+    report(Method::Get, "/api/v1/cohort", "cohort", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/cohort/people", "cohort/people", "the people of a cohort or of a cell"),
+    report(Method::Get, "/api/v1/cohort/people", "cohort/people", "the same, the query in the URL"),
     route(
         Method::Get,
         "/api/v1/people/{identity}",

@@ -92,6 +92,7 @@ impl Calendar {
 
     /// The number of the unit that holds `t`. Numbers of a unit follow each other.
     pub fn number(&self, unit: Unit, t: Millis) -> i64 {
+        let t = self.covered(t);
         let mut number = self.number_of_day(unit, self.local(t).div_euclid(DAY));
         if self.changes.is_empty() {
             return number;
@@ -148,6 +149,7 @@ impl Calendar {
     /// How many whole units lie between `from` and `to`, which is not earlier: the largest count whose shift of `from` is not
     /// after `to`.
     pub fn elapsed(&self, unit: Unit, from: Millis, to: Millis) -> i64 {
+        let (from, to) = (self.covered(from), self.covered(to));
         let (a, b) = (self.local(from), self.local(to));
         let mut count = match unit {
             Unit::Day => (b - a).div_euclid(DAY),
@@ -169,13 +171,32 @@ impl Calendar {
         count
     }
 
+    /// The nearest instant that the tables cover with a year to spare.
+    fn covered(&self, t: Millis) -> Millis {
+        let bound = |day: Option<&i64>| day.copied().unwrap_or(0) * DAY;
+        t.clamp(bound(self.months.get(12)), bound(self.months.get(self.months.len().saturating_sub(12))))
+    }
+
     fn number_of_day(&self, unit: Unit, day: i64) -> i64 {
         match unit {
             Unit::Day => day,
             // 1970-01-01 was a Thursday.
             Unit::Week => (day + 3 - self.week_start).div_euclid(7),
-            Unit::Month => self.months.partition_point(|first| *first <= day) as i64 - 1,
+            Unit::Month => self.month_of_day(day),
         }
+    }
+
+    fn month_of_day(&self, day: i64) -> i64 {
+        // Months have 30.44 days on average: the guess is right or next to it.
+        let first = self.months.first().copied().unwrap_or(0);
+        let mut month = (((day - first) * 1000).div_euclid(30_437)).clamp(0, self.months.len() as i64 - 1);
+        while month > 0 && self.month_start(month) > day {
+            month -= 1;
+        }
+        while (month as usize) + 1 < self.months.len() && self.month_start(month + 1) <= day {
+            month += 1;
+        }
+        month
     }
 
     fn first_day(&self, unit: Unit, number: i64) -> i64 {
@@ -249,6 +270,19 @@ mod tests {
             ("2025-03-25T10:00:00Z", Unit::Week, 1, "2025-04-01T09:00:00Z"),
         ] {
             assert_eq!(format_millis(berlin.shifted(unit, at(from), count)), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn instants_out_of_all_reason_are_placed_at_the_ends() {
+        for zone in ["UTC", "Europe/Berlin"] {
+            let calendar = calendar(zone);
+            for t in [Millis::MIN / 4, -1, 0, Millis::MAX / 4] {
+                for unit in [Unit::Day, Unit::Week, Unit::Month] {
+                    assert!(calendar.label(unit, calendar.number(unit, t)).len() >= 7);
+                    assert!(calendar.elapsed(unit, 0, t) >= 0);
+                }
+            }
         }
     }
 

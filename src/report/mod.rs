@@ -4,6 +4,7 @@
 mod audience;
 mod basis;
 mod by;
+mod cohort;
 mod condition;
 mod funnel;
 mod json;
@@ -19,6 +20,7 @@ mod tally;
 pub use audience::{Audience, Did, Outcome};
 pub use basis::{Basis, Definition, Receipt};
 pub use by::{Allowed, By};
+pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Measure, Row};
 pub use condition::{PropertyCondition, Test};
 pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
 pub use json::Node;

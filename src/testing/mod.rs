@@ -4,7 +4,9 @@
 pub mod disk;
 pub mod oracle;
 mod oracle_audience;
+mod oracle_cohort;
 mod oracle_funnel;
 mod oracle_match;
 mod oracle_query;
 pub mod random;
+pub mod random_cohort;

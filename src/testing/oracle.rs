@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
-use super::{oracle_audience, oracle_funnel, oracle_query};
+use super::{oracle_audience, oracle_cohort, oracle_funnel, oracle_query};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Properties, Record, RecordKind, Value, Zone, format_millis};
 
@@ -289,6 +289,17 @@ impl Oracle {
     /// All people behind one number of a funnel, in the order of their display identities.
     pub fn funnel_people(&self, query: &str, now: Millis) -> Json {
         answer(oracle_funnel::people(self, query, now))
+    }
+
+    /// The answer to any report, or to the list of people of one, by its name; all people, by the identity that stands for them.
+    pub fn report(&self, report: &str, query: &str, now: Millis) -> Json {
+        answer(match report {
+            "funnel" => oracle_funnel::funnel(self, query, now),
+            "funnel/people" => oracle_funnel::people(self, query, now),
+            "cohort" => oracle_cohort::cohort(self, query, now),
+            "cohort/people" => oracle_cohort::people(self, query, now),
+            _ => Err(Error::invalid("no_such_report", format!("the oracle has no report {report}"))),
+        })
     }
 
     /// The display identities of the people in an audience. Dates in it are days of UTC.

@@ -1,0 +1,52 @@
+//! The flags of reports: each is a parameter of the text form, so that command line and API mean the same.
+
+use std::path::Path;
+
+use super::args::{Basis, Cohort};
+use crate::error::{Error, Result};
+use crate::report::params;
+
+/// Names and values of flags that were given.
+#[derive(Default)]
+pub struct Pairs(Vec<(&'static str, String)>);
+
+impl Pairs {
+    /// Adds a flag that may not have been given.
+    pub fn put(&mut self, name: &'static str, value: Option<impl ToString>) -> &mut Self {
+        self.0.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    /// The JSON query: what `--spec` names, or the flags.
+    pub fn query(mut self, report: &str, basis: &Basis) -> Result<String> {
+        if let Some(path) = &basis.spec {
+            return spec(path);
+        }
+        self.put("from", basis.from.as_ref()).put("to", basis.to.as_ref()).put("tz", basis.tz.as_ref());
+        self.put("as_of", basis.as_of.as_ref()).put("people", basis.people.as_ref());
+        params::query(report, self.0)
+    }
+}
+
+/// A query from a file, or from standard input for `-`.
+pub fn spec(path: &Path) -> Result<String> {
+    let text = if path.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    text.map_err(|e| Error::io("cannot read", path, e))
+}
+
+/// The query of a cohort report.
+pub fn cohort(args: &Cohort) -> Result<String> {
+    let mut pairs = Pairs::default();
+    pairs.put("start", args.start.as_ref()).put("return", args.returns.as_ref());
+    pairs.put("cohort", args.cohort.as_ref()).put("bucket", args.bucket.as_ref()).put("count", args.count);
+    pairs
+        .put("buckets", args.calendar.then_some("calendar"))
+        .put("mode", args.at_least.then_some("at_least"));
+    pairs.put("measure", args.measure.as_ref()).put("property", args.property.as_ref());
+    pairs.put("by", args.by.as_ref()).put("limit", args.limit).put("week_start", args.week_start.as_ref());
+    pairs.query("cohort", &args.basis)
+}

@@ -1,0 +1,419 @@
+//! Cohorts: the first start of each person, the buckets in which they came back, and the people of a cell.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::audience;
+use super::binder::{Binder, Selection};
+use super::cell::{Cell, RowRef};
+use super::funnel_walk::content_key;
+use super::listing::{self, PeoplePage};
+use super::scope::{Scope, View, map_scopes};
+use super::source::ColumnReader;
+use super::split::{Groups, Split, Splitter};
+use crate::engine::Snapshot;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::COHORTS_MAX;
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Value};
+use crate::report::{
+    Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Label, Measure, Row, Segment, Tally, Warning,
+    shown,
+};
+
+/// A cohort report bound to a snapshot.
+pub struct CohortPlan<'d> {
+    definition: &'d Cohort,
+    start: Selection,
+    returns: Selection,
+    /// Names that can be start and return at once.
+    shared: Vec<NameId>,
+    /// The property of which returns are summed; none if nobody ever sent it.
+    summed: Option<PropertyId>,
+    split: Option<Split>,
+    calendar: Calendar,
+    as_of: Millis,
+    warnings: Vec<Warning>,
+}
+
+impl<'d> CohortPlan<'d> {
+    /// Binds `definition` to `snapshot`, as of `as_of`.
+    pub fn new(definition: &'d Cohort, snapshot: &Snapshot, as_of: Millis) -> Result<Self> {
+        let mut binder = Binder::new(snapshot);
+        let start = binder.pattern(&definition.start, "start");
+        let returns = binder.pattern(&definition.returns, "return");
+        let summed = match &definition.measure {
+            Measure::Sum(property) => binder.property(property, "property"),
+            Measure::People | Measure::Events => None,
+        };
+        let split = definition.by.as_ref().map(|by| Split::new(by, &mut binder));
+        binder.basis(&definition.basis);
+        let shared = start.names.iter().copied().filter(|name| returns.names.contains(name)).collect();
+        let calendar = Calendar::new(&definition.basis.period.zone, definition.cohort.week_start)?;
+        let warnings = binder.warnings;
+        Ok(Self { definition, start, returns, shared, summed, split, calendar, as_of, warnings })
+    }
+
+    /// The names of which the report reads rows.
+    pub fn names(&self, snapshot: &Snapshot) -> Vec<NameId> {
+        let mut names = self.start.names.clone();
+        names.extend(&self.returns.names);
+        if let Some(split) = &self.split {
+            split.names(snapshot, &mut names);
+        }
+        if let Some(audience) = &self.definition.basis.people {
+            audience::names(audience, snapshot, &mut names);
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// How many buckets of a person who started at `start` have ended.
+    fn ended(&self, start: Millis) -> i64 {
+        // Everything up to and including `as_of` is seen.
+        let end = self.as_of.saturating_add(1);
+        let unit = self.definition.bucket;
+        if self.definition.calendar {
+            self.calendar.number(unit, end) - self.calendar.number(unit, start)
+        } else {
+            self.calendar.elapsed(unit, start, end)
+        }
+    }
+
+    /// The bucket of `time` for a person who started at `start`, and the instant at which it ends.
+    fn bucket(&self, start: Millis, time: Millis) -> (i64, Millis) {
+        let unit = self.definition.bucket;
+        if self.definition.calendar {
+            let number = self.calendar.number(unit, time);
+            (number - self.calendar.number(unit, start), self.calendar.start(unit, number + 1))
+        } else {
+            let number = self.calendar.elapsed(unit, start, time);
+            (number, self.calendar.shifted(unit, start, number + 1))
+        }
+    }
+}
+
+/// A person of a cohort.
+struct Member<'a> {
+    person: PersonId,
+    /// When they started.
+    start: Millis,
+    /// The buckets in which they came back, rising.
+    buckets: &'a [Bucket],
+}
+
+/// The cells of returns while a scope is walked.
+struct Returns<'a> {
+    cell: Arc<Cell>,
+    rank: usize,
+    column: Option<ColumnReader<'a>>,
+}
+
+/// Calls `visit` with every person of `scope` who started in the period, of those in the audience.
+fn walk(
+    plan: &CohortPlan<'_>,
+    scope: &Scope<'_>,
+    mut visit: impl FnMut(Member<'_>) -> Result<()>,
+) -> Result<()> {
+    let definition = plan.definition;
+    let only =
+        definition.basis.people.as_ref().map(|a| audience::decide(a, scope, plan.as_of)).transpose()?;
+    let starts = plan.start.cells(scope)?;
+    let start = match starts.as_slice() {
+        [one] => Arc::clone(one),
+        several => Arc::new(Cell::union(several)),
+    };
+    let column = |name| plan.summed.map(|property| scope.source().column(name, property));
+    let cells = plan.returns.cells(scope)?.into_iter();
+    let mut returns: Vec<Returns<'_>> =
+        cells.map(|cell| Returns { column: column(cell.name), rank: 0, cell }).collect();
+    let (from, to) = (definition.basis.from(), definition.basis.seen_to(plan.as_of));
+    let mut buckets = Vec::new();
+    for (rank, person) in start.persons.iter().enumerate() {
+        let Some(begin) = start.times(rank).first().copied() else { continue };
+        let wanted = from <= begin && begin < to && scope.holds(*person);
+        if !wanted || only.as_ref().is_some_and(|only| !only.contains(*person)) {
+            continue;
+        }
+        let excluded = if plan.shared.is_empty() {
+            None
+        } else {
+            start_event(plan, scope, &starts, &returns, *person, begin)?
+        };
+        buckets.clear();
+        for one in &mut returns {
+            one.collect(plan, *person, begin, excluded, &mut buckets)?;
+        }
+        if returns.len() > 1 {
+            combine(&mut buckets)?;
+        }
+        visit(Member { person: *person, start: begin, buckets: &buckets })?;
+    }
+    Ok(())
+}
+
+/// The row that is the start itself where it could be taken for a return. Of several events at that instant one that is no return is
+/// the start (then there is none to leave out), else the first by its content.
+fn start_event(
+    plan: &CohortPlan<'_>,
+    scope: &Scope<'_>,
+    starts: &[Arc<Cell>],
+    returns: &[Returns<'_>],
+    person: PersonId,
+    begin: Millis,
+) -> Result<Option<(NameId, RowRef)>> {
+    let at_start = |cell: &Cell| -> Vec<RowRef> {
+        let rows = cell.rank_of(person).map_or(0..0, |rank| cell.rows(rank));
+        rows.filter(|row| cell.times.get(*row) == Some(&begin)).map(|row| cell.row_ref(row)).collect()
+    };
+    let mut both: Vec<(NameId, RowRef)> = Vec::new();
+    for cell in starts {
+        let returning = match plan.shared.contains(&cell.name) {
+            true => returns.iter().find(|r| r.cell.name == cell.name).map(|r| at_start(&r.cell)),
+            false => None,
+        };
+        for row in at_start(cell) {
+            if !returning.as_ref().is_some_and(|rows| rows.contains(&row)) {
+                return Ok(None);
+            }
+            both.push((cell.name, row));
+        }
+    }
+    if let [one] = both.as_slice() {
+        return Ok(Some(*one));
+    }
+    let mut keyed = Vec::with_capacity(both.len());
+    for (name, row) in both {
+        keyed.push((content_key(scope.source(), name, row)?, (name, row)));
+    }
+    Ok(keyed.into_iter().min_by(|a, b| a.0.cmp(&b.0)).map(|(_, found)| found))
+}
+
+impl Returns<'_> {
+    /// Adds the returns of a person, bucket by bucket.
+    fn collect(
+        &mut self,
+        plan: &CohortPlan<'_>,
+        person: PersonId,
+        begin: Millis,
+        excluded: Option<(NameId, RowRef)>,
+        buckets: &mut Vec<Bucket>,
+    ) -> Result<()> {
+        // Persons rise, so the place in the cell only moves forward.
+        let rest = self.cell.persons.get(self.rank..).unwrap_or(&[]);
+        self.rank += super::funnel_fast::gallop(rest, person);
+        if self.cell.persons.get(self.rank) != Some(&person) {
+            return Ok(());
+        }
+        let rows = self.cell.rows(self.rank);
+        let times = self.cell.times(self.rank);
+        let (first, last) =
+            (times.partition_point(|t| *t < begin), times.partition_point(|t| *t <= plan.as_of));
+        let count = plan.definition.count;
+        let excluded = excluded.filter(|(name, _)| *name == self.cell.name);
+        let (mut number, mut end) = (0, Millis::MIN);
+        let mut fresh = true;
+        for (row, time) in (rows.start + first..).zip(times.get(first..last).unwrap_or(&[])) {
+            if excluded.is_some_and(|(_, at)| at == self.cell.row_ref(row)) {
+                continue;
+            }
+            if *time >= end {
+                let (bucket, bucket_end) = plan.bucket(begin, *time);
+                number = usize::try_from(bucket).unwrap_or(0).min(count);
+                // All that is past the last bucket is one.
+                end = if number == count { Millis::MAX } else { bucket_end };
+                fresh = true;
+            }
+            if number == count && !plan.definition.at_least {
+                return Ok(());
+            }
+            if fresh {
+                buckets.push(Bucket { number, events: 0, sum: Number::ZERO });
+                fresh = false;
+            }
+            let Some(bucket) = buckets.last_mut() else { continue };
+            bucket.events += 1;
+            if let Some(column) = &mut self.column {
+                let found = column.get(self.cell.row_ref(row))?;
+                if let Some(amount) = column.value(found)?.and_then(|v| v.number()) {
+                    bucket.sum = bucket.sum.checked_add(amount).ok_or_else(overflow)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn overflow() -> Error {
+    Error::new(ErrorKind::TooLarge, "sum_overflow", "the sum passes the range of exact numbers")
+}
+
+/// Brings the buckets of several events together.
+fn combine(buckets: &mut Vec<Bucket>) -> Result<()> {
+    buckets.sort_by_key(|b| b.number);
+    let mut out: Vec<Bucket> = Vec::with_capacity(buckets.len());
+    for bucket in buckets.drain(..) {
+        match out.last_mut().filter(|last| last.number == bucket.number) {
+            Some(last) => {
+                last.events += bucket.events;
+                last.sum = last.sum.checked_add(bucket.sum).ok_or_else(overflow)?;
+            }
+            None => out.push(bucket),
+        }
+    }
+    *buckets = out;
+    Ok(())
+}
+
+/// Cohorts by time or by value.
+#[derive(Default)]
+struct Tallies {
+    by_time: BTreeMap<i64, CohortTally>,
+    by_value: Groups<CohortTally>,
+}
+
+fn tally_scope(plan: &CohortPlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
+    let (definition, count) = (plan.definition, plan.definition.count);
+    let mut tallies = Tallies::default();
+    let mut splitter =
+        plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
+    let mut by_number: Vec<CohortTally> = Vec::new();
+    walk(plan, scope, |member| {
+        let tally = match &mut splitter {
+            None => {
+                let number = plan.calendar.number(definition.cohort.unit, member.start);
+                tallies.by_time.entry(number).or_insert_with(|| CohortTally::new(count))
+            }
+            Some(splitter) => {
+                let number = splitter.number(member.person, member.start, None)? as usize;
+                if by_number.len() <= number {
+                    by_number.resize_with(number + 1, || CohortTally::new(count));
+                }
+                let Some(tally) = by_number.get_mut(number) else { return Ok(()) };
+                tally
+            }
+        };
+        tally.add(plan.ended(member.start), member.buckets, definition.at_least)
+    })?;
+    if let Some(splitter) = splitter {
+        tallies.by_value = Groups::of_numbers(by_number, &splitter.table);
+    }
+    Ok(tallies)
+}
+
+fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally>>> {
+    let scopes = view.scopes(&plan.start.names)?;
+    let mut all = Tallies::default();
+    map_scopes(
+        &scopes,
+        |scope| tally_scope(plan, scope),
+        |part| {
+            for (number, tally) in part.by_time {
+                match all.by_time.entry(number) {
+                    std::collections::btree_map::Entry::Occupied(mut known) => {
+                        known.get_mut().merge(tally)?
+                    }
+                    std::collections::btree_map::Entry::Vacant(new) => {
+                        new.insert(tally);
+                    }
+                }
+            }
+            all.by_value.merge(part.by_value)
+        },
+    )?;
+    if plan.split.is_some() {
+        let mut values = all.by_value.into_vec();
+        values.retain(|(_, tally)| tally.size() > 0);
+        return shown(values, plan.definition.limit);
+    }
+    let (Some(first), Some(last)) = (all.by_time.keys().next().copied(), all.by_time.keys().last().copied())
+    else {
+        return Ok(Vec::new());
+    };
+    if last - first >= COHORTS_MAX as i64 {
+        let message = format!("there would be more than {COHORTS_MAX} cohorts");
+        return Err(Error::invalid("out_of_range", message)
+            .at("cohort")
+            .hint("a larger unit, or a shorter range"));
+    }
+    let unit = plan.definition.cohort.unit;
+    let row = |number: i64| {
+        let label = Value::Text(plan.calendar.label(unit, number));
+        let part = all.by_time.remove(&number).unwrap_or_else(|| CohortTally::new(plan.definition.count));
+        Segment { label: Label::Value(Some(label)), part }
+    };
+    Ok((first..=last).map(row).collect())
+}
+
+/// Answers a cohort query.
+pub fn cohort(view: &View, plan: CohortPlan<'_>) -> Result<CohortReport> {
+    CohortReport::new(plan.definition, tallies(&plan, view)?, plan.warnings)
+}
+
+/// Lists the people of a cell, or of a whole cohort.
+pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<PeoplePage> {
+    let shown: Vec<Option<Value>> = match query.row {
+        Some(Row::Other) => tallies(plan, view)?.into_iter().filter_map(|s| value_of(s.label)).collect(),
+        _ => Vec::new(),
+    };
+    let scopes = view.scopes(&plan.start.names)?;
+    let mut found = RoaringBitmap::new();
+    map_scopes(
+        &scopes,
+        |scope| matching(plan, query, &shown, scope),
+        |part| {
+            found |= part;
+            Ok(())
+        },
+    )?;
+    listing::list(view, &found, query.limit, query.cursor.as_deref())
+}
+
+fn value_of(label: Label) -> Option<Option<Value>> {
+    if let Label::Value(value) = label { Some(value) } else { None }
+}
+
+fn matching(
+    plan: &CohortPlan<'_>,
+    query: &CohortPeople,
+    shown: &[Option<Value>],
+    scope: &Scope<'_>,
+) -> Result<RoaringBitmap> {
+    let mut splitter =
+        plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
+    let mut found = RoaringBitmap::new();
+    walk(plan, scope, |member| {
+        if let Some(column) = query.column {
+            let came = match plan.definition.at_least {
+                true => member.buckets.last().is_some_and(|b| b.number >= column),
+                false => member.buckets.iter().any(|b| b.number == column),
+            };
+            if !came {
+                return Ok(());
+            }
+        }
+        let of_row = match (&query.row, &mut splitter) {
+            (None, _) => true,
+            (Some(row), Some(splitter)) => {
+                let number = splitter.number(member.person, member.start, None)?;
+                let value = splitter.table.value(number);
+                match row {
+                    Row::Value(wanted) => value == wanted.as_ref(),
+                    Row::Other => !shown.iter().any(|s| s.as_ref() == value),
+                }
+            }
+            (Some(Row::Value(Some(Value::Text(label)))), None) => {
+                let unit = plan.definition.cohort.unit;
+                *label == plan.calendar.label(unit, plan.calendar.number(unit, member.start))
+            }
+            (Some(_), None) => false,
+        };
+        if of_row {
+            found.insert(member.person);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,39 @@
+//! Cohorts over random histories against the oracle: every cell, and the people behind each.
+
+use serde_json::Value as Json;
+use whodid::testing::random::Grid;
+use whodid::testing::random_cohort::random_cohort;
+
+use crate::histories::{check, play_all};
+
+#[test]
+fn random_cohorts_agree_with_the_oracle() {
+    play_all(150, Grid::WEEKS, |engine, oracle, seed, context| {
+        for n in 0..3 {
+            let query = random_cohort(seed.wrapping_mul(1013).wrapping_add(n), Grid::WEEKS);
+            let ours = engine.report("cohort", &query, Grid::WEEKS.now);
+            assert!(ours.get("error").is_none(), "{context}\n{query}\n{ours}");
+            check(&query, ours.clone(), oracle.report("cohort", &query, Grid::WEEKS.now), context);
+            let mut list: Json = serde_json::from_str(&query).unwrap();
+            let limited = list.as_object_mut().unwrap().remove("limit");
+            for row in ours["cohorts"].as_array().unwrap() {
+                let Some(name) = row.get("cohort") else {
+                    assert!(limited.is_some(), "{context}\n{query}");
+                    continue;
+                };
+                list["row"] = name.clone();
+                list["column"] = Json::Null;
+                let mut columns = vec![(Json::Null, &row["size"])];
+                let cells = row["cells"].as_array().unwrap().iter().enumerate();
+                columns.extend(cells.map(|(k, cell)| (k.into(), &cell["people"])));
+                for (column, number) in columns {
+                    list["column"] = column;
+                    let query = list.to_string();
+                    let ours = engine.report("cohort/people", &query, Grid::WEEKS.now);
+                    assert_eq!(ours["total"], *number, "{context}: a list is as long as its number\n{query}");
+                    check(&query, ours, oracle.report("cohort/people", &query, Grid::WEEKS.now), context);
+                }
+            }
+        }
+    });
+}
