@@ -69,6 +69,8 @@ pub const SEGMENTS_DEFAULT: usize = 25;
 pub const SEGMENTS_MAX: usize = 1000;
 /// Buckets of a cohort report: more than a year of days.
 pub const COHORT_BUCKETS_MAX: usize = 400;
+/// Events of a path.
+pub const PATH_EVENTS_MAX: usize = 50;
 /// Cohorts of one report.
 pub const COHORTS_MAX: usize = 1000;
 /// People on one page of a list by default and at most.

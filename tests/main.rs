@@ -10,6 +10,7 @@ mod faults;
 mod formats;
 mod histories;
 mod histories_cohort;
+mod histories_paths;
 mod house;
 mod http;
 mod store_check;

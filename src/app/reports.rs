@@ -10,7 +10,9 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Millis, NameId};
-use crate::report::{Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Receipt, Saved};
+use crate::report::{
+    Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Paths, PathsPeople, Receipt, Saved,
+};
 
 /// Answers reports, keeping what it has decoded for the next one.
 #[derive(Default)]
@@ -86,6 +88,14 @@ impl Reports {
             "funnel/people" => {
                 let list = FunnelPeople::from_json(query, &saved)?;
                 asked.answer(&list.funnel, self.executor.funnel_people(snapshot, &list, now)?)
+            }
+            "paths" => {
+                let paths = Paths::from_json(query, &saved)?;
+                asked.answer(&paths, self.executor.paths(snapshot, &paths, now)?)
+            }
+            "paths/people" => {
+                let list = PathsPeople::from_json(query, &saved)?;
+                asked.answer(&list.paths, self.executor.paths_people(snapshot, &list, now)?)
             }
             _ => Err(Error::new(
                 ErrorKind::NotFound,

@@ -30,6 +30,8 @@ pub enum Command {
     Funnel(Box<Funnel>),
     /// Who came back how long after the first time they did something
     Cohort(Box<Cohort>),
+    /// The most common ways from a start to a goal
+    Paths(Box<Paths>),
     /// Who one person is, and what it did
     Person(Person),
     /// Every event: how often, by how many people, when
@@ -232,6 +234,29 @@ pub struct Cohort {
     /// The day on which weeks begin (monday if not given)
     #[arg(long, value_name = "DAY")]
     pub week_start: Option<String>,
+    /// What all reports take
+    #[command(flatten)]
+    pub basis: Basis,
+}
+
+/// Paths.
+#[derive(Debug, Args)]
+pub struct Paths {
+    /// The event where paths begin
+    #[arg(long, value_name = "EVENT", required_unless_present_any = ["goal", "spec"])]
+    pub start: Option<String>,
+    /// The event where they end
+    #[arg(long, value_name = "EVENT")]
+    pub goal: Option<String>,
+    /// Events of a path, repeats counted once (5 if not given)
+    #[arg(long)]
+    pub events: Option<u64>,
+    /// Which of the events between are kept: first or last
+    #[arg(long)]
+    pub side: Option<String>,
+    /// Paths shown
+    #[arg(long)]
+    pub limit: Option<u64>,
     /// What all reports take
     #[command(flatten)]
     pub basis: Basis,

@@ -10,6 +10,7 @@ mod funnel_args;
 mod funnel_table;
 mod import;
 mod output;
+mod paths_table;
 mod person_table;
 mod read;
 mod report_args;
@@ -86,6 +87,13 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             &report_args::cohort(args)?,
             &args.basis,
             cohort_table::render,
+        )),
+        Command::Paths(args) => done(read::report(
+            &cli.data,
+            "paths",
+            &report_args::paths(args)?,
+            &args.basis,
+            paths_table::render,
         )),
         Command::Person(args) => done(read::person(&cli.data, args)),
         Command::Events { json } => done(read::events(&cli.data, *json)),

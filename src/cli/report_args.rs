@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{Basis, Cohort};
+use super::args::{Basis, Cohort, Paths};
 use crate::error::{Error, Result};
 use crate::report::params;
 
@@ -49,4 +49,12 @@ pub fn cohort(args: &Cohort) -> Result<String> {
     pairs.put("measure", args.measure.as_ref()).put("property", args.property.as_ref());
     pairs.put("by", args.by.as_ref()).put("limit", args.limit).put("week_start", args.week_start.as_ref());
     pairs.query("cohort", &args.basis)
+}
+
+/// The query for paths.
+pub fn paths(args: &Paths) -> Result<String> {
+    let mut pairs = Pairs::default();
+    pairs.put("start", args.start.as_ref()).put("goal", args.goal.as_ref()).put("events", args.events);
+    pairs.put("side", args.side.as_ref()).put("limit", args.limit);
+    pairs.query("paths", &args.basis)
 }

@@ -154,6 +154,12 @@ fn walk(
     Ok(())
 }
 
+/// Where the rows of a person at one instant lie.
+pub fn instant_rows(cell: &Cell, person: PersonId, at: Millis) -> Vec<RowRef> {
+    let rows = cell.rank_of(person).map_or(0..0, |rank| cell.rows(rank));
+    rows.filter(|row| cell.times.get(*row) == Some(&at)).map(|row| cell.row_ref(row)).collect()
+}
+
 /// The row that is the start itself where it could be taken for a return. Of several events at that instant one that is no return is
 /// the start (then there is none to leave out), else the first by its content.
 fn start_event(
@@ -164,17 +170,16 @@ fn start_event(
     person: PersonId,
     begin: Millis,
 ) -> Result<Option<(NameId, RowRef)>> {
-    let at_start = |cell: &Cell| -> Vec<RowRef> {
-        let rows = cell.rank_of(person).map_or(0..0, |rank| cell.rows(rank));
-        rows.filter(|row| cell.times.get(*row) == Some(&begin)).map(|row| cell.row_ref(row)).collect()
-    };
     let mut both: Vec<(NameId, RowRef)> = Vec::new();
     for cell in starts {
         let returning = match plan.shared.contains(&cell.name) {
-            true => returns.iter().find(|r| r.cell.name == cell.name).map(|r| at_start(&r.cell)),
+            true => returns
+                .iter()
+                .find(|r| r.cell.name == cell.name)
+                .map(|r| instant_rows(&r.cell, person, begin)),
             false => None,
         };
-        for row in at_start(cell) {
+        for row in instant_rows(cell, person, begin) {
             if !returning.as_ref().is_some_and(|rows| rows.contains(&row)) {
                 return Ok(None);
             }

@@ -12,6 +12,7 @@ mod funnel_plan;
 mod funnel_walk;
 mod listing;
 mod overlay;
+mod paths;
 mod person;
 mod person_values;
 mod rows;
@@ -32,10 +33,13 @@ pub use scope::Explanation;
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId};
-use crate::report::{Cohort, CohortPeople, CohortReport, Funnel, FunnelPeople, FunnelReport};
+use crate::report::{
+    Cohort, CohortPeople, CohortReport, Funnel, FunnelPeople, FunnelReport, Paths, PathsPeople, PathsReport,
+};
 use cohort::CohortPlan;
 use funnel_plan::FunnelPlan;
 use overlay::Overlay;
+use paths::PathsPlan;
 use scope::{Reads, View};
 use settled::Settled;
 use source::Source;
@@ -95,6 +99,25 @@ impl Executor {
         let plan = CohortPlan::new(&query.cohort, snapshot, query.cohort.basis.as_of(now))?;
         let names = plan.names(snapshot);
         self.run(snapshot, &names, |view| cohort::people(view, &plan, query))
+    }
+
+    /// Answers a query for paths.
+    pub fn paths(&self, snapshot: &Snapshot, paths: &Paths, now: Millis) -> Result<Run<PathsReport>> {
+        let plan = PathsPlan::new(paths, snapshot, paths.basis.as_of(now));
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| paths::paths(view, plan))
+    }
+
+    /// Lists the people of one path, or of all.
+    pub fn paths_people(
+        &self,
+        snapshot: &Snapshot,
+        query: &PathsPeople,
+        now: Millis,
+    ) -> Result<Run<PeoplePage>> {
+        let plan = PathsPlan::new(&query.paths, snapshot, query.paths.basis.as_of(now));
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| paths::people(view, &plan, query))
     }
 
     fn run<T>(

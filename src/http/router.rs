@@ -125,7 +125,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 27] = [
+pub static ROUTES: [Route; 31] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -151,6 +151,10 @@ pub static ROUTES: [Route; 27] = [
     report(Method::Get, "/api/v1/cohort", "cohort", "the same, the query in the URL"),
     report(Method::Post, "/api/v1/cohort/people", "cohort/people", "the people of a cohort or of a cell"),
     report(Method::Get, "/api/v1/cohort/people", "cohort/people", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/paths", "paths", "the most common ways from a start to a goal"),
+    report(Method::Get, "/api/v1/paths", "paths", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/paths/people", "paths/people", "the people of a path"),
+    report(Method::Get, "/api/v1/paths/people", "paths/people", "the same, the query in the URL"),
     route(
         Method::Get,
         "/api/v1/people/{identity}",

@@ -28,6 +28,8 @@ enum Form {
     Audience,
     /// Text, once or several times.
     Texts,
+    /// JSON.
+    Json,
 }
 
 type Parameter = (&'static str, &'static str, Form);
@@ -117,7 +119,7 @@ const LIST: [Parameter; 10] = [
     ("column", "column", Form::Whole),
     ("start_of", "start", Form::Text),
     ("which", "which", Form::Text),
-    ("path", "path", Form::Texts),
+    ("path", "path", Form::Json),
 ];
 
 /// The parameters of a report, or of the list of people of one (`funnel/people`), without those that all have.
@@ -234,6 +236,7 @@ impl Form {
                 }
             }
             Self::Audience => json!({ "audience": text }),
+            Self::Json => return Err(bad("JSON")),
         })
     }
 

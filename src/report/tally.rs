@@ -185,6 +185,11 @@ impl Seconds {
     }
 }
 
+/// The median of durations in milliseconds, in seconds. Reorders them.
+pub fn median_seconds(durations: &mut [i64]) -> Option<f64> {
+    quantile(durations, 50)
+}
+
 /// The quantile of `percent`, in seconds, by selection. Reorders `values`.
 fn quantile(values: &mut [i64], percent: usize) -> Option<f64> {
     let last = values.len().checked_sub(1)?;

@@ -7,6 +7,8 @@ mod oracle_audience;
 mod oracle_cohort;
 mod oracle_funnel;
 mod oracle_match;
+mod oracle_paths;
 mod oracle_query;
 pub mod random;
 pub mod random_cohort;
+pub mod random_paths;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
-use super::{oracle_audience, oracle_cohort, oracle_funnel, oracle_query};
+use super::{oracle_audience, oracle_cohort, oracle_funnel, oracle_paths, oracle_query};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Properties, Record, RecordKind, Value, Zone, format_millis};
 
@@ -298,6 +298,8 @@ impl Oracle {
             "funnel/people" => oracle_funnel::people(self, query, now),
             "cohort" => oracle_cohort::cohort(self, query, now),
             "cohort/people" => oracle_cohort::people(self, query, now),
+            "paths" => oracle_paths::paths(self, query, now),
+            "paths/people" => oracle_paths::people(self, query, now),
             _ => Err(Error::invalid("no_such_report", format!("the oracle has no report {report}"))),
         })
     }
