@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Millis, NameId};
 use crate::report::{
-    Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Paths, PathsPeople, Receipt, Saved,
+    Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Paths, PathsPeople, Receipt, Revenue,
+    RevenuePeople, Saved,
 };
 
 /// Answers reports, keeping what it has decoded for the next one.
@@ -96,6 +97,14 @@ impl Reports {
             "paths/people" => {
                 let list = PathsPeople::from_json(query, &saved)?;
                 asked.answer(&list.paths, self.executor.paths_people(snapshot, &list, now)?)
+            }
+            "revenue" => {
+                let revenue = Revenue::from_json(query, &saved)?;
+                asked.answer(&revenue, self.executor.revenue(snapshot, &revenue, now)?)
+            }
+            "revenue/people" => {
+                let list = RevenuePeople::from_json(query, &saved)?;
+                asked.answer(&list.revenue, self.executor.revenue_people(snapshot, &list, now)?)
             }
             _ => Err(Error::new(
                 ErrorKind::NotFound,

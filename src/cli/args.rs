@@ -32,6 +32,8 @@ pub enum Command {
     Cohort(Box<Cohort>),
     /// The most common ways from a start to a goal
     Paths(Box<Paths>),
+    /// What came in and went back, by time and by where people came from
+    Revenue(Box<Revenue>),
     /// Who one person is, and what it did
     Person(Person),
     /// Every event: how often, by how many people, when
@@ -257,6 +259,29 @@ pub struct Paths {
     /// Paths shown
     #[arg(long)]
     pub limit: Option<u64>,
+    /// What all reports take
+    #[command(flatten)]
+    pub basis: Basis,
+}
+
+/// Revenue.
+#[derive(Debug, Args)]
+pub struct Revenue {
+    /// The property that holds amounts (Revenue if not given)
+    #[arg(long)]
+    pub property: Option<String>,
+    /// The series by day, week or month (month if not given)
+    #[arg(long)]
+    pub unit: Option<String>,
+    /// Split by: source (if not given), channel, person.NAME, first:person.NAME or audience:NAME
+    #[arg(long)]
+    pub by: Option<String>,
+    /// Segments shown
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// The day on which weeks begin (monday if not given)
+    #[arg(long, value_name = "DAY")]
+    pub week_start: Option<String>,
     /// What all reports take
     #[command(flatten)]
     pub basis: Basis,

@@ -14,6 +14,7 @@ mod paths_table;
 mod person_table;
 mod read;
 mod report_args;
+mod revenue_table;
 mod serve;
 mod table;
 
@@ -94,6 +95,13 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             &report_args::paths(args)?,
             &args.basis,
             paths_table::render,
+        )),
+        Command::Revenue(args) => done(read::report(
+            &cli.data,
+            "revenue",
+            &report_args::revenue(args)?,
+            &args.basis,
+            revenue_table::render,
         )),
         Command::Person(args) => done(read::person(&cli.data, args)),
         Command::Events { json } => done(read::events(&cli.data, *json)),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{Basis, Cohort, Paths};
+use super::args::{Basis, Cohort, Paths, Revenue};
 use crate::error::{Error, Result};
 use crate::report::params;
 
@@ -57,4 +57,12 @@ pub fn paths(args: &Paths) -> Result<String> {
     pairs.put("start", args.start.as_ref()).put("goal", args.goal.as_ref()).put("events", args.events);
     pairs.put("side", args.side.as_ref()).put("limit", args.limit);
     pairs.query("paths", &args.basis)
+}
+
+/// The query of a revenue report.
+pub fn revenue(args: &Revenue) -> Result<String> {
+    let mut pairs = Pairs::default();
+    pairs.put("property", args.property.as_ref()).put("unit", args.unit.as_ref()).put("by", args.by.as_ref());
+    pairs.put("limit", args.limit).put("week_start", args.week_start.as_ref());
+    pairs.query("revenue", &args.basis)
 }

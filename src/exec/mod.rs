@@ -15,11 +15,13 @@ mod overlay;
 mod paths;
 mod person;
 mod person_values;
+mod revenue;
 mod rows;
 mod scope;
 mod settled;
 mod source;
 mod split;
+mod units;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,11 +37,13 @@ use crate::error::Result;
 use crate::model::{Millis, NameId};
 use crate::report::{
     Cohort, CohortPeople, CohortReport, Funnel, FunnelPeople, FunnelReport, Paths, PathsPeople, PathsReport,
+    Revenue, RevenuePeople, RevenueReport,
 };
 use cohort::CohortPlan;
 use funnel_plan::FunnelPlan;
 use overlay::Overlay;
 use paths::PathsPlan;
+use revenue::RevenuePlan;
 use scope::{Reads, View};
 use settled::Settled;
 use source::Source;
@@ -118,6 +122,25 @@ impl Executor {
         let plan = PathsPlan::new(&query.paths, snapshot, query.paths.basis.as_of(now));
         let names = plan.names(snapshot);
         self.run(snapshot, &names, |view| paths::people(view, &plan, query))
+    }
+
+    /// Answers a revenue report.
+    pub fn revenue(&self, snapshot: &Snapshot, revenue: &Revenue, now: Millis) -> Result<Run<RevenueReport>> {
+        let plan = RevenuePlan::new(revenue, snapshot, revenue.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| revenue::revenue(view, plan))
+    }
+
+    /// Lists the people behind a number of a revenue report.
+    pub fn revenue_people(
+        &self,
+        snapshot: &Snapshot,
+        query: &RevenuePeople,
+        now: Millis,
+    ) -> Result<Run<PeoplePage>> {
+        let plan = RevenuePlan::new(&query.revenue, snapshot, query.revenue.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| revenue::people(view, &plan, query))
     }
 
     fn run<T>(

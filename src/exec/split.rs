@@ -15,7 +15,7 @@ use super::source::{CellValue, ColumnReader};
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef};
-use crate::report::{Audience, By, Tally};
+use crate::report::{Audience, By, Tally, channel};
 
 /// What a report is split by, bound to a snapshot. Without a property nobody has a value.
 #[derive(Clone, Debug)]
@@ -28,6 +28,29 @@ pub enum Split {
     Row(Option<usize>, Option<PropertyId>),
     /// Whether people are in an audience.
     Audience(Box<Audience>),
+    /// What the first campaign says, or else the first referrer: a property and how its values are read, the first that has one.
+    Origin([(Option<PropertyId>, Reading); 2]),
+}
+
+/// How a value says where somebody came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It is the source.
+    Source,
+    /// It is the medium of a campaign.
+    Medium,
+    /// It is a referrer.
+    Referrer,
+}
+
+impl Reading {
+    fn read(self, value: &Value) -> Value {
+        match self {
+            Self::Source => value.clone(),
+            Self::Medium => Value::Text(channel::of_medium(&value.to_string())),
+            Self::Referrer => Value::from(channel::of_referrer(&value.to_string())),
+        }
+    }
 }
 
 impl Split {
@@ -43,13 +66,22 @@ impl Split {
                 binder.audience(audience);
                 Self::Audience(audience.clone())
             }
+            By::Source | By::Channel => {
+                let (name, reading) = match by {
+                    By::Source => ("Campaign Source", Reading::Source),
+                    _ => ("Campaign Medium", Reading::Medium),
+                };
+                // Not every store has campaigns or referrers, so nobody is warned.
+                let property = |name| binder.snapshot.property(name);
+                Self::Origin([(property(name), reading), (property("Referrer"), Reading::Referrer)])
+            }
         }
     }
 
     /// The names that it reads.
     pub fn names(&self, snapshot: &Snapshot, out: &mut Vec<NameId>) {
         match self {
-            Self::Person(..) | Self::AtEntry(_) => out.push(NameId::SET),
+            Self::Person(..) | Self::AtEntry(_) | Self::Origin(_) => out.push(NameId::SET),
             Self::Row(..) => {}
             Self::Audience(audience) => audience::names(audience, snapshot, out),
         }
@@ -72,6 +104,8 @@ enum Way<'a> {
     Row(PropertyId, HashMap<NameId, ColumnReader<'a>>),
     /// Who is in, and the numbers of true and false.
     Audience(RoaringBitmap, [u32; 2]),
+    /// Columns, the first that has a value wins.
+    Origin(Vec<(Arc<PersonColumn>, Vec<u32>)>),
 }
 
 impl<'a> Splitter<'a> {
@@ -93,6 +127,18 @@ impl<'a> Splitter<'a> {
             Split::Audience(audience) => {
                 let numbers = [true, false].map(|b| table.number(ValueRef::Bool(b)));
                 Way::Audience(audience::decide(audience, scope, as_of)?, numbers)
+            }
+            Split::Origin(ways) => {
+                let mut columns = Vec::new();
+                for (property, reading) in ways {
+                    let Some(property) = property else { continue };
+                    let column = scope.person_column(*property, Which::First, as_of)?;
+                    let numbers =
+                        column.values.iter().map(|value| table.number(reading.read(value).as_ref()));
+                    let numbers = std::iter::once(NOT_SET).chain(numbers).collect();
+                    columns.push((column, numbers));
+                }
+                Way::Origin(columns)
             }
             Split::Person(_, None) | Split::AtEntry(None) | Split::Row(_, None) => Way::Nothing,
         };
@@ -117,6 +163,12 @@ impl<'a> Splitter<'a> {
                 let reader = readers.entry(name).or_insert_with(|| source.column(name, *property));
                 let found = reader.get(at)?;
                 self.table.number_of(*property, reader, found)
+            }
+            Way::Origin(columns) => {
+                let number = |(column, numbers): &(Arc<PersonColumn>, Vec<u32>)| {
+                    numbers.get(column.number(person) as usize).copied().filter(|n| *n != NOT_SET)
+                };
+                Ok(columns.iter().find_map(number).unwrap_or(NOT_SET))
             }
             Way::Audience(inside, [yes, no]) => Ok(if inside.contains(person) { *yes } else { *no }),
         }

@@ -125,7 +125,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 31] = [
+pub static ROUTES: [Route; 35] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -155,6 +155,10 @@ pub static ROUTES: [Route; 31] = [
     report(Method::Get, "/api/v1/paths", "paths", "the same, the query in the URL"),
     report(Method::Post, "/api/v1/paths/people", "paths/people", "the people of a path"),
     report(Method::Get, "/api/v1/paths/people", "paths/people", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/revenue", "revenue", "what came in, by time and by source"),
+    report(Method::Get, "/api/v1/revenue", "revenue", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/revenue/people", "revenue/people", "the people behind a number of it"),
+    report(Method::Get, "/api/v1/revenue/people", "revenue/people", "the same, the query in the URL"),
     route(
         Method::Get,
         "/api/v1/people/{identity}",

@@ -21,6 +21,10 @@ pub enum By {
     Event(String),
     /// Whether people are in a saved audience: true or false.
     Audience(String, Box<Audience>),
+    /// Where people first came from: their first campaign source, or else the channel of their first referrer.
+    Source,
+    /// The channel through which people first came: of their first campaign medium, or else of their first referrer.
+    Channel,
 }
 
 /// What a report can be split by, besides properties of people as such.
@@ -43,12 +47,17 @@ impl By {
         ways.extend(allowed.entry.then_some("at:person.NAME"));
         ways.extend((allowed.steps > 0).then_some("step1.NAME"));
         ways.extend(allowed.event.then_some("event.NAME"));
-        ways.push("audience:NAME");
+        ways.extend(["audience:NAME", "source", "channel"]);
         let bad = || {
             place
                 .error("bad_by", format!("cannot split by \"{text}\""))
                 .hint(format!("one of {}", ways.join(", ")))
         };
+        match text.as_str() {
+            "source" => return Ok(Self::Source),
+            "channel" => return Ok(Self::Channel),
+            _ => {}
+        }
         if let Some(name) = text.strip_prefix("audience:") {
             let (name, audience) = terms.audience(Node::of_text(&place.at, name), zone, 0)?;
             return Ok(Self::Audience(name, Box::new(audience)));
@@ -84,6 +93,8 @@ impl By {
             Self::Step(step, name) => format!("step{}.{name}", step + 1),
             Self::Event(name) => format!("event.{name}"),
             Self::Audience(name, _) => format!("audience:{name}"),
+            Self::Source => "source".to_owned(),
+            Self::Channel => "channel".to_owned(),
         }
     }
 }

@@ -71,17 +71,13 @@ const COHORT: [Parameter; 12] = [
     ("week_start", "week_start", Form::Text),
 ];
 
-const REVENUE: [Parameter; 10] = [
+const REVENUE: [Parameter; 6] = [
     ("property", "property", Form::Text),
     ("unit", "unit", Form::Text),
     ("by", "by", Form::Text),
     ("limit", "limit", Form::Whole),
     ("week_start", "week_start", Form::Text),
     ("lifetime", "lifetime", Form::Flag),
-    ("billing", "billing", Form::Pattern),
-    ("billing_period", "billing_period", Form::Text),
-    ("lost_after", "lost_after", Form::Text),
-    ("lost_by", "lost_by", Form::Pattern),
 ];
 
 const TREND: [Parameter; 7] = [

@@ -55,6 +55,11 @@ impl<T: Serialize> Serialize for Segment<T> {
 /// Orders tallies by size, the largest first and no value before others of its size, and adds up those past `limit`.
 pub fn shown<T: Tally>(mut tallies: Vec<(Option<Value>, T)>, limit: usize) -> Result<Vec<Segment<T>>> {
     tallies.sort_by(|(a, x), (b, y)| y.size().cmp(&x.size()).then_with(|| a.cmp(b)));
+    cut(tallies, limit)
+}
+
+/// Shows the first `limit` tallies and adds up the rest.
+pub fn cut<T: Tally>(mut tallies: Vec<(Option<Value>, T)>, limit: usize) -> Result<Vec<Segment<T>>> {
     let rest = tallies.split_off(limit.min(tallies.len()));
     let mut out: Vec<Segment<T>> =
         tallies.into_iter().map(|(value, part)| Segment { label: Label::Value(value), part }).collect();

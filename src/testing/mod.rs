@@ -9,6 +9,8 @@ mod oracle_funnel;
 mod oracle_match;
 mod oracle_paths;
 mod oracle_query;
+mod oracle_revenue;
 pub mod random;
 pub mod random_cohort;
 pub mod random_paths;
+pub mod random_revenue;

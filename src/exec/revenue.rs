@@ -1,0 +1,289 @@
+//! Revenue: the amounts of all events that carry them, person by person, and who paid.
+
+use std::collections::{BTreeMap, HashMap};
+
+use roaring::RoaringBitmap;
+
+use super::audience;
+use super::binder::Binder;
+use super::cell::Cell;
+use super::listing::{self, PeoplePage};
+use super::scope::{Scope, View, map_scopes};
+use super::source::{CellValue, ColumnReader};
+use super::split::{Groups, Split, Splitter};
+use super::units::range_of_units;
+use crate::engine::Snapshot;
+use crate::error::{Error, Result};
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId};
+use crate::report::{Amounts, Audience, Point, Revenue, RevenuePeople, RevenueReport, Tally, Warning};
+
+/// A revenue report bound to a snapshot.
+pub struct RevenuePlan<'d> {
+    definition: &'d Revenue,
+    property: Option<PropertyId>,
+    /// The events that carry it.
+    names: Vec<NameId>,
+    split: Split,
+    calendar: Calendar,
+    as_of: Millis,
+    warnings: Vec<Warning>,
+}
+
+impl<'d> RevenuePlan<'d> {
+    /// Binds `definition` to `snapshot`, as of `as_of`.
+    pub fn new(definition: &'d Revenue, snapshot: &Snapshot, as_of: Millis) -> Result<Self> {
+        let mut binder = Binder::new(snapshot);
+        let property = binder.property(&definition.property, "property");
+        let split = Split::new(&definition.by, &mut binder);
+        binder.basis(&definition.basis);
+        let warnings = binder.warnings;
+        let names = match property {
+            Some(property) => carriers(snapshot, property)?,
+            None => Vec::new(),
+        };
+        let calendar = Calendar::new(&definition.basis.period.zone, definition.units.week_start)?;
+        Ok(Self { definition, property, names, split, calendar, as_of, warnings })
+    }
+
+    /// The names of which the report reads rows: people are those with any event.
+    pub fn names(&self, snapshot: &Snapshot) -> Vec<NameId> {
+        let mut names: Vec<NameId> = snapshot.catalog.events().map(|(id, _)| id).collect();
+        self.split.names(snapshot, &mut names);
+        if let Some(audience) = &self.definition.basis.people {
+            audience::names(audience, snapshot, &mut names);
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The persons of a scope with any event in the range, of those in the audience.
+    fn people(&self, scope: &Scope<'_>) -> Result<RoaringBitmap> {
+        let basis = &self.definition.basis;
+        let seen = Audience::Seen { from: basis.from(), to: basis.to() };
+        let mut people = audience::decide(&seen, scope, self.as_of)?;
+        if let Some(only) = &basis.people {
+            people &= audience::decide(only, scope, self.as_of)?;
+        }
+        Ok(people)
+    }
+}
+
+/// The events of which any row has a property.
+fn carriers(snapshot: &Snapshot, property: PropertyId) -> Result<Vec<NameId>> {
+    let mut names = Vec::new();
+    for segment in snapshot.segments.iter() {
+        for (name_at, entry) in segment.directory().names.iter().enumerate() {
+            let name = NameId(entry.name);
+            if !name.is_event() || names.contains(&name) {
+                continue;
+            }
+            for chunk_at in 0..entry.chunks.len() {
+                if segment.block(name_at, chunk_at)?.column(property).is_some() {
+                    names.push(name);
+                    break;
+                }
+            }
+        }
+    }
+    for run in snapshot.runs() {
+        for row in run.rows() {
+            let carries = row.name.is_event() && row.properties().any(|(p, _)| p == property);
+            if carries && !names.contains(&row.name) {
+                names.push(row.name);
+            }
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Reads amounts, each stored value once.
+struct AmountReader<'a> {
+    column: ColumnReader<'a>,
+    known: HashMap<u32, Vec<Option<Option<Number>>>>,
+}
+
+impl<'a> AmountReader<'a> {
+    fn read(&mut self, cell: &Cell, row: usize) -> Result<Option<Number>> {
+        let found = self.column.get(cell.row_ref(row))?;
+        let CellValue::Code { source, code } = found else {
+            return Ok(self.column.value(found)?.and_then(|v| v.number()));
+        };
+        let codes = self.known.entry(source).or_default();
+        if codes.len() <= code as usize {
+            codes.resize(code as usize + 1, None);
+        }
+        let Some(slot) = codes.get_mut(code as usize) else { return Ok(None) };
+        match slot {
+            Some(known) => Ok(*known),
+            None => {
+                let number = self.column.value(found)?.and_then(|v| v.number());
+                *slot = Some(number);
+                Ok(number)
+            }
+        }
+    }
+}
+
+/// Calls `visit` with every amount of the persons in `people`: the person, the unit of time, the amount.
+fn walk(
+    plan: &RevenuePlan<'_>,
+    scope: &Scope<'_>,
+    people: &RoaringBitmap,
+    mut visit: impl FnMut(PersonId, i64, Number) -> Result<()>,
+) -> Result<()> {
+    let Some(property) = plan.property else { return Ok(()) };
+    let basis = &plan.definition.basis;
+    let (from, to) = (basis.from(), basis.seen_to(plan.as_of));
+    let unit = plan.definition.units.unit;
+    // Rows of one person lie close in time, so the unit is looked up when they leave it.
+    let (mut number, mut begin, mut end) = (0, Millis::MAX, Millis::MIN);
+    for name in &plan.names {
+        let cell = scope.cell(*name)?;
+        let mut amounts =
+            AmountReader { column: scope.source().column(*name, property), known: HashMap::new() };
+        for (rank, person) in cell.persons.iter().copied().enumerate() {
+            let base = cell.rows(rank).start;
+            let times = cell.times(rank);
+            let (first, last) = (times.partition_point(|t| *t < from), times.partition_point(|t| *t < to));
+            if first >= last || !people.contains(person) {
+                continue;
+            }
+            for (row, time) in (base + first..).zip(times.get(first..last).unwrap_or(&[])) {
+                let Some(amount) = amounts.read(&cell, row)? else { continue };
+                if !(begin..end).contains(time) {
+                    number = plan.calendar.number(unit, *time);
+                    (begin, end) = (plan.calendar.start(unit, number), plan.calendar.start(unit, number + 1));
+                }
+                visit(person, number, amount)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a scope adds to the report.
+#[derive(Default)]
+struct Tallies {
+    whole: Amounts,
+    by_unit: BTreeMap<i64, Amounts>,
+    by_value: Groups<Amounts>,
+}
+
+/// Amounts by the number of a value.
+#[derive(Default)]
+struct ByNumber(Vec<Amounts>);
+
+impl ByNumber {
+    fn at(&mut self, number: usize) -> &mut Amounts {
+        if self.0.len() <= number {
+            self.0.resize(number + 1, Amounts::default());
+        }
+        &mut self.0[number]
+    }
+}
+
+fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
+    let people = plan.people(scope)?;
+    let mut splitter = Splitter::new(&plan.split, scope, plan.as_of)?;
+    let mut by_number = ByNumber::default();
+    let mut tallies = Tallies::default();
+    let (mut payers, mut payers_by_unit) = (RoaringBitmap::new(), BTreeMap::<i64, RoaringBitmap>::new());
+    for person in &people {
+        let number = splitter.number(person, Millis::MAX, None)? as usize;
+        by_number.at(number).people += 1;
+    }
+    walk(plan, scope, &people, |person, unit, amount| {
+        tallies.whole.add(amount)?;
+        tallies.by_unit.entry(unit).or_default().add(amount)?;
+        let number = splitter.number(person, Millis::MAX, None)? as usize;
+        by_number.at(number).add(amount)?;
+        if amount.is_positive() {
+            payers.insert(person);
+            payers_by_unit.entry(unit).or_default().insert(person);
+        }
+        Ok(())
+    })?;
+    for person in &payers {
+        let number = splitter.number(person, Millis::MAX, None)? as usize;
+        by_number.at(number).paying += 1;
+    }
+    for (unit, payers) in payers_by_unit {
+        tallies.by_unit.entry(unit).or_default().paying = payers.len();
+    }
+    tallies.whole.people = people.len();
+    tallies.whole.paying = payers.len();
+    tallies.by_value = Groups::of_numbers(by_number.0, &splitter.table);
+    Ok(tallies)
+}
+
+/// Answers a revenue query.
+pub fn revenue(view: &View, plan: RevenuePlan<'_>) -> Result<RevenueReport> {
+    let scopes = view.all_scopes();
+    let mut all = Tallies::default();
+    map_scopes(
+        &scopes,
+        |scope| tally_scope(&plan, scope),
+        |part| {
+            all.whole.merge(part.whole)?;
+            for (unit, amounts) in part.by_unit {
+                all.by_unit.entry(unit).or_default().merge(amounts)?;
+            }
+            all.by_value.merge(part.by_value)
+        },
+    )?;
+    let (definition, unit) = (plan.definition, plan.definition.units.unit);
+    let data = all.by_unit.keys().next().copied().zip(all.by_unit.keys().last().copied());
+    let units = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
+    let nothing = Amounts::default();
+    let point =
+        |number| Point::new(plan.calendar.date(unit, number), all.by_unit.get(&number).unwrap_or(&nothing));
+    let series = units.map(point).collect();
+    RevenueReport::new(definition, &all.whole, series, all.by_value.into_vec(), plan.warnings)
+}
+
+/// Lists the people behind a number of a revenue report.
+pub fn people(view: &View, plan: &RevenuePlan<'_>, query: &RevenuePeople) -> Result<PeoplePage> {
+    let unit = plan.definition.units.unit;
+    let wanted_unit = query.start.as_ref().map(|start| {
+        let zone = &plan.definition.basis.period.zone;
+        let number = plan.calendar.number(unit, zone.parse_from(start).map_err(|e| e.at("start"))?);
+        if plan.calendar.date(unit, number) == *start {
+            return Ok(number);
+        }
+        let message = format!("no {} begins on {start}", unit.name());
+        Err(Error::invalid("bad_start", message).at("start"))
+    });
+    let wanted_unit = wanted_unit.transpose()?;
+    let work = |scope: &Scope<'_>| {
+        let people = plan.people(scope)?;
+        let mut found = RoaringBitmap::new();
+        if query.all {
+            found = people;
+        } else {
+            walk(plan, scope, &people, |person, unit, amount| {
+                if amount.is_positive() && wanted_unit.is_none_or(|wanted| wanted == unit) {
+                    found.insert(person);
+                }
+                Ok(())
+            })?;
+        }
+        let Some(segment) = &query.segment else { return Ok(found) };
+        let mut splitter = Splitter::new(&plan.split, scope, plan.as_of)?;
+        let mut of_segment = RoaringBitmap::new();
+        for person in &found {
+            let number = splitter.number(person, Millis::MAX, None)?;
+            if splitter.table.value(number) == segment.as_ref() {
+                of_segment.insert(person);
+            }
+        }
+        Ok(of_segment)
+    };
+    let mut found = RoaringBitmap::new();
+    map_scopes(&view.all_scopes(), work, |part| {
+        found |= part;
+        Ok(())
+    })?;
+    listing::list(view, &found, query.limit, query.cursor.as_deref())
+}

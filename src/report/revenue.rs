@@ -1,0 +1,328 @@
+//! Revenue: what came in and what went back, by time and by where people came from. Sums are exact decimals.
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use super::basis::{Basis, Definition};
+use super::by::{Allowed, By};
+use super::json::{Fields, Node};
+use super::period::Units;
+use super::saved::{Saved, Terms};
+use super::segment::{Segment, Tally, cut};
+use super::tally::Warning;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::model::{Number, Unit, Value, Zone};
+
+/// Digits behind the point of quotients.
+const QUOTIENT_DIGITS: u32 = 6;
+
+/// A revenue report.
+#[derive(Clone, Debug)]
+pub struct Revenue {
+    /// The property that holds the amounts.
+    pub property: String,
+    /// The units of the series.
+    pub units: Units,
+    /// What people are split by.
+    pub by: By,
+    /// Segments shown.
+    pub limit: usize,
+    /// When, and which people.
+    pub basis: Basis,
+}
+
+/// The people behind a number of a revenue report, a page at a time.
+#[derive(Clone, Debug)]
+pub struct RevenuePeople {
+    /// The report.
+    pub revenue: Revenue,
+    /// The unit of the series, by its first day; the whole range if not given.
+    pub start: Option<String>,
+    /// Only of the segment with this value.
+    pub segment: Option<Option<Value>>,
+    /// Everybody with any event, instead of those who paid.
+    pub all: bool,
+    /// People on a page.
+    pub limit: usize,
+    /// Where the page begins.
+    pub cursor: Option<String>,
+}
+
+impl Revenue {
+    /// Reads a revenue query.
+    pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
+        let mut fields = Node::parse(text)?.object()?;
+        let limit = fields.take("limit").map(|n| n.integer(1, limits::SEGMENTS_MAX as u64)).transpose()?;
+        let limit = limit.map_or(limits::SEGMENTS_DEFAULT, |n| n as usize);
+        let revenue = Self::read(&mut fields, limit, saved)?;
+        fields.end()?;
+        Ok(revenue)
+    }
+
+    fn read(fields: &mut Fields, limit: usize, saved: &Saved) -> Result<Self> {
+        let terms = Terms::new(saved);
+        let basis = Basis::read(fields, &Zone::utc(), &terms)?;
+        let property = fields.take("property").map(Node::name).transpose()?;
+        let units = Units::take(fields, "unit", Unit::Month)?;
+        let by = fields.take("by").map(|node| By::read(node, Allowed::default(), &basis.period.zone, &terms));
+        if let Some(node) = fields.take("lifetime")
+            && node.clone().boolean()?
+        {
+            return Err(node.error("not_available", "\"lifetime\" is not available in this version"));
+        }
+        Ok(Self {
+            property: property.unwrap_or_else(|| "Revenue".to_owned()),
+            units,
+            by: by.transpose()?.unwrap_or(By::Source),
+            limit,
+            basis,
+        })
+    }
+}
+
+impl RevenuePeople {
+    /// Reads a query for the people behind a number.
+    pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
+        let mut fields = Node::parse(text)?.object()?;
+        let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
+        let revenue = Revenue::read(&mut fields, limits::SEGMENTS_DEFAULT, saved)?;
+        let start = fields.take("start").map(Node::text).transpose()?;
+        let segment = fields.take_with_null("segment").map(Node::value_or_null).transpose()?;
+        let all = fields.take("which").map_or(Ok(false), |node| {
+            let place = node.clone();
+            let all = node.choice("kind of people", &[("people", true), ("paying", false)])?;
+            if all && start.is_some() {
+                return Err(place.error("not_used", "a unit of the series counts paying people only"));
+            }
+            Ok(all)
+        })?;
+        let cursor = fields.take("cursor").map(Node::text).transpose()?;
+        fields.end()?;
+        let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);
+        Ok(Self { revenue, start, segment, all, limit, cursor })
+    }
+}
+
+impl Definition for Revenue {
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    fn fields(&self) -> Map<String, Json> {
+        let mut out = Map::new();
+        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+        put("property", self.property.as_str().into());
+        put("unit", self.units.unit.name().into());
+        put("week_start", self.units.week_start().into());
+        put("by", self.by.text().into());
+        put("limit", self.limit.into());
+        out
+    }
+}
+
+/// An exact sum that keeps its scale while it grows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    mantissa: i128,
+    scale: u8,
+}
+
+impl Sum {
+    /// Adds a number; an error past the range of exact numbers.
+    pub fn add(&mut self, number: Number) -> Result<()> {
+        if number.scale() > self.scale {
+            let up = 10i128.checked_pow(u32::from(number.scale() - self.scale));
+            self.mantissa = up.and_then(|up| self.mantissa.checked_mul(up)).ok_or_else(overflow)?;
+            self.scale = number.scale();
+        }
+        let added = number.at_scale(self.scale).and_then(|m| self.mantissa.checked_add(m));
+        self.mantissa = added.ok_or_else(overflow)?;
+        Ok(())
+    }
+
+    /// The sum.
+    pub fn number(self) -> Number {
+        Number::new(self.mantissa, self.scale)
+    }
+}
+
+fn overflow() -> Error {
+    Error::new(ErrorKind::TooLarge, "sum_overflow", "the sum passes the range of exact numbers")
+}
+
+/// Amounts of some events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Amounts {
+    total: Sum,
+    refunds: Sum,
+    events: u64,
+    /// People with a positive amount, and with any event.
+    pub paying: u64,
+    /// People with any event.
+    pub people: u64,
+}
+
+impl Amounts {
+    /// Adds an amount.
+    pub fn add(&mut self, amount: Number) -> Result<()> {
+        self.events += 1;
+        if amount < Number::ZERO {
+            self.refunds.add(amount)?;
+        }
+        self.total.add(amount)
+    }
+}
+
+impl Tally for Amounts {
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.total.add(other.total.number())?;
+        self.refunds.add(other.refunds.number())?;
+        self.events += other.events;
+        self.paying += other.paying;
+        self.people += other.people;
+        Ok(())
+    }
+
+    fn size(&self) -> u64 {
+        self.people + self.events
+    }
+}
+
+/// The answer to a revenue query.
+#[derive(Clone, Debug, Serialize)]
+pub struct RevenueReport {
+    /// The whole range.
+    #[serde(flatten)]
+    pub whole: Part,
+    /// Unit by unit.
+    pub series: Vec<Point>,
+    /// By where people came from, or what was asked: the largest total first.
+    pub segments: Vec<Segment<Part>>,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Revenue of some people. Money is text, so that no reader rounds it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Part {
+    /// All amounts.
+    pub total: String,
+    /// The negative ones.
+    pub refunds: String,
+    /// Events with an amount.
+    pub events: u64,
+    /// People with any event.
+    pub people: u64,
+    /// People with a positive amount.
+    pub paying: u64,
+    /// The total over people.
+    pub per_person: Option<String>,
+    /// The total over paying people.
+    pub arppu: Option<String>,
+}
+
+/// Revenue of one unit of time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Point {
+    /// Its first day.
+    pub start: String,
+    /// All amounts.
+    pub total: String,
+    /// The negative ones.
+    pub refunds: String,
+    /// Events with an amount.
+    pub events: u64,
+    /// People with a positive amount.
+    pub paying: u64,
+}
+
+impl Point {
+    /// The point of the unit that begins on the day `start`.
+    pub fn new(start: String, amounts: &Amounts) -> Self {
+        let (total, refunds) = (amounts.total.number().to_string(), amounts.refunds.number().to_string());
+        Self { start, total, refunds, events: amounts.events, paying: amounts.paying }
+    }
+}
+
+impl Part {
+    fn new(amounts: &Amounts) -> Result<Self> {
+        let total = amounts.total.number();
+        Ok(Self {
+            total: total.to_string(),
+            refunds: amounts.refunds.number().to_string(),
+            events: amounts.events,
+            people: amounts.people,
+            paying: amounts.paying,
+            per_person: quotient(total, amounts.people)?,
+            arppu: quotient(total, amounts.paying)?,
+        })
+    }
+}
+
+/// `total / count`, rounded half to even at the sixth digit; nothing for a count of 0.
+fn quotient(total: Number, count: u64) -> Result<Option<String>> {
+    if count == 0 {
+        return Ok(None);
+    }
+    let unit = 10i128.pow(QUOTIENT_DIGITS);
+    let divisor = 10i128.checked_pow(u32::from(total.scale())).and_then(|d| d.checked_mul(i128::from(count)));
+    let divisor = divisor.ok_or_else(overflow)?;
+    let (whole, rest) = (total.mantissa().div_euclid(divisor), total.mantissa().rem_euclid(divisor));
+    let scaled = rest.checked_mul(unit).ok_or_else(overflow)?;
+    let (part, left) = (scaled / divisor, scaled % divisor);
+    let mut mantissa = whole.checked_mul(unit).and_then(|w| w.checked_add(part)).ok_or_else(overflow)?;
+    let twice = left.checked_mul(2).ok_or_else(overflow)?;
+    if twice > divisor || (twice == divisor && mantissa % 2 != 0) {
+        mantissa += 1;
+    }
+    Ok(Some(Number::new(mantissa, QUOTIENT_DIGITS as u8).to_string()))
+}
+
+impl RevenueReport {
+    /// Makes the report.
+    pub fn new(
+        definition: &Revenue,
+        whole: &Amounts,
+        series: Vec<Point>,
+        mut segments: Vec<(Option<Value>, Amounts)>,
+        warnings: Vec<Warning>,
+    ) -> Result<Self> {
+        segments.retain(|(_, amounts)| amounts.size() > 0);
+        segments.sort_by(|(a, x), (b, y)| y.total.number().cmp(&x.total.number()).then_with(|| a.cmp(b)));
+        let segments = cut(segments, definition.limit)?.into_iter();
+        let part = |s: Segment<Amounts>| Ok(Segment { label: s.label, part: Part::new(&s.part)? });
+        Ok(Self {
+            whole: Part::new(whole)?,
+            series,
+            segments: segments.map(part).collect::<Result<_>>()?,
+            warnings,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotients_are_rounded_half_to_even() {
+        let of = |text: &str, count| quotient(Number::parse(text).unwrap(), count).unwrap();
+        assert_eq!(of("10", 3).as_deref(), Some("3.333333"));
+        assert_eq!(of("-10", 3).as_deref(), Some("-3.333333"));
+        assert_eq!(of("0.000005", 10).as_deref(), Some("0"));
+        assert_eq!(of("0.000015", 10).as_deref(), Some("0.000002"));
+        assert_eq!(of("20", 3).as_deref(), Some("6.666667"));
+        assert_eq!(of("1", 0), None);
+    }
+
+    #[test]
+    fn sums_keep_every_digit() {
+        let mut sum = Sum::default();
+        for text in ["0.1", "0.2", "100000000000000000000", "-0.00001"] {
+            sum.add(Number::parse(text).unwrap()).unwrap();
+        }
+        assert_eq!(sum.number().to_string(), "100000000000000000000.29999");
+    }
+}
