@@ -11,6 +11,7 @@ mod formats;
 mod histories;
 mod histories_cohort;
 mod histories_paths;
+mod histories_people;
 mod histories_revenue;
 mod house;
 mod http;

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Millis, NameId};
 use crate::report::{
-    Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Paths, PathsPeople, Receipt, Revenue,
+    Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Paths, PathsPeople, People, Receipt, Revenue,
     RevenuePeople, Saved,
 };
 
@@ -105,6 +105,10 @@ impl Reports {
             "revenue/people" => {
                 let list = RevenuePeople::from_json(query, &saved)?;
                 asked.answer(&list.revenue, self.executor.revenue_people(snapshot, &list, now)?)
+            }
+            "people" => {
+                let people = People::from_json(query, &saved)?;
+                asked.answer(&people, self.executor.people(snapshot, &people, now)?)
             }
             _ => Err(Error::new(
                 ErrorKind::NotFound,

@@ -34,6 +34,8 @@ pub enum Command {
     Paths(Box<Paths>),
     /// What came in and went back, by time and by where people came from
     Revenue(Box<Revenue>),
+    /// Who did or is something, and how many
+    People(Box<People>),
     /// Who one person is, and what it did
     Person(Person),
     /// Every event: how often, by how many people, when
@@ -282,6 +284,23 @@ pub struct Revenue {
     /// The day on which weeks begin (monday if not given)
     #[arg(long, value_name = "DAY")]
     pub week_start: Option<String>,
+    /// What all reports take
+    #[command(flatten)]
+    pub basis: Basis,
+}
+
+/// People. Which ones: --people.
+#[derive(Debug, Args)]
+pub struct People {
+    /// A property to show: person.NAME or first:person.NAME; all if not given
+    #[arg(long = "column", value_name = "COLUMN")]
+    pub columns: Vec<String>,
+    /// People shown (50 if not given)
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// Where to go on
+    #[arg(long)]
+    pub cursor: Option<String>,
     /// What all reports take
     #[command(flatten)]
     pub basis: Basis,

@@ -11,6 +11,7 @@ mod funnel_table;
 mod import;
 mod output;
 mod paths_table;
+mod people_table;
 mod person_table;
 mod read;
 mod report_args;
@@ -102,6 +103,13 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             &report_args::revenue(args)?,
             &args.basis,
             revenue_table::render,
+        )),
+        Command::People(args) => done(read::report(
+            &cli.data,
+            "people",
+            &report_args::people(args)?,
+            &args.basis,
+            people_table::render,
         )),
         Command::Person(args) => done(read::person(&cli.data, args)),
         Command::Events { json } => done(read::events(&cli.data, *json)),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{Basis, Cohort, Paths, Revenue};
+use super::args::{Basis, Cohort, Paths, People, Revenue};
 use crate::error::{Error, Result};
 use crate::report::params;
 
@@ -65,4 +65,14 @@ pub fn revenue(args: &Revenue) -> Result<String> {
     pairs.put("property", args.property.as_ref()).put("unit", args.unit.as_ref()).put("by", args.by.as_ref());
     pairs.put("limit", args.limit).put("week_start", args.week_start.as_ref());
     pairs.query("revenue", &args.basis)
+}
+
+/// A search for people.
+pub fn people(args: &People) -> Result<String> {
+    let mut pairs = Pairs::default();
+    for column in &args.columns {
+        pairs.put("columns", Some(column));
+    }
+    pairs.put("limit", args.limit).put("cursor", args.cursor.as_ref());
+    pairs.query("people", &args.basis)
 }

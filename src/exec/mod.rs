@@ -13,6 +13,7 @@ mod funnel_walk;
 mod listing;
 mod overlay;
 mod paths;
+mod people;
 mod person;
 mod person_values;
 mod revenue;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use events::{EventCount, EventList};
 pub use funnel::{FunnelPeoplePage, FunnelPerson};
 pub use listing::{Listed, PeoplePage};
+pub use people::{Found, PeopleReport};
 pub use person::{Profile, Timeline};
 pub use rows::{StoredRow, stored_rows};
 pub use scope::Explanation;
@@ -37,7 +39,7 @@ use crate::error::Result;
 use crate::model::{Millis, NameId};
 use crate::report::{
     Cohort, CohortPeople, CohortReport, Funnel, FunnelPeople, FunnelReport, Paths, PathsPeople, PathsReport,
-    Revenue, RevenuePeople, RevenueReport,
+    People, Revenue, RevenuePeople, RevenueReport,
 };
 use cohort::CohortPlan;
 use funnel_plan::FunnelPlan;
@@ -141,6 +143,12 @@ impl Executor {
         let plan = RevenuePlan::new(&query.revenue, snapshot, query.revenue.basis.as_of(now))?;
         let names = plan.names(snapshot);
         self.run(snapshot, &names, |view| revenue::people(view, &plan, query))
+    }
+
+    /// Answers a search for people.
+    pub fn people(&self, snapshot: &Snapshot, query: &People, now: Millis) -> Result<Run<PeopleReport>> {
+        let names = people::names(query, snapshot);
+        self.run(snapshot, &names, |view| people::people(view, query, query.basis.as_of(now)))
     }
 
     fn run<T>(

@@ -125,7 +125,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 35] = [
+pub static ROUTES: [Route; 37] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -159,6 +159,8 @@ pub static ROUTES: [Route; 35] = [
     report(Method::Get, "/api/v1/revenue", "revenue", "the same, the query in the URL"),
     report(Method::Post, "/api/v1/revenue/people", "revenue/people", "the people behind a number of it"),
     report(Method::Get, "/api/v1/revenue/people", "revenue/people", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/people", "people", "who meets an audience, and how many"),
+    report(Method::Get, "/api/v1/people", "people", "the same, the query in the URL"),
     route(
         Method::Get,
         "/api/v1/people/{identity}",

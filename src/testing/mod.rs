@@ -8,6 +8,7 @@ mod oracle_cohort;
 mod oracle_funnel;
 mod oracle_match;
 mod oracle_paths;
+mod oracle_people;
 mod oracle_query;
 mod oracle_revenue;
 pub mod random;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
-use super::{oracle_audience, oracle_cohort, oracle_funnel, oracle_paths, oracle_query, oracle_revenue};
+use super::{
+    oracle_audience, oracle_cohort, oracle_funnel, oracle_paths, oracle_people, oracle_query, oracle_revenue,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Properties, Record, RecordKind, Value, Zone, format_millis};
 
@@ -302,6 +304,7 @@ impl Oracle {
             "paths/people" => oracle_paths::people(self, query, now),
             "revenue" => oracle_revenue::revenue(self, query, now),
             "revenue/people" => oracle_revenue::people(self, query, now),
+            "people" => oracle_people::people(self, query, now),
             _ => Err(Error::invalid("no_such_report", format!("the oracle has no report {report}"))),
         })
     }

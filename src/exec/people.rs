@@ -1,0 +1,138 @@
+//! People search: the bitmap of those who meet an audience, and a page of what is known of them.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
+use serde::Serialize;
+
+use super::audience;
+use super::binder::Binder;
+use super::listing;
+use super::person::{self, PersonRow};
+use super::scope::{Scope, View, map_scopes};
+use super::source::Source;
+use crate::engine::Snapshot;
+use crate::error::Result;
+use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
+use crate::report::{Audience, People, Warning};
+
+/// The answer to a search.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeopleReport {
+    /// How many meet it, on all pages.
+    pub total: u64,
+    /// A page of them, in the order of their ids.
+    pub people: Vec<Found>,
+    /// Where the next page begins.
+    pub cursor: Option<String>,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// The identity that stands for the person.
+    pub person: String,
+    /// All of its identities.
+    pub identities: Vec<String>,
+    /// The properties asked for that it has.
+    pub properties: BTreeMap<String, Value>,
+    /// Time of the first event.
+    pub first_seen: Option<String>,
+    /// Time of the last event.
+    pub last_seen: Option<String>,
+    /// Events in all.
+    pub events: u64,
+}
+
+/// The audience of a search: with a range only those with any event in it.
+fn audience_of(query: &People) -> Audience {
+    let basis = &query.basis;
+    let mut all: Vec<Audience> = basis.people.iter().cloned().collect();
+    if basis.period.from.is_some() || basis.period.to.is_some() {
+        all.push(Audience::Seen { from: basis.from(), to: basis.to() });
+    }
+    Audience::All(all)
+}
+
+/// The names of which a search reads the rows of everybody.
+pub fn names(query: &People, snapshot: &Snapshot) -> Vec<NameId> {
+    let mut names = Vec::new();
+    audience::names(&audience_of(query), snapshot, &mut names);
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Answers a search.
+pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport> {
+    let snapshot = &view.source.snapshot;
+    let mut binder = Binder::new(snapshot);
+    binder.basis(&query.basis);
+    for column in &query.columns {
+        binder.property(&column.property, "columns");
+    }
+    let audience = audience_of(query);
+    let mut found = RoaringBitmap::new();
+    let work = |scope: &Scope<'_>| audience::decide(&audience, scope, as_of);
+    map_scopes(&view.all_scopes(), work, |part| {
+        found |= part;
+        Ok(())
+    })?;
+    let (page, cursor) = match query.limit {
+        0 => (Vec::new(), None),
+        limit => listing::page(&found, limit, query.cursor.as_deref())?,
+    };
+    let people = page.into_iter().map(|id| one(&view.source, id, query, as_of)).collect::<Result<_>>()?;
+    Ok(PeopleReport { total: found.len(), people, cursor, warnings: binder.warnings })
+}
+
+fn one(source: &Source, id: PersonId, query: &People, as_of: Millis) -> Result<Found> {
+    let snapshot = &source.snapshot;
+    let mut rows = person::rows(source, id, |name| name.is_event() || name == NameId::SET)?;
+    rows.retain(|row| row.time <= as_of);
+    let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.name == NameId::SET);
+    let values = ends(source, &sets)?;
+    let named = |property: PropertyId| snapshot.catalog.property_name(property).to_owned();
+    let properties = if query.columns.is_empty() {
+        values.into_iter().map(|(property, (_, latest))| (named(property), latest)).collect()
+    } else {
+        let value = |column: &crate::report::Column| {
+            let (first, latest) = values.get(&snapshot.property(&column.property)?)?;
+            Some((column.name(), if column.first { first.clone() } else { latest.clone() }))
+        };
+        query.columns.iter().filter_map(value).collect()
+    };
+    Ok(Found {
+        person: snapshot.display(id)?,
+        identities: snapshot.identities_of(id)?,
+        properties,
+        first_seen: events.iter().map(|r| r.time).min().map(format_millis),
+        last_seen: events.iter().map(|r| r.time).max().map(format_millis),
+        events: events.len() as u64,
+    })
+}
+
+/// The first and the latest value of each property that `set` rows have.
+fn ends(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<PropertyId, (Value, Value)>> {
+    let mut arrivals = source.column(NameId::SET, PropertyId::ARRIVAL);
+    let mut ordered = Vec::with_capacity(sets.len());
+    for row in sets {
+        ordered.push((row.time, arrivals.raw(row.at)?, row.at));
+    }
+    ordered.sort_by_key(|(time, arrival, _)| (*time, *arrival));
+    let mut out: BTreeMap<PropertyId, (Value, Value)> = BTreeMap::new();
+    for (_, _, at) in ordered {
+        for (property, value) in source.properties(NameId::SET, at)? {
+            if property != PropertyId::RECORD_ID {
+                match out.get_mut(&property) {
+                    Some((_, latest)) => *latest = value,
+                    None => drop(out.insert(property, (value.clone(), value))),
+                }
+            }
+        }
+    }
+    Ok(out)
+}
