@@ -69,6 +69,8 @@ pub const SEGMENTS_DEFAULT: usize = 25;
 pub const SEGMENTS_MAX: usize = 1000;
 /// Buckets of a cohort report: more than a year of days.
 pub const COHORT_BUCKETS_MAX: usize = 400;
+/// Series of a report on trends.
+pub const SERIES_MAX: usize = 10;
 /// Points of a series: thirteen years of days.
 pub const SERIES_POINTS_MAX: usize = 5000;
 /// Events of a path.

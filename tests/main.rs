@@ -13,6 +13,7 @@ mod histories_cohort;
 mod histories_paths;
 mod histories_people;
 mod histories_revenue;
+mod histories_trend;
 mod house;
 mod http;
 mod store_check;

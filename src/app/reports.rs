@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Millis, NameId};
 use crate::report::{
-    Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Paths, PathsPeople, People, Receipt, Revenue,
-    RevenuePeople, Saved,
+    Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Lifecycle, LifecyclePeople, Paths, PathsPeople,
+    People, Receipt, Revenue, RevenuePeople, Saved, Trend, TrendPeople,
 };
 
 /// Answers reports, keeping what it has decoded for the next one.
@@ -109,6 +109,22 @@ impl Reports {
             "people" => {
                 let people = People::from_json(query, &saved)?;
                 asked.answer(&people, self.executor.people(snapshot, &people, now)?)
+            }
+            "trend" => {
+                let trend = Trend::from_json(query, &saved)?;
+                asked.answer(&trend, self.executor.trend(snapshot, &trend, now)?)
+            }
+            "trend/people" => {
+                let list = TrendPeople::from_json(query, &saved)?;
+                asked.answer(&list.trend, self.executor.trend_people(snapshot, &list, now)?)
+            }
+            "lifecycle" => {
+                let lifecycle = Lifecycle::from_json(query, &saved)?;
+                asked.answer(&lifecycle, self.executor.lifecycle(snapshot, &lifecycle, now)?)
+            }
+            "lifecycle/people" => {
+                let list = LifecyclePeople::from_json(query, &saved)?;
+                asked.answer(&list.lifecycle, self.executor.lifecycle_people(snapshot, &list, now)?)
             }
             _ => Err(Error::new(
                 ErrorKind::NotFound,

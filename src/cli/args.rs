@@ -36,6 +36,10 @@ pub enum Command {
     Revenue(Box<Revenue>),
     /// Who did or is something, and how many
     People(Box<People>),
+    /// Events, people or amounts by day, week or month
+    Trend(Box<Trend>),
+    /// Who is new, returns, comes back or stays away, by day, week or month
+    Lifecycle(Box<Lifecycle>),
     /// Who one person is, and what it did
     Person(Person),
     /// Every event: how often, by how many people, when
@@ -301,6 +305,52 @@ pub struct People {
     /// Where to go on
     #[arg(long)]
     pub cursor: Option<String>,
+    /// What all reports take
+    #[command(flatten)]
+    pub basis: Basis,
+}
+
+/// Trends.
+#[derive(Debug, Args)]
+pub struct Trend {
+    /// An event; once for each series
+    #[arg(long = "series", value_name = "EVENT", required_unless_present = "spec")]
+    pub series: Vec<String>,
+    /// Measure events, people, per_person, sum, mean or median (events if not given)
+    #[arg(long)]
+    pub measure: Option<String>,
+    /// The property that sum, mean and median are of
+    #[arg(long)]
+    pub property: Option<String>,
+    /// Points by day, week or month (day if not given)
+    #[arg(long)]
+    pub unit: Option<String>,
+    /// Split by: event.NAME, person.NAME, first:person.NAME or audience:NAME
+    #[arg(long)]
+    pub by: Option<String>,
+    /// Segments shown
+    #[arg(long)]
+    pub limit: Option<u64>,
+    /// The day on which weeks begin (monday if not given)
+    #[arg(long, value_name = "DAY")]
+    pub week_start: Option<String>,
+    /// What all reports take
+    #[command(flatten)]
+    pub basis: Basis,
+}
+
+/// Lifecycles.
+#[derive(Debug, Args)]
+pub struct Lifecycle {
+    /// What counts as being active; any event if not given
+    #[arg(long)]
+    pub event: Option<String>,
+    /// Points by day, week or month (week if not given)
+    #[arg(long)]
+    pub unit: Option<String>,
+    /// The day on which weeks begin (monday if not given)
+    #[arg(long, value_name = "DAY")]
+    pub week_start: Option<String>,
     /// What all reports take
     #[command(flatten)]
     pub basis: Basis,

@@ -18,6 +18,7 @@ mod report_args;
 mod revenue_table;
 mod serve;
 mod table;
+mod trend_table;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -110,6 +111,20 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             &report_args::people(args)?,
             &args.basis,
             people_table::render,
+        )),
+        Command::Trend(args) => done(read::report(
+            &cli.data,
+            "trend",
+            &report_args::trend(args)?,
+            &args.basis,
+            trend_table::trend,
+        )),
+        Command::Lifecycle(args) => done(read::report(
+            &cli.data,
+            "lifecycle",
+            &report_args::lifecycle(args)?,
+            &args.basis,
+            trend_table::lifecycle,
         )),
         Command::Person(args) => done(read::person(&cli.data, args)),
         Command::Events { json } => done(read::events(&cli.data, *json)),

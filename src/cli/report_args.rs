@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{Basis, Cohort, Paths, People, Revenue};
+use super::args::{Basis, Cohort, Lifecycle, Paths, People, Revenue, Trend};
 use crate::error::{Error, Result};
 use crate::report::params;
 
@@ -75,4 +75,24 @@ pub fn people(args: &People) -> Result<String> {
     }
     pairs.put("limit", args.limit).put("cursor", args.cursor.as_ref());
     pairs.query("people", &args.basis)
+}
+
+/// The query for trends.
+pub fn trend(args: &Trend) -> Result<String> {
+    let mut pairs = Pairs::default();
+    for series in &args.series {
+        pairs.put("series", Some(series));
+    }
+    pairs.put("measure", args.measure.as_ref()).put("property", args.property.as_ref());
+    pairs.put("unit", args.unit.as_ref()).put("by", args.by.as_ref()).put("limit", args.limit);
+    pairs.put("week_start", args.week_start.as_ref());
+    pairs.query("trend", &args.basis)
+}
+
+/// The query for a lifecycle.
+pub fn lifecycle(args: &Lifecycle) -> Result<String> {
+    let mut pairs = Pairs::default();
+    pairs.put("event", args.event.as_ref()).put("unit", args.unit.as_ref());
+    pairs.put("week_start", args.week_start.as_ref());
+    pairs.query("lifecycle", &args.basis)
 }

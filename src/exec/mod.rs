@@ -10,6 +10,7 @@ mod funnel;
 mod funnel_fast;
 mod funnel_plan;
 mod funnel_walk;
+mod lifecycle;
 mod listing;
 mod overlay;
 mod paths;
@@ -22,6 +23,7 @@ mod scope;
 mod settled;
 mod source;
 mod split;
+mod trend;
 mod units;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,14 +43,17 @@ use crate::report::{
     Cohort, CohortPeople, CohortReport, Funnel, FunnelPeople, FunnelReport, Paths, PathsPeople, PathsReport,
     People, Revenue, RevenuePeople, RevenueReport,
 };
+use crate::report::{Lifecycle, LifecyclePeople, LifecycleReport, Trend, TrendPeople, TrendReport};
 use cohort::CohortPlan;
 use funnel_plan::FunnelPlan;
+use lifecycle::LifecyclePlan;
 use overlay::Overlay;
 use paths::PathsPlan;
 use revenue::RevenuePlan;
 use scope::{Reads, View};
 use settled::Settled;
 use source::Source;
+use trend::TrendPlan;
 
 /// Moves of identities since the settled part began, above which it begins anew.
 const MOVES_MAX: u32 = 4096;
@@ -149,6 +154,49 @@ impl Executor {
     pub fn people(&self, snapshot: &Snapshot, query: &People, now: Millis) -> Result<Run<PeopleReport>> {
         let names = people::names(query, snapshot);
         self.run(snapshot, &names, |view| people::people(view, query, query.basis.as_of(now)))
+    }
+
+    /// Answers a query for trends.
+    pub fn trend(&self, snapshot: &Snapshot, trend: &Trend, now: Millis) -> Result<Run<TrendReport>> {
+        let plan = TrendPlan::new(trend, snapshot, trend.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| trend::trend(view, plan))
+    }
+
+    /// Lists the people behind a point of a trend.
+    pub fn trend_people(
+        &self,
+        snapshot: &Snapshot,
+        query: &TrendPeople,
+        now: Millis,
+    ) -> Result<Run<PeoplePage>> {
+        let plan = TrendPlan::new(&query.trend, snapshot, query.trend.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| trend::people(view, &plan, query))
+    }
+
+    /// Answers a lifecycle query.
+    pub fn lifecycle(
+        &self,
+        snapshot: &Snapshot,
+        lifecycle: &Lifecycle,
+        now: Millis,
+    ) -> Result<Run<LifecycleReport>> {
+        let plan = LifecyclePlan::new(lifecycle, snapshot, lifecycle.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| lifecycle::lifecycle(view, plan))
+    }
+
+    /// Lists the people of a stage of a lifecycle.
+    pub fn lifecycle_people(
+        &self,
+        snapshot: &Snapshot,
+        query: &LifecyclePeople,
+        now: Millis,
+    ) -> Result<Run<PeoplePage>> {
+        let plan = LifecyclePlan::new(&query.lifecycle, snapshot, query.lifecycle.basis.as_of(now))?;
+        let names = plan.names(snapshot);
+        self.run(snapshot, &names, |view| lifecycle::people(view, &plan, query))
     }
 
     fn run<T>(

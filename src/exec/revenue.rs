@@ -13,9 +13,11 @@ use super::source::{CellValue, ColumnReader};
 use super::split::{Groups, Split, Splitter};
 use super::units::range_of_units;
 use crate::engine::Snapshot;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId};
-use crate::report::{Amounts, Audience, Point, Revenue, RevenuePeople, RevenueReport, Tally, Warning};
+use crate::report::{
+    Amounts, Audience, Point, Revenue, RevenuePeople, RevenueReport, Tally, Warning, unit_that_begins,
+};
 
 /// A revenue report bound to a snapshot.
 pub struct RevenuePlan<'d> {
@@ -246,15 +248,8 @@ pub fn revenue(view: &View, plan: RevenuePlan<'_>) -> Result<RevenueReport> {
 /// Lists the people behind a number of a revenue report.
 pub fn people(view: &View, plan: &RevenuePlan<'_>, query: &RevenuePeople) -> Result<PeoplePage> {
     let unit = plan.definition.units.unit;
-    let wanted_unit = query.start.as_ref().map(|start| {
-        let zone = &plan.definition.basis.period.zone;
-        let number = plan.calendar.number(unit, zone.parse_from(start).map_err(|e| e.at("start"))?);
-        if plan.calendar.date(unit, number) == *start {
-            return Ok(number);
-        }
-        let message = format!("no {} begins on {start}", unit.name());
-        Err(Error::invalid("bad_start", message).at("start"))
-    });
+    let zone = &plan.definition.basis.period.zone;
+    let wanted_unit = query.start.as_ref().map(|start| unit_that_begins(&plan.calendar, unit, zone, start));
     let wanted_unit = wanted_unit.transpose()?;
     let work = |scope: &Scope<'_>| {
         let people = plan.people(scope)?;

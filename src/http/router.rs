@@ -125,7 +125,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 37] = [
+pub static ROUTES: [Route; 45] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -161,6 +161,14 @@ pub static ROUTES: [Route; 37] = [
     report(Method::Get, "/api/v1/revenue/people", "revenue/people", "the same, the query in the URL"),
     report(Method::Post, "/api/v1/people", "people", "who meets an audience, and how many"),
     report(Method::Get, "/api/v1/people", "people", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/trend", "trend", "events, people or amounts over time"),
+    report(Method::Get, "/api/v1/trend", "trend", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/trend/people", "trend/people", "the people behind a point of a trend"),
+    report(Method::Get, "/api/v1/trend/people", "trend/people", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/lifecycle", "lifecycle", "who is new, returns, comes back, stays away"),
+    report(Method::Get, "/api/v1/lifecycle", "lifecycle", "the same, the query in the URL"),
+    report(Method::Post, "/api/v1/lifecycle/people", "lifecycle/people", "the people of a stage in a unit"),
+    report(Method::Get, "/api/v1/lifecycle/people", "lifecycle/people", "the same, the query in the URL"),
     route(
         Method::Get,
         "/api/v1/people/{identity}",

@@ -9,6 +9,7 @@ mod cohort;
 mod condition;
 mod funnel;
 mod json;
+mod lifecycle;
 mod nearest;
 mod order;
 pub mod params;
@@ -20,6 +21,7 @@ mod revenue;
 mod saved;
 mod segment;
 mod tally;
+mod trend;
 
 pub use audience::{Audience, Did, Outcome};
 pub use basis::{Basis, Definition, Receipt};
@@ -28,6 +30,7 @@ pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Measur
 pub use condition::{PropertyCondition, Test};
 pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
 pub use json::Node;
+pub use lifecycle::{Lifecycle, LifecyclePeople, LifecyclePoint, LifecycleReport, Stage, Stages};
 pub use nearest::nearest;
 pub use order::Order;
 pub use paths::{Path, PathEvent, Paths, PathsPeople, PathsReport};
@@ -38,3 +41,6 @@ pub use revenue::{Amounts, Point, Revenue, RevenuePeople, RevenueReport};
 pub use saved::{Saved, SavedReport, Terms};
 pub use segment::{Label, Segment, Tally, shown};
 pub use tally::{FunnelReport, FunnelTally, Part, Seconds, StepReport, Warning, share};
+pub use trend::{
+    Measured, Series, SeriesReport, SeriesTally, Trend, TrendPeople, TrendReport, UnitTally, unit_that_begins,
+};

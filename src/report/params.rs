@@ -105,7 +105,7 @@ const PEOPLE: [Parameter; 3] =
     [("columns", "columns", Form::Texts), ("limit", "limit", Form::Whole), ("cursor", "cursor", Form::Text)];
 
 /// What lists of people take besides the report that they are of.
-const LIST: [Parameter; 10] = [
+const LIST: [Parameter; 11] = [
     ("limit", "limit", Form::Whole),
     ("cursor", "cursor", Form::Text),
     ("at_step", "step", Form::Whole),
@@ -113,6 +113,7 @@ const LIST: [Parameter; 10] = [
     ("segment", "segment", Form::Value),
     ("row", "row", Form::Value),
     ("column", "column", Form::Whole),
+    ("number", "number", Form::Whole),
     ("start_of", "start", Form::Text),
     ("which", "which", Form::Text),
     ("path", "path", Form::Json),

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     oracle_audience, oracle_cohort, oracle_funnel, oracle_paths, oracle_people, oracle_query, oracle_revenue,
+    oracle_trend,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Properties, Record, RecordKind, Value, Zone, format_millis};
@@ -305,6 +306,10 @@ impl Oracle {
             "revenue" => oracle_revenue::revenue(self, query, now),
             "revenue/people" => oracle_revenue::people(self, query, now),
             "people" => oracle_people::people(self, query, now),
+            "trend" => oracle_trend::trend(self, query, now),
+            "trend/people" => oracle_trend::people(self, query, now),
+            "lifecycle" => oracle_trend::lifecycle(self, query, now),
+            "lifecycle/people" => oracle_trend::lifecycle_people(self, query, now),
             _ => Err(Error::invalid("no_such_report", format!("the oracle has no report {report}"))),
         })
     }

@@ -1,0 +1,82 @@
+//! Trends and lifecycles as tables: a row for each unit of time.
+
+use serde_json::Value as Json;
+
+use super::answer;
+use super::table::{Align, Table};
+
+/// A trend for a terminal of `width` columns: a table for each series, its segments as columns.
+pub fn trend(report: &Json, width: usize) -> String {
+    let mut out = String::new();
+    for series in answer::list(report, "series") {
+        let name = match &series["event"] {
+            Json::Array(names) => names.iter().map(answer::value).collect::<Vec<_>>().join(" or "),
+            name => answer::value(name),
+        };
+        out.push_str(&format!("{}: {}\n", super::table::visible(&name), answer::text(series, "measure")));
+        let segments = answer::list(series, "segments");
+        let names: Vec<String> = segments.iter().map(label).collect();
+        let mut headers = vec![("From", Align::Left), ("All", Align::Right)];
+        headers.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
+        let mut table = Table::new(&headers);
+        for (k, point) in answer::list(series, "points").iter().enumerate() {
+            let mut row = vec![answer::text(point, "start").to_owned(), number(&point["value"])];
+            row.extend(segments.iter().map(|segment| number(&segment["points"][k]["value"])));
+            table.row(row);
+        }
+        let mut row = vec!["in all".to_owned(), number(&series["total"])];
+        row.extend(segments.iter().map(|segment| number(&segment["total"])));
+        table.row(row);
+        out.push_str(&table.render(width));
+        out.push('\n');
+    }
+    out.push_str(&answer::warnings(report));
+    out
+}
+
+fn label(segment: &Json) -> String {
+    segment.get("value").map_or_else(|| "(other)".to_owned(), answer::value)
+}
+
+/// Whole numbers with their digits grouped, others to two digits.
+fn number(value: &Json) -> String {
+    match (value.as_u64(), value.as_f64()) {
+        (Some(whole), _) => super::format::thousands(whole),
+        (None, Some(real)) => format!("{real:.2}"),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// A lifecycle for a terminal of `width` columns.
+pub fn lifecycle(report: &Json, width: usize) -> String {
+    let mut table = Table::new(&[
+        ("From", Align::Left),
+        ("New", Align::Right),
+        ("Returning", Align::Right),
+        ("Resurrected", Align::Right),
+        ("Dormant", Align::Right),
+    ]);
+    for point in answer::list(report, "points") {
+        let mut row = vec![answer::text(point, "start").to_owned()];
+        row.extend(["new", "returning", "resurrected", "dormant"].map(|stage| answer::count(point, stage)));
+        table.row(row);
+    }
+    format!("{}{}", table.render(width), answer::warnings(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn segments_are_columns() {
+        let points = json!([{"start": "2025-01-01", "value": 1200}]);
+        let report = json!({"series": [{"event": ["A", "B"], "measure": "events", "points": points, "total": 1200,
+            "segments": [{"value": null, "points": points, "total": 12.5}]}]});
+        let text = trend(&report, 80);
+        assert!(text.starts_with("A or B: events\n") && text.contains("(not set)"), "{text}");
+        assert!(text.contains("2025-01-01  1,200      1,200\nin all      1,200      12.50\n"), "{text}");
+    }
+}
