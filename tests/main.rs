@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod crash;
 mod engine_backend;
+mod experiments;
 mod faults;
 mod formats;
 mod histories;

@@ -163,6 +163,9 @@ pub struct Funnel {
     /// "to": later steps must lie before the end as well
     #[arg(long, value_name = "to")]
     pub until: Option<String>,
+    /// The variant that the others of --by are compared with
+    #[arg(long, value_name = "VALUE")]
+    pub control: Option<String>,
     /// An event that must not come between step K (1 if not given) and the next
     #[arg(long, value_name = "EVENT[@K]")]
     pub exclude: Vec<String>,
@@ -170,7 +173,7 @@ pub struct Funnel {
     #[arg(long)]
     pub limit: Option<u64>,
     /// A whole query as JSON, from a file or - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "within", "order", "by", "from", "to", "tz", "as_of", "until", "exclude", "limit"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "within", "order", "by", "from", "to", "tz", "as_of", "until", "control", "exclude", "limit"])]
     pub spec: Option<PathBuf>,
     /// Print the answer as JSON
     #[arg(long)]

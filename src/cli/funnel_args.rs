@@ -21,6 +21,7 @@ pub fn query(args: &Funnel) -> Result<String> {
         ("tz", &args.tz),
         ("as_of", &args.as_of),
         ("until", &args.until),
+        ("control", &args.control),
     ];
     for (name, value) in fields {
         if let Some(value) = value {

@@ -18,12 +18,59 @@ pub fn render(definition: &str, funnel: &Json, width: usize) -> String {
         out.push('\n');
         out.push_str(&segments(funnel, width));
     }
+    if let Some(experiment) = funnel.get("experiment") {
+        out.push('\n');
+        out.push_str(&comparison(experiment, width));
+    }
     let warnings = answer::warnings(funnel);
     if !warnings.is_empty() {
         out.push('\n');
         out.push_str(&warnings);
     }
     out
+}
+
+/// The variants of an experiment, and what can be said of them.
+fn comparison(experiment: &Json, width: usize) -> String {
+    let mut table = Table::new(&[
+        ("Variant", Align::Left),
+        ("People", Align::Right),
+        ("Rate", Align::Right),
+        ("95 %\ninterval", Align::Right),
+        ("Lift", Align::Right),
+        ("p", Align::Right),
+        ("Best", Align::Right),
+    ]);
+    for variant in answer::list(experiment, "variants") {
+        let bounds: Vec<String> =
+            answer::list(variant, "interval").iter().map(|bound| format::percent(bound.as_f64())).collect();
+        let p = variant.get("p_value").and_then(Json::as_f64);
+        table.row(vec![
+            answer::value(&variant["value"]),
+            answer::count(variant, "people"),
+            answer::share(variant, "rate"),
+            if bounds.is_empty() { "-".to_owned() } else { bounds.join(" to ") },
+            if variant["value"] == experiment["control"] {
+                "control".to_owned()
+            } else {
+                answer::share(variant, "lift")
+            },
+            p.map_or_else(|| "-".to_owned(), |p| format!("{p:.4}")),
+            answer::share(variant, "probability_best"),
+        ]);
+    }
+    let verdict = match (experiment["enough_data"].as_bool(), &experiment["winner"]) {
+        (Some(true), Json::Null) => "No variant is better than the control so far.".to_owned(),
+        (Some(true), winner) => format!("{} is better than the control.", visible(&answer::value(winner))),
+        _ => "Not enough data: each variant needs 30 people, 5 who converted and 5 who did not.".to_owned(),
+    };
+    let several = experiment["several_variants"].as_u64().unwrap_or(0);
+    let mixed = if several == 0 {
+        String::new()
+    } else {
+        format!("{} people have had several variants.\n", format::thousands(several))
+    };
+    format!("{}{verdict}\n{mixed}", table.render(width))
 }
 
 /// In progress is a column only if somebody is, and so is the time: the names of events need the room.

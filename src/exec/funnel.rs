@@ -14,6 +14,7 @@ use super::funnel_walk::{self, Walked};
 use super::listing;
 use super::person::named_properties;
 use super::scope::{Scope, View, map_scopes};
+use super::several::Several;
 use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
 use crate::error::Result;
@@ -26,21 +27,33 @@ pub fn funnel(view: &View, definition: &Funnel, as_of: Millis) -> Result<FunnelR
     let scopes = view.scopes(&plan.entry_names())?;
     let mut whole = FunnelTally::new(plan.rules.steps);
     let mut groups = Groups::default();
-    let work = |scope: &Scope<'_>| tally_scope(&plan, scope, definition.times);
-    map_scopes(&scopes, work, |(part, values)| {
-        whole.merge(part)?;
-        groups.merge(values)
+    let work = |scope: &Scope<'_>| tally_scope(&plan, scope, definition);
+    let mut several = 0;
+    map_scopes(&scopes, work, |part| {
+        whole.merge(part.whole)?;
+        several += part.several;
+        groups.merge(part.groups)
     })?;
     let groups = plan.by.as_ref().map(|_| groups.into_vec());
-    FunnelReport::new(definition, whole, groups, plan.warnings, as_of)
+    FunnelReport::new(definition, whole, groups, several, plan.warnings, as_of)
 }
 
-fn tally_scope(
-    plan: &FunnelPlan,
-    scope: &Scope<'_>,
-    times: bool,
-) -> Result<(FunnelTally, Groups<FunnelTally>)> {
-    let steps = plan.rules.steps;
+/// What a scope adds to the report.
+struct Tallies {
+    whole: FunnelTally,
+    groups: Groups<FunnelTally>,
+    /// Entrants who have had several of the values that they are split by; counted for experiments only.
+    several: u64,
+}
+
+fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, definition: &Funnel) -> Result<Tallies> {
+    let (steps, times) = (plan.rules.steps, definition.times);
+    let compared = match plan.by {
+        Some(Split::Person(_, Some(property))) if definition.control.is_some() => Some(property),
+        _ => None,
+    };
+    let mut several_values = compared.map(|p| Several::new(p, scope, plan.rules.as_of)).transpose()?;
+    let mut several = 0;
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
     let mut whole = FunnelTally::new(steps);
     let mut splitter =
@@ -63,6 +76,9 @@ fn tally_scope(
             }
             by_number.get_mut(number).map(record);
         }
+        if let Some(values) = &mut several_values {
+            several += u64::from(values.has(person)?);
+        }
         Ok(())
     };
     let chosen = matches!(plan.by, Some(Split::Row(..)));
@@ -84,7 +100,7 @@ fn tally_scope(
         })?;
     }
     let groups = splitter.map_or_else(Groups::default, |s| Groups::of_numbers(by_number, &s.table));
-    Ok((whole, groups))
+    Ok(Tallies { whole, groups, several })
 }
 
 /// The row whose property a funnel is split by.

@@ -21,6 +21,7 @@ mod revenue;
 mod rows;
 mod scope;
 mod settled;
+mod several;
 mod source;
 mod split;
 mod trend;

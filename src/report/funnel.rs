@@ -30,6 +30,8 @@ pub struct Funnel {
     pub by: Option<By>,
     /// Segments shown.
     pub limit: usize,
+    /// The variant that the others are compared with.
+    pub control: Option<Value>,
     /// Whether the times between steps are wanted.
     pub times: bool,
     /// When, and which people.
@@ -118,9 +120,16 @@ impl Funnel {
             .transpose()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::SEGMENTS_MAX as u64)).transpose()?;
         let times = fields.take("times").map_or(Ok(true), Node::boolean)?;
-        if let Some(node) = fields.take("control") {
-            return Err(node.error("not_available", "experiments are not available yet"));
-        }
+        let control = match fields.take("control") {
+            None => None,
+            Some(node) if matches!(by, Some(By::Latest(_) | By::First(_))) => Some(node.value()?),
+            Some(node) => {
+                let error = node.error("control_needs_by", "a control needs variants to be compared with");
+                return Err(
+                    error.hint("split by the person property that holds the variant, \"by\":\"person.NAME\"")
+                );
+            }
+        };
         Ok(Self {
             steps,
             order,
@@ -129,6 +138,7 @@ impl Funnel {
             exclude,
             by,
             limit: limit.map_or(limits::SEGMENTS_DEFAULT, |n| n as usize),
+            control,
             times,
             basis,
         })
@@ -178,6 +188,9 @@ impl Definition for Funnel {
         if let Some(by) = &self.by {
             put("by", by.text().into());
             put("limit", self.limit.into());
+        }
+        if let Some(control) = &self.control {
+            put("control", json!(control));
         }
         put("times", self.times.into());
         out

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::experiment::Experiment;
 use super::funnel::Funnel;
 use super::pattern::Events;
 use super::segment::{Segment, Tally, shown};
@@ -241,6 +242,9 @@ pub struct FunnelReport {
     /// The people by value, if asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segments: Option<Vec<Segment<Part>>>,
+    /// The variants compared, if a control was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Experiment>,
     /// What nobody ever sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -262,6 +266,7 @@ impl FunnelReport {
         funnel: &Funnel,
         whole: FunnelTally,
         by_value: Option<Vec<(Option<Value>, FunnelTally)>>,
+        several_variants: u64,
         warnings: Vec<Warning>,
         as_of: Millis,
     ) -> Result<Self> {
@@ -270,9 +275,13 @@ impl FunnelReport {
             let all = shown(tallies, funnel.limit)?.into_iter();
             Ok(all.map(|s| Segment { label: s.label, part: s.part.finish(funnel) }).collect())
         });
+        let segments: Option<Vec<Segment<Part>>> = segments.transpose()?;
         Ok(Self {
             whole: whole.finish(funnel),
-            segments: segments.transpose()?,
+            experiment: funnel.control.as_ref().map(|control| {
+                Experiment::new(control, segments.as_deref().unwrap_or(&[]), several_variants)
+            }),
+            segments,
             warnings,
             from: funnel.basis.period.from.map(format_millis),
             to: funnel.basis.period.to.map(format_millis),

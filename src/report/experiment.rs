@@ -1,0 +1,105 @@
+//! Experiments: the segments of a funnel as variants, one of them the control.
+
+use serde::Serialize;
+
+use super::segment::{Label, Segment};
+use super::statistics::{Rate, p_value, probability_best, sample_ratio};
+use super::tally::Part;
+use crate::model::Value;
+
+/// People that each variant needs before anything is said of it.
+const PEOPLE_MIN: u64 = 30;
+/// Conversions that it needs, and people who did not convert.
+const EACH_MIN: u64 = 5;
+/// Below this p-value a difference counts.
+const SIGNIFICANT: f64 = 0.05;
+
+/// What an experiment says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Experiment {
+    /// The variant that the others are compared with.
+    pub control: Value,
+    /// All variants, the control among them.
+    pub variants: Vec<Variant>,
+    /// The p-value that people were split equally.
+    pub sample_ratio_p: Option<f64>,
+    /// People who have had more than one variant.
+    pub several_variants: u64,
+    /// Whether every variant has enough people, conversions and others.
+    pub enough_data: bool,
+    /// The variant that is better than the control, if any is.
+    pub winner: Option<Value>,
+}
+
+/// One variant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Variant {
+    /// Its value.
+    pub value: Value,
+    /// People who entered.
+    pub people: u64,
+    /// Of these, who did the last step.
+    pub converted: u64,
+    /// The share of them.
+    pub rate: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<[f64; 2]>,
+    /// How much higher the rate is than the control's, as a share of that.
+    pub lift: Option<f64>,
+    /// The chance of such a difference if there were none.
+    pub p_value: Option<f64>,
+    /// The chance that this variant has the highest rate.
+    pub probability_best: f64,
+}
+
+impl Experiment {
+    /// Compares the shown segments that have a value with `control`.
+    pub fn new(control: &Value, segments: &[Segment<Part>], several_variants: u64) -> Self {
+        let mut rates: Vec<(Value, Rate)> = Vec::new();
+        for segment in segments {
+            if let Label::Value(Some(value)) = &segment.label {
+                let people = segment.part.steps.first().map_or(0, |s| s.people);
+                let converted = segment.part.steps.last().map_or(0, |s| s.people);
+                rates.push((value.clone(), Rate { people, converted }));
+            }
+        }
+        if !rates.iter().any(|(value, _)| value == control) {
+            rates.push((control.clone(), Rate { people: 0, converted: 0 }));
+        }
+        let base = rates.iter().find(|(value, _)| value == control).map(|(_, rate)| *rate);
+        let chances = probability_best(&rates.iter().map(|(_, rate)| *rate).collect::<Vec<_>>());
+        let variant = |((value, rate), probability_best): (&(Value, Rate), f64)| {
+            let compared = base.filter(|_| value != control);
+            let lift = compared.and_then(|base| Some(rate.rate()? / base.rate().filter(|r| *r > 0.0)? - 1.0));
+            Variant {
+                value: value.clone(),
+                people: rate.people,
+                converted: rate.converted,
+                rate: rate.rate(),
+                interval: rate.interval(),
+                lift,
+                p_value: compared.and_then(|base| p_value(*rate, base)),
+                probability_best,
+            }
+        };
+        let variants: Vec<Variant> = rates.iter().zip(chances).map(variant).collect();
+        let enough = |v: &Variant| {
+            v.people >= PEOPLE_MIN && v.converted >= EACH_MIN && v.people - v.converted >= EACH_MIN
+        };
+        let enough_data = variants.len() > 1 && variants.iter().all(enough);
+        let better = variants.iter().filter(|v| {
+            enough_data && v.p_value.is_some_and(|p| p < SIGNIFICANT) && v.lift.is_some_and(|lift| lift > 0.0)
+        });
+        let winner =
+            better.max_by(|a, b| a.probability_best.total_cmp(&b.probability_best)).map(|v| v.value.clone());
+        let people: Vec<u64> = variants.iter().map(|v| v.people).collect();
+        Self {
+            control: control.clone(),
+            sample_ratio_p: sample_ratio(&people),
+            several_variants,
+            enough_data,
+            winner,
+            variants,
+        }
+    }
+}

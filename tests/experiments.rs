@@ -1,0 +1,100 @@
+//! Experiments end to end: the worked example of the documentation, and what is said of too few people.
+
+use serde_json::{Value as Json, json};
+use whodid::model::{Record, RecordKind, Value};
+
+use crate::engine_backend::EngineBackend;
+
+const TIME: i64 = 1_740_000_000_000;
+
+fn tell(engine: &mut EngineBackend, person: &str, variant: &str, events: &[&str]) {
+    let record = |kind, name: &str, properties| Record {
+        kind,
+        identity: person.to_owned(),
+        name: name.to_owned(),
+        time: Some(TIME),
+        properties,
+        id: None,
+    };
+    let set = record(RecordKind::Set, "", vec![("Test".to_owned(), Value::from(variant))]);
+    engine.apply(&set, TIME);
+    for event in events {
+        engine.apply(&record(RecordKind::Event, event, Vec::new()), TIME);
+    }
+}
+
+fn ask(engine: &mut EngineBackend) -> Json {
+    let query =
+        json!({"steps": [{"event": "A"}, {"event": "B"}], "by": "person.Test", "control": "Original"});
+    engine.report("funnel", &query.to_string(), TIME + 1000)["experiment"].clone()
+}
+
+fn fill(people: u32, converted: [u32; 2]) -> EngineBackend {
+    let mut engine = EngineBackend::new();
+    for (variant, converted) in ["Original", "B"].into_iter().zip(converted) {
+        for n in 0..people {
+            let events: &[&str] = if n < converted { &["A", "B"] } else { &["A"] };
+            tell(&mut engine, &format!("{variant}-{n}"), variant, events);
+        }
+    }
+    engine
+}
+
+fn near(value: &Json, known: f64) {
+    assert!((value.as_f64().unwrap() - known).abs() < 1e-9, "{value}, known {known}");
+}
+
+#[test]
+fn the_worked_example_has_a_winner() {
+    let mut engine = fill(100, [20, 35]);
+    // One of them had seen the other variant first, on an earlier day.
+    let mut earlier = Record {
+        kind: RecordKind::Set,
+        identity: "B-7".to_owned(),
+        name: String::new(),
+        time: Some(TIME - 86_400_000),
+        properties: vec![("Test".to_owned(), Value::from("Original"))],
+        id: None,
+    };
+    engine.apply(&earlier, TIME);
+    // And somebody who never entered.
+    earlier.identity = "nobody".to_owned();
+    engine.apply(&earlier, TIME);
+    let experiment = ask(&mut engine);
+    let of = |name: &str| {
+        let variants = experiment["variants"].as_array().unwrap();
+        variants.iter().find(|v| v["value"] == name).unwrap().clone()
+    };
+    let (original, b) = (of("Original"), of("B"));
+    assert_eq!(
+        (&original["people"], &original["converted"], &b["converted"]),
+        (&json!(100), &json!(20), &json!(35))
+    );
+    assert_eq!((&original["lift"], &original["p_value"]), (&Json::Null, &Json::Null));
+    near(&b["lift"], 0.75);
+    near(&b["p_value"], 0.01752886126037276);
+    near(&b["interval"][0], 0.2636424824309753);
+    near(&b["interval"][1], 0.44745556703112044);
+    near(&b["probability_best"], 0.9910269999659781);
+    near(&original["probability_best"], 1.0 - 0.9910269999659781);
+    assert_eq!(experiment["sample_ratio_p"], 1.0);
+    assert_eq!(
+        (&experiment["several_variants"], &experiment["enough_data"], &experiment["winner"]),
+        (&json!(1), &json!(true), &json!("B"))
+    );
+}
+
+#[test]
+fn too_few_people_are_no_winner() {
+    let experiment = ask(&mut fill(10, [0, 9]));
+    assert_eq!((&experiment["enough_data"], &experiment["winner"]), (&json!(false), &Json::Null));
+    // A control that nobody has is still listed.
+    let mut engine = EngineBackend::new();
+    tell(&mut engine, "x", "B", &["A"]);
+    let experiment = ask(&mut engine);
+    let variants = experiment["variants"].as_array().unwrap();
+    assert_eq!(
+        (variants.len(), &variants[1]["rate"], &variants[0]["p_value"]),
+        (2, &Json::Null, &Json::Null)
+    );
+}
