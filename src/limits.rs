@@ -69,6 +69,10 @@ pub const SEGMENTS_DEFAULT: usize = 25;
 pub const SEGMENTS_MAX: usize = 1000;
 /// Buckets of a cohort report: more than a year of days.
 pub const COHORT_BUCKETS_MAX: usize = 400;
+/// Saved audiences, and apart from them saved reports.
+pub const SAVED_MAX: usize = 1000;
+/// Bytes of a saved definition.
+pub const SAVED_BYTES_MAX: usize = 64 * 1024;
 /// Series of a report on trends.
 pub const SERIES_MAX: usize = 10;
 /// Points of a series: thirteen years of days.

@@ -3,6 +3,7 @@
 mod errors;
 mod import;
 mod reading;
+mod saved;
 mod survival;
 mod tracking;
 

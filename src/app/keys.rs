@@ -35,15 +35,20 @@ impl StoredKeys {
 
     /// Puts them in the store directory `dir`.
     pub fn store(&self, dir: &Path) -> Result<()> {
-        let vfs = RealVfs::new(dir)?;
-        if vfs.list()?.iter().any(|f| f == FILE_NEW) {
-            vfs.remove(FILE_NEW)?;
-        }
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
-        let mut file = vfs.create(FILE_NEW)?;
-        file.write_all(&text)?;
-        file.sync()?;
-        vfs.rename(FILE_NEW, FILE)?;
-        vfs.sync_dir()
+        replace(dir, FILE, FILE_NEW, &text)
     }
+}
+
+/// Replaces the small file `name` in `dir` as a whole, by way of the file `new`.
+pub fn replace(dir: &Path, name: &str, new: &str, bytes: &[u8]) -> Result<()> {
+    let vfs = RealVfs::new(dir)?;
+    if vfs.list()?.iter().any(|f| f == new) {
+        vfs.remove(new)?;
+    }
+    let mut file = vfs.create(new)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    vfs.rename(new, name)?;
+    vfs.sync_dir()
 }

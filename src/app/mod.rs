@@ -4,6 +4,7 @@ mod export;
 mod import;
 mod keys;
 mod reports;
+pub mod saved;
 
 use std::path::Path;
 use std::time::Instant;
@@ -24,13 +25,15 @@ pub struct App {
     engine: Engine,
     reports: Reports,
     started: Instant,
+    dir: std::path::PathBuf,
 }
 
 impl App {
     /// Opens the store in `dir`.
     pub fn open(dir: &Path) -> Result<Self> {
         let engine = Engine::open(dir, Options::default())?;
-        Ok(Self { engine, reports: Reports::default(), started: Instant::now() })
+        let reports = Reports::new(saved::load(dir)?);
+        Ok(Self { engine, reports, started: Instant::now(), dir: dir.to_owned() })
     }
 
     /// The store.
@@ -41,6 +44,25 @@ impl App {
     /// Reports, which keep what they decode.
     pub fn reports(&self) -> &Reports {
         &self.reports
+    }
+
+    /// Saves a definition under a name; returns it once it is durable.
+    pub fn save(&self, kind: saved::SavedKind, name: &str, body: &str) -> Result<String> {
+        self.reports.change_saved(|known| {
+            let next = saved::with(known, kind, name, body)?;
+            saved::store(&self.dir, &next)?;
+            Ok(next)
+        })?;
+        saved::get(&self.reports.saved(), kind, name.trim())
+    }
+
+    /// Deletes a saved definition that no other needs.
+    pub fn forget(&self, kind: saved::SavedKind, name: &str) -> Result<()> {
+        self.reports.change_saved(|known| {
+            let next = saved::without(known, kind, name)?;
+            saved::store(&self.dir, &next)?;
+            Ok(next)
+        })
     }
 
     /// The store as it is now.

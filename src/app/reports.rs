@@ -69,6 +69,13 @@ impl Reports {
         self.saved.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Replaces what definitions may refer to by what `change` makes of it, one change at a time.
+    pub fn change_saved(&self, change: impl FnOnce(&Saved) -> Result<Saved>) -> Result<()> {
+        let mut saved = self.saved.write().unwrap_or_else(PoisonError::into_inner);
+        *saved = change(&saved)?;
+        Ok(())
+    }
+
     /// Answers the JSON query of a report (`funnel`) or of the people of one (`funnel/people`).
     pub fn answer(&self, report: &str, snapshot: &Snapshot, query: &str, now: Millis) -> Result<String> {
         let asked = Asked { report, snapshot, now, begin: Instant::now() };
@@ -172,5 +179,23 @@ impl Reports {
             "memory_rows": snapshot.recent_rows(),
             "cached_bytes": self.executor.cached_bytes(),
         })
+    }
+}
+
+/// An error if `query` is no query of `report`.
+pub fn check_query(report: &str, query: &str, saved: &Saved) -> Result<()> {
+    match report {
+        "funnel" => Funnel::from_json(query, saved).map(drop),
+        "cohort" => Cohort::from_json(query, saved).map(drop),
+        "revenue" => Revenue::from_json(query, saved).map(drop),
+        "trend" => Trend::from_json(query, saved).map(drop),
+        "paths" => Paths::from_json(query, saved).map(drop),
+        "lifecycle" => Lifecycle::from_json(query, saved).map(drop),
+        "people" => People::from_json(query, saved).map(drop),
+        _ => {
+            let message = format!("there is no report \"{report}\"");
+            let hint = "funnel, cohort, revenue, trend, paths, lifecycle or people";
+            Err(Error::invalid("no_such_report", message).hint(hint))
+        }
     }
 }

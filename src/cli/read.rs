@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::args::{Basis, Export, Format, Funnel, Generate, Person};
 use super::{events_table, format, funnel_args, funnel_table, output, person_table};
-use crate::app::{Reports, export as export_records};
+use crate::app::{Reports, export as export_records, saved};
 use crate::demo::Company;
 use crate::engine::read_only;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,10 +22,15 @@ fn parse(answer: &str) -> Result<Value> {
     serde_json::from_str(answer).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
 }
 
+/// Reports that know what was saved in the store, if there is one.
+fn reports(data: &Path) -> Result<Reports> {
+    Ok(if data.is_dir() { Reports::new(saved::load(data)?) } else { Reports::default() })
+}
+
 /// Answers a funnel.
 pub fn funnel(data: &Path, args: &Funnel) -> Result<()> {
     let query = funnel_args::query(args)?;
-    let answer = Reports::default().answer("funnel", &read_only(data)?, &query, SystemClock.now())?;
+    let answer = reports(data)?.answer("funnel", &read_only(data)?, &query, SystemClock.now())?;
     if args.json { output::line(&answer) } else { print_funnel(&query, &answer) }
 }
 
@@ -37,7 +42,7 @@ pub fn report(
     basis: &Basis,
     render: fn(&Value, usize) -> String,
 ) -> Result<()> {
-    let answer = Reports::default().answer(report, &read_only(data)?, query, SystemClock.now())?;
+    let answer = reports(data)?.answer(report, &read_only(data)?, query, SystemClock.now())?;
     if basis.json { output::line(&answer) } else { output::line(render(&parse(&answer)?, WIDTH).trim_end()) }
 }
 

@@ -10,7 +10,7 @@ use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
 use super::router::{Access, Action, Route};
 use super::{Handler, home, metrics, respond};
-use crate::app::{App, export};
+use crate::app::{App, export, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -38,6 +38,14 @@ impl Api {
         match route.action {
             Action::Report(report) => {
                 reports.answer(report, &snapshot, &query(report, request)?, app.now()).map(Response::json)
+            }
+            Action::SavedList(kind) => saved::list(&reports.saved(), kind).map(Response::json),
+            Action::SavedGet(kind) => saved::get(&reports.saved(), kind, &identity()?).map(Response::json),
+            Action::SavedPut(kind) => app.save(kind, &identity()?, &body(request)?).map(Response::json),
+            Action::SavedDelete(kind) => {
+                let name = identity()?;
+                app.forget(kind, &name)?;
+                Ok(Response::json(json!({ "deleted": name }).to_string()))
             }
             Action::Person => reports.person(&snapshot, &identity()?).map(Response::json),
             Action::PersonEvents => {

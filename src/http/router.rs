@@ -2,6 +2,7 @@
 //! does not exist; help, checks of access and dispatch all read it from here.
 
 use super::message::{Method, decode_segment};
+use crate::app::saved::SavedKind;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which key a route needs.
@@ -54,6 +55,14 @@ pub enum Action {
     Import,
     /// A report, or the people behind a number of one.
     Report(&'static str),
+    /// The saved definitions of a kind.
+    SavedList(SavedKind),
+    /// One of them.
+    SavedGet(SavedKind),
+    /// Save one.
+    SavedPut(SavedKind),
+    /// Delete one.
+    SavedDelete(SavedKind),
     /// One person's profile.
     Person,
     /// One person's time line.
@@ -125,7 +134,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 45] = [
+pub static ROUTES: [Route; 53] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -200,6 +209,70 @@ pub static ROUTES: [Route; 45] = [
         WRITE,
         Action::Unmerge,
         "take an identity out of its person again",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/audiences",
+        Access::Read,
+        QUERY,
+        Action::SavedList(SavedKind::Audience),
+        "the saved audiences",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/audiences/{name}",
+        Access::Read,
+        QUERY,
+        Action::SavedGet(SavedKind::Audience),
+        "a saved audience",
+    ),
+    route(
+        Method::Put,
+        "/api/v1/audiences/{name}",
+        Access::Read,
+        WRITE,
+        Action::SavedPut(SavedKind::Audience),
+        "save an audience",
+    ),
+    route(
+        Method::Delete,
+        "/api/v1/audiences/{name}",
+        Access::Read,
+        WRITE,
+        Action::SavedDelete(SavedKind::Audience),
+        "delete a saved audience",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/reports",
+        Access::Read,
+        QUERY,
+        Action::SavedList(SavedKind::Report),
+        "the saved reports",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/reports/{name}",
+        Access::Read,
+        QUERY,
+        Action::SavedGet(SavedKind::Report),
+        "a saved report",
+    ),
+    route(
+        Method::Put,
+        "/api/v1/reports/{name}",
+        Access::Read,
+        WRITE,
+        Action::SavedPut(SavedKind::Report),
+        "save a report",
+    ),
+    route(
+        Method::Delete,
+        "/api/v1/reports/{name}",
+        Access::Read,
+        WRITE,
+        Action::SavedDelete(SavedKind::Report),
+        "delete a saved report",
     ),
     route(Method::Get, "/api/v1/events", Access::Read, QUERY, Action::Events, "every event with its counts"),
     route(

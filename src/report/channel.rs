@@ -105,10 +105,16 @@ pub fn of_referrer(referrer: &str) -> &'static str {
     if SOCIAL.iter().any(|site| within(&site)) {
         return "Social";
     }
-    // The name that was registered is the one before the ending, which may have two parts (co.uk).
-    let labels: Vec<&str> = host.split('.').collect();
-    let registered = labels.iter().rev().skip(1).take(2).any(|label| ENGINES.contains(label));
-    if registered { "Organic" } else { "Referral" }
+    if registered(&host).is_some_and(|name| ENGINES.contains(&name)) { "Organic" } else { "Referral" }
+}
+
+/// The name that was registered: the one before the ending, which has two parts in some countries (`co.uk`).
+fn registered(host: &str) -> Option<&str> {
+    let mut labels = host.rsplit('.');
+    let ending = labels.next()?;
+    let name = labels.next()?;
+    let second_part = ending.len() == 2 && name.len() <= 3;
+    if second_part { labels.next().or(Some(name)) } else { Some(name) }
 }
 
 /// The channel of a campaign's medium: one of the known kinds, or the medium itself.

@@ -65,6 +65,13 @@ impl Node {
         if self.at.is_empty() { error } else { error.at(self.at.clone()) }
     }
 
+    /// It as JSON text, numbers as they were written.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        self.json.write(&mut out);
+        out
+    }
+
     /// Whether it is text.
     pub fn is_text(&self) -> bool {
         matches!(self.json, Json::Text(_))
@@ -172,6 +179,38 @@ impl Node {
 }
 
 impl Json {
+    fn write(&self, out: &mut String) {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+            Self::Number(literal) => out.push_str(literal),
+            Self::Text(text) => out.push_str(&quoted(text)),
+            Self::List(list) => {
+                out.push('[');
+                for (place, element) in list.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    element.write(out);
+                }
+                out.push(']');
+            }
+            Self::Object(fields) => {
+                out.push('{');
+                for (place, (name, value)) in fields.iter().enumerate() {
+                    if place > 0 {
+                        out.push(',');
+                    }
+                    out.push_str(&quoted(name));
+                    out.push(':');
+                    value.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+
     fn read(raw: &RawValue, depth: usize) -> Result<Self> {
         // Each level takes stack, and raw values are not counted by the parser's own bound.
         if depth > limits::QUERY_DEPTH_MAX {

@@ -1,7 +1,9 @@
 //! Definitions that were given a name: audiences, which other definitions can refer to, and whole reports.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::audience::Audience;
 use super::json::Node;
@@ -11,7 +13,7 @@ use crate::limits;
 use crate::model::Zone;
 
 /// Saved definitions, each as the JSON that was sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// By name, the audience's expression.
     pub audiences: BTreeMap<String, String>,
@@ -20,7 +22,7 @@ pub struct Saved {
 }
 
 /// A report with a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedReport {
     /// The kind of report, such as `funnel`.
     pub report: String,
@@ -34,12 +36,14 @@ pub struct Terms<'a> {
     saved: &'a Saved,
     /// Expressions read so far: saved audiences of saved audiences could multiply.
     expressions: Cell<usize>,
+    /// The saved audiences that are being read, one inside the other.
+    open: RefCell<Vec<String>>,
 }
 
 impl<'a> Terms<'a> {
     /// Definitions may refer to what is in `saved`.
     pub fn new(saved: &'a Saved) -> Self {
-        Self { saved, expressions: Cell::new(0) }
+        Self { saved, expressions: Cell::new(0), open: RefCell::default() }
     }
 
     /// Counts an expression of an audience; an error if there are too many.
@@ -63,8 +67,15 @@ impl<'a> Terms<'a> {
                 None => error.hint("PUT /api/v1/audiences/{name} saves one"),
             });
         };
+        if self.open.borrow().contains(&name) {
+            let message = format!("the saved audience \"{name}\" is defined by itself");
+            return Err(place.error("circular", message));
+        }
+        self.open.borrow_mut().push(name.clone());
         let inner = |e: Error| e.within(&format!("{}({name})", place.at));
         let audience = Node::parse(text).and_then(|node| Audience::read_at(node, zone, self, depth + 1));
-        Ok((name.clone(), audience.map_err(inner)?))
+        self.open.borrow_mut().pop();
+        let audience = audience.map_err(inner)?;
+        Ok((name, audience))
     }
 }
