@@ -6,7 +6,7 @@ use whodid::testing::random::{Grid, Random, audience, range};
 use crate::histories::{check, play_all};
 
 fn random_people(seed: u64) -> Json {
-    let mut random = Random::on(seed ^ 0x70_656f_706c_65, Grid::WEEKS);
+    let mut random = Random::on(seed ^ 0x7065_6f70_6c65, Grid::WEEKS);
     let mut query = json!({});
     if random.chance(90) {
         query["people"] = audience(&mut random, 3);

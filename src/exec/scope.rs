@@ -114,7 +114,7 @@ impl<'a> Scope<'a> {
         match self.chunk {
             None => touched.iter().filter(alive).collect(),
             Some(chunk) => {
-                let end = (u64::from(chunk) + 1 << 16).min(u64::from(persons.identities()));
+                let end = ((u64::from(chunk) + 1) << 16).min(u64::from(persons.identities()));
                 let all = (u64::from(chunk) << 16..end).map(|id| id as PersonId);
                 all.filter(|id| alive(id) && !touched.contains(*id)).collect()
             }

@@ -100,9 +100,8 @@ pub fn of_referrer(referrer: &str) -> &'static str {
         return "Direct";
     }
     let host = host(text);
-    let within =
-        |site: &&str| host == **site || host.strip_suffix(*site).is_some_and(|rest| rest.ends_with('.'));
-    if SOCIAL.iter().any(|site| within(&site)) {
+    let within = |site: &str| host == site || host.strip_suffix(site).is_some_and(|rest| rest.ends_with('.'));
+    if SOCIAL.into_iter().any(within) {
         return "Social";
     }
     if registered(&host).is_some_and(|name| ENGINES.contains(&name)) { "Organic" } else { "Referral" }

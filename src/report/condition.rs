@@ -128,7 +128,8 @@ impl PropertyCondition {
 /// A value in a query. A number with more digits than JSON libraries keep is written as text, which conditions take as the number.
 fn operand(value: &Value) -> Json {
     let json = serde_json::to_value(value).unwrap_or(Json::Null);
-    let exact = !matches!(value, Value::Number(number) if json.to_string() != number.to_string());
+    let written = json.to_string();
+    let exact = !matches!(value, Value::Number(number) if written != number.to_string());
     if exact { json } else { value.to_string().into() }
 }
 

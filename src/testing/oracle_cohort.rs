@@ -223,7 +223,7 @@ fn row_json(query: &Query, name: Option<&Json>, members: &[&Member<'_>]) -> Resu
         if query.is("measure", "events") {
             cell["value"] = counted.count().into();
         } else if query.is("measure", "sum") {
-            let sum = counted.fold(Some(Number::ZERO), |sum, (_, n)| sum?.checked_add(*n));
+            let sum = counted.map(|(_, n)| *n).try_fold(Number::ZERO, Number::checked_add);
             cell["value"] = value_json(sum.map(Value::Number).as_ref());
         }
         cells.push(cell);

@@ -26,7 +26,7 @@ fn common(random: &mut Random, query: &mut Json) {
 
 /// A query for trends as JSON text. Ask it at the grid's `now`.
 pub fn random_trend(seed: u64, grid: Grid) -> String {
-    let mut random = Random::on(seed ^ 0x7472_656e_64, grid);
+    let mut random = Random::on(seed ^ 0x0074_7265_6e64, grid);
     let mut series = Vec::new();
     for _ in 0..1 + random.below(2) {
         let mut one = pattern(&mut random, "event", 20);
