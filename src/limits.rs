@@ -23,6 +23,13 @@ pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const IMPORT_ERRORS_LISTED: usize = 100;
 /// Refusals kept for inspection.
 pub const REFUSALS_KEPT: usize = 1000;
+/// Latest records and refusals kept for those who watch, and bytes of them: a client that lost the connection for some
+/// seconds goes on where it was.
+pub const FEED_KEPT: usize = 2000;
+/// See [`FEED_KEPT`].
+pub const FEED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Watchers of the live view at once: each has a thread and is woken by every record.
+pub const WATCHERS_MAX: usize = 16;
 /// Bytes of a JSON query.
 pub const QUERY_BYTES_MAX: usize = 1024 * 1024;
 

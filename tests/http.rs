@@ -2,6 +2,7 @@
 
 mod errors;
 mod import;
+mod live;
 mod reading;
 mod saved;
 mod survival;

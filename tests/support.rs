@@ -181,6 +181,7 @@ pub fn run(data: &Path, arguments: &[&str], input: &[u8]) -> Output {
 pub struct Client {
     stream: BufReader<TcpStream>,
     host: String,
+    last_chunk: bool,
 }
 
 /// An answer.
@@ -225,7 +226,7 @@ impl Client {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream), host: addr.to_owned() }
+        Self { stream: BufReader::new(stream), host: addr.to_owned(), last_chunk: false }
     }
 
     /// A GET with the API key.
@@ -307,17 +308,31 @@ impl Client {
         }
         if reply.header("transfer-encoding") == Some("chunked") {
             loop {
-                let size = usize::from_str_radix(&self.line()?, 16).ok()?;
-                self.exactly(size, &mut reply.body)?;
-                self.line()?;
-                if size == 0 {
+                let chunk = self.chunk()?;
+                if chunk.is_empty() {
                     return Some(reply);
                 }
+                reply.body.extend(chunk);
             }
         }
         let length = reply.header("content-length")?.parse().ok()?;
         self.exactly(length, &mut reply.body)?;
         Some(reply)
+    }
+
+    /// The next chunk of a body in chunks, empty at its end.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let mut chunk = Vec::new();
+        let size = usize::from_str_radix(&self.line()?, 16).ok()?;
+        self.exactly(size, &mut chunk)?;
+        self.line()?;
+        self.last_chunk = size == 0;
+        Some(chunk)
+    }
+
+    /// Whether the last chunk of a body was read.
+    pub fn ended_well(&self) -> bool {
+        self.last_chunk
     }
 
     fn line(&mut self) -> Option<String> {

@@ -3,6 +3,7 @@
 mod export;
 mod import;
 mod keys;
+pub mod live;
 mod reports;
 pub mod saved;
 
@@ -139,6 +140,11 @@ impl App {
             "not_merged",
             format!("\"{identity}\" is the only identity of its person"),
         ))
+    }
+
+    /// Ends the watching of what happens: for a server that stops.
+    pub fn end_watching(&self) {
+        self.engine.feed().close();
     }
 
     /// Ends it.

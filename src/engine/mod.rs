@@ -2,6 +2,7 @@
 //! compactions run beside it.
 
 mod background;
+pub mod feed;
 mod recent;
 mod recovery;
 mod snapshot;
@@ -26,6 +27,7 @@ use crate::limits;
 use crate::model::{Clock, Record, SystemClock};
 use crate::store::manifest::Manifest;
 use crate::store::refusals::{Refusal, Refusals};
+use feed::{Feed, Happening};
 use writer::{Op, Request};
 
 /// How the engine runs.
@@ -97,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) current: RwLock<Arc<Snapshot>>,
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) refusals: Mutex<Refusals>,
+    pub(crate) feed: Feed,
     /// The first failure of a write, after which nothing is written any more.
     pub(crate) poison: Mutex<Option<(ErrorKind, String)>>,
     pub(crate) closing: AtomicBool,
@@ -172,6 +175,7 @@ impl Engine {
         let recovered = recovery::recover(&vfs)?;
         let shared = Arc::new(Shared {
             vfs,
+            feed: Feed::new(options.clock.now()),
             options,
             current: RwLock::new(Arc::new(recovered.snapshot)),
             manifest: Mutex::new(recovered.manifest),
@@ -243,7 +247,13 @@ impl Engine {
 
     /// Counts a refusal and keeps it to be looked at.
     pub fn refuse(&self, refusal: Refusal) {
+        self.shared.feed.add(1, std::iter::once(Happening::Refused(refusal.clone())));
         self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).add(refusal);
+    }
+
+    /// What has just become durable or was refused.
+    pub fn feed(&self) -> &Feed {
+        &self.shared.feed
     }
 
     /// Counters and the latest refusals.

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Receiver, Sender};
 
 use super::background::FlushJob;
+use super::feed::Happening;
 use super::snapshot::Sealed;
 use super::state::State;
 use super::{Outcome, Shared};
@@ -183,11 +184,14 @@ impl Writer {
             self.log.sync()?;
         }
         let rows = self.state.recent.take_group();
+        let stored = rows.len();
+        // Only as many as the feed keeps: an import costs it next to nothing.
+        let latest: Vec<_> = rows.iter().skip(stored.saturating_sub(limits::FEED_KEPT)).cloned().collect();
         self.state.active.add(rows);
         let refused = std::mem::take(&mut self.state.refused);
         if !refused.is_empty() {
             let mut refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-            refused.into_iter().for_each(|r| refusals.add(r));
+            refused.iter().for_each(|r| refusals.add(r.clone()));
         }
         let state = &self.state;
         self.shared.publish(|next| {
@@ -197,6 +201,9 @@ impl Writer {
             next.identities = state.identities.view();
             next.counters = state.counters;
         });
+        // Behind the publication, so that who learns of a row finds it in any snapshot.
+        self.shared.feed.add(stored, latest.into_iter().map(Happening::Stored));
+        self.shared.feed.add(refused.len(), refused.into_iter().map(Happening::Refused));
         let oldest = self.shared.snapshot().sealed.first().map_or(u64::MAX, |s| s.generation);
         self.state.recent.forget_before(oldest);
         Ok(())

@@ -10,7 +10,7 @@ use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
 use super::router::{Access, Action, Route};
 use super::{Handler, home, metrics, respond};
-use crate::app::{App, export, saved};
+use crate::app::{App, export, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -67,6 +67,7 @@ impl Api {
             }
             Action::Events => reports.events(&snapshot).map(Response::json),
             Action::Refusals => Ok(Response::json(self.refusals())),
+            Action::Live => self.live(request),
             Action::Stats => Ok(Response::json(metrics::stats(app).to_string())),
             Action::Compact => {
                 app.engine().compact()?;
@@ -138,6 +139,24 @@ impl Api {
         json!({ "counts": refusals.counts(), "refusals": latest }).to_string()
     }
 
+    /// The header is what a browser's event source sends when it comes back; the address that it was opened with stays.
+    fn live(&self, request: &Request) -> Result<Response> {
+        let since = request.headers.get("last-event-id").map(str::to_owned).filter(|id| !id.is_empty());
+        let since = since.or_else(|| request.parameter("since"));
+        let number = |text: String| {
+            text.parse().map_err(|_| Error::invalid("bad_number", "the id of an event expected").at("since"))
+        };
+        let watch = live::Watch {
+            event: request.parameter("event"),
+            person: request.parameter("person"),
+            since: since.map(number).transpose()?,
+        };
+        let app = Arc::clone(&self.app);
+        let body = move |out: &mut dyn std::io::Write| live::watch(app.engine(), &watch, out);
+        // Proxies that collect answers would hold events back.
+        Ok(Response::stream("text/event-stream", Box::new(body)).with("X-Accel-Buffering", "no"))
+    }
+
     fn health(&self) -> Response {
         match self.app.engine().healthy() {
             Ok(()) => Response::json(json!({ "status": "ok" }).to_string()),
@@ -165,6 +184,10 @@ impl Handler for Api {
             _ => self.answer(route, request),
         };
         private(route, answer)
+    }
+
+    fn stopping(&self) {
+        self.app.end_watching();
     }
 }
 

@@ -32,6 +32,9 @@ pub trait Handler: Send + Sync {
     /// Answers a request of the stream class. `body` is decompressed; an error from it means that the client broke
     /// off or broke the rules, and never that the body ended.
     fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response;
+
+    /// The server is about to stop: answers that go on for ever have to end.
+    fn stopping(&self) {}
 }
 
 /// How long the server waits for what.
@@ -114,6 +117,7 @@ impl Config {
 /// A running server. Dropping it stops it.
 pub struct Server {
     front: front::Front,
+    handler: Arc<dyn Handler>,
     backend: Option<server::Backend>,
     patience: Duration,
 }
@@ -124,8 +128,8 @@ impl Server {
         let patience = config.deadlines.stop;
         let listener = front::bind(config.listen)?;
         let backend = server::Backend::start(&config.socket_dir, &handler)?;
-        let front = front::Front::start(listener, config, handler, &backend.paths())?;
-        Ok(Self { front, backend: Some(backend), patience })
+        let front = front::Front::start(listener, config, Arc::clone(&handler), &backend.paths())?;
+        Ok(Self { front, handler, backend: Some(backend), patience })
     }
 
     /// The address bound.
@@ -137,6 +141,7 @@ impl Server {
     /// sending are dropped.
     pub fn stop(&mut self) {
         let deadline = Instant::now() + self.patience;
+        self.handler.stopping();
         self.front.stop();
         if let Some(backend) = self.backend.take() {
             // Idle workers, too, need a moment to end.

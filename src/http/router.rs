@@ -38,6 +38,8 @@ pub enum Class {
     Direct,
     /// On the connection's own thread, few at a time, the body read or the answer written piece by piece.
     Stream,
+    /// Like it, with an answer that goes on until the client leaves or the server stops.
+    Watch,
     /// By a worker of a pool, with a whole body and a whole answer.
     Whole(Pool),
 }
@@ -75,6 +77,8 @@ pub enum Action {
     Events,
     /// What was refused of late.
     Refusals,
+    /// What happens, as it happens.
+    Live,
     /// Counts and sizes of the store.
     Stats,
     /// Everything, as records.
@@ -134,7 +138,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 53] = [
+pub static ROUTES: [Route; 54] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -282,6 +286,14 @@ pub static ROUTES: [Route; 53] = [
         QUERY,
         Action::Refusals,
         "what was refused, and why",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/live",
+        Access::Read,
+        Class::Watch,
+        Action::Live,
+        "records and refusals as they come, as server-sent events",
     ),
     route(Method::Get, "/api/v1/stats", Access::Read, HEALTH, Action::Stats, "counts and sizes of the store"),
     route(

@@ -109,7 +109,7 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
     match plan(shared, &head) {
         Ok(route) => {
             let form = Form { cross_origin: route.cross_origin, ..form };
-            if route.class == Class::Stream {
+            if matches!(route.class, Class::Stream | Class::Watch) {
                 run_stream(shared, wire, route, &head, form)
             } else {
                 run_whole(shared, wire, route, head, form)
@@ -188,7 +188,7 @@ fn body_max(route: &Route) -> Option<usize> {
         Class::Direct => Some(limits::TRACK_BYTES_MAX),
         Class::Whole(_) => Some(limits::QUERY_BYTES_MAX),
         Class::Stream if route.method == Method::Post => None,
-        Class::Stream => Some(0),
+        Class::Stream | Class::Watch => Some(0),
     }
 }
 
@@ -264,9 +264,13 @@ fn run_stream(
     if !wire.slot.busy() {
         return Err(Gone::Closed);
     }
-    let permits = if route.method == Method::Post { &shared.imports } else { &shared.exports };
+    let permits = match (route.class, route.method) {
+        (Class::Watch, _) => &shared.watchers,
+        (_, Method::Post) => &shared.imports,
+        _ => &shared.exports,
+    };
     let Some(_permit) = permits.take(deadlines.turn) else {
-        let refusal = refuse(503, "busy", "too many imports and exports at once: try again");
+        let refusal = refuse(503, "busy", "too many of this kind at once: try again");
         return refuse_and_close(shared, wire, refusal, form.cross_origin);
     };
     let pace = Pace::progress(deadlines.progress);

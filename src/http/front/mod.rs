@@ -53,6 +53,7 @@ struct Shared {
     answers: Budget,
     imports: Permits,
     exports: Permits,
+    watchers: Permits,
     stopping: AtomicBool,
 }
 
@@ -111,6 +112,7 @@ impl Front {
             answers: Budget::new(limits::IN_FLIGHT_BYTES_MAX),
             imports: Permits::new(limits::IMPORTS_MAX),
             exports: Permits::new(limits::EXPORTS_MAX),
+            watchers: Permits::new(limits::WATCHERS_MAX),
             stopping: AtomicBool::new(false),
             config,
         });
