@@ -288,6 +288,18 @@ pub struct Revenue {
     /// Segments shown
     #[arg(long)]
     pub limit: Option<u64>,
+    /// Paying people gained, kept and lost, churn, lifetime value and recurring revenue
+    #[arg(long)]
+    pub lifetime: bool,
+    /// How long without a payment people are lost (30d if not given)
+    #[arg(long, value_name = "DURATION", requires = "lifetime")]
+    pub lost_after: Option<String>,
+    /// The event with which people are lost instead
+    #[arg(long, value_name = "EVENT", requires = "lifetime", conflicts_with = "lost_after")]
+    pub lost_by: Vec<String>,
+    /// The property that says how long a payment is for (Billing Period if not given)
+    #[arg(long, value_name = "PROPERTY", requires = "lifetime")]
+    pub period: Option<String>,
     /// The day on which weeks begin (monday if not given)
     #[arg(long, value_name = "DAY")]
     pub week_start: Option<String>,

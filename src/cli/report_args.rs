@@ -64,6 +64,11 @@ pub fn revenue(args: &Revenue) -> Result<String> {
     let mut pairs = Pairs::default();
     pairs.put("property", args.property.as_ref()).put("unit", args.unit.as_ref()).put("by", args.by.as_ref());
     pairs.put("limit", args.limit).put("week_start", args.week_start.as_ref());
+    pairs.put("lifetime", args.lifetime.then_some(true)).put("lost_after", args.lost_after.as_ref());
+    for event in &args.lost_by {
+        pairs.put("lost_by", Some(event));
+    }
+    pairs.put("period", args.period.as_ref());
     pairs.query("revenue", &args.basis)
 }
 

@@ -54,8 +54,65 @@ pub fn render(report: &Json, width: usize) -> String {
         ]);
     }
     out.push_str(&segments.render(width));
+    if let Some(lifetime) = report.get("lifetime") {
+        out.push_str(&lifetimes(lifetime, width));
+    }
     out.push_str(&answer::warnings(report));
     out
+}
+
+fn lifetimes(lifetime: &Json, width: usize) -> String {
+    let churn = |part: &Json| answer::share(part, "churn");
+    let mut out = format!(
+        "\n{} people ever paid, {} pay now; they brought {}, {} each; expected {}; churn {}\nMonthly recurring revenue {}\n\n",
+        answer::count(lifetime, "customers"),
+        answer::count(lifetime, "current"),
+        answer::text(lifetime, "revenue"),
+        cents(lifetime, "ltv"),
+        cents(lifetime, "ltv_expected"),
+        churn(lifetime),
+        cents(lifetime, "mrr"),
+    );
+    let (mut people, mut recurring) = (Vec::new(), Vec::new());
+    let mut subscribed = false;
+    for point in answer::list(lifetime, "series") {
+        let mark = if point.get("complete") == Some(&Json::Bool(false)) { "*" } else { "" };
+        let start = format!("{}{mark}", answer::text(point, "start"));
+        let mut row = vec![start.clone()];
+        row.extend(
+            ["at_start", "gained", "regained", "kept", "lost", "at_end"].map(|f| answer::count(point, f)),
+        );
+        row.push(churn(point));
+        people.push(row);
+        let mrr = point.get("mrr").unwrap_or(&Json::Null);
+        let fields = ["start", "new", "reactivation", "expansion", "contraction", "churn", "end"];
+        subscribed |= fields.iter().any(|field| answer::text(mrr, field) != "0");
+        let mut row = vec![start];
+        row.extend(fields.map(|field| cents(mrr, field)));
+        recurring.push(row);
+    }
+    let titles = ["From", "At start", "Gained", "Regained", "Kept", "Lost", "At end", "Churn"];
+    out.push_str(&table(&titles, people, width));
+    if subscribed {
+        let titles = ["MRR from", "At start", "New", "React.", "Expan.", "Contr.", "Churn", "At end"];
+        out.push('\n');
+        out.push_str(&table(&titles, recurring, width));
+    }
+    if answer::list(lifetime, "series").last().is_some_and(|p| p.get("complete") == Some(&Json::Bool(false)))
+    {
+        out.push_str("* not over yet\n");
+    }
+    out
+}
+
+fn table(titles: &[&'static str], rows: Vec<Vec<String>>, width: usize) -> String {
+    let align = |at| if at == 0 { Align::Left } else { Align::Right };
+    let columns: Vec<_> = titles.iter().enumerate().map(|(at, title)| (*title, align(at))).collect();
+    let mut table = Table::new(&columns);
+    for row in rows {
+        table.row(row);
+    }
+    table.render(width)
 }
 
 /// A quotient to the cent: more digits help nobody who reads a table.
@@ -83,6 +140,19 @@ mod tests {
             ),
             "{text}"
         );
+        assert!(!text.contains("Regained"));
+        report["lifetime"] = json!({"customers": 2, "current": 1, "mrr": "10", "revenue": "130", "ltv": "65", "churn": 0.5,
+            "ltv_expected": null, "series": [{"start": "2025-01-01", "complete": false, "at_start": 2, "gained": 0,
+                "regained": 0, "kept": 1, "lost": 1, "at_end": 1, "churn": 0.5, "mrr": {"start": "20", "new": "0",
+                "reactivation": "0", "expansion": "0", "contraction": "0", "churn": "10", "end": "10"}}]});
+        let with_lifetime = render(&report, 80);
+        assert!(
+            with_lifetime.contains(
+                "2 people ever paid, 1 pay now; they brought 130, 65.00 each; expected -; churn 50.0 %"
+            ),
+            "{with_lifetime}"
+        );
+        assert!(with_lifetime.contains("2025-01-01*") && with_lifetime.contains("MRR from"));
         assert!(text.contains("(not set)") && text.lines().all(|line| line.len() <= 90));
     }
 }

@@ -11,6 +11,7 @@ mod funnel_fast;
 mod funnel_plan;
 mod funnel_walk;
 mod lifecycle;
+mod lifetime;
 mod listing;
 mod overlay;
 mod paths;

@@ -7,6 +7,7 @@ use roaring::RoaringBitmap;
 use super::audience;
 use super::binder::Binder;
 use super::cell::Cell;
+use super::lifetime::{self, LifetimePlan, Wanted};
 use super::listing::{self, PeoplePage};
 use super::scope::{Scope, View, map_scopes};
 use super::source::{CellValue, ColumnReader};
@@ -14,20 +15,22 @@ use super::split::{Groups, Split, Splitter};
 use super::units::range_of_units;
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId};
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Unit, ValueRef};
 use crate::report::{
-    Amounts, Audience, Point, Revenue, RevenuePeople, RevenueReport, Tally, Warning, unit_that_begins,
+    Amounts, Audience, Basis, Lost, Payers, Point, Revenue, RevenuePeople, RevenueReport, Tally, Warning,
+    unit_that_begins,
 };
 
 /// A revenue report bound to a snapshot.
 pub struct RevenuePlan<'d> {
     definition: &'d Revenue,
-    property: Option<PropertyId>,
+    pub(super) property: Option<PropertyId>,
     /// The events that carry it.
-    names: Vec<NameId>,
+    pub(super) names: Vec<NameId>,
     split: Split,
-    calendar: Calendar,
-    as_of: Millis,
+    lifetime: Option<LifetimePlan>,
+    pub(super) calendar: Calendar,
+    pub(super) as_of: Millis,
     warnings: Vec<Warning>,
 }
 
@@ -38,13 +41,31 @@ impl<'d> RevenuePlan<'d> {
         let property = binder.property(&definition.property, "property");
         let split = Split::new(&definition.by, &mut binder);
         binder.basis(&definition.basis);
+        let lifetime = definition.lifetime.as_ref().map(|lifetime| {
+            let by: Vec<NameId> = match &lifetime.lost {
+                Lost::After(_) => Vec::new(),
+                Lost::By(events) => events.iter().filter_map(|e| binder.event(e, "lost_by")).collect(),
+            };
+            // That nothing is billed by period is no mistake.
+            LifetimePlan::new(lifetime, snapshot.property(&lifetime.period), by)
+        });
         let warnings = binder.warnings;
         let names = match property {
             Some(property) => carriers(snapshot, property)?,
             None => Vec::new(),
         };
         let calendar = Calendar::new(&definition.basis.period.zone, definition.units.week_start)?;
-        Ok(Self { definition, property, names, split, calendar, as_of, warnings })
+        Ok(Self { definition, property, names, split, lifetime, calendar, as_of, warnings })
+    }
+
+    /// When, and which people.
+    pub(super) fn basis(&self) -> &Basis {
+        &self.definition.basis
+    }
+
+    /// The unit of the series.
+    pub(super) fn unit(&self) -> Unit {
+        self.definition.units.unit
     }
 
     /// The names of which the report reads rows: people are those with any event.
@@ -100,17 +121,24 @@ fn carriers(snapshot: &Snapshot, property: PropertyId) -> Result<Vec<NameId>> {
     Ok(names)
 }
 
-/// Reads amounts, each stored value once.
-struct AmountReader<'a> {
+/// Reads what values mean, each stored value once.
+pub(super) struct Cached<'a, T> {
     column: ColumnReader<'a>,
-    known: HashMap<u32, Vec<Option<Option<Number>>>>,
+    meaning: fn(ValueRef<'_>) -> Option<T>,
+    known: HashMap<u32, Vec<Option<Option<T>>>>,
 }
 
-impl<'a> AmountReader<'a> {
-    fn read(&mut self, cell: &Cell, row: usize) -> Result<Option<Number>> {
+impl<'a, T: Copy> Cached<'a, T> {
+    /// Over a column.
+    pub(super) fn new(column: ColumnReader<'a>, meaning: fn(ValueRef<'_>) -> Option<T>) -> Self {
+        Self { column, meaning, known: HashMap::new() }
+    }
+
+    /// What the value of a row means, if it has one that means anything.
+    pub(super) fn read(&mut self, cell: &Cell, row: usize) -> Result<Option<T>> {
         let found = self.column.get(cell.row_ref(row))?;
         let CellValue::Code { source, code } = found else {
-            return Ok(self.column.value(found)?.and_then(|v| v.number()));
+            return Ok(self.column.value(found)?.and_then(self.meaning));
         };
         let codes = self.known.entry(source).or_default();
         if codes.len() <= code as usize {
@@ -120,9 +148,9 @@ impl<'a> AmountReader<'a> {
         match slot {
             Some(known) => Ok(*known),
             None => {
-                let number = self.column.value(found)?.and_then(|v| v.number());
-                *slot = Some(number);
-                Ok(number)
+                let meant = self.column.value(found)?.and_then(self.meaning);
+                *slot = Some(meant);
+                Ok(meant)
             }
         }
     }
@@ -143,8 +171,7 @@ fn walk(
     let (mut number, mut begin, mut end) = (0, Millis::MAX, Millis::MIN);
     for name in &plan.names {
         let cell = scope.cell(*name)?;
-        let mut amounts =
-            AmountReader { column: scope.source().column(*name, property), known: HashMap::new() };
+        let mut amounts = Cached::new(scope.source().column(*name, property), |value| value.number());
         for (rank, person) in cell.persons.iter().copied().enumerate() {
             let base = cell.rows(rank).start;
             let times = cell.times(rank);
@@ -221,7 +248,7 @@ fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
 }
 
 /// Answers a revenue query.
-pub fn revenue(view: &View, plan: RevenuePlan<'_>) -> Result<RevenueReport> {
+pub fn revenue(view: &View, mut plan: RevenuePlan<'_>) -> Result<RevenueReport> {
     let scopes = view.all_scopes();
     let mut all = Tallies::default();
     map_scopes(
@@ -242,7 +269,33 @@ pub fn revenue(view: &View, plan: RevenuePlan<'_>) -> Result<RevenueReport> {
     let point =
         |number| Point::new(plan.calendar.date(unit, number), all.by_unit.get(&number).unwrap_or(&nothing));
     let series = units.map(point).collect();
-    RevenueReport::new(definition, &all.whole, series, all.by_value.into_vec(), plan.warnings)
+    let mut lifetime = None;
+    if let Some(wanted) = &plan.lifetime {
+        let (report, unknown) = lifetime::lifetime(view, &plan, wanted)?;
+        lifetime = Some(report);
+        if unknown > 0 {
+            plan.warnings.push(unknown_periods(unknown));
+        }
+    }
+    RevenueReport::new(definition, &all.whole, series, all.by_value.into_vec(), lifetime, plan.warnings)
+}
+
+fn unknown_periods(count: u64) -> Warning {
+    Warning {
+        at: "period".to_owned(),
+        message: format!("{count} payments are for a period that is not known, so they count for none"),
+        hint: Some("week, month, quarter, half-year, year, or 1, 2, 3, 4, 6, 12 or 24 months".to_owned()),
+    }
+}
+
+/// Which people of a lifetime are wanted, if any.
+fn of_lifetime(which: Payers, unit: Option<i64>) -> Option<Wanted> {
+    match which {
+        Payers::Paying | Payers::People => None,
+        Payers::Customers => Some(Wanted::Customers),
+        Payers::Current => Some(Wanted::Current),
+        Payers::Moved(movement) => unit.map(|unit| Wanted::Moved(unit, movement)),
+    }
 }
 
 /// Lists the people behind a number of a revenue report.
@@ -252,9 +305,12 @@ pub fn people(view: &View, plan: &RevenuePlan<'_>, query: &RevenuePeople) -> Res
     let wanted_unit = query.start.as_ref().map(|start| unit_that_begins(&plan.calendar, unit, zone, start));
     let wanted_unit = wanted_unit.transpose()?;
     let work = |scope: &Scope<'_>| {
+        if let (Some(lifetime), Some(wanted)) = (&plan.lifetime, of_lifetime(query.which, wanted_unit)) {
+            return lifetime::persons(plan, lifetime, scope, wanted);
+        }
         let people = plan.people(scope)?;
         let mut found = RoaringBitmap::new();
-        if query.all {
+        if query.which == Payers::People {
             found = people;
         } else {
             walk(plan, scope, &people, |person, unit, amount| {

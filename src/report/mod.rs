@@ -11,6 +11,7 @@ mod experiment;
 mod funnel;
 mod json;
 mod lifecycle;
+mod lifetime;
 mod nearest;
 mod order;
 pub mod params;
@@ -34,13 +35,16 @@ pub use experiment::{Experiment, Variant};
 pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
 pub use json::Node;
 pub use lifecycle::{Lifecycle, LifecyclePeople, LifecyclePoint, LifecycleReport, Stage, Stages};
+pub use lifetime::{
+    Lifetime, LifetimeReport, LifetimeTally, Lost, Movement, Period as LifetimePeriod, Standing,
+};
 pub use nearest::nearest;
 pub use order::Order;
 pub use paths::{Path, PathEvent, Paths, PathsPeople, PathsReport};
 pub use pattern::{Events, Pattern};
 pub use people::{Column, People};
 pub use period::{Period, Units};
-pub use revenue::{Amounts, Point, Revenue, RevenuePeople, RevenueReport};
+pub use revenue::{Amounts, Payers, Point, Revenue, RevenuePeople, RevenueReport, overflow as sum_overflow};
 pub use saved::{Saved, SavedReport, Terms};
 pub use segment::{Label, Segment, Tally, shown};
 pub use tally::{FunnelReport, FunnelTally, Part, Seconds, StepReport, Warning, share};

@@ -71,13 +71,16 @@ const COHORT: [Parameter; 12] = [
     ("week_start", "week_start", Form::Text),
 ];
 
-const REVENUE: [Parameter; 6] = [
+const REVENUE: [Parameter; 9] = [
     ("property", "property", Form::Text),
     ("unit", "unit", Form::Text),
     ("by", "by", Form::Text),
     ("limit", "limit", Form::Whole),
     ("week_start", "week_start", Form::Text),
     ("lifetime", "lifetime", Form::Flag),
+    ("lost_after", "lost_after", Form::Text),
+    ("lost_by", "lost_by", Form::Texts),
+    ("period", "period", Form::Text),
 ];
 
 const TREND: [Parameter; 7] = [

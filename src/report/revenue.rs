@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use super::basis::{Basis, Definition};
 use super::by::{Allowed, By};
 use super::json::{Fields, Node};
+use super::lifetime::{Lifetime, LifetimeReport, Movement};
 use super::period::Units;
 use super::saved::{Saved, Terms};
 use super::segment::{Segment, Tally, cut};
@@ -28,6 +29,8 @@ pub struct Revenue {
     pub by: By,
     /// Segments shown.
     pub limit: usize,
+    /// What to say about lifetimes.
+    pub lifetime: Option<Lifetime>,
     /// When, and which people.
     pub basis: Basis,
 }
@@ -41,12 +44,27 @@ pub struct RevenuePeople {
     pub start: Option<String>,
     /// Only of the segment with this value.
     pub segment: Option<Option<Value>>,
-    /// Everybody with any event, instead of those who paid.
-    pub all: bool,
+    /// Which people.
+    pub which: Payers,
     /// People on a page.
     pub limit: usize,
     /// Where the page begins.
     pub cursor: Option<String>,
+}
+
+/// Which people of a revenue report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payers {
+    /// Who paid.
+    Paying,
+    /// Everybody with any event.
+    People,
+    /// Who ever paid.
+    Customers,
+    /// Who pays now.
+    Current,
+    /// Who moved so in the unit.
+    Moved(Movement),
 }
 
 impl Revenue {
@@ -66,16 +84,12 @@ impl Revenue {
         let property = fields.take("property").map(Node::name).transpose()?;
         let units = Units::take(fields, "unit", Unit::Month)?;
         let by = fields.take("by").map(|node| By::read(node, Allowed::default(), &basis.period.zone, &terms));
-        if let Some(node) = fields.take("lifetime")
-            && node.clone().boolean()?
-        {
-            return Err(node.error("not_available", "\"lifetime\" is not available in this version"));
-        }
         Ok(Self {
             property: property.unwrap_or_else(|| "Revenue".to_owned()),
             units,
             by: by.transpose()?.unwrap_or(By::Source),
             limit,
+            lifetime: Lifetime::take(fields)?,
             basis,
         })
     }
@@ -89,19 +103,38 @@ impl RevenuePeople {
         let revenue = Revenue::read(&mut fields, limits::SEGMENTS_DEFAULT, saved)?;
         let start = fields.take("start").map(Node::text).transpose()?;
         let segment = fields.take_with_null("segment").map(Node::value_or_null).transpose()?;
-        let all = fields.take("which").map_or(Ok(false), |node| {
-            let place = node.clone();
-            let all = node.choice("kind of people", &[("people", true), ("paying", false)])?;
-            if all && start.is_some() {
-                return Err(place.error("not_used", "a unit of the series counts paying people only"));
-            }
-            Ok(all)
+        let which = fields.take("which").map_or(Ok(Payers::Paying), |node| {
+            which(node, revenue.lifetime.is_some(), start.is_some(), segment.is_some())
         })?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;
         let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);
-        Ok(Self { revenue, start, segment, all, limit, cursor })
+        Ok(Self { revenue, start, segment, which, limit, cursor })
     }
+}
+
+/// Reads which people are wanted, and whether that goes with the rest of the query.
+fn which(node: Node, lifetime: bool, of_unit: bool, of_segment: bool) -> Result<Payers> {
+    let place = node.clone();
+    let mut choices = vec![
+        ("people", Payers::People),
+        ("paying", Payers::Paying),
+        ("customers", Payers::Customers),
+        ("current", Payers::Current),
+    ];
+    choices.extend(Movement::NAMES.map(|(name, movement)| (name, Payers::Moved(movement))));
+    let which = node.choice("kind of people", &choices)?;
+    let moved = matches!(which, Payers::Moved(_));
+    let problem = match which {
+        Payers::Paying => None,
+        Payers::People => of_unit.then_some("a unit of the series counts paying people only"),
+        _ if !lifetime => Some("these people are known with \"lifetime\" only"),
+        _ if of_segment => Some("lifetimes are not split into segments"),
+        _ if moved && !of_unit => Some("\"start\" has to say in which unit"),
+        _ if !moved && of_unit => Some("these people are not of one unit"),
+        _ => None,
+    };
+    problem.map_or(Ok(which), |problem| Err(place.error("not_used", problem)))
 }
 
 impl Definition for Revenue {
@@ -117,6 +150,9 @@ impl Definition for Revenue {
         put("week_start", self.units.week_start().into());
         put("by", self.by.text().into());
         put("limit", self.limit.into());
+        if let Some(lifetime) = &self.lifetime {
+            lifetime.fields(&mut out);
+        }
         out
     }
 }
@@ -147,7 +183,8 @@ impl Sum {
     }
 }
 
-fn overflow() -> Error {
+/// The error of a sum of too many digits.
+pub fn overflow() -> Error {
     Error::new(ErrorKind::TooLarge, "sum_overflow", "the sum passes the range of exact numbers")
 }
 
@@ -199,6 +236,9 @@ pub struct RevenueReport {
     pub series: Vec<Point>,
     /// By where people came from, or what was asked: the largest total first.
     pub segments: Vec<Segment<Part>>,
+    /// Paying people over their lifetimes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<LifetimeReport>,
     /// What nobody ever sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -262,7 +302,7 @@ impl Part {
 }
 
 /// `total / count`, rounded half to even at the sixth digit; nothing for a count of 0.
-fn quotient(total: Number, count: u64) -> Result<Option<String>> {
+pub(super) fn quotient(total: Number, count: u64) -> Result<Option<String>> {
     if count == 0 {
         return Ok(None);
     }
@@ -287,6 +327,7 @@ impl RevenueReport {
         whole: &Amounts,
         series: Vec<Point>,
         mut segments: Vec<(Option<Value>, Amounts)>,
+        lifetime: Option<LifetimeReport>,
         warnings: Vec<Warning>,
     ) -> Result<Self> {
         segments.retain(|(_, amounts)| amounts.size() > 0);
@@ -297,6 +338,7 @@ impl RevenueReport {
             whole: Part::new(whole)?,
             series,
             segments: segments.map(part).collect::<Result<_>>()?,
+            lifetime,
             warnings,
         })
     }

@@ -6,6 +6,7 @@ pub mod oracle;
 mod oracle_audience;
 mod oracle_cohort;
 mod oracle_funnel;
+mod oracle_lifetime;
 mod oracle_match;
 mod oracle_paths;
 mod oracle_people;

@@ -4,12 +4,16 @@ use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
 use super::oracle::{Oracle, Person, value_json};
-use super::oracle_audience;
 use super::oracle_query::{Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
+use super::{oracle_audience, oracle_lifetime};
 use crate::error::Result;
 use crate::model::{Millis, Number, Value, Zone};
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 18] = [
+    "lifetime",
+    "lost_after",
+    "lost_by",
+    "period",
     "property",
     "unit",
     "week_start",
@@ -26,11 +30,11 @@ const FIELDS: [&str; 14] = [
     "cursor",
 ];
 
-struct Query {
-    map: Map<String, Json>,
-    zone: TimeZone,
-    scope: Scope,
-    range: Range,
+pub(super) struct Query {
+    pub(super) map: Map<String, Json>,
+    pub(super) zone: TimeZone,
+    pub(super) scope: Scope,
+    pub(super) range: Range,
 }
 
 /// Somebody with any event in the range.
@@ -41,7 +45,7 @@ struct Customer<'a> {
     amounts: Vec<(jiff::civil::Date, Number)>,
 }
 
-fn failed(e: jiff::Error) -> crate::error::Error {
+pub(super) fn failed(e: jiff::Error) -> crate::error::Error {
     wrong(&e.to_string())
 }
 
@@ -56,11 +60,11 @@ impl Query {
         Ok(Self { zone: TimeZone::get(name).map_err(failed)?, scope: Scope { zone, as_of }, range, map })
     }
 
-    fn unit(&self) -> &str {
+    pub(super) fn unit(&self) -> &str {
         field(&self.map, "unit").and_then(Json::as_str).unwrap_or("month")
     }
 
-    fn day_of(&self, t: Millis) -> Result<jiff::civil::Date> {
+    pub(super) fn day_of(&self, t: Millis) -> Result<jiff::civil::Date> {
         let stamp = Timestamp::from_millisecond(t).map_err(failed)?;
         let mut date = stamp.to_zoned(self.zone.clone()).date();
         match self.unit() {
@@ -79,7 +83,7 @@ impl Query {
         Ok(date)
     }
 
-    fn next(&self, day: jiff::civil::Date) -> Result<jiff::civil::Date> {
+    pub(super) fn next(&self, day: jiff::civil::Date) -> Result<jiff::civil::Date> {
         let span = match self.unit() {
             "day" => 1.days(),
             "week" => 1.weeks(),
@@ -205,6 +209,9 @@ pub(super) fn revenue(oracle: &Oracle, query: &str, now: Millis) -> Result<Json>
         segments.push(segment);
     }
     answer["segments"] = segments.into();
+    if query.map.get("lifetime") == Some(&Json::Bool(true)) {
+        answer["lifetime"] = oracle_lifetime::report(oracle, &query)?;
+    }
     Ok(answer)
 }
 
@@ -212,7 +219,11 @@ pub(super) fn revenue(oracle: &Oracle, query: &str, now: Millis) -> Result<Json>
 pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> {
     let query = Query::read(query, now)?;
     let start = text(&query.map, "start")?;
-    let all = text(&query.map, "which")? == Some("people");
+    let which = text(&query.map, "which")?.unwrap_or("paying");
+    if which != "people" && which != "paying" {
+        return oracle_lifetime::people(oracle, &query, which, start);
+    }
+    let all = which == "people";
     let customers = customers(oracle, &query)?;
     let wanted = |c: &&Customer<'_>| {
         let paid = |(day, n): &(jiff::civil::Date, Number)| {

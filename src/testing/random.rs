@@ -35,7 +35,7 @@ impl Grid {
 pub const NOW: Millis = START + 36 * 15 * 60_000;
 
 const IDENTITIES: [&str; 6] = ["anon-1", "anon-2", "anon-3", "ann@x.org", "bob@x.org", "cy@x.org"];
-const EVENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
+pub(super) const EVENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
 /// The properties of events and people.
 pub const PROPERTIES: [&str; 3] = ["Plan", "Price", "Vip"];
 const CONDITIONS: [&str; 16] = [
@@ -208,7 +208,7 @@ fn value(random: &mut Random, property: &str) -> Value {
         }
         // A number under a name that mostly holds text, and text that looks like one.
         _ if random.chance(10) => Value::Number(Number::from(2)),
-        _ => Value::from(random.pick(&["Free", "Pro", "2", ""])),
+        _ => Value::from(random.pick(&["Free", "Pro", "2", "", "week"])),
     }
 }
 

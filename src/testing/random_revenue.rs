@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::random::{Grid, PROPERTIES, Random, audience, range};
+use super::random::{EVENTS, Grid, PROPERTIES, Random, audience, range};
 use crate::model::format_millis;
 
 /// A revenue query as JSON text. Ask it at the grid's `now`.
@@ -21,6 +21,15 @@ pub fn random_revenue(seed: u64, grid: Grid) -> String {
     }
     if random.chance(40) {
         query["limit"] = (1 + random.below(3)).into();
+    }
+    if random.chance(50) {
+        query["lifetime"] = true.into();
+        match random.below(3) {
+            0 => query["lost_after"] = random.pick(&["1d", "7d", "45d"]).into(),
+            1 => query["lost_by"] = json!([random.pick(&EVENTS)]),
+            _ => {}
+        }
+        query["period"] = random.pick(&["Plan", "Plan", "Price", "Nothing"]).into();
     }
     range(&mut random, &mut query);
     if random.chance(30) {

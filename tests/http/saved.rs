@@ -59,6 +59,11 @@ fn the_text_form_and_the_receipt_give_the_same_answer() {
                 .into(),
         ),
         (
+            "revenue",
+            r#"{"property":"n","lifetime":true,"lost_by":["Paid","Visited"],"period":"n","as_of":"2025-05-01"}"#
+                .into(),
+        ),
+        (
             "trend",
             r#"{"series":[{"event":"Paid","where":[{"property":"n","gt":7}]}],"as_of":"2025-05-01"}"#.into(),
         ),
