@@ -126,7 +126,7 @@ fn run_history(seed: u64, queries: u64) {
         assert!(ours.get("error").is_none(), "{context}\n{query}\n{ours}");
         check(&query, ours.clone(), oracle.funnel(&query, NOW), &context);
         let mut list: Json = serde_json::from_str(&query).unwrap();
-        list.as_object_mut().unwrap().remove("limit");
+        let shown = list.as_object_mut().unwrap().remove("limit").unwrap_or(Json::Null);
         let steps = ours["steps"].as_array().unwrap();
         for (k, step) in steps.iter().enumerate() {
             for (outcome, field) in [("reached", "people"), ("lost", "lost"), ("in_progress", "in_progress")]
@@ -140,13 +140,18 @@ fn run_history(seed: u64, queries: u64) {
             }
         }
         for segment in ours.get("segments").and_then(Json::as_array).into_iter().flatten() {
-            let Some(value) = segment.get("value") else { continue };
             list["step"] = 1.into();
             list["outcome"] = "reached".into();
-            list["segment"] = value.clone();
+            list["segment"] = segment.get("value").cloned().unwrap_or(json!({"other": true}));
+            list["shown"] = shown.clone();
             let query = list.to_string();
             let ours = engine.funnel_people(&query, NOW);
             assert_eq!(ours["total"], segment["steps"][0]["people"], "{context}\n{query}");
+            if segment.get("value").is_none() {
+                continue;
+            }
+            list.as_object_mut().unwrap().remove("shown");
+            let query = list.to_string();
             check(&query, ours, oracle.funnel_people(&query, NOW), &context);
         }
     }

@@ -1,9 +1,10 @@
 //! Revenue over random histories against the oracle, and the people behind each number.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use whodid::testing::random::Grid;
 use whodid::testing::random_revenue::random_revenue;
 
+use crate::engine_backend::EngineBackend;
 use crate::histories::{check, play_all};
 
 /// What people of a unit can be asked for.
@@ -50,8 +51,8 @@ fn random_revenue_agrees_with_the_oracle() {
                 context,
             );
             let mut list: Json = serde_json::from_str(&query).unwrap();
-            list.as_object_mut().unwrap().remove("limit");
-            let mut behind = |fields: &[(&str, Json)], number: Option<&Json>| {
+            let shown = list.as_object_mut().unwrap().remove("limit").unwrap_or(Json::Null);
+            let behind = |engine: &mut EngineBackend, fields: &[(&str, Json)], number: Option<&Json>| {
                 let mut list = list.clone();
                 for (name, value) in fields {
                     list[*name] = value.clone();
@@ -63,27 +64,41 @@ fn random_revenue_agrees_with_the_oracle() {
                 }
                 check(&query, ours, oracle.report("revenue/people", &query, now), context);
             };
-            behind(&[("which", "people".into())], Some(&ours["people"]));
-            behind(&[], Some(&ours["paying"]));
+            behind(engine, &[("which", "people".into())], Some(&ours["people"]));
+            behind(engine, &[], Some(&ours["paying"]));
             for point in ours["series"].as_array().unwrap().iter().take(12) {
-                behind(&[("start", point["start"].clone())], Some(&point["paying"]));
+                behind(engine, &[("start", point["start"].clone())], Some(&point["paying"]));
             }
             for segment in ours["segments"].as_array().unwrap() {
-                let Some(value) = segment.get("value") else { continue };
-                behind(&[("segment", value.clone())], Some(&segment["paying"]));
-                behind(&[("segment", value.clone()), ("which", "people".into())], Some(&segment["people"]));
+                let Some(value) = segment.get("value") else {
+                    let mut others = list.clone();
+                    others["segment"] = json!({"other": true});
+                    others["shown"] = shown.clone();
+                    assert_eq!(
+                        engine.report("revenue/people", &others.to_string(), now)["total"],
+                        segment["paying"],
+                        "{context}: the others\n{query}"
+                    );
+                    continue;
+                };
+                behind(engine, &[("segment", value.clone())], Some(&segment["paying"]));
+                behind(
+                    engine,
+                    &[("segment", value.clone()), ("which", "people".into())],
+                    Some(&segment["people"]),
+                );
             }
             let Some(lifetime) = ours.get("lifetime") else { continue };
-            behind(&[("which", "customers".into())], Some(&lifetime["customers"]));
-            behind(&[("which", "current".into())], Some(&lifetime["current"]));
+            behind(engine, &[("which", "customers".into())], Some(&lifetime["customers"]));
+            behind(engine, &[("which", "current".into())], Some(&lifetime["current"]));
             let series = lifetime["series"].as_array().unwrap();
             for point in series.iter().take(4).chain(series.iter().rev().take(3)) {
                 let start = ("start", point["start"].clone());
                 for which in MOVEMENTS {
-                    behind(&[("which", which.into()), start.clone()], Some(&point[which]));
+                    behind(engine, &[("which", which.into()), start.clone()], Some(&point[which]));
                 }
                 for which in RECURRING {
-                    behind(&[("which", which.into()), start.clone()], None);
+                    behind(engine, &[("which", which.into()), start.clone()], None);
                 }
             }
         }

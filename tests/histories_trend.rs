@@ -1,9 +1,10 @@
 //! Trends and lifecycles over random histories against the oracle, and the people behind their numbers.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use whodid::testing::random::Grid;
 use whodid::testing::random_trend::{random_lifecycle, random_trend};
 
+use crate::engine_backend::EngineBackend;
 use crate::histories::{check, play_all};
 
 #[test]
@@ -16,10 +17,13 @@ fn random_trends_agree_with_the_oracle() {
             assert!(ours.get("error").is_none(), "{context}\n{query}\n{ours}");
             check(&query, ours.clone(), oracle.report("trend", &query, now), context);
             let mut list: Json = serde_json::from_str(&query).unwrap();
-            list.as_object_mut().unwrap().remove("limit");
+            let shown = list.as_object_mut().unwrap().remove("limit").unwrap_or(Json::Null);
             for (number, series) in (1u64..).zip(ours["series"].as_array().unwrap()) {
                 list["number"] = number.into();
-                let mut behind = |start: Option<&Json>, segment: Option<&Json>, people: &Json| {
+                let behind = |engine: &mut EngineBackend,
+                              start: Option<&Json>,
+                              segment: Option<&Json>,
+                              people: &Json| {
                     let mut list = list.clone();
                     for (name, value) in [("start", start), ("segment", segment)] {
                         if let Some(value) = value {
@@ -36,13 +40,22 @@ fn random_trends_agree_with_the_oracle() {
                     }
                     check(&query, ours, oracle.report("trend/people", &query, now), context);
                 };
-                behind(None, None, &series["total"]);
+                behind(engine, None, None, &series["total"]);
                 for point in series["points"].as_array().unwrap().iter().take(6) {
-                    behind(Some(&point["start"]), None, &point["value"]);
+                    behind(engine, Some(&point["start"]), None, &point["value"]);
                 }
                 for segment in series.get("segments").and_then(Json::as_array).into_iter().flatten() {
                     if let Some(value) = segment.get("value") {
-                        behind(None, Some(value), &segment["total"]);
+                        behind(engine, None, Some(value), &segment["total"]);
+                    } else if series["measure"] == "people" {
+                        let mut others = list.clone();
+                        others["segment"] = json!({"other": true});
+                        others["shown"] = shown.clone();
+                        assert_eq!(
+                            engine.report("trend/people", &others.to_string(), now)["total"],
+                            segment["total"],
+                            "{context}: the others\n{query}"
+                        );
                     }
                 }
             }

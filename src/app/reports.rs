@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::properties::{Owner, ValueQuery};
 use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Millis, NameId};
 use crate::report::{
@@ -156,6 +157,16 @@ impl Reports {
         cursor: Option<&str>,
     ) -> Result<String> {
         to_json(&self.executor.timeline(snapshot, identity, event, limit, cursor)?)
+    }
+
+    /// The properties of people, of events or of both.
+    pub fn properties(&self, snapshot: &Snapshot, of: Option<Owner>) -> Result<String> {
+        to_json(&self.executor.properties(snapshot, of)?)
+    }
+
+    /// The values of a property.
+    pub fn property_values(&self, snapshot: &Snapshot, query: &ValueQuery, now: Millis) -> Result<String> {
+        to_json(&self.executor.property_values(snapshot, query, now)?)
     }
 
     /// Every event with its counts.

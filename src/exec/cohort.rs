@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::COHORTS_MAX;
 use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Value};
 use crate::report::{
-    Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Label, Measure, Row, Segment, Tally, Warning,
+    Bucket, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, Label, Measure, Segment, Tally, Warning,
     shown,
 };
 
@@ -359,15 +359,12 @@ pub fn cohort(view: &View, plan: CohortPlan<'_>) -> Result<CohortReport> {
 
 /// Lists the people of a cell, or of a whole cohort.
 pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<PeoplePage> {
-    let shown: Vec<Option<Value>> = match query.row {
-        Some(Row::Other) => tallies(plan, view)?.into_iter().filter_map(|s| value_of(s.label)).collect(),
-        _ => Vec::new(),
-    };
+    let row = query.row.as_ref().map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
     let scopes = view.scopes(&plan.start.names)?;
     let mut found = RoaringBitmap::new();
     map_scopes(
         &scopes,
-        |scope| matching(plan, query, &shown, scope),
+        |scope| matching(plan, query, row.as_ref(), scope),
         |part| {
             found |= part;
             Ok(())
@@ -376,14 +373,10 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
     listing::list(view, &found, query.limit, query.cursor.as_deref())
 }
 
-fn value_of(label: Label) -> Option<Option<Value>> {
-    if let Label::Value(value) = label { Some(value) } else { None }
-}
-
 fn matching(
     plan: &CohortPlan<'_>,
     query: &CohortPeople,
-    shown: &[Option<Value>],
+    row: Option<&Chosen>,
     scope: &Scope<'_>,
 ) -> Result<RoaringBitmap> {
     let mut splitter =
@@ -399,17 +392,13 @@ fn matching(
                 return Ok(());
             }
         }
-        let of_row = match (&query.row, &mut splitter) {
+        let of_row = match (row, &mut splitter) {
             (None, _) => true,
             (Some(row), Some(splitter)) => {
                 let number = splitter.number(member.person, member.start, None)?;
-                let value = splitter.table.value(number);
-                match row {
-                    Row::Value(wanted) => value == wanted.as_ref(),
-                    Row::Other => !shown.iter().any(|s| s.as_ref() == value),
-                }
+                row.has(splitter.table.value(number))
             }
-            (Some(Row::Value(Some(Value::Text(label)))), None) => {
+            (Some(Chosen::Value(Some(Value::Text(label)))), None) => {
                 let unit = plan.definition.cohort.unit;
                 *label == plan.calendar.label(unit, plan.calendar.number(unit, member.start))
             }

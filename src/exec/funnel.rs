@@ -19,23 +19,34 @@ use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, Value, format_millis};
-use crate::report::{Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order, Outcome, Tally};
+use crate::report::{
+    Chosen, Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order, Outcome, Tally, shown,
+};
 
 /// Answers a funnel.
 pub fn funnel(view: &View, definition: &Funnel, as_of: Millis) -> Result<FunnelReport> {
     let plan = FunnelPlan::new(definition, &view.source.snapshot, as_of)?;
-    let scopes = view.scopes(&plan.entry_names())?;
     let mut whole = FunnelTally::new(plan.rules.steps);
     let mut groups = Groups::default();
-    let work = |scope: &Scope<'_>| tally_scope(&plan, scope, definition);
     let mut several = 0;
-    map_scopes(&scopes, work, |part| {
+    tally(view, &plan, definition, |part| {
         whole.merge(part.whole)?;
         several += part.several;
         groups.merge(part.groups)
     })?;
     let groups = plan.by.as_ref().map(|_| groups.into_vec());
     FunnelReport::new(definition, whole, groups, several, plan.warnings, as_of)
+}
+
+/// Calls `fold` with what each scope adds.
+fn tally(
+    view: &View,
+    plan: &FunnelPlan,
+    definition: &Funnel,
+    fold: impl FnMut(Tallies) -> Result<()>,
+) -> Result<()> {
+    let scopes = view.scopes(&plan.entry_names())?;
+    map_scopes(&scopes, |scope| tally_scope(plan, scope, definition), fold)
 }
 
 /// What a scope adds to the report.
@@ -195,10 +206,18 @@ pub struct Stopped {
 pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<FunnelPeoplePage> {
     let plan = FunnelPlan::new(&query.funnel, &view.source.snapshot, as_of)?;
     let scopes = view.scopes(&plan.entry_names())?;
+    let chosen = query.segment.as_ref().map(|label| {
+        Chosen::new(label, || {
+            let mut groups = Groups::default();
+            tally(view, &plan, &query.funnel, |part| groups.merge(part.groups))?;
+            shown(groups.into_vec(), query.funnel.limit)
+        })
+    });
+    let chosen = chosen.transpose()?;
     let mut found = RoaringBitmap::new();
     map_scopes(
         &scopes,
-        |scope| matching(&plan, query, scope),
+        |scope| matching(&plan, query, chosen.as_ref(), scope),
         |part| {
             found.extend(part);
             Ok(())
@@ -249,10 +268,14 @@ pub fn decide_outcome(inner: &Outcome, scope: &Scope<'_>, as_of: Millis) -> Resu
     Ok(found)
 }
 
-fn matching(plan: &FunnelPlan, query: &FunnelPeople, scope: &Scope<'_>) -> Result<Vec<PersonId>> {
+fn matching(
+    plan: &FunnelPlan,
+    query: &FunnelPeople,
+    chosen: Option<&Chosen>,
+    scope: &Scope<'_>,
+) -> Result<Vec<PersonId>> {
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
-    let wanted_value = query.segment.as_ref().filter(|_| plan.by.is_some());
-    let splitting = plan.by.as_ref().filter(|_| wanted_value.is_some());
+    let splitting = plan.by.as_ref().filter(|_| chosen.is_some());
     let mut splitter = splitting.map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
     let want = if matches!(splitting, Some(Split::Row(..))) { Want::Hits } else { Want::Times };
     let mut found = Vec::new();
@@ -261,10 +284,10 @@ fn matching(plan: &FunnelPlan, query: &FunnelPeople, scope: &Scope<'_>) -> Resul
         if !meets {
             return Ok(());
         }
-        if let (Some(splitter), Some(wanted)) = (&mut splitter, wanted_value) {
+        if let (Some(splitter), Some(chosen)) = (&mut splitter, chosen) {
             let entry = walked.attempt.times().first().copied().unwrap_or(0);
             let number = splitter.number(walked.person, entry, chosen_row(splitting, Some(walked)))?;
-            if splitter.table.value(number) != wanted.as_ref() {
+            if !chosen.has(splitter.table.value(number)) {
                 return Ok(());
             }
         }

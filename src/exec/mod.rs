@@ -18,6 +18,7 @@ mod paths;
 mod people;
 mod person;
 mod person_values;
+pub mod properties;
 mod revenue;
 mod rows;
 mod scope;
@@ -51,6 +52,7 @@ use funnel_plan::FunnelPlan;
 use lifecycle::LifecyclePlan;
 use overlay::Overlay;
 use paths::PathsPlan;
+use properties::{Owner, PropertyList, PropertyValues, ValueQuery};
 use revenue::RevenuePlan;
 use scope::{Reads, View};
 use settled::Settled;
@@ -149,7 +151,7 @@ impl Executor {
     ) -> Result<Run<PeoplePage>> {
         let plan = RevenuePlan::new(&query.revenue, snapshot, query.revenue.basis.as_of(now))?;
         let names = plan.names(snapshot);
-        self.run(snapshot, &names, |view| revenue::people(view, &plan, query))
+        self.run(snapshot, &names, |view| revenue::people(view, plan, query))
     }
 
     /// Answers a search for people.
@@ -233,6 +235,22 @@ impl Executor {
     pub fn events(&self, snapshot: &Snapshot) -> Result<EventList> {
         let names: Vec<NameId> = snapshot.catalog.events().map(|(id, _)| id).collect();
         events::list(&self.view(snapshot, &names)?)
+    }
+
+    /// The properties of people, of events or of both.
+    pub fn properties(&self, snapshot: &Snapshot, of: Option<Owner>) -> Result<PropertyList> {
+        properties::list(&self.view(snapshot, &[])?, of)
+    }
+
+    /// The values of a property.
+    pub fn property_values(
+        &self,
+        snapshot: &Snapshot,
+        query: &ValueQuery,
+        now: Millis,
+    ) -> Result<PropertyValues> {
+        let names = properties::names(snapshot, query)?;
+        properties::values(&self.view(snapshot, &names)?, query, &names, now)
     }
 
     /// Bytes of decoded rows that are kept.

@@ -9,6 +9,7 @@ use super::binder::Binder;
 use super::cell::Cell;
 use super::lifetime::{self, LifetimePlan, Wanted};
 use super::listing::{self, PeoplePage};
+use super::properties;
 use super::scope::{Scope, View, map_scopes};
 use super::source::{CellValue, ColumnReader};
 use super::split::{Groups, Split, Splitter};
@@ -17,15 +18,15 @@ use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Unit, ValueRef};
 use crate::report::{
-    Amounts, Audience, Basis, Lost, Payers, Point, Revenue, RevenuePeople, RevenueReport, Tally, Warning,
-    unit_that_begins,
+    Amounts, Audience, Basis, Chosen, Lost, Payers, Point, Revenue, RevenuePeople, RevenueReport, Tally,
+    Warning, by_total, unit_that_begins,
 };
 
 /// A revenue report bound to a snapshot.
 pub struct RevenuePlan<'d> {
     definition: &'d Revenue,
     pub(super) property: Option<PropertyId>,
-    /// The events that carry it.
+    /// The events that carry it, found when there is a view.
     pub(super) names: Vec<NameId>,
     split: Split,
     lifetime: Option<LifetimePlan>,
@@ -50,11 +51,8 @@ impl<'d> RevenuePlan<'d> {
             LifetimePlan::new(lifetime, snapshot.property(&lifetime.period), by)
         });
         let warnings = binder.warnings;
-        let names = match property {
-            Some(property) => carriers(snapshot, property)?,
-            None => Vec::new(),
-        };
         let calendar = Calendar::new(&definition.basis.period.zone, definition.units.week_start)?;
+        let names = Vec::new();
         Ok(Self { definition, property, names, split, lifetime, calendar, as_of, warnings })
     }
 
@@ -93,31 +91,14 @@ impl<'d> RevenuePlan<'d> {
 }
 
 /// The events of which any row has a property.
-fn carriers(snapshot: &Snapshot, property: PropertyId) -> Result<Vec<NameId>> {
+fn carriers(view: &View, property: Option<PropertyId>) -> Result<Vec<NameId>> {
     let mut names = Vec::new();
-    for segment in snapshot.segments.iter() {
-        for (name_at, entry) in segment.directory().names.iter().enumerate() {
-            let name = NameId(entry.name);
-            if !name.is_event() || names.contains(&name) {
-                continue;
-            }
-            for chunk_at in 0..entry.chunks.len() {
-                if segment.block(name_at, chunk_at)?.column(property).is_some() {
-                    names.push(name);
-                    break;
-                }
-            }
+    let Some(property) = property else { return Ok(names) };
+    for (name, _) in view.source.snapshot.catalog.events() {
+        if properties::of_name(view, name)?.contains(&property) {
+            names.push(name);
         }
     }
-    for run in snapshot.runs() {
-        for row in run.rows() {
-            let carries = row.name.is_event() && row.properties().any(|(p, _)| p == property);
-            if carries && !names.contains(&row.name) {
-                names.push(row.name);
-            }
-        }
-    }
-    names.sort_unstable();
     Ok(names)
 }
 
@@ -249,19 +230,8 @@ fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
 
 /// Answers a revenue query.
 pub fn revenue(view: &View, mut plan: RevenuePlan<'_>) -> Result<RevenueReport> {
-    let scopes = view.all_scopes();
-    let mut all = Tallies::default();
-    map_scopes(
-        &scopes,
-        |scope| tally_scope(&plan, scope),
-        |part| {
-            all.whole.merge(part.whole)?;
-            for (unit, amounts) in part.by_unit {
-                all.by_unit.entry(unit).or_default().merge(amounts)?;
-            }
-            all.by_value.merge(part.by_value)
-        },
-    )?;
+    plan.names = carriers(view, plan.property)?;
+    let all = tallies(view, &plan)?;
     let (definition, unit) = (plan.definition, plan.definition.units.unit);
     let data = all.by_unit.keys().next().copied().zip(all.by_unit.keys().last().copied());
     let units = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
@@ -278,6 +248,23 @@ pub fn revenue(view: &View, mut plan: RevenuePlan<'_>) -> Result<RevenueReport> 
         }
     }
     RevenueReport::new(definition, &all.whole, series, all.by_value.into_vec(), lifetime, plan.warnings)
+}
+
+/// What all scopes add up to.
+fn tallies(view: &View, plan: &RevenuePlan<'_>) -> Result<Tallies> {
+    let mut all = Tallies::default();
+    map_scopes(
+        &view.all_scopes(),
+        |scope| tally_scope(plan, scope),
+        |part| {
+            all.whole.merge(part.whole)?;
+            for (unit, amounts) in part.by_unit {
+                all.by_unit.entry(unit).or_default().merge(amounts)?;
+            }
+            all.by_value.merge(part.by_value)
+        },
+    )?;
+    Ok(all)
 }
 
 fn unknown_periods(count: u64) -> Warning {
@@ -299,11 +286,17 @@ fn of_lifetime(which: Payers, unit: Option<i64>) -> Option<Wanted> {
 }
 
 /// Lists the people behind a number of a revenue report.
-pub fn people(view: &View, plan: &RevenuePlan<'_>, query: &RevenuePeople) -> Result<PeoplePage> {
+pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> Result<PeoplePage> {
+    plan.names = carriers(view, plan.property)?;
+    let plan = &plan;
     let unit = plan.definition.units.unit;
     let zone = &plan.definition.basis.period.zone;
     let wanted_unit = query.start.as_ref().map(|start| unit_that_begins(&plan.calendar, unit, zone, start));
     let wanted_unit = wanted_unit.transpose()?;
+    let chosen = query.segment.as_ref().map(|label| {
+        Chosen::new(label, || Ok(by_total(tallies(view, plan)?.by_value.into_vec(), plan.definition.limit)?))
+    });
+    let chosen = chosen.transpose()?;
     let work = |scope: &Scope<'_>| {
         if let (Some(lifetime), Some(wanted)) = (&plan.lifetime, of_lifetime(query.which, wanted_unit)) {
             return lifetime::persons(plan, lifetime, scope, wanted);
@@ -320,12 +313,12 @@ pub fn people(view: &View, plan: &RevenuePlan<'_>, query: &RevenuePeople) -> Res
                 Ok(())
             })?;
         }
-        let Some(segment) = &query.segment else { return Ok(found) };
+        let Some(chosen) = &chosen else { return Ok(found) };
         let mut splitter = Splitter::new(&plan.split, scope, plan.as_of)?;
         let mut of_segment = RoaringBitmap::new();
         for person in &found {
             let number = splitter.number(person, Millis::MAX, None)?;
-            if splitter.table.value(number) == segment.as_ref() {
+            if chosen.has(splitter.table.value(number)) {
                 of_segment.insert(person);
             }
         }

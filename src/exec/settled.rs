@@ -32,6 +32,8 @@ pub struct Settled {
     movers: Mutex<HashMap<NameId, Arc<Vec<Found>>>>,
     cells: Mutex<CellCache>,
     columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
+    /// Per name, the properties that any of its rows has.
+    properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
 }
 
 /// A property, which of its values, and the chunk of persons.
@@ -61,6 +63,7 @@ impl Settled {
             movers: Mutex::default(),
             cells: Mutex::default(),
             columns: Mutex::default(),
+            properties: Mutex::default(),
         }
     }
 
@@ -117,6 +120,26 @@ impl Settled {
             }
         }
         Ok(all)
+    }
+
+    /// The properties that any row of a name has, from the heads of its blocks.
+    pub fn properties(&self, name: NameId) -> Result<Arc<Vec<PropertyId>>> {
+        if let Some(known) = self.properties.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Arc::clone(known));
+        }
+        let mut found = Vec::new();
+        for segment in self.segments.iter() {
+            let Some(name_at) = segment.find_name(name) else { continue };
+            let chunks = segment.name_entry(name_at).map_or(0, |entry| entry.chunks.len());
+            for chunk_at in 0..chunks {
+                found.extend(segment.block(name_at, chunk_at)?.columns().iter().map(|(p, _)| *p));
+            }
+            found.sort_unstable();
+            found.dedup();
+        }
+        let found = Arc::new(found);
+        self.properties.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&found));
+        Ok(found)
     }
 
     /// The rows of a name in a chunk.

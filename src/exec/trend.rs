@@ -11,9 +11,10 @@ use super::split::{Groups, Split, Splitter};
 use super::units::range_of_units;
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId};
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Value};
 use crate::report::{
-    SeriesReport, SeriesTally, Tally, Trend, TrendPeople, TrendReport, Warning, shown, unit_that_begins,
+    Chosen, SeriesReport, SeriesTally, Tally, Trend, TrendPeople, TrendReport, Warning, shown,
+    unit_that_begins,
 };
 
 /// A report on trends bound to a snapshot.
@@ -134,29 +135,35 @@ fn tally_scope(plan: &TrendPlan<'_>, scope: &Scope<'_>) -> Result<Vec<Groups<Ser
     Ok(out)
 }
 
-/// Answers a query for trends.
-pub fn trend(view: &View, plan: TrendPlan<'_>) -> Result<TrendReport> {
-    let definition = plan.definition;
+/// The tallies of each series by value, of those with any event.
+fn grouped(view: &View, plan: &TrendPlan<'_>) -> Result<Vec<Vec<(Option<Value>, SeriesTally)>>> {
     let mut all: Vec<Groups<SeriesTally>> = plan.series.iter().map(|_| Groups::default()).collect();
     map_scopes(
         &view.scopes(&plan.entries())?,
-        |scope| tally_scope(&plan, scope),
+        |scope| tally_scope(plan, scope),
         |part| all.iter_mut().zip(part).try_for_each(|(all, part)| all.merge(part)),
     )?;
-    let all: Vec<Vec<_>> = all.into_iter().map(Groups::into_vec).collect();
+    let any =
+        |groups: Groups<SeriesTally>| groups.into_vec().into_iter().filter(|(_, t)| t.size() > 0).collect();
+    Ok(all.into_iter().map(any).collect())
+}
+
+/// Answers a query for trends.
+pub fn trend(view: &View, plan: TrendPlan<'_>) -> Result<TrendReport> {
+    let definition = plan.definition;
+    let all = grouped(view, &plan)?;
     let units_of = || all.iter().flatten().flat_map(|(_, tally)| tally.0.keys().copied());
     let data = units_of().min().zip(units_of().max());
     let unit = definition.units.unit;
     let range = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
     let units: Vec<(i64, String)> = range.map(|number| (number, plan.calendar.date(unit, number))).collect();
     let mut series = Vec::with_capacity(all.len());
-    for (one, mut groups) in definition.series.iter().zip(all) {
+    for (one, groups) in definition.series.iter().zip(all) {
         // Each event has one value, so the segments together are the whole.
         let mut whole = SeriesTally::default();
         for (_, tally) in &groups {
             whole.merge(tally.clone())?;
         }
-        groups.retain(|(_, tally)| tally.size() > 0);
         let segments = plan.split.as_ref().map(|_| shown(groups, definition.limit)).transpose()?;
         series.push(SeriesReport::new(one, &whole, segments, &units)?);
     }
@@ -169,6 +176,15 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
     let wanted_unit =
         query.start.as_ref().map(|s| unit_that_begins(&plan.calendar, unit, &basis.period.zone, s));
     let wanted_unit = wanted_unit.transpose()?;
+    let chosen = query.segment.as_ref().map(|label| {
+        Chosen::new(label, || {
+            let mut groups = grouped(view, plan)?;
+            let of_series =
+                if query.number < groups.len() { groups.swap_remove(query.number) } else { Vec::new() };
+            shown(of_series, plan.definition.limit)
+        })
+    });
+    let chosen = chosen.transpose()?;
     let work = |scope: &Scope<'_>| {
         let only = basis.people.as_ref().map(|a| audience::decide(a, scope, plan.as_of)).transpose()?;
         let split = plan.split.clone().unwrap_or(Split::Row(None, None));
@@ -179,9 +195,9 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
             if wanted_unit.is_some_and(|wanted| wanted != event.unit) {
                 return Ok(());
             }
-            if let Some(segment) = &query.segment {
+            if let Some(chosen) = &chosen {
                 let number = splitter.number(event.person, Millis::MAX, Some(event.row))?;
-                if splitter.table.value(number) != segment.as_ref() {
+                if !chosen.has(splitter.table.value(number)) {
                     return Ok(());
                 }
             }

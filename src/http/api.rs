@@ -13,6 +13,7 @@ use super::{Handler, home, metrics, respond};
 use crate::app::{App, export, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
 use crate::model::RecordKind;
 
@@ -66,6 +67,11 @@ impl Api {
                 reports.person(&app.snapshot(), &identity).map(Response::json)
             }
             Action::Events => reports.events(&snapshot).map(Response::json),
+            Action::Properties => reports.properties(&snapshot, owner(request)?).map(Response::json),
+            Action::PropertyValues => {
+                let query = value_query(identity()?, request)?;
+                reports.property_values(&snapshot, &query, app.now()).map(Response::json)
+            }
             Action::Refusals => Ok(Response::json(self.refusals())),
             Action::Live => self.live(request),
             Action::Stats => Ok(Response::json(metrics::stats(app).to_string())),
@@ -224,6 +230,28 @@ fn page_limit(request: &Request) -> Result<usize> {
         Error::invalid("out_of_range", format!("a whole number from 1 to {} expected", limits::PAGE_MAX))
             .at("limit")
     })
+}
+
+/// Whose properties are asked for.
+fn owner(request: &Request) -> Result<Option<Owner>> {
+    match request.parameter("of").as_deref() {
+        None => Ok(None),
+        Some("person") => Ok(Some(Owner::Person)),
+        Some("event") => Ok(Some(Owner::Event)),
+        Some(other) => {
+            let message = format!("\"{other}\" has no properties");
+            Err(Error::invalid("bad_owner", message).at("of").hint("\"person\" or \"event\""))
+        }
+    }
+}
+
+fn value_query(property: String, request: &Request) -> Result<ValueQuery> {
+    let of = owner(request)?.unwrap_or(Owner::Person);
+    let (event, containing) = (request.parameter("event"), request.parameter("containing"));
+    if event.is_some() && of == Owner::Person {
+        return Err(Error::invalid("not_used", "people's properties are of no event").at("event"));
+    }
+    Ok(ValueQuery { property, of, event, containing, limit: page_limit(request)? })
 }
 
 fn into(request: &Request) -> Result<String> {

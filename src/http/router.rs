@@ -75,6 +75,10 @@ pub enum Action {
     Unmerge,
     /// The list of events.
     Events,
+    /// The properties there are.
+    Properties,
+    /// The values of one.
+    PropertyValues,
     /// What was refused of late.
     Refusals,
     /// What happens, as it happens.
@@ -138,7 +142,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 54] = [
+pub static ROUTES: [Route; 56] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -279,6 +283,15 @@ pub static ROUTES: [Route; 54] = [
         "delete a saved report",
     ),
     route(Method::Get, "/api/v1/events", Access::Read, QUERY, Action::Events, "every event with its counts"),
+    route(Method::Get, "/api/v1/properties", Access::Read, QUERY, Action::Properties, "every property"),
+    route(
+        Method::Get,
+        "/api/v1/properties/{name}/values",
+        Access::Read,
+        QUERY,
+        Action::PropertyValues,
+        "the values of a property, the most frequent first",
+    ),
     route(
         Method::Get,
         "/api/v1/refusals",

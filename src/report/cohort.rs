@@ -9,7 +9,7 @@ use super::json::{Fields, Node};
 use super::pattern::Pattern;
 use super::period::{Units, take_unit};
 use super::saved::{Saved, Terms};
-use super::segment::{Label, Segment, Tally};
+use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::{Warning, share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -62,22 +62,13 @@ pub struct CohortPeople {
     /// The report.
     pub cohort: Cohort,
     /// The cohort; all of them if not given.
-    pub row: Option<Row>,
+    pub row: Option<Label>,
     /// The bucket, from 0; the whole cohort if not given.
     pub column: Option<usize>,
     /// People on a page.
     pub limit: usize,
     /// Where the page begins.
     pub cursor: Option<String>,
-}
-
-/// Which cohort.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Row {
-    /// The one with this label, or with this value.
-    Value(Option<Value>),
-    /// Those whose values are not shown.
-    Other,
 }
 
 impl Cohort {
@@ -149,23 +140,10 @@ impl CohortPeople {
     /// Reads a query for the people of a cell.
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
-        // `limit` here is that of the list; the values shown are then as many as by default.
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
-        let cohort = Cohort::read(&mut fields, limits::SEGMENTS_DEFAULT, saved)?;
-        let row = match fields.take_with_null("row") {
-            None => None,
-            Some(node) => Some(match node.clone().object() {
-                Ok(mut other) => {
-                    let is_other = other.require("other")?;
-                    if !is_other.clone().boolean()? {
-                        return Err(is_other.error("bad_row", "\"other\" can only be true"));
-                    }
-                    other.end()?;
-                    Row::Other
-                }
-                Err(_) => Row::Value(node.value_or_null()?),
-            }),
-        };
+        let shown = take_shown(&mut fields)?;
+        let cohort = Cohort::read(&mut fields, shown, saved)?;
+        let row = Label::take(&mut fields, "row")?;
         let column = fields.take("column").map(|n| n.integer(0, cohort.count as u64 - 1)).transpose()?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;

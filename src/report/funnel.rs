@@ -9,6 +9,7 @@ use super::json::{Fields, Node};
 use super::order::Order;
 use super::pattern::Pattern;
 use super::saved::{Saved, Terms};
+use super::segment::{Label, take_shown};
 use crate::error::Result;
 use crate::limits;
 use crate::model::{Value, Zone, duration_text, parse_duration};
@@ -71,8 +72,8 @@ pub struct FunnelPeople {
     pub step: usize,
     /// Which of the people at it.
     pub outcome: FunnelOutcome,
-    /// Only of the segment with this value.
-    pub segment: Option<Option<Value>>,
+    /// Only of this segment.
+    pub segment: Option<Label>,
     /// People on a page.
     pub limit: usize,
     /// Where the page begins.
@@ -152,13 +153,14 @@ impl FunnelPeople {
         // `limit` here is that of the list, so it is taken before the funnel can.
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
         let place = Node::of_text("", "");
-        let funnel = Funnel::read_at(&mut fields, &Zone::utc(), &Terms::new(saved), 0)?;
+        let mut funnel = Funnel::read_at(&mut fields, &Zone::utc(), &Terms::new(saved), 0)?;
+        funnel.limit = take_shown(&mut fields)?;
         let (step, outcome) = read_outcome(&mut fields, funnel.steps.len(), &place)?;
         let segment = fields.take_with_null("segment");
         if let Some(node) = segment.as_ref().filter(|_| funnel.by.is_none()) {
             return Err(node.error("no_segments", "\"segment\" needs \"by\""));
         }
-        let segment = segment.map(Node::value_or_null).transpose()?;
+        let segment = segment.map(Label::read).transpose()?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;
         let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);

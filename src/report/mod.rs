@@ -29,7 +29,7 @@ mod trend;
 pub use audience::{Audience, Did, Outcome};
 pub use basis::{Basis, Definition, Receipt};
 pub use by::{Allowed, By};
-pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Measure, Row};
+pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Measure};
 pub use condition::{PropertyCondition, Test};
 pub use experiment::{Experiment, Variant};
 pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
@@ -44,9 +44,11 @@ pub use paths::{Path, PathEvent, Paths, PathsPeople, PathsReport};
 pub use pattern::{Events, Pattern};
 pub use people::{Column, People};
 pub use period::{Period, Units};
-pub use revenue::{Amounts, Payers, Point, Revenue, RevenuePeople, RevenueReport, overflow as sum_overflow};
+pub use revenue::{
+    Amounts, Payers, Point, Revenue, RevenuePeople, RevenueReport, by_total, overflow as sum_overflow,
+};
 pub use saved::{Saved, SavedReport, Terms};
-pub use segment::{Label, Segment, Tally, shown};
+pub use segment::{Chosen, Label, Segment, Tally, shown};
 pub use tally::{FunnelReport, FunnelTally, Part, Seconds, StepReport, Warning, share};
 pub use trend::{
     Measured, Series, SeriesReport, SeriesTally, Trend, TrendPeople, TrendReport, UnitTally, unit_that_begins,

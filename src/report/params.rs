@@ -14,6 +14,8 @@ enum Form {
     Text,
     /// Text, a number or a boolean, as the value decides.
     Value,
+    /// The same, or `{"other":true}`.
+    Label,
     /// A whole number.
     Whole,
     /// `true` or `false`; without a value true.
@@ -108,13 +110,14 @@ const PEOPLE: [Parameter; 3] =
     [("columns", "columns", Form::Texts), ("limit", "limit", Form::Whole), ("cursor", "cursor", Form::Text)];
 
 /// What lists of people take besides the report that they are of.
-const LIST: [Parameter; 11] = [
+const LIST: [Parameter; 12] = [
     ("limit", "limit", Form::Whole),
     ("cursor", "cursor", Form::Text),
     ("at_step", "step", Form::Whole),
     ("outcome", "outcome", Form::Text),
-    ("segment", "segment", Form::Value),
-    ("row", "row", Form::Value),
+    ("segment", "segment", Form::Label),
+    ("row", "row", Form::Label),
+    ("shown", "shown", Form::Whole),
     ("column", "column", Form::Whole),
     ("number", "number", Form::Whole),
     ("start_of", "start", Form::Text),
@@ -218,7 +221,7 @@ impl Form {
         }
         Ok(match self {
             Self::Text | Self::Texts => text.into(),
-            Self::Value => match serde_json::from_str::<Json>(text) {
+            Self::Value | Self::Label => match serde_json::from_str::<Json>(text) {
                 Ok(value) if !value.is_object() && !value.is_array() => value,
                 _ => text.into(),
             },
@@ -249,7 +252,7 @@ impl Form {
         match (self, value) {
             (Self::Text | Self::Texts, Json::String(text)) => text.clone(),
             // Text that would be read as something else keeps its quotes.
-            (Self::Value, Json::String(text)) => match self.read(text) {
+            (Self::Value | Self::Label, Json::String(text)) => match self.read(text) {
                 Ok(Json::String(same)) if same == *text => text.clone(),
                 _ => value.to_string(),
             },

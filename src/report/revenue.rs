@@ -9,7 +9,7 @@ use super::json::{Fields, Node};
 use super::lifetime::{Lifetime, LifetimeReport, Movement};
 use super::period::Units;
 use super::saved::{Saved, Terms};
-use super::segment::{Segment, Tally, cut};
+use super::segment::{Label, Segment, Tally, cut, take_shown};
 use super::tally::Warning;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -42,8 +42,8 @@ pub struct RevenuePeople {
     pub revenue: Revenue,
     /// The unit of the series, by its first day; the whole range if not given.
     pub start: Option<String>,
-    /// Only of the segment with this value.
-    pub segment: Option<Option<Value>>,
+    /// Only of this segment.
+    pub segment: Option<Label>,
     /// Which people.
     pub which: Payers,
     /// People on a page.
@@ -100,9 +100,10 @@ impl RevenuePeople {
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
-        let revenue = Revenue::read(&mut fields, limits::SEGMENTS_DEFAULT, saved)?;
+        let shown = take_shown(&mut fields)?;
+        let revenue = Revenue::read(&mut fields, shown, saved)?;
         let start = fields.take("start").map(Node::text).transpose()?;
-        let segment = fields.take_with_null("segment").map(Node::value_or_null).transpose()?;
+        let segment = Label::take(&mut fields, "segment")?;
         let which = fields.take("which").map_or(Ok(Payers::Paying), |node| {
             which(node, revenue.lifetime.is_some(), start.is_some(), segment.is_some())
         })?;
@@ -320,19 +321,24 @@ pub(super) fn quotient(total: Number, count: u64) -> Result<Option<String>> {
     Ok(Some(Number::new(mantissa, QUOTIENT_DIGITS as u8).to_string()))
 }
 
+/// The segments shown: the largest total first.
+pub fn by_total(mut segments: Vec<(Option<Value>, Amounts)>, limit: usize) -> Result<Vec<Segment<Amounts>>> {
+    segments.retain(|(_, amounts)| amounts.size() > 0);
+    segments.sort_by(|(a, x), (b, y)| y.total.number().cmp(&x.total.number()).then_with(|| a.cmp(b)));
+    cut(segments, limit)
+}
+
 impl RevenueReport {
     /// Makes the report.
     pub fn new(
         definition: &Revenue,
         whole: &Amounts,
         series: Vec<Point>,
-        mut segments: Vec<(Option<Value>, Amounts)>,
+        segments: Vec<(Option<Value>, Amounts)>,
         lifetime: Option<LifetimeReport>,
         warnings: Vec<Warning>,
     ) -> Result<Self> {
-        segments.retain(|(_, amounts)| amounts.size() > 0);
-        segments.sort_by(|(a, x), (b, y)| y.total.number().cmp(&x.total.number()).then_with(|| a.cmp(b)));
-        let segments = cut(segments, definition.limit)?.into_iter();
+        let segments = by_total(segments, definition.limit)?.into_iter();
         let part = |s: Segment<Amounts>| Ok(Segment { label: s.label, part: Part::new(&s.part)? });
         Ok(Self {
             whole: Part::new(whole)?,

@@ -11,7 +11,7 @@ use super::pattern::{Events, Pattern};
 use super::period::Units;
 use super::revenue::Sum;
 use super::saved::{Saved, Terms};
-use super::segment::{Segment, Tally};
+use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::Warning;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -69,8 +69,8 @@ pub struct TrendPeople {
     pub number: usize,
     /// The unit, by its first day; the whole range if not given.
     pub start: Option<String>,
-    /// Only of the segment with this value.
-    pub segment: Option<Option<Value>>,
+    /// Only of this segment.
+    pub segment: Option<Label>,
     /// People on a page.
     pub limit: usize,
     /// Where the page begins.
@@ -156,14 +156,15 @@ impl TrendPeople {
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
-        let trend = Trend::read(&mut fields, limits::SEGMENTS_DEFAULT, saved)?;
+        let shown = take_shown(&mut fields)?;
+        let trend = Trend::read(&mut fields, shown, saved)?;
         let number = fields.take("number").map(|n| n.integer(1, trend.series.len() as u64)).transpose()?;
         let start = fields.take("start").map(Node::text).transpose()?;
         let segment = fields.take_with_null("segment");
         if let Some(node) = segment.as_ref().filter(|_| trend.by.is_none()) {
             return Err(node.error("no_segments", "\"segment\" needs \"by\""));
         }
-        let segment = segment.map(Node::value_or_null).transpose()?;
+        let segment = segment.map(Label::read).transpose()?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;
         let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);

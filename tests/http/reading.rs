@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 
 use super::{STEPS, fresh, funnel, history, people};
-use crate::support::{Server, authorized};
+use crate::support::{Server, WRITE_KEY, authorized};
 
 fn encoded(text: &str) -> String {
     text.bytes().map(|b| format!("%{b:02X}")).collect()
@@ -217,4 +217,32 @@ fn lists_and_counters_agree_with_what_was_sent() {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(name.starts_with("whodid_") && value.parse::<f64>().is_ok(), "{line}");
     }
+}
+
+#[test]
+fn properties_and_their_values_are_listed() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    server.client().open(format!("/e?_k={WRITE_KEY}&_p=person0@example.com&_n=Paid&Plan=Pro&n=3"));
+    let of = |query: &str| server.get(&format!("/api/v1/properties{query}"))["properties"].clone();
+    let plan_of_events = json!({"property": "Plan", "of": "event", "events": ["Paid"]});
+    let n = json!({"property": "n", "of": "event", "events": ["Paid", "Signed Up", "Visited"]});
+    assert_eq!(of("?of=person"), json!([{"property": "Plan", "of": "person"}]));
+    assert_eq!(of("?of=event"), json!([plan_of_events, n]));
+    assert_eq!(of("").as_array().unwrap().len(), 3);
+    let values = |query: &str| server.get(&format!("/api/v1/properties/{query}"));
+    let plans = json!([{"value": "Free", "people": 20}, {"value": "Pro", "people": 20}, {"value": "Team", "people": 20}]);
+    assert_eq!(values("Plan/values")["values"], plans);
+    let most = values("n/values?of=event&limit=1");
+    assert_eq!((&most["values"], &most["distinct"]), (&json!([{"value": 0, "events": 3}]), &json!(60)));
+    let paid = values("n/values?of=event&event=Paid&containing=3");
+    assert_eq!(
+        paid["values"],
+        json!([{"value": 3, "events": 1}, {"value": 32, "events": 1}, {"value": 36, "events": 1}])
+    );
+    let code = |query: &str| server.client().get(&format!("/api/v1/properties{query}")).code();
+    assert_eq!(code("/Plam/values"), "unknown_property");
+    assert_eq!(code("/n/values?of=event&event=Payed"), "unknown_event");
+    assert_eq!(code("?of=cat"), "bad_owner");
+    assert_eq!(code("/Plan/values?event=Paid"), "not_used");
 }
