@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use roaring::RoaringBitmap;
-
 use super::funnel;
 use super::person_values::Which;
+use super::persons::PersonSet;
 use super::scope::Scope;
 use crate::engine::Snapshot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Millis, NameId};
 use crate::report::{Audience, Did, PropertyCondition};
 
@@ -30,52 +29,88 @@ pub fn names(audience: &Audience, snapshot: &Snapshot, out: &mut Vec<NameId>) {
 }
 
 /// The persons of `scope` who meet `audience`, as of `as_of`.
-pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
-    Ok(match audience {
-        Audience::All(list) => {
-            let mut all = scope.universe();
-            for inner in list {
-                all &= decide(inner, scope, as_of)?;
-            }
-            all
-        }
-        Audience::Any(list) => {
-            let mut any = RoaringBitmap::new();
-            for inner in list {
-                any |= decide(inner, scope, as_of)?;
-            }
-            any
-        }
-        Audience::Not(inner) => scope.universe() - decide(inner, scope, as_of)?,
-        Audience::Did(did) => decide_did(did, scope, as_of)?,
-        Audience::Has { condition, first } => decide_has(condition, *first, scope, as_of)?,
-        Audience::Seen { from, to } => decide_seen(*from, *to, scope, as_of)?,
-        Audience::Identified(wanted) => {
-            let persons = &scope.source().snapshot.persons;
-            scope.universe().into_iter().filter(|p| persons.is_identified(*p) == *wanted).collect()
-        }
-        Audience::Funnel(inner) => funnel::decide_outcome(inner, scope, as_of)?,
-    })
+pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<PersonSet> {
+    decide_among(audience, scope, as_of, scope.universe())
 }
 
-fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
+/// The persons among `among`, who are of `scope`, who meet `audience`. The fewer there are, the less is read.
+fn decide_among(
+    audience: &Audience,
+    scope: &Scope<'_>,
+    as_of: Millis,
+    mut among: PersonSet,
+) -> Result<PersonSet> {
+    match audience {
+        Audience::All(list) => {
+            let mut list: Vec<&Audience> = list.iter().collect();
+            list.sort_by_key(|inner| cost(inner));
+            for inner in list {
+                among = decide_among(inner, scope, as_of, among)?;
+            }
+            Ok(among)
+        }
+        Audience::Any(list) => {
+            let mut any = scope.none();
+            for inner in list {
+                any.or(&decide_among(inner, scope, as_of, among.clone())?);
+            }
+            Ok(any)
+        }
+        Audience::Not(inner) => {
+            let inside = decide_among(inner, scope, as_of, among.clone())?;
+            among.minus(&inside);
+            Ok(among)
+        }
+        Audience::Did(did) => decide_did(did, scope, as_of, among),
+        Audience::Has { condition, first } => decide_has(condition, *first, scope, as_of, among),
+        Audience::Seen { from, to } => decide_seen(*from, *to, scope, as_of, among),
+        Audience::Identified(wanted) => {
+            let persons = &scope.source().snapshot.persons;
+            let mut found = scope.none();
+            among.iter().filter(|p| persons.is_identified(*p) == *wanted).for_each(|p| found.insert(p));
+            Ok(found)
+        }
+        Audience::Funnel(inner) => {
+            among.and(&funnel::decide_outcome(inner, scope, as_of)?);
+            Ok(among)
+        }
+    }
+}
+
+/// What deciding costs, roughly: sets that are there already, then look-ups, then rows, then attempts.
+fn cost(audience: &Audience) -> u32 {
+    match audience {
+        Audience::All(list) | Audience::Any(list) => list.iter().map(cost).sum(),
+        Audience::Not(inner) => cost(inner),
+        Audience::Did(did) if did.is_ever() => 1,
+        Audience::Has { .. } => 2,
+        Audience::Identified(_) | Audience::Seen { .. } => 4,
+        Audience::Did(did) if did.conditions.is_empty() => 8,
+        Audience::Did(_) => 16,
+        Audience::Funnel(_) => 64,
+    }
+}
+
+fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet) -> Result<PersonSet> {
     let source = scope.source();
-    let mut counts: HashMap<u32, u64> = HashMap::new();
-    let mut once = RoaringBitmap::new();
     let mut events: Vec<NameId> = did.events.iter().filter_map(|e| source.snapshot.event(e)).collect();
     events.sort_unstable();
     events.dedup();
-    let only_once = did.at_least == 1 && did.at_most == u64::MAX;
+    let once = did.at_least == 1 && did.at_most == u64::MAX;
+    let mut counts: HashMap<u32, u64> = HashMap::new();
+    let mut found = scope.none();
     for name in events {
         let cell = scope.cell(name)?;
+        let end = did.to.min(as_of.saturating_add(1));
+        if once && did.conditions.is_empty() && cell.lies_in(did.from, end) {
+            cell.mark(&mut found);
+            continue;
+        }
         let mut conditions = source.conditions(name, &did.conditions);
-        for (rank, person) in cell.persons.iter().enumerate() {
-            if !scope.holds(*person) {
-                continue;
-            }
+        cell.each_in(&among, |rank, person| {
             let times = cell.times(rank);
             let from = times.partition_point(|t| *t < did.from);
-            let to = times.partition_point(|t| *t < did.to && *t <= as_of).max(from);
+            let to = times.partition_point(|t| *t < end).max(from);
             let mut count = (to - from) as u64;
             if !conditions.is_empty() {
                 let base = cell.rows(rank).start;
@@ -84,18 +119,20 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitm
                     count += u64::from(conditions.matches(cell.row_ref(row))?);
                 }
             }
-            if count > 0 && only_once {
-                once.insert(*person);
+            if count > 0 && once {
+                found.insert(person);
             } else if count > 0 {
-                *counts.entry(*person).or_default() += count;
+                *counts.entry(person).or_default() += count;
             }
-        }
+            Ok::<(), Error>(())
+        })?;
     }
-    if only_once {
-        return Ok(once);
+    if once {
+        among.and(&found);
+        return Ok(among);
     }
     let within = |n: u64| did.at_least <= n && n <= did.at_most;
-    let mut found: RoaringBitmap = if within(0) { scope.universe() } else { RoaringBitmap::new() };
+    let mut found = if within(0) { among } else { scope.none() };
     for (person, count) in counts {
         if within(count) {
             found.insert(person)
@@ -111,44 +148,67 @@ fn decide_has(
     first: bool,
     scope: &Scope<'_>,
     as_of: Millis,
-) -> Result<RoaringBitmap> {
-    let source = scope.source();
+    mut among: PersonSet,
+) -> Result<PersonSet> {
     let unset = condition.matches(None);
-    let mut found = if unset { scope.universe() } else { RoaringBitmap::new() };
-    let Some(property) = source.snapshot.property(&condition.property) else { return Ok(found) };
+    let Some(property) = scope.source().snapshot.property(&condition.property) else {
+        return Ok(if unset { among } else { scope.none() });
+    };
     let which = if first { Which::First } else { Which::Latest };
     let column = scope.person_column(property, which, as_of)?;
     let decided: Vec<bool> = column.values.iter().map(|v| condition.matches(Some(v.as_ref()))).collect();
-    let cell = scope.cell(NameId::SET)?;
-    for person in cell.persons.iter().copied().filter(|p| scope.holds(*p)) {
+    if scope.chunk.is_some()
+        && let Some(sets) = column.sets()
+    {
+        // Those without a value stay with those whose value does not decide otherwise.
+        let mut meant = scope.none();
+        sets.iter().zip(&decided).filter(|(_, yes)| **yes != unset).for_each(|(set, _)| meant.or(set));
+        if unset {
+            among.minus(&meant)
+        } else {
+            among.and(&meant)
+        }
+        return Ok(among);
+    }
+    let mut found = scope.none();
+    for person in &among {
         let number = (column.number(person) as usize).checked_sub(1);
-        match number.and_then(|number| decided.get(number)) {
-            Some(true) => found.insert(person),
-            Some(false) => found.remove(person),
-            None => continue,
-        };
+        if number.and_then(|number| decided.get(number)).copied().unwrap_or(unset) {
+            found.insert(person);
+        }
     }
     Ok(found)
 }
 
-fn decide_seen(from: Millis, to: Millis, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
+fn decide_seen(
+    from: Millis,
+    to: Millis,
+    scope: &Scope<'_>,
+    as_of: Millis,
+    mut among: PersonSet,
+) -> Result<PersonSet> {
     let to = to.min(as_of.saturating_add(1));
     let events: Vec<NameId> = scope.source().snapshot.catalog.events().map(|(id, _)| id).collect();
-    if let Some(chunk) = scope.chunk
-        && let Some(seen) = scope.view.settled.seen(&events, chunk, from, to)?
-    {
-        return Ok(seen - &scope.view.overlay.touched);
+    let mut found = scope.none();
+    // Whose rows have to be looked at.
+    let mut unknown = among.clone();
+    if let Some(chunk) = scope.chunk {
+        (found, unknown) = scope.view.settled.seen(&events, chunk)?.within(chunk, from, to);
+        unknown.and(&among);
     }
-    let mut found = RoaringBitmap::new();
-    for name in events {
-        let cell = scope.cell(name)?;
-        for (rank, person) in cell.persons.iter().enumerate() {
-            let times = cell.times(rank);
-            let first = times.partition_point(|t| *t < from);
-            if times.get(first).is_some_and(|t| *t < to) && scope.holds(*person) {
-                found.insert(*person);
-            }
+    if !unknown.is_empty() {
+        for name in events {
+            let cell = scope.cell(name)?;
+            cell.each_in(&unknown, |rank, person| {
+                let times = cell.times(rank);
+                let first = times.partition_point(|t| *t < from);
+                if times.get(first).is_some_and(|t| *t < to) {
+                    found.insert(person);
+                }
+                Ok::<(), Error>(())
+            })?;
         }
     }
-    Ok(found)
+    among.and(&found);
+    Ok(among)
 }

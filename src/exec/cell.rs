@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::persons::{PersonSet, WORDS, Words, no_words};
 use crate::model::{Millis, NameId, PersonId};
 
 /// Where a row lies.
@@ -35,6 +36,46 @@ enum Refs {
     Each(Vec<RowRef>),
 }
 
+/// Who is in a cell of one chunk, so that a person is found without a search.
+#[derive(Clone, Debug)]
+pub struct Index {
+    chunk: u32,
+    /// A bit for each person.
+    pub words: Words,
+    /// How many persons lie before each word.
+    ranks: Box<[u16; WORDS]>,
+}
+
+/// Persons from which an index is worth its 10 KiB. With debug assertions nearly every cell has one, so that the small histories
+/// of tests go both ways.
+const INDEX_PERSONS_MIN: usize = if cfg!(debug_assertions) { 3 } else { 512 };
+
+impl Index {
+    fn new(persons: &[PersonId]) -> Option<Self> {
+        let chunk = persons.first()? >> 16;
+        if persons.len() < INDEX_PERSONS_MIN || persons.last()? >> 16 != chunk {
+            return None;
+        }
+        let (mut words, mut ranks) = (no_words(), Box::new([0; WORDS]));
+        for person in persons {
+            words[(person & 0xffff) as usize >> 6] |= 1 << (person & 63);
+        }
+        let mut rank = 0u16;
+        for (slot, word) in ranks.iter_mut().zip(words.iter()) {
+            *slot = rank;
+            rank = rank.wrapping_add(word.count_ones() as u16);
+        }
+        Some(Self { chunk, words, ranks })
+    }
+
+    /// The rank of the person that is this bit of this word, which is set.
+    #[inline]
+    pub fn rank(&self, word: usize, bit: u64) -> usize {
+        let (word, before) = (word & (WORDS - 1), bit - 1);
+        usize::from(self.ranks[word]) + (self.words[word] & before).count_ones() as usize
+    }
+}
+
 /// Decoded rows.
 #[derive(Clone, Debug)]
 pub struct Cell {
@@ -46,13 +87,19 @@ pub struct Cell {
     pub starts: Vec<u32>,
     /// The time of each row; rising within a person.
     pub times: Vec<Millis>,
+    /// The first and the last time of any row.
+    pub span: (Millis, Millis),
+    /// Where it is worth having.
+    pub index: Option<Index>,
     refs: Refs,
 }
 
 impl Cell {
     /// A cell without rows.
     pub fn empty(name: NameId) -> Self {
-        Self { name, persons: Vec::new(), starts: vec![0], times: Vec::new(), refs: Refs::Each(Vec::new()) }
+        let span = (Millis::MAX, Millis::MIN);
+        let (persons, times, refs) = (Vec::new(), Vec::new(), Refs::Each(Vec::new()));
+        Self { name, persons, starts: vec![0], times, span, index: None, refs }
     }
 
     /// A cell that is one whole block.
@@ -64,7 +111,9 @@ impl Cell {
         source: u32,
         chunk_at: u32,
     ) -> Self {
-        Self { name, persons, starts, times, refs: Refs::Block { source, chunk_at } }
+        let span = span_of(&times);
+        let index = Index::new(&persons);
+        Self { name, persons, starts, times, span, index, refs: Refs::Block { source, chunk_at } }
     }
 
     /// A cell of rows that are in the order of person and time.
@@ -83,7 +132,64 @@ impl Cell {
         }
         cell.starts.push(refs.len() as u32);
         cell.refs = Refs::Each(refs);
+        cell.span = span_of(&cell.times);
+        cell.index = Index::new(&cell.persons);
         cell
+    }
+
+    /// Whether all of its rows lie in `from..to`.
+    pub fn lies_in(&self, from: Millis, to: Millis) -> bool {
+        from <= self.span.0 && self.span.1 < to
+    }
+
+    /// Adds its persons to a set.
+    pub fn mark(&self, set: &mut PersonSet) {
+        match (&self.index, &mut *set) {
+            (Some(index), PersonSet::Chunk(chunk, words)) if *chunk == index.chunk => {
+                words.iter_mut().zip(index.words.iter()).for_each(|(a, b)| *a |= b);
+            }
+            _ => self.persons.iter().for_each(|person| set.insert(*person)),
+        }
+    }
+
+    /// Calls `visit` with the rank and the id of each of its persons in `set`, rising.
+    pub fn each_in<E>(
+        &self,
+        set: &PersonSet,
+        mut visit: impl FnMut(usize, PersonId) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let (Some(index), PersonSet::Chunk(chunk, words)) = (&self.index, set)
+            && *chunk == index.chunk
+        {
+            for (word, (own, wanted)) in index.words.iter().zip(words.iter()).enumerate() {
+                let mut bits = own & wanted;
+                while bits != 0 {
+                    let bit = bits & bits.wrapping_neg();
+                    bits ^= bit;
+                    let low = (word as u32) << 6 | bit.trailing_zeros();
+                    visit(index.rank(word, bit), chunk << 16 | low)?;
+                }
+            }
+            return Ok(());
+        }
+        for (rank, person) in self.persons.iter().enumerate() {
+            if set.contains(*person) {
+                visit(rank, *person)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rank of a person, if it is here. Persons are asked for in rising order, and `near` is where the last one was looked for.
+    #[inline]
+    pub fn find(&self, person: PersonId, near: &mut usize) -> Option<usize> {
+        if let Some(index) = &self.index {
+            let (word, bit) = ((person & 0xffff) as usize >> 6, 1u64 << (person & 63));
+            let here = index.words[word] & bit != 0 && person >> 16 == index.chunk;
+            return here.then(|| index.rank(word, bit));
+        }
+        *near += gallop(self.persons.get(*near..).unwrap_or(&[]), person);
+        (self.persons.get(*near) == Some(&person)).then_some(*near)
     }
 
     /// The rows of several cells as one; what they are of is lost.
@@ -144,6 +250,24 @@ impl Cell {
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
         let refs = if let Refs::Each(refs) = &self.refs { refs.len() * size_of::<RowRef>() } else { 0 };
-        self.persons.len() * 8 + self.times.len() * 8 + refs + 128
+        let index = if self.index.is_some() { WORDS * 10 } else { 0 };
+        self.persons.len() * 8 + self.times.len() * 8 + refs + index + 128
     }
+}
+
+fn span_of(times: &[Millis]) -> (Millis, Millis) {
+    times.iter().fold((Millis::MAX, Millis::MIN), |(first, last), t| (first.min(*t), last.max(*t)))
+}
+
+/// How many of `persons`, which rise, lie below `person`.
+#[inline]
+pub fn gallop(persons: &[PersonId], person: PersonId) -> usize {
+    let mut step = 1;
+    while persons.get(step - 1).is_some_and(|p| *p < person) {
+        if step > 32 {
+            return persons.partition_point(|p| *p < person);
+        }
+        step += 1;
+    }
+    step - 1
 }

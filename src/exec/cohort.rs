@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::audience;
 use super::binder::{Binder, Selection};
 use super::cell::{Cell, RowRef};
 use super::funnel_walk::content_key;
 use super::listing::{self, PeoplePage};
+use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
@@ -208,7 +207,7 @@ impl Returns<'_> {
     ) -> Result<()> {
         // Persons rise, so the place in the cell only moves forward.
         let rest = self.cell.persons.get(self.rank..).unwrap_or(&[]);
-        self.rank += super::funnel_fast::gallop(rest, person);
+        self.rank += super::cell::gallop(rest, person);
         if self.cell.persons.get(self.rank) != Some(&person) {
             return Ok(());
         }
@@ -361,15 +360,7 @@ pub fn cohort(view: &View, plan: CohortPlan<'_>) -> Result<CohortReport> {
 pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<PeoplePage> {
     let row = query.row.as_ref().map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
     let scopes = view.scopes(&plan.start.names)?;
-    let mut found = RoaringBitmap::new();
-    map_scopes(
-        &scopes,
-        |scope| matching(plan, query, row.as_ref(), scope),
-        |part| {
-            found |= part;
-            Ok(())
-        },
-    )?;
+    let found = listing::gather(&scopes, |scope| matching(plan, query, row.as_ref(), scope))?;
     listing::list(view, &found, query.limit, query.cursor.as_deref())
 }
 
@@ -378,10 +369,10 @@ fn matching(
     query: &CohortPeople,
     row: Option<&Chosen>,
     scope: &Scope<'_>,
-) -> Result<RoaringBitmap> {
+) -> Result<PersonSet> {
     let mut splitter =
         plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
-    let mut found = RoaringBitmap::new();
+    let mut found = scope.none();
     walk(plan, scope, |member| {
         if let Some(column) = query.column {
             let came = match plan.definition.at_least {

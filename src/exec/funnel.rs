@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use roaring::RoaringBitmap;
 use serde::Serialize;
 
 use super::attempt::{Stop, Want};
@@ -13,6 +12,7 @@ use super::funnel_plan::FunnelPlan;
 use super::funnel_walk::{self, Walked};
 use super::listing;
 use super::person::named_properties;
+use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::several::Several;
 use super::split::{Groups, Split, Splitter};
@@ -58,60 +58,126 @@ struct Tallies {
 }
 
 fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, definition: &Funnel) -> Result<Tallies> {
-    let (steps, times) = (plan.rules.steps, definition.times);
     let compared = match plan.by {
         Some(Split::Person(_, Some(property))) if definition.control.is_some() => Some(property),
         _ => None,
     };
-    let mut several_values = compared.map(|p| Several::new(p, scope, plan.rules.as_of)).transpose()?;
-    let mut several = 0;
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
-    let mut whole = FunnelTally::new(steps);
-    let mut splitter =
-        plan.by.as_ref().map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
-    let mut by_number: Vec<FunnelTally> = Vec::new();
-    let mut add = |person: PersonId, times_of: &[Millis], in_progress: bool, walked: Option<&Walked<'_>>| {
-        let record = |tally: &mut FunnelTally| {
-            if times {
-                tally.add(times_of, in_progress)
-            } else {
-                tally.add_depth(times_of.len(), in_progress)
-            }
-        };
-        record(&mut whole);
-        if let Some(splitter) = &mut splitter {
-            let entry = times_of.first().copied().unwrap_or(0);
-            let number = splitter.number(person, entry, chosen_row(plan.by.as_ref(), walked))? as usize;
-            if by_number.len() <= number {
-                by_number.resize_with(number + 1, || FunnelTally::new(steps));
-            }
-            by_number.get_mut(number).map(record);
-        }
-        if let Some(values) = &mut several_values {
-            several += u64::from(values.has(person)?);
-        }
-        Ok(())
+    let splitter = plan.by.as_ref().map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
+    let mut adder = Adder {
+        times: definition.times,
+        steps: plan.rules.steps,
+        whole: FunnelTally::new(plan.rules.steps),
+        splitter,
+        by_number: Vec::new(),
+        several_values: compared.map(|p| Several::new(p, scope, plan.rules.as_of)).transpose()?,
+        several: 0,
     };
     let chosen = matches!(plan.by, Some(Split::Row(..)));
     if plan.rules.order == Order::Ordered && plan.rules.disjoint && !plan.rules.blockers && !chosen {
         let cells = step_cells(plan, scope)?;
         let cells: Vec<&Cell> = cells.iter().map(AsRef::as_ref).collect();
-        let holds = |person| scope.holds(person) && only.as_ref().is_none_or(|o| o.contains(person));
-        let mut failure = None;
-        funnel_fast::walk(&plan.rules, &cells, holds, |found| {
-            if let Err(error) = add(found.person, found.times, found.in_progress, None) {
-                failure.get_or_insert(error);
-            }
-        });
-        failure.map_or(Ok(()), Err)?;
+        funnel_fast::walk(&plan.rules, &cells, scope.allowed(only).as_ref(), &mut adder)?;
     } else {
         let want = if chosen { Want::Hits } else { Want::Times };
         funnel_walk::walk(plan, scope, only.as_ref(), want, |walked| {
-            add(walked.person, walked.attempt.times(), walked.attempt.in_progress, Some(walked))
+            let row = chosen_row(plan.by.as_ref(), Some(walked));
+            adder.add(walked.person, walked.attempt.times(), walked.attempt.in_progress, row)
         })?;
     }
-    let groups = splitter.map_or_else(Groups::default, |s| Groups::of_numbers(by_number, &s.table));
-    Ok(Tallies { whole, groups, several })
+    adder.finish()
+}
+
+/// Adds attempts to tallies.
+struct Adder<'a> {
+    times: bool,
+    steps: usize,
+    /// Everybody, where there is no split; else everybody is all groups together.
+    whole: FunnelTally,
+    splitter: Option<Splitter<'a>>,
+    by_number: Vec<FunnelTally>,
+    several_values: Option<Several<'a>>,
+    several: u64,
+}
+
+impl Adder<'_> {
+    fn add(
+        &mut self,
+        person: PersonId,
+        times: &[Millis],
+        in_progress: bool,
+        row: Option<(NameId, RowRef)>,
+    ) -> Result<()> {
+        let wants_times = self.times;
+        let tally = match &mut self.splitter {
+            None => &mut self.whole,
+            Some(splitter) => {
+                let number = splitter.number(person, times.first().copied().unwrap_or(0), row)? as usize;
+                group(&mut self.by_number, number, self.steps)
+            }
+        };
+        if wants_times {
+            tally.add(times, in_progress)
+        } else {
+            tally.add_depth(times.len(), in_progress)
+        }
+        if let Some(values) = &mut self.several_values {
+            self.several += u64::from(values.has(person)?);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Tallies> {
+        self.whole.seal();
+        let Some(splitter) = self.splitter else {
+            return Ok(Tallies { whole: self.whole, groups: Groups::default(), several: self.several });
+        };
+        for tally in &mut self.by_number {
+            tally.seal();
+            self.whole.merge(tally.clone())?;
+        }
+        let groups = Groups::of_numbers(self.by_number, &splitter.table);
+        Ok(Tallies { whole: self.whole, groups, several: self.several })
+    }
+}
+
+fn group(tallies: &mut Vec<FunnelTally>, number: usize, steps: usize) -> &mut FunnelTally {
+    if tallies.len() <= number {
+        tallies.resize_with(number + 1, || FunnelTally::new(steps));
+    }
+    &mut tallies[number]
+}
+
+impl funnel_fast::Visitor for Adder<'_> {
+    fn lost(&mut self, first: PersonId, mut bits: u64) -> Result<()> {
+        if self.several_values.is_none() {
+            match &mut self.splitter {
+                None => {
+                    self.whole.add_lost(u64::from(bits.count_ones()));
+                    return Ok(());
+                }
+                Some(splitter) if !splitter.at_entry() => {
+                    while bits != 0 {
+                        let number = splitter.number(first | bits.trailing_zeros(), 0, None)? as usize;
+                        group(&mut self.by_number, number, self.steps).add_lost(1);
+                        bits &= bits - 1;
+                    }
+                    return Ok(());
+                }
+                Some(_) => {}
+            }
+        }
+        // Unreachable while `needs_entry` keeps such funnels from being asked this.
+        Ok(())
+    }
+
+    fn needs_entry(&self) -> bool {
+        self.several_values.is_some() || self.splitter.as_ref().is_some_and(Splitter::at_entry)
+    }
+
+    fn attempt(&mut self, person: PersonId, times: &[Millis], in_progress: bool) -> Result<()> {
+        self.add(person, times, in_progress, None)
+    }
 }
 
 /// The row whose property a funnel is split by.
@@ -214,21 +280,12 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
         })
     });
     let chosen = chosen.transpose()?;
-    let mut found = RoaringBitmap::new();
-    map_scopes(
-        &scopes,
-        |scope| matching(&plan, query, chosen.as_ref(), scope),
-        |part| {
-            found.extend(part);
-            Ok(())
-        },
-    )?;
+    let found = listing::gather(&scopes, |scope| matching(&plan, query, chosen.as_ref(), scope))?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
     let total = found.len();
-    let only: RoaringBitmap = page.iter().copied().collect();
     let mut people: Vec<(PersonId, FunnelPerson)> = Vec::new();
     for scope in &scopes {
-        funnel_walk::walk(&plan, scope, Some(&only), Want::Explain, |walked| {
+        funnel_walk::walk(&plan, scope, Some(&scope.of(&page)), Want::Explain, |walked| {
             people.push((walked.person, explain(&plan, scope, walked)?));
             Ok(())
         })?;
@@ -255,10 +312,10 @@ pub fn outcome_plan(inner: &Outcome, snapshot: &Snapshot, as_of: Millis) -> Resu
 }
 
 /// The persons of a scope behind a number of a funnel.
-pub fn decide_outcome(inner: &Outcome, scope: &Scope<'_>, as_of: Millis) -> Result<RoaringBitmap> {
+pub fn decide_outcome(inner: &Outcome, scope: &Scope<'_>, as_of: Millis) -> Result<PersonSet> {
     let plan = outcome_plan(inner, &scope.source().snapshot, as_of)?;
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
-    let mut found = RoaringBitmap::new();
+    let mut found = scope.none();
     funnel_walk::walk(&plan, scope, only.as_ref(), Want::Times, |walked| {
         if behind(inner.outcome, inner.step, plan.rules.steps, walked) {
             found.insert(walked.person);
@@ -273,12 +330,12 @@ fn matching(
     query: &FunnelPeople,
     chosen: Option<&Chosen>,
     scope: &Scope<'_>,
-) -> Result<Vec<PersonId>> {
+) -> Result<PersonSet> {
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
     let splitting = plan.by.as_ref().filter(|_| chosen.is_some());
     let mut splitter = splitting.map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
     let want = if matches!(splitting, Some(Split::Row(..))) { Want::Hits } else { Want::Times };
-    let mut found = Vec::new();
+    let mut found = scope.none();
     funnel_walk::walk(plan, scope, only.as_ref(), want, |walked| {
         let meets = behind(query.outcome, query.step, plan.rules.steps, walked);
         if !meets {
@@ -291,7 +348,7 @@ fn matching(
                 return Ok(());
             }
         }
-        found.push(walked.person);
+        found.insert(walked.person);
         Ok(())
     })?;
     Ok(found)

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::attempt::{Attempt, Hit, Scratch, Want, best_attempt};
 use super::cell::{Cell, RowRef};
 use super::funnel_plan::FunnelPlan;
 use super::person::named_properties;
+use super::persons::PersonSet;
 use super::scope::Scope;
 use super::source::{Conditions, Source};
 use crate::error::Result;
@@ -41,7 +40,7 @@ impl Walked<'_> {
 struct Reading<'a> {
     name: NameId,
     cell: Arc<Cell>,
-    rank: usize,
+    near: usize,
     /// Step or block bits, each with conditions.
     steps: Vec<(u32, Conditions<'a>)>,
     blocks: Vec<(u32, Conditions<'a>)>,
@@ -53,17 +52,17 @@ struct Reading<'a> {
 pub fn walk(
     plan: &FunnelPlan,
     scope: &Scope<'_>,
-    only: Option<&RoaringBitmap>,
+    only: Option<&PersonSet>,
     want: Want,
     mut visit: impl FnMut(&Walked<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut readings = Vec::with_capacity(plan.uses.len());
-    let mut candidates = RoaringBitmap::new();
+    let mut candidates = scope.none();
     let entries = plan.entry_names();
     for name_use in &plan.uses {
         let cell = scope.cell(name_use.name)?;
         if entries.contains(&name_use.name) {
-            candidates |= RoaringBitmap::from_sorted_iter(cell.persons.iter().copied()).unwrap_or_default();
+            cell.mark(&mut candidates);
         }
         let bits = |list: &[(usize, usize)]| {
             let one = |(step, at): &(usize, usize)| {
@@ -75,14 +74,14 @@ pub fn walk(
         readings.push(Reading {
             name: name_use.name,
             cell,
-            rank: 0,
+            near: 0,
             steps: bits(&name_use.steps),
             blocks: bits(&name_use.blocks),
             blocks_all: name_use.blocks_all,
         });
     }
     if let Some(only) = only {
-        candidates &= only;
+        candidates.and(only);
     }
     let mut scratch = Scratch::default();
     let (mut hits, mut rows) = (Vec::new(), Vec::new());
@@ -115,12 +114,8 @@ impl Reading<'_> {
         rows: &mut Vec<(NameId, RowRef)>,
     ) -> Result<()> {
         // Persons rise, so the place in the cell only moves forward.
-        let rest = self.cell.persons.get(self.rank..).unwrap_or(&[]);
-        self.rank += rest.partition_point(|p| *p < person);
-        if self.cell.persons.get(self.rank) != Some(&person) {
-            return Ok(());
-        }
-        for row in self.cell.rows(self.rank) {
+        let Some(rank) = self.cell.find(person, &mut self.near) else { return Ok(()) };
+        for row in self.cell.rows(rank) {
             let time = self.cell.times.get(row).copied().unwrap_or(Millis::MAX);
             if time > as_of {
                 break;

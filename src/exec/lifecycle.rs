@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use roaring::RoaringBitmap;
-
 use super::audience;
 use super::binder::Binder;
 use super::listing::{self, PeoplePage};
@@ -144,7 +142,7 @@ pub fn people(view: &View, plan: &LifecyclePlan<'_>, query: &LifecyclePeople) ->
     let (basis, unit) = (&plan.definition.basis, plan.definition.units.unit);
     let wanted = unit_that_begins(&plan.calendar, unit, &basis.period.zone, &query.start)?;
     let work = |scope: &Scope<'_>| {
-        let mut found = RoaringBitmap::new();
+        let mut found = scope.none();
         for units in activity(plan, scope)?.chunk_by(|a, b| a.0 == b.0) {
             stages(units, |unit, stage| {
                 if unit == wanted && stage == query.stage {
@@ -154,10 +152,6 @@ pub fn people(view: &View, plan: &LifecyclePlan<'_>, query: &LifecyclePeople) ->
         }
         Ok(found)
     };
-    let mut found = RoaringBitmap::new();
-    map_scopes(&view.scopes(&plan.names)?, work, |part| {
-        found |= part;
-        Ok(())
-    })?;
+    let found = listing::gather(&view.scopes(&plan.names)?, work)?;
     listing::list(view, &found, query.limit, query.cursor.as_deref())
 }

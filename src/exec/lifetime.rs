@@ -1,9 +1,8 @@
 //! Lifetimes of paying people: from every payment the instants at which something changes, and where the person stands
 //! before and after each unit that holds one.
 
-use roaring::RoaringBitmap;
-
 use super::audience;
+use super::persons::PersonSet;
 use super::revenue::{Cached, RevenuePlan};
 use super::scope::{Scope, View, map_scopes};
 use super::units::range_of_units;
@@ -231,8 +230,8 @@ pub fn persons(
     lifetime: &LifetimePlan,
     scope: &Scope<'_>,
     wanted: Wanted,
-) -> Result<RoaringBitmap> {
-    let mut found = RoaringBitmap::new();
+) -> Result<PersonSet> {
+    let mut found = scope.none();
     read(plan, lifetime, scope)?.each(plan, lifetime, |amounts, history| {
         let is_wanted = match wanted {
             Wanted::Customers => true,

@@ -1,9 +1,9 @@
 //! Lists of people: whoever is behind a number, a page at a time.
 
-use roaring::RoaringBitmap;
 use serde::Serialize;
 
-use super::scope::View;
+use super::persons::{People, PersonSet};
+use super::scope::{Scope, View, map_scopes};
 use crate::error::{Error, Result};
 use crate::model::PersonId;
 
@@ -28,29 +28,32 @@ pub struct Listed {
 }
 
 /// The persons of a page of `found`, and where the next page begins.
-pub fn page(
-    found: &RoaringBitmap,
-    limit: usize,
-    cursor: Option<&str>,
-) -> Result<(Vec<PersonId>, Option<String>)> {
-    let begin: PersonId = match cursor {
-        None => 0,
-        Some(cursor) => {
-            let last: PersonId = cursor
-                .parse()
-                .map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))?;
-            last.saturating_add(1)
-        }
-    };
-    let mut rest = found.range(begin..);
-    let page: Vec<PersonId> = rest.by_ref().take(limit).collect();
-    let more = rest.next().is_some();
+pub fn page(found: &People, limit: usize, cursor: Option<&str>) -> Result<(Vec<PersonId>, Option<String>)> {
+    let last = cursor.map(|cursor| {
+        cursor.parse().map_err(|_| Error::invalid("bad_cursor", "no cursor of this list").at("cursor"))
+    });
+    let mut page = found.page(last.transpose()?, limit + 1);
+    let more = page.len() > limit;
+    page.truncate(limit);
     let cursor = page.last().filter(|_| more).map(ToString::to_string);
     Ok((page, cursor))
 }
 
+/// The persons that `work` finds in each scope.
+pub fn gather<'a>(
+    scopes: &[Scope<'a>],
+    work: impl Fn(&Scope<'a>) -> Result<PersonSet> + Sync,
+) -> Result<People> {
+    let mut found = People::default();
+    map_scopes(scopes, work, |part| {
+        found.add(part);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// A page of `found`.
-pub fn list(view: &View, found: &RoaringBitmap, limit: usize, cursor: Option<&str>) -> Result<PeoplePage> {
+pub fn list(view: &View, found: &People, limit: usize, cursor: Option<&str>) -> Result<PeoplePage> {
     let (persons, cursor) = page(found, limit, cursor)?;
     let snapshot = &view.source.snapshot;
     let one = |person: PersonId| {

@@ -18,6 +18,7 @@ mod paths;
 mod people;
 mod person;
 mod person_values;
+mod persons;
 pub mod properties;
 mod revenue;
 mod rows;

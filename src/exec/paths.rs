@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use super::audience;
 use super::binder::{Binder, Selection};
+use super::cell::gallop;
 use super::cell::{Cell, RowRef};
 use super::cohort::instant_rows;
-use super::funnel_fast::gallop;
 use super::listing::{self, PeoplePage};
 use super::scope::{Scope, View, map_scopes};
 use crate::engine::Snapshot;
@@ -223,7 +222,7 @@ pub fn people(view: &View, plan: &PathsPlan<'_>, query: &PathsPeople) -> Result<
         query.path.as_ref().map(|path| path.iter().map(place).collect());
     let scopes = view.scopes(plan.entry())?;
     let work = |scope: &Scope<'_>| {
-        let mut found = RoaringBitmap::new();
+        let mut found = scope.none();
         walk(plan, scope, |person, way, _| {
             if wanted.as_ref().is_none_or(|wanted| wanted.as_deref() == Some(way)) {
                 found.insert(person);
@@ -232,10 +231,6 @@ pub fn people(view: &View, plan: &PathsPlan<'_>, query: &PathsPeople) -> Result<
         })?;
         Ok(found)
     };
-    let mut found = RoaringBitmap::new();
-    map_scopes(&scopes, work, |part| {
-        found |= part;
-        Ok(())
-    })?;
+    let found = listing::gather(&scopes, work)?;
     listing::list(view, &found, query.limit, query.cursor.as_deref())
 }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use roaring::RoaringBitmap;
 use serde::Serialize;
 
 use super::audience;
 use super::binder::Binder;
 use super::listing;
 use super::person::{self, PersonRow};
-use super::scope::{Scope, View, map_scopes};
+use super::scope::View;
 use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::Result;
@@ -75,12 +74,7 @@ pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport
         binder.property(&column.property, "columns");
     }
     let audience = audience_of(query);
-    let mut found = RoaringBitmap::new();
-    let work = |scope: &Scope<'_>| audience::decide(&audience, scope, as_of);
-    map_scopes(&view.all_scopes(), work, |part| {
-        found |= part;
-        Ok(())
-    })?;
+    let found = listing::gather(&view.all_scopes(), |scope| audience::decide(&audience, scope, as_of))?;
     let (page, cursor) = match query.limit {
         0 => (Vec::new(), None),
         limit => listing::page(&found, limit, query.cursor.as_deref())?,

@@ -2,8 +2,10 @@
 //! the query, so that groups are compared by number.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use super::cell::Cell;
+use super::persons::{PersonSet, WORDS};
 use super::source::{CellValue, ColumnReader, Source};
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef};
@@ -159,7 +161,12 @@ pub struct PersonColumn {
     first: PersonId,
     /// The latest time of any row: as of then and later, the column is the same.
     pub last_time: Millis,
+    /// Of few values the persons who have each, made when they are first asked for.
+    sets: OnceLock<Vec<PersonSet>>,
 }
+
+/// Values up to which a column has a set of persons for each.
+const SETS_MAX: usize = 32;
 
 impl PersonColumn {
     /// Reads `property` from a cell of `set` rows, as of `as_of`.
@@ -185,7 +192,7 @@ impl PersonColumn {
             }
         }
         let last_time = cell.times.iter().copied().max().unwrap_or(Millis::MIN);
-        Ok(Self { values: table.values, numbers, first, last_time })
+        Ok(Self { values: table.values, numbers, first, last_time, sets: OnceLock::new() })
     }
 
     /// The number of a person's value.
@@ -195,8 +202,27 @@ impl PersonColumn {
         place.and_then(|place| self.numbers.get(place)).copied().unwrap_or(NOT_SET)
     }
 
+    /// The persons who have each of the values, if these are few and the column is of one chunk.
+    pub fn sets(&self) -> Option<&[PersonSet]> {
+        let chunk = self.first >> 16;
+        let last = self.first + self.numbers.len().saturating_sub(1) as u32;
+        if self.values.len() > SETS_MAX || last >> 16 != chunk {
+            return None;
+        }
+        Some(self.sets.get_or_init(|| {
+            let mut sets = vec![PersonSet::none(Some(chunk)); self.values.len()];
+            for (person, number) in (self.first..).zip(&self.numbers) {
+                if let Some(set) = (*number as usize).checked_sub(1).and_then(|at| sets.get_mut(at)) {
+                    set.insert(person);
+                }
+            }
+            sets
+        }))
+    }
+
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
-        self.numbers.len() * 4 + self.values.len() * 64
+        let sets = self.sets.get().map_or(0, |sets| sets.len() * WORDS * 8);
+        self.numbers.len() * 4 + self.values.len() * 64 + sets
     }
 }

@@ -1,14 +1,14 @@
 //! Revenue: the amounts of all events that carry them, person by person, and who paid.
 
 use std::collections::{BTreeMap, HashMap};
-
-use roaring::RoaringBitmap;
+use std::sync::Arc;
 
 use super::audience;
 use super::binder::Binder;
 use super::cell::Cell;
 use super::lifetime::{self, LifetimePlan, Wanted};
 use super::listing::{self, PeoplePage};
+use super::persons::PersonSet;
 use super::properties;
 use super::scope::{Scope, View, map_scopes};
 use super::source::{CellValue, ColumnReader};
@@ -79,14 +79,11 @@ impl<'d> RevenuePlan<'d> {
     }
 
     /// The persons of a scope with any event in the range, of those in the audience.
-    fn people(&self, scope: &Scope<'_>) -> Result<RoaringBitmap> {
+    fn people(&self, scope: &Scope<'_>) -> Result<PersonSet> {
         let basis = &self.definition.basis;
         let seen = Audience::Seen { from: basis.from(), to: basis.to() };
-        let mut people = audience::decide(&seen, scope, self.as_of)?;
-        if let Some(only) = &basis.people {
-            people &= audience::decide(only, scope, self.as_of)?;
-        }
-        Ok(people)
+        let all = basis.people.iter().cloned().chain([seen]).collect();
+        audience::decide(&Audience::All(all), scope, self.as_of)
     }
 }
 
@@ -137,40 +134,77 @@ impl<'a, T: Copy> Cached<'a, T> {
     }
 }
 
-/// Calls `visit` with every amount of the persons in `people`: the person, the unit of time, the amount.
-fn walk(
-    plan: &RevenuePlan<'_>,
-    scope: &Scope<'_>,
-    people: &RoaringBitmap,
-    mut visit: impl FnMut(PersonId, i64, Number) -> Result<()>,
-) -> Result<()> {
-    let Some(property) = plan.property else { return Ok(()) };
-    let basis = &plan.definition.basis;
-    let (from, to) = (basis.from(), basis.seen_to(plan.as_of));
-    let unit = plan.definition.units.unit;
-    // Rows of one person lie close in time, so the unit is looked up when they leave it.
-    let (mut number, mut begin, mut end) = (0, Millis::MAX, Millis::MIN);
-    for name in &plan.names {
-        let cell = scope.cell(*name)?;
-        let mut amounts = Cached::new(scope.source().column(*name, property), |value| value.number());
-        for (rank, person) in cell.persons.iter().copied().enumerate() {
-            let base = cell.rows(rank).start;
-            let times = cell.times(rank);
-            let (first, last) = (times.partition_point(|t| *t < from), times.partition_point(|t| *t < to));
-            if first >= last || !people.contains(person) {
+/// The amounts of one event while a scope is walked.
+struct Carrier<'a> {
+    cell: Arc<Cell>,
+    amounts: Cached<'a, Number>,
+    near: usize,
+}
+
+/// The amounts of a scope, person by person.
+struct Walker<'a> {
+    carriers: Vec<Carrier<'a>>,
+    /// Of these people.
+    people: PersonSet,
+    /// The first and the last time of any of their rows.
+    span: (Millis, Millis),
+}
+
+impl<'a> Walker<'a> {
+    fn new(plan: &RevenuePlan<'_>, scope: &Scope<'a>, people: &PersonSet) -> Result<Self> {
+        let mut carriers = Vec::new();
+        let mut paid = scope.none();
+        let mut span = (Millis::MAX, Millis::MIN);
+        for (name, property) in plan.names.iter().zip(std::iter::repeat(plan.property)) {
+            let Some(property) = property else { continue };
+            let cell = scope.cell(*name)?;
+            if cell.persons.is_empty() {
                 continue;
             }
-            for (row, time) in (base + first..).zip(times.get(first..last).unwrap_or(&[])) {
-                let Some(amount) = amounts.read(&cell, row)? else { continue };
-                if !(begin..end).contains(time) {
-                    number = plan.calendar.number(unit, *time);
-                    (begin, end) = (plan.calendar.start(unit, number), plan.calendar.start(unit, number + 1));
+            cell.mark(&mut paid);
+            span = (span.0.min(cell.span.0), span.1.max(cell.span.1));
+            let amounts = Cached::new(scope.source().column(*name, property), |value| value.number());
+            carriers.push(Carrier { cell, amounts, near: 0 });
+        }
+        paid.and(people);
+        Ok(Self { carriers, people: paid, span })
+    }
+
+    /// Calls `visit` with everybody who has amounts in the range, and these: the unit of time, the amount.
+    fn each(
+        mut self,
+        plan: &RevenuePlan<'_>,
+        mut visit: impl FnMut(PersonId, &[(i64, Number)]) -> Result<()>,
+    ) -> Result<()> {
+        let basis = &plan.definition.basis;
+        let (from, to) = (basis.from(), basis.seen_to(plan.as_of));
+        let unit = plan.definition.units.unit;
+        // Amounts of one person lie close in time, so the unit is looked up when they leave it.
+        let (mut number, mut begin, mut end) = (0, Millis::MAX, Millis::MIN);
+        let mut found: Vec<(i64, Number)> = Vec::new();
+        for person in &self.people {
+            found.clear();
+            for Carrier { cell, amounts, near } in &mut self.carriers {
+                let Some(rank) = cell.find(person, near) else { continue };
+                for (row, time) in (cell.rows(rank).start..).zip(cell.times(rank)) {
+                    if *time < from || *time >= to {
+                        continue;
+                    }
+                    let Some(amount) = amounts.read(cell, row)? else { continue };
+                    if !(begin..end).contains(time) {
+                        number = plan.calendar.number(unit, *time);
+                        (begin, end) =
+                            (plan.calendar.start(unit, number), plan.calendar.start(unit, number + 1));
+                    }
+                    found.push((number, amount));
                 }
-                visit(person, number, amount)?;
+            }
+            if !found.is_empty() {
+                visit(person, &found)?;
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What a scope adds to the report.
@@ -197,35 +231,35 @@ impl ByNumber {
 fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
     let people = plan.people(scope)?;
     let mut splitter = Splitter::new(&plan.split, scope, plan.as_of)?;
-    let mut by_number = ByNumber::default();
-    let mut tallies = Tallies::default();
-    let (mut payers, mut payers_by_unit) = (RoaringBitmap::new(), BTreeMap::<i64, RoaringBitmap>::new());
-    for person in &people {
-        let number = splitter.number(person, Millis::MAX, None)? as usize;
-        by_number.at(number).people += 1;
+    let (mut by_number, mut by_unit) = (ByNumber::default(), ByNumber::default());
+    for (number, count) in splitter.count(&people)? {
+        by_number.at(number as usize).people += count;
     }
-    walk(plan, scope, &people, |person, unit, amount| {
-        tallies.whole.add(amount)?;
-        tallies.by_unit.entry(unit).or_default().add(amount)?;
+    let walker = Walker::new(plan, scope, &people)?;
+    let unit = plan.definition.units.unit;
+    let base = plan.calendar.number(unit, walker.span.0);
+    let mut paid_in: Vec<i64> = Vec::new();
+    walker.each(plan, |person, amounts| {
         let number = splitter.number(person, Millis::MAX, None)? as usize;
-        by_number.at(number).add(amount)?;
-        if amount.is_positive() {
-            payers.insert(person);
-            payers_by_unit.entry(unit).or_default().insert(person);
+        let of_value = by_number.at(number);
+        paid_in.clear();
+        for (unit, amount) in amounts {
+            of_value.add(*amount)?;
+            by_unit.at((unit - base).max(0) as usize).add(*amount)?;
+            if amount.is_positive() {
+                paid_in.push(*unit);
+            }
         }
+        of_value.paying += u64::from(!paid_in.is_empty());
+        paid_in.sort_unstable();
+        paid_in.dedup();
+        paid_in.iter().for_each(|unit| by_unit.at((unit - base).max(0) as usize).paying += 1);
         Ok(())
     })?;
-    for person in &payers {
-        let number = splitter.number(person, Millis::MAX, None)? as usize;
-        by_number.at(number).paying += 1;
-    }
-    for (unit, payers) in payers_by_unit {
-        tallies.by_unit.entry(unit).or_default().paying = payers.len();
-    }
-    tallies.whole.people = people.len();
-    tallies.whole.paying = payers.len();
-    tallies.by_value = Groups::of_numbers(by_number.0, &splitter.table);
-    Ok(tallies)
+    let mut whole = Amounts::default();
+    by_number.0.iter().try_for_each(|amounts| whole.merge(*amounts))?;
+    let by_unit = (base..).zip(by_unit.0).filter(|(_, amounts)| amounts.size() > 0).collect();
+    Ok(Tallies { whole, by_unit, by_value: Groups::of_numbers(by_number.0, &splitter.table) })
 }
 
 /// Answers a revenue query.
@@ -302,12 +336,13 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
             return lifetime::persons(plan, lifetime, scope, wanted);
         }
         let people = plan.people(scope)?;
-        let mut found = RoaringBitmap::new();
+        let mut found = scope.none();
         if query.which == Payers::People {
             found = people;
         } else {
-            walk(plan, scope, &people, |person, unit, amount| {
-                if amount.is_positive() && wanted_unit.is_none_or(|wanted| wanted == unit) {
+            Walker::new(plan, scope, &people)?.each(plan, |person, amounts| {
+                let wanted = |unit: i64| wanted_unit.is_none_or(|wanted| wanted == unit);
+                if amounts.iter().any(|(unit, amount)| amount.is_positive() && wanted(*unit)) {
                     found.insert(person);
                 }
                 Ok(())
@@ -315,7 +350,7 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
         }
         let Some(chosen) = &chosen else { return Ok(found) };
         let mut splitter = Splitter::new(&plan.split, scope, plan.as_of)?;
-        let mut of_segment = RoaringBitmap::new();
+        let mut of_segment = scope.none();
         for person in &found {
             let number = splitter.number(person, Millis::MAX, None)?;
             if chosen.has(splitter.table.value(number)) {
@@ -324,10 +359,6 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
         }
         Ok(of_segment)
     };
-    let mut found = RoaringBitmap::new();
-    map_scopes(&view.all_scopes(), work, |part| {
-        found |= part;
-        Ok(())
-    })?;
+    let found = listing::gather(&view.all_scopes(), work)?;
     listing::list(view, &found, query.limit, query.cursor.as_deref())
 }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use roaring::RoaringBitmap;
 use serde::Serialize;
 
 use super::cell::Cell;
 use super::overlay::Overlay;
 use super::person_values::{PersonColumn, Which};
+use super::persons::{PersonSet, WORDS};
 use super::settled::Settled;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
@@ -105,20 +106,51 @@ impl<'a> Scope<'a> {
             || !self.view.overlay.touched.contains(person)
     }
 
+    /// Nobody of this scope.
+    pub fn none(&self) -> PersonSet {
+        PersonSet::none(self.chunk)
+    }
+
     /// All persons of this scope.
-    pub fn universe(&self) -> RoaringBitmap {
+    pub fn universe(&self) -> PersonSet {
         let persons = &self.source().snapshot.persons;
-        let touched = &self.view.overlay.touched;
-        // A person is named by one of its identities, so an id that belongs to another person is nobody's.
         let alive = |person: &PersonId| persons.person_of(*person) == *person;
-        match self.chunk {
-            None => touched.iter().filter(alive).collect(),
-            Some(chunk) => {
-                let end = ((u64::from(chunk) + 1) << 16).min(u64::from(persons.identities()));
-                let all = (u64::from(chunk) << 16..end).map(|id| id as PersonId);
-                all.filter(|id| alive(id) && !touched.contains(*id)).collect()
+        let Some(chunk) = self.chunk else {
+            return PersonSet::Any(self.view.overlay.touched.iter().filter(alive).collect());
+        };
+        let settled = &self.view.settled;
+        let mut all = PersonSet::Chunk(chunk, settled.alive(chunk).as_ref().clone());
+        // Who came since has no settled rows, but is somebody.
+        let end = ((u64::from(chunk) + 1) << 16).min(u64::from(persons.identities())) as PersonId;
+        for id in (settled.identities().max(chunk << 16)..end).filter(alive) {
+            all.insert(id);
+        }
+        all.minus_any(&self.view.overlay.touched);
+        all
+    }
+
+    /// Who of the persons that cells name may be read here, if that is not everybody: those of this scope, of those in `only`.
+    pub fn allowed(&self, only: Option<PersonSet>) -> Option<PersonSet> {
+        let touched = &self.view.overlay.touched;
+        let Some(chunk) = self.chunk.filter(|_| only.is_none()) else { return only };
+        let (low, high) = (chunk << 16, chunk << 16 | 0xffff);
+        (touched.range_cardinality(low..=high) > 0).then(|| {
+            let mut all = PersonSet::Chunk(chunk, Box::new([u64::MAX; WORDS]));
+            all.minus_any(touched);
+            all
+        })
+    }
+
+    /// Those of some persons who are of this scope.
+    pub fn of(&self, persons: &[PersonId]) -> PersonSet {
+        let mut set = self.none();
+        for person in persons {
+            let touched = self.view.overlay.touched.contains(*person);
+            if self.chunk.map_or(touched, |chunk| !touched && person >> 16 == chunk) {
+                set.insert(*person);
             }
         }
+        set
     }
 
     /// The rows of the snapshot.
@@ -156,23 +188,35 @@ impl View {
     }
 }
 
+/// Work below which threads cost more than they save.
+const ALONE: Duration = Duration::from_micros(150);
+
 /// Runs `work` on every scope, on as many threads as there are processors, and folds the results in no particular order.
 pub fn map_scopes<'a, T: Send>(
     scopes: &[Scope<'a>],
     work: impl Fn(&Scope<'a>) -> Result<T> + Sync,
     mut fold: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(scopes.len());
-    if threads <= 1 {
-        for scope in scopes {
-            fold(work(scope)?)?;
+    let begin = Instant::now();
+    let mut rest = scopes;
+    // As long as the rest is likely done before a thread would have begun, it is done here.
+    while let Some((scope, later)) = rest.split_first() {
+        let done = scopes.len() - rest.len();
+        let ahead = begin.elapsed().checked_div(done as u32).unwrap_or(ALONE) * rest.len() as u32;
+        if done > 0 && ahead > ALONE && rest.len() > 1 {
+            break;
         }
-        return Ok(());
+        fold(work(scope)?)?;
+        rest = later;
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rest.len());
+    if threads <= 1 {
+        return rest.iter().try_for_each(|scope| fold(work(scope)?));
     }
     let next = AtomicUsize::new(0);
     let run = || {
         let mut done = Vec::new();
-        while let Some(scope) = scopes.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(scope) = rest.get(next.fetch_add(1, Ordering::Relaxed)) {
             done.push(work(scope)?);
         }
         Ok(done)

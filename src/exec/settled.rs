@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::cell::{Cell, RowRef};
 use super::person_values::{PersonColumn, Which};
+use super::persons::{PersonSet, Words, no_words};
 use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::Result;
@@ -34,6 +35,41 @@ pub struct Settled {
     columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
     /// Per name, the properties that any of its rows has.
     properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
+    /// Per chunk, who is a person.
+    alive: Mutex<HashMap<u32, Arc<Words>>>,
+    /// Per chunk, when its persons were seen.
+    seen: Mutex<HashMap<u32, Arc<Seen>>>,
+}
+
+/// When the persons of a chunk did anything.
+pub struct Seen {
+    /// One entry for each person and segment, and for each row of those who have moved: the low bits of the id, the first and the
+    /// last time.
+    spans: Vec<(u16, Millis, Millis)>,
+    /// Everybody.
+    all: Words,
+    span: (Millis, Millis),
+}
+
+impl Seen {
+    /// The persons of `chunk` with an event in `from..to`, and those of whom the spans do not tell because they lie around it.
+    pub fn within(&self, chunk: u32, from: Millis, to: Millis) -> (PersonSet, PersonSet) {
+        let mut found = PersonSet::none(Some(chunk));
+        let mut around = PersonSet::none(Some(chunk));
+        if from <= self.span.0 && self.span.1 < to {
+            return (PersonSet::Chunk(chunk, self.all.clone()), around);
+        }
+        for (low, first, last) in &self.spans {
+            let person = chunk << 16 | u32::from(*low);
+            if (from..to).contains(first) || (from..to).contains(last) {
+                found.insert(person);
+            } else if *first < from && *last >= to {
+                around.insert(person);
+            }
+        }
+        around.minus(&found);
+        (found, around)
+    }
 }
 
 /// A property, which of its values, and the chunk of persons.
@@ -64,6 +100,8 @@ impl Settled {
             cells: Mutex::default(),
             columns: Mutex::default(),
             properties: Mutex::default(),
+            alive: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
@@ -245,29 +283,41 @@ fn decode_block(
 }
 
 impl Settled {
-    /// The persons of a chunk with an event in `from..to`, from what segments know of the first and last events of persons who
-    /// have not moved, and the rows of those who have. `None` where that does not decide it: the events of someone lie around the range.
-    pub fn seen(
-        &self,
-        names: &[NameId],
-        chunk: u32,
-        from: Millis,
-        to: Millis,
-    ) -> Result<Option<RoaringBitmap>> {
-        let mut found = RoaringBitmap::new();
-        let mut around = RoaringBitmap::new();
+    /// The identities there were when it began.
+    pub fn identities(&self) -> u32 {
+        self.persons.identities()
+    }
+
+    /// The persons of a chunk when it began. A person is named by one of its identities, so an id that belongs to another person is
+    /// nobody's.
+    pub fn alive(&self, chunk: u32) -> Arc<Words> {
+        let mut kept = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = kept.entry(chunk).or_insert_with(|| {
+            let mut words = no_words();
+            let end = ((u64::from(chunk) + 1) << 16).min(u64::from(self.persons.identities())) as u32;
+            for id in (chunk << 16..end).filter(|id| self.persons.person_of(*id) == *id) {
+                words[(id & 0xffff) as usize >> 6] |= 1 << (id & 63);
+            }
+            Arc::new(words)
+        });
+        Arc::clone(words)
+    }
+
+    /// When the persons of a chunk did any of `names`, which are all events there are: from what segments know of the first and last
+    /// events of persons who have not moved, and the rows of those who have.
+    pub fn seen(&self, names: &[NameId], chunk: u32) -> Result<Arc<Seen>> {
+        if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
+            return Ok(Arc::clone(seen));
+        }
+        let mut seen = Seen { spans: Vec::new(), all: no_words(), span: (Millis::MAX, Millis::MIN) };
         for (segment, moved) in self.segments.iter().zip(&self.moved) {
             let Some(members) = segment.members_of(chunk)? else { continue };
+            let moved: RoaringBitmap = moved.range(chunk << 16..=chunk << 16 | 0xffff).collect();
             for rank in 0..members.len() {
-                let person = chunk << 16 | u32::from(members.person(rank));
+                let low = members.person(rank);
                 let Some((first, last)) = members.seen(rank) else { continue };
-                if moved.contains(person) {
-                    continue;
-                }
-                if (from..to).contains(&first) || (from..to).contains(&last) {
-                    found.insert(person);
-                } else if first < from && last >= to {
-                    around.insert(person);
+                if moved.is_empty() || !moved.contains(chunk << 16 | u32::from(low)) {
+                    seen.spans.push((low, first, last));
                 }
             }
         }
@@ -275,8 +325,14 @@ impl Settled {
             let movers = self.movers(*name)?;
             let begin = movers.partition_point(|f| f.person >> 16 < chunk);
             let of_chunk = movers.iter().skip(begin).take_while(|f| f.person >> 16 == chunk);
-            found.extend(of_chunk.filter(|f| (from..to).contains(&f.time)).map(|f| f.person));
+            seen.spans.extend(of_chunk.map(|f| (f.person as u16, f.time, f.time)));
         }
-        Ok(around.is_subset(&found).then_some(found))
+        for (low, first, last) in &seen.spans {
+            seen.all[usize::from(*low) >> 6] |= 1 << (low & 63);
+            seen.span = (seen.span.0.min(*first), seen.span.1.max(*last));
+        }
+        let seen = Arc::new(seen);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk, Arc::clone(&seen));
+        Ok(seen)
     }
 }

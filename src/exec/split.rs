@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::audience;
 use super::binder::Binder;
 use super::cell::{Cell, RowRef};
 use super::person_values::{NOT_SET, PersonColumn, PersonProperty, ValueTable, Which};
+use super::persons::PersonSet;
 use super::scope::Scope;
 use super::source::{CellValue, ColumnReader};
 use crate::engine::Snapshot;
@@ -103,7 +102,7 @@ enum Way<'a> {
     AtEntry(Box<PersonProperty<'a>>, Arc<Cell>),
     Row(PropertyId, HashMap<NameId, ColumnReader<'a>>),
     /// Who is in, and the numbers of true and false.
-    Audience(RoaringBitmap, [u32; 2]),
+    Audience(PersonSet, [u32; 2]),
     /// Columns, the first that has a value wins.
     Origin(Vec<(Arc<PersonColumn>, Vec<u32>)>),
 }
@@ -143,6 +142,39 @@ impl<'a> Splitter<'a> {
             Split::Person(_, None) | Split::AtEntry(None) | Split::Row(_, None) => Way::Nothing,
         };
         Ok(Self { scope: *scope, table, way })
+    }
+
+    /// How many of some people have each value, by its number. For values that do not depend on entry or row.
+    pub fn count(&mut self, people: &PersonSet) -> Result<Vec<(u32, u64)>> {
+        let mut counts: HashMap<u32, u64> = HashMap::new();
+        if let Way::Person(column, numbers) = &self.way
+            && self.scope.chunk.is_some()
+            && let Some(sets) = column.sets()
+        {
+            let mut rest = people.len();
+            for (set, number) in sets.iter().zip(numbers.iter().skip(1)) {
+                let count = set.shared(people);
+                rest -= count;
+                *counts.entry(*number).or_default() += count;
+            }
+            *counts.entry(NOT_SET).or_default() += rest;
+        } else {
+            let mut by_number: Vec<u64> = Vec::new();
+            for person in people {
+                let number = self.number(person, Millis::MAX, None)? as usize;
+                if by_number.len() <= number {
+                    by_number.resize(number + 1, 0);
+                }
+                by_number.get_mut(number).into_iter().for_each(|count| *count += 1);
+            }
+            counts = (0..).zip(by_number).collect();
+        }
+        Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// Whether values depend on when somebody entered, or on a row.
+    pub fn at_entry(&self) -> bool {
+        matches!(self.way, Way::AtEntry(..) | Way::Row(..))
     }
 
     /// The number of the value of a person who entered at `entry`, or of a row of theirs.

@@ -1,11 +1,10 @@
 //! Trends: the matching events of each series, person by person, and who is behind a point.
 
-use roaring::RoaringBitmap;
-
 use super::audience;
 use super::binder::{Binder, Selection};
 use super::cell::RowRef;
 use super::listing::{self, PeoplePage};
+use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::split::{Groups, Split, Splitter};
 use super::units::range_of_units;
@@ -76,7 +75,7 @@ fn walk(
     plan: &TrendPlan<'_>,
     (selection, property): &(Selection, Option<PropertyId>),
     scope: &Scope<'_>,
-    only: Option<&RoaringBitmap>,
+    only: Option<&PersonSet>,
     mut visit: impl FnMut(Matched) -> Result<()>,
 ) -> Result<()> {
     let basis = &plan.definition.basis;
@@ -189,7 +188,7 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
         let only = basis.people.as_ref().map(|a| audience::decide(a, scope, plan.as_of)).transpose()?;
         let split = plan.split.clone().unwrap_or(Split::Row(None, None));
         let mut splitter = Splitter::new(&split, scope, plan.as_of)?;
-        let mut found = RoaringBitmap::new();
+        let mut found = scope.none();
         let Some(selected) = plan.series.get(query.number) else { return Ok(found) };
         walk(plan, selected, scope, only.as_ref(), |event| {
             if wanted_unit.is_some_and(|wanted| wanted != event.unit) {
@@ -206,10 +205,6 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
         })?;
         Ok(found)
     };
-    let mut found = RoaringBitmap::new();
-    map_scopes(&view.scopes(&plan.entries())?, work, |part| {
-        found |= part;
-        Ok(())
-    })?;
+    let found = listing::gather(&view.scopes(&plan.entries())?, work)?;
     listing::list(view, &found, query.limit, query.cursor.as_deref())
 }

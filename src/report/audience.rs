@@ -71,6 +71,14 @@ pub struct Did {
     pub conditions: Vec<PropertyCondition>,
 }
 
+impl Did {
+    /// Whether it asks for no more than that the event was ever done.
+    pub fn is_ever(&self) -> bool {
+        let whenever = self.from == Millis::MIN && self.to == Millis::MAX;
+        self.at_least == 1 && self.at_most == u64::MAX && self.conditions.is_empty() && whenever
+    }
+}
+
 const KINDS: &str = "all, any, not, did, property, seen, identified, audience, funnel";
 
 impl Audience {

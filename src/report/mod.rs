@@ -7,6 +7,7 @@ mod by;
 pub mod channel;
 mod cohort;
 mod condition;
+mod durations;
 mod experiment;
 mod funnel;
 mod json;
@@ -31,6 +32,7 @@ pub use basis::{Basis, Definition, Receipt};
 pub use by::{Allowed, By};
 pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Measure};
 pub use condition::{PropertyCondition, Test};
+pub use durations::{Bar, HISTOGRAM_SECONDS, Seconds};
 pub use experiment::{Experiment, Variant};
 pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
 pub use json::Node;
@@ -49,7 +51,7 @@ pub use revenue::{
 };
 pub use saved::{Saved, SavedReport, Terms};
 pub use segment::{Chosen, Label, Segment, Tally, shown};
-pub use tally::{FunnelReport, FunnelTally, Part, Seconds, StepReport, Warning, share};
+pub use tally::{FunnelReport, FunnelTally, Part, StepReport, Warning, share};
 pub use trend::{
     Measured, Series, SeriesReport, SeriesTally, Trend, TrendPeople, TrendReport, UnitTally, unit_that_begins,
 };

@@ -4,10 +4,11 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::basis::{Basis, Definition};
+use super::durations::median_seconds;
 use super::json::{Fields, Node};
 use super::pattern::Pattern;
 use super::saved::{Saved, Terms};
-use super::tally::{Warning, median_seconds, share};
+use super::tally::{Warning, share};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::Zone;

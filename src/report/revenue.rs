@@ -168,6 +168,10 @@ pub struct Sum {
 impl Sum {
     /// Adds a number; an error past the range of exact numbers.
     pub fn add(&mut self, number: Number) -> Result<()> {
+        if number.scale() == self.scale {
+            self.mantissa = self.mantissa.checked_add(number.mantissa()).ok_or_else(overflow)?;
+            return Ok(());
+        }
         if number.scale() > self.scale {
             let up = 10i128.checked_pow(u32::from(number.scale() - self.scale));
             self.mantissa = up.and_then(|up| self.mantissa.checked_mul(up)).ok_or_else(overflow)?;

@@ -3,18 +3,13 @@
 
 use serde::Serialize;
 
+use super::durations::{Durations, Seconds};
 use super::experiment::Experiment;
 use super::funnel::Funnel;
 use super::pattern::Events;
 use super::segment::{Segment, Tally, shown};
 use crate::error::Result;
 use crate::model::{Millis, Value, format_millis};
-
-/// Borders of the histogram, in seconds. The last bucket has no end.
-pub const HISTOGRAM_SECONDS: [i64; 14] = [
-    0, 60, 600, 3600, 21_600, 86_400, 259_200, 604_800, 1_209_600, 2_592_000, 5_184_000, 7_776_000,
-    15_552_000, 31_536_000,
-];
 
 /// How far people got, and how long it took them. Tallies of disjoint people add up in any order.
 #[derive(Clone, Debug, Default)]
@@ -23,14 +18,18 @@ pub struct FunnelTally {
     ended: Vec<u64>,
     /// Of these, people who are in progress.
     in_progress: Vec<u64>,
-    /// Milliseconds from each step to the next.
-    durations: Vec<Vec<i64>>,
+    /// From each step to the next.
+    durations: Vec<Durations>,
 }
 
 impl FunnelTally {
     /// For a funnel of so many steps.
     pub fn new(steps: usize) -> Self {
-        Self { ended: vec![0; steps], in_progress: vec![0; steps], durations: vec![Vec::new(); steps] }
+        Self {
+            ended: vec![0; steps],
+            in_progress: vec![0; steps],
+            durations: vec![Durations::default(); steps],
+        }
     }
 
     /// Adds a person whose attempt reached the steps at `times`.
@@ -41,6 +40,18 @@ impl FunnelTally {
                 list.push(to - from);
             }
         }
+    }
+
+    /// Adds so many people who did the first step and nothing more, and never will.
+    pub fn add_lost(&mut self, people: u64) {
+        if let Some(count) = self.ended.first_mut() {
+            *count += people;
+        }
+    }
+
+    /// Makes clones cheap, when nobody is added any more.
+    pub fn seal(&mut self) {
+        self.durations.iter_mut().for_each(Durations::seal);
     }
 
     /// Adds a person of whom only the depth is known.
@@ -58,8 +69,9 @@ impl FunnelTally {
     pub fn entrants(&self) -> u64 {
         self.ended.iter().sum()
     }
+
     /// The report on these people.
-    pub fn finish(mut self, funnel: &Funnel) -> Part {
+    pub fn finish(&self, funnel: &Funnel) -> Part {
         let mut steps = Vec::with_capacity(funnel.steps.len());
         let entrants = self.entrants();
         let mut previous = entrants;
@@ -68,7 +80,7 @@ impl FunnelTally {
             let ended = self.ended.get(k).copied().unwrap_or(0);
             let in_progress = self.in_progress.get(k).copied().unwrap_or(0);
             let last = k + 1 == funnel.steps.len();
-            let durations = k.checked_sub(1).and_then(|k| self.durations.get_mut(k));
+            let durations = k.checked_sub(1).and_then(|k| self.durations.get(k));
             steps.push(StepReport {
                 event: step.name(),
                 people,
@@ -76,7 +88,7 @@ impl FunnelTally {
                 from_first: share(people, entrants),
                 lost: if last { 0 } else { ended - in_progress },
                 in_progress: if last { 0 } else { in_progress },
-                seconds: durations.filter(|_| funnel.times).map(|d| Seconds::of(d)),
+                seconds: durations.filter(|_| funnel.times).map(Seconds::of),
             });
             previous = people;
             people -= ended;
@@ -98,7 +110,7 @@ impl Tally for FunnelTally {
         sum(&mut self.ended, &other.ended);
         sum(&mut self.in_progress, &other.in_progress);
         for (mine, theirs) in self.durations.iter_mut().zip(other.durations) {
-            if mine.is_empty() { *mine = theirs } else { mine.extend(theirs) }
+            mine.append(theirs);
         }
         Ok(())
     }
@@ -142,83 +154,6 @@ pub struct StepReport {
     /// How long they took from the step before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<Seconds>,
-}
-
-/// How durations are distributed, in seconds. Quantiles are exact: linear between neighbours (type 7).
-#[derive(Clone, Debug, Serialize)]
-pub struct Seconds {
-    /// Half took at most so long.
-    pub median: Option<f64>,
-    /// On average.
-    pub mean: Option<f64>,
-    /// A quarter took at most so long.
-    pub p25: Option<f64>,
-    /// Three quarters did.
-    pub p75: Option<f64>,
-    /// Nine tenths did.
-    pub p90: Option<f64>,
-    /// People by duration.
-    pub histogram: Vec<Bar>,
-}
-
-/// People who took `from` seconds or more and less than `to`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Bar {
-    /// Seconds, inclusive.
-    pub from: i64,
-    /// Seconds, exclusive; none in the last.
-    pub to: Option<i64>,
-    /// How many.
-    pub people: u64,
-}
-
-impl Seconds {
-    fn of(durations: &mut [i64]) -> Self {
-        let sum: i128 = durations.iter().map(|d| i128::from(*d)).sum();
-        let mean = (!durations.is_empty()).then(|| sum as f64 / durations.len() as f64 / 1000.0);
-        let histogram = histogram(durations);
-        // From the highest to the lowest, each search only looks at what the one before put below it.
-        let p90 = quantile(durations, 90);
-        let p75 = quantile(durations, 75);
-        let median = quantile(durations, 50);
-        let p25 = quantile(durations, 25);
-        Self { median, mean, p25, p75, p90, histogram }
-    }
-}
-
-/// The median of durations in milliseconds, in seconds. Reorders them.
-pub fn median_seconds(durations: &mut [i64]) -> Option<f64> {
-    quantile(durations, 50)
-}
-
-/// The quantile of `percent`, in seconds, by selection. Reorders `values`.
-fn quantile(values: &mut [i64], percent: usize) -> Option<f64> {
-    let last = values.len().checked_sub(1)?;
-    // The place is last * percent / 100, kept whole and as a remainder so that nothing is rounded.
-    let (place, part) = (last * percent / 100, last * percent % 100);
-    let (_, low, above) = values.select_nth_unstable(place);
-    let low = *low;
-    let high = above.iter().copied().min().filter(|_| part > 0).unwrap_or(low);
-    Some((low as f64 + (high - low) as f64 * (part as f64 / 100.0)) / 1000.0)
-}
-
-fn histogram(durations: &[i64]) -> Vec<Bar> {
-    let mut counts = [0u64; HISTOGRAM_SECONDS.len()];
-    for duration in durations {
-        let bucket = HISTOGRAM_SECONDS.iter().rposition(|from| from * 1000 <= *duration).unwrap_or(0);
-        if let Some(count) = counts.get_mut(bucket) {
-            *count += 1;
-        }
-    }
-    let bars = counts.iter().enumerate().map(|(k, people)| Bar {
-        from: HISTOGRAM_SECONDS.get(k).copied().unwrap_or(0),
-        to: HISTOGRAM_SECONDS.get(k + 1).copied(),
-        people: *people,
-    });
-    let bars: Vec<Bar> = bars.collect();
-    let first = bars.iter().position(|b| b.people > 0);
-    let last = bars.iter().rposition(|b| b.people > 0);
-    first.zip(last).and_then(|(first, last)| bars.get(first..=last)).unwrap_or(&[]).to_vec()
 }
 
 /// Something in a query that nobody ever sent.
@@ -294,26 +229,6 @@ impl FunnelReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_linear_between_neighbours() {
-        let mut values: Vec<i64> = [9, 1, 4, 2].map(|s| s * 1000).to_vec();
-        let seconds = Seconds::of(&mut values);
-        assert_eq!((seconds.p25, seconds.median, seconds.p75), (Some(1.75), Some(3.0), Some(5.25)));
-        assert_eq!(seconds.mean, Some(4.0));
-        assert!((seconds.p90.unwrap() - 7.5).abs() < 1e-9);
-        assert_eq!(Seconds::of(&mut []).median, None);
-        assert_eq!(Seconds::of(&mut [5]).p90, Some(0.005));
-    }
-
-    #[test]
-    fn the_histogram_runs_from_the_first_to_the_last_bar() {
-        let bars = histogram(&[59_999, 60_000, 86_400_000, 40_000_000_000]);
-        assert_eq!(bars.first(), Some(&Bar { from: 0, to: Some(60), people: 1 }));
-        assert_eq!(bars.last(), Some(&Bar { from: 31_536_000, to: None, people: 1 }));
-        assert_eq!(bars.iter().map(|b| b.people).sum::<u64>(), 4);
-        assert!(histogram(&[]).is_empty());
-    }
 
     #[test]
     fn tallies_add_up() {
