@@ -49,16 +49,18 @@ pub const CONNECTIONS_MAX: usize = 1024;
 pub const CONNECTIONS_PER_ADDRESS: usize = 32;
 /// Connections that the kernel keeps for us until they are accepted: an idle flood fills a short queue.
 pub const BACKLOG: i32 = 1024;
-/// Stack of a connection's thread, which runs the tracking routes too.
-pub const CONNECTION_STACK_BYTES: usize = 512 * 1024;
+/// Stack of a connection's thread, which runs tracking routes and reports too. What is not used takes no memory.
+pub const CONNECTION_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Imports running at once. Apart from exports, because the key that imports is public.
 pub const IMPORTS_MAX: usize = 4;
 /// Exports running at once.
 pub const EXPORTS_MAX: usize = 2;
 /// Bytes that a streamed body brings in each span of the progress deadline, or it is called stuck.
 pub const PROGRESS_BYTES_MIN: u64 = 1024;
-/// Workers for reports, for changes, for work of minutes and for health: kept apart, so that none starves another.
-pub const WORKERS: [usize; 4] = [4, 4, 2, 2];
+/// Reports running at once: each uses all processors where it helps.
+pub const QUERIES_MAX: usize = 4;
+/// Workers for changes, for work of minutes and for health: kept apart, so that none starves another.
+pub const WORKERS: [usize; 3] = [4, 2, 2];
 /// Bytes read after a refusal, so that the client sees the answer and no reset.
 pub const LINGER_BYTES_MAX: usize = 256 * 1024;
 /// The same behind a trusted proxy, which sends a whole body before it looks at the answer.

@@ -1,7 +1,9 @@
 //! Audiences on one scope: the persons of it who meet an expression.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::cell::Cell;
 use super::funnel;
 use super::person_values::Which;
 use super::persons::PersonSet;
@@ -57,6 +59,12 @@ fn decide_among(
             Ok(any)
         }
         Audience::Not(inner) => {
+            if let Audience::Did(did) = inner.as_ref()
+                && let Some(cell) = whole_cell(did, scope, as_of)?
+                && among.minus_cell(&cell)
+            {
+                return Ok(among);
+            }
             let inside = decide_among(inner, scope, as_of, among.clone())?;
             among.minus(&inside);
             Ok(among)
@@ -91,7 +99,22 @@ fn cost(audience: &Audience) -> u32 {
     }
 }
 
+/// The cell whose persons are those who meet `did`, where one is.
+fn whole_cell(did: &Did, scope: &Scope<'_>, as_of: Millis) -> Result<Option<Arc<Cell>>> {
+    let [event] = did.events.as_slice() else { return Ok(None) };
+    let Some(name) = scope.source().snapshot.event(event) else { return Ok(None) };
+    let once = did.at_least == 1 && did.at_most == u64::MAX && did.conditions.is_empty();
+    let cell = scope.cell(name)?;
+    let whole = once && cell.lies_in(did.from, did.to.min(as_of.saturating_add(1)));
+    Ok(Some(cell).filter(|_| whole))
+}
+
 fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet) -> Result<PersonSet> {
+    if let Some(cell) = whole_cell(did, scope, as_of)?
+        && among.and_cell(&cell)
+    {
+        return Ok(among);
+    }
     let source = scope.source();
     let mut events: Vec<NameId> = did.events.iter().filter_map(|e| source.snapshot.event(e)).collect();
     events.sort_unstable();

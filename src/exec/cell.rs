@@ -39,7 +39,8 @@ enum Refs {
 /// Who is in a cell of one chunk, so that a person is found without a search.
 #[derive(Clone, Debug)]
 pub struct Index {
-    chunk: u32,
+    /// Of which chunk.
+    pub chunk: u32,
     /// A bit for each person.
     pub words: Words,
     /// How many persons lie before each word.
@@ -68,6 +69,12 @@ impl Index {
         Some(Self { chunk, words, ranks })
     }
 
+    /// Whether a person of the chunk is here.
+    #[inline]
+    pub fn has(&self, person: PersonId) -> bool {
+        self.words[(person & 0xffff) as usize >> 6] & 1 << (person & 63) != 0
+    }
+
     /// The rank of the person that is this bit of this word, which is set.
     #[inline]
     pub fn rank(&self, word: usize, bit: u64) -> usize {
@@ -87,6 +94,8 @@ pub struct Cell {
     pub starts: Vec<u32>,
     /// The time of each row; rising within a person.
     pub times: Vec<Millis>,
+    /// The first time of each person: most look no further.
+    pub firsts: Vec<Millis>,
     /// The first and the last time of any row.
     pub span: (Millis, Millis),
     /// Where it is worth having.
@@ -99,7 +108,7 @@ impl Cell {
     pub fn empty(name: NameId) -> Self {
         let span = (Millis::MAX, Millis::MIN);
         let (persons, times, refs) = (Vec::new(), Vec::new(), Refs::Each(Vec::new()));
-        Self { name, persons, starts: vec![0], times, span, index: None, refs }
+        Self { name, persons, starts: vec![0], times, firsts: Vec::new(), span, index: None, refs }
     }
 
     /// A cell that is one whole block.
@@ -113,7 +122,8 @@ impl Cell {
     ) -> Self {
         let span = span_of(&times);
         let index = Index::new(&persons);
-        Self { name, persons, starts, times, span, index, refs: Refs::Block { source, chunk_at } }
+        let firsts = firsts_of(&persons, &starts, &times);
+        Self { name, persons, starts, times, firsts, span, index, refs: Refs::Block { source, chunk_at } }
     }
 
     /// A cell of rows that are in the order of person and time.
@@ -134,6 +144,7 @@ impl Cell {
         cell.refs = Refs::Each(refs);
         cell.span = span_of(&cell.times);
         cell.index = Index::new(&cell.persons);
+        cell.firsts = firsts_of(&cell.persons, &cell.starts, &cell.times);
         cell
     }
 
@@ -219,6 +230,19 @@ impl Cell {
         self.times.get(self.rows(rank)).unwrap_or(&[])
     }
 
+    /// The first time of the person at `rank`.
+    #[inline]
+    pub fn first(&self, rank: usize) -> Millis {
+        self.firsts.get(rank).copied().unwrap_or(Millis::MAX)
+    }
+
+    /// The first time of the person at `rank` from `at` on.
+    #[inline]
+    pub fn first_from(&self, rank: usize, at: Millis) -> Option<Millis> {
+        let first = self.first(rank);
+        if first >= at { Some(first) } else { self.times(rank).iter().copied().find(|t| *t >= at) }
+    }
+
     /// The rank of a person, if it is here.
     pub fn rank_of(&self, person: PersonId) -> Option<usize> {
         self.persons.binary_search(&person).ok()
@@ -231,6 +255,14 @@ impl Cell {
                 RowRef { source: *source, chunk_at: *chunk_at, row: row as u32 }
             }
             Refs::Each(refs) => refs.get(row).copied().unwrap_or(RowRef { source: 0, chunk_at: 0, row: 0 }),
+        }
+    }
+
+    /// The first row of the block that the cell is, if it is one.
+    pub fn block(&self) -> Option<RowRef> {
+        match self.refs {
+            Refs::Block { source, chunk_at } => Some(RowRef { source, chunk_at, row: 0 }),
+            Refs::Each(_) => None,
         }
     }
 
@@ -251,8 +283,13 @@ impl Cell {
     pub fn bytes(&self) -> usize {
         let refs = if let Refs::Each(refs) = &self.refs { refs.len() * size_of::<RowRef>() } else { 0 };
         let index = if self.index.is_some() { WORDS * 10 } else { 0 };
-        self.persons.len() * 8 + self.times.len() * 8 + refs + index + 128
+        self.persons.len() * 16 + self.times.len() * 8 + refs + index + 128
     }
+}
+
+fn firsts_of(persons: &[PersonId], starts: &[u32], times: &[Millis]) -> Vec<Millis> {
+    let first = |start: &u32| times.get(*start as usize).copied().unwrap_or(Millis::MAX);
+    starts.iter().take(persons.len()).map(first).collect()
 }
 
 fn span_of(times: &[Millis]) -> (Millis, Millis) {

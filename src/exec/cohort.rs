@@ -81,6 +81,13 @@ impl<'d> CohortPlan<'d> {
         }
     }
 
+    /// The length of the buckets, where [`walk_masks`] can do the work.
+    fn equal_buckets(&self) -> Option<i64> {
+        let plain = !self.definition.calendar && !self.definition.at_least && self.shared.is_empty();
+        let people = matches!(self.definition.measure, Measure::People) && self.definition.count <= 64;
+        self.calendar.fixed_length(self.definition.bucket).filter(|_| plain && people)
+    }
+
     /// The bucket of `time` for a person who started at `start`, and the instant at which it ends.
     fn bucket(&self, start: Millis, time: Millis) -> (i64, Millis) {
         let unit = self.definition.bucket;
@@ -278,33 +285,94 @@ struct Tallies {
     by_value: Groups<CohortTally>,
 }
 
-fn tally_scope(plan: &CohortPlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
-    let (definition, count) = (plan.definition, plan.definition.count);
-    let mut tallies = Tallies::default();
-    let mut splitter =
-        plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
-    let mut by_number: Vec<CohortTally> = Vec::new();
-    walk(plan, scope, |member| {
-        let tally = match &mut splitter {
-            None => {
-                let number = plan.calendar.number(definition.cohort.unit, member.start);
-                tallies.by_time.entry(number).or_insert_with(|| CohortTally::new(count))
-            }
-            Some(splitter) => {
-                let number = splitter.number(member.person, member.start, None)? as usize;
-                if by_number.len() <= number {
-                    by_number.resize_with(number + 1, || CohortTally::new(count));
-                }
-                let Some(tally) = by_number.get_mut(number) else { return Ok(()) };
-                tally
-            }
+/// The tallies of a scope while it is walked.
+struct Rows<'p, 'a> {
+    plan: &'p CohortPlan<'p>,
+    by_time: BTreeMap<i64, CohortTally>,
+    splitter: Option<Splitter<'a>>,
+    by_number: Vec<CohortTally>,
+}
+
+impl Rows<'_, '_> {
+    /// The tally of the cohort of a person who started at `start`.
+    fn of(&mut self, person: PersonId, start: Millis) -> Result<&mut CohortTally> {
+        let count = self.plan.definition.count;
+        let Some(splitter) = &mut self.splitter else {
+            let number = self.plan.calendar.number(self.plan.definition.cohort.unit, start);
+            return Ok(self.by_time.entry(number).or_insert_with(|| CohortTally::new(count)));
         };
-        tally.add(plan.ended(member.start), member.buckets, definition.at_least)
-    })?;
-    if let Some(splitter) = splitter {
-        tallies.by_value = Groups::of_numbers(by_number, &splitter.table);
+        let number = splitter.number(person, start, None)? as usize;
+        if self.by_number.len() <= number {
+            self.by_number.resize_with(number + 1, || CohortTally::new(count));
+        }
+        Ok(&mut self.by_number[number])
     }
-    Ok(tallies)
+}
+
+fn tally_scope(plan: &CohortPlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
+    let splitter = plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
+    let mut rows = Rows { plan, by_time: BTreeMap::new(), splitter, by_number: Vec::new() };
+    if let Some(length) = plan.equal_buckets() {
+        walk_masks(plan, scope, length, |person, start, buckets| {
+            rows.of(person, start)?.add_mask(plan.ended(start), buckets);
+            Ok(())
+        })?;
+    } else {
+        walk(plan, scope, |member| {
+            let ended = plan.ended(member.start);
+            rows.of(member.person, member.start)?.add(ended, member.buckets, plan.definition.at_least)
+        })?;
+    }
+    let by_value = match rows.splitter {
+        Some(splitter) => Groups::of_numbers(rows.by_number, &splitter.table),
+        None => Groups::default(),
+    };
+    Ok(Tallies { by_time: rows.by_time, by_value })
+}
+
+/// Calls `visit` as [`walk`] does with the buckets as bits, where all are `length` milliseconds long, there are few, and nothing but
+/// people is counted.
+fn walk_masks(
+    plan: &CohortPlan<'_>,
+    scope: &Scope<'_>,
+    length: i64,
+    mut visit: impl FnMut(PersonId, Millis, u64) -> Result<()>,
+) -> Result<()> {
+    let basis = &plan.definition.basis;
+    let only = basis.people.as_ref().map(|a| audience::decide(a, scope, plan.as_of)).transpose()?;
+    let allowed = scope.allowed(only);
+    let starts = plan.start.cells(scope)?;
+    let start = match starts.as_slice() {
+        [one] => Arc::clone(one),
+        several => Arc::new(Cell::union(several)),
+    };
+    let returns = plan.returns.cells(scope)?;
+    let mut near = vec![0; returns.len()];
+    let (from, to) = (basis.from(), basis.seen_to(plan.as_of));
+    let end = length * plan.definition.count as i64;
+    // Exact: the quotient of numbers this small only rounds to a whole one if it is one. And several times quicker.
+    let bucket = |millis: i64| (millis as f64 / length as f64) as u64;
+    for (rank, person) in start.persons.iter().enumerate() {
+        let begin = start.first(rank);
+        if begin < from || begin >= to || allowed.as_ref().is_some_and(|allowed| !allowed.contains(*person)) {
+            continue;
+        }
+        let last = begin.saturating_add(end - 1).min(plan.as_of);
+        let mut buckets = 0u64;
+        for (cell, near) in returns.iter().zip(&mut near) {
+            let Some(rank) = cell.find(*person, near) else { continue };
+            for time in cell.times(rank) {
+                if *time > last {
+                    break;
+                }
+                if *time >= begin {
+                    buckets |= 1 << (bucket(time - begin) & 63);
+                }
+            }
+        }
+        visit(*person, begin, buckets)?;
+    }
+    Ok(())
 }
 
 fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally>>> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::attempt::{Stop, Want};
 use super::audience;
 use super::cell::{Cell, RowRef};
-use super::funnel_fast;
+use super::funnel_fast::{self, Entry};
 use super::funnel_plan::FunnelPlan;
 use super::funnel_walk::{self, Walked};
 use super::listing;
@@ -149,34 +149,37 @@ fn group(tallies: &mut Vec<FunnelTally>, number: usize, steps: usize) -> &mut Fu
 }
 
 impl funnel_fast::Visitor for Adder<'_> {
-    fn lost(&mut self, first: PersonId, mut bits: u64) -> Result<()> {
-        if self.several_values.is_none() {
-            match &mut self.splitter {
-                None => {
-                    self.whole.add_lost(u64::from(bits.count_ones()));
-                    return Ok(());
-                }
-                Some(splitter) if !splitter.at_entry() => {
-                    while bits != 0 {
-                        let number = splitter.number(first | bits.trailing_zeros(), 0, None)? as usize;
-                        group(&mut self.by_number, number, self.steps).add_lost(1);
-                        bits &= bits - 1;
-                    }
-                    return Ok(());
-                }
-                Some(_) => {}
-            }
-        }
-        // Unreachable while `needs_entry` keeps such funnels from being asked this.
-        Ok(())
-    }
-
-    fn needs_entry(&self) -> bool {
+    fn wants_attempts(&self) -> bool {
         self.several_values.is_some() || self.splitter.as_ref().is_some_and(Splitter::at_entry)
     }
 
     fn attempt(&mut self, person: PersonId, times: &[Millis], in_progress: bool) -> Result<()> {
         self.add(person, times, in_progress, None)
+    }
+
+    fn entered(&mut self, persons: &PersonSet) -> Result<()> {
+        let Some(splitter) = &mut self.splitter else {
+            self.whole.enter(persons.len());
+            return Ok(());
+        };
+        for (number, count) in splitter.count(persons)? {
+            group(&mut self.by_number, number as usize, self.steps).enter(count);
+        }
+        Ok(())
+    }
+
+    fn went_on(&mut self, step: usize, persons: &[Entry], later: &[i64]) -> Result<()> {
+        let later = if self.times { Some(later) } else { None };
+        let Some(splitter) = &mut self.splitter else {
+            self.whole.go_on(step, persons.len() as u64, later.unwrap_or(&[]));
+            return Ok(());
+        };
+        for (at, entry) in persons.iter().enumerate() {
+            let number = splitter.number(entry.person, 0, None)? as usize;
+            let duration = later.and_then(|later| later.get(at..=at)).unwrap_or(&[]);
+            group(&mut self.by_number, number, self.steps).go_on(step, 1, duration);
+        }
+        Ok(())
     }
 }
 

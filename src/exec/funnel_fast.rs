@@ -1,24 +1,36 @@
 //! The common funnel: ordered steps whose events are different, nothing excluded. Each step is one cell; a person's times of each
-//! step are slices, and the attempt is found by moving forward through them. Nothing is allocated per person, and of persons who
-//! did nothing but the first step nothing is read where only their number matters.
+//! step are slices, and the attempt is found by moving forward through them. Nothing is allocated per person, and without a window of persons
+//! who did nothing but the first step nothing is read.
 
 use super::attempt::Rules;
 use super::cell::Cell;
-use super::persons::{PersonSet, WORDS};
+use super::persons::PersonSet;
 use crate::error::Result;
 use crate::limits::FUNNEL_STEPS_MAX;
 use crate::model::{Millis, PersonId};
 
 /// What is done with the attempts.
 pub trait Visitor {
-    /// The persons `first`, `first + 1` and so on whose bits are set did the first step, no later one, and are not in progress.
-    fn lost(&mut self, first: PersonId, bits: u64) -> Result<()>;
-
-    /// Whether it has to see each person with the time of entry, even those who did nothing but the first step.
-    fn needs_entry(&self) -> bool;
+    /// Whether it has to see each attempt as a whole.
+    fn wants_attempts(&self) -> bool;
 
     /// A person's counted attempt: when each step was done, and whether it may still go on.
     fn attempt(&mut self, person: PersonId, times: &[Millis], in_progress: bool) -> Result<()>;
+
+    /// These persons did the first step. If they did more, [`Visitor::went_on`] tells; nobody is in progress.
+    fn entered(&mut self, persons: &PersonSet) -> Result<()>;
+
+    /// These persons, who had done the steps before, did step `step`, from 0, so many milliseconds later.
+    fn went_on(&mut self, step: usize, persons: &[Entry], later: &[i64]) -> Result<()>;
+}
+
+/// A person on the way through the steps, and when the last of them was done.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Who.
+    pub person: PersonId,
+    /// When.
+    pub at: Millis,
 }
 
 /// Gives `visitor` the counted attempt of every person who enters, of those in `allowed` if given.
@@ -29,42 +41,102 @@ pub fn walk(
     visitor: &mut impl Visitor,
 ) -> Result<()> {
     let Some((first, later)) = steps.split_first() else { return Ok(()) };
-    let mut walker = Walker { rules, first, later, near: [0; FUNNEL_STEPS_MAX], end: end_of(rules) };
-    if let (Some(index), Some(second)) = (&first.index, later.first())
-        && !visitor.needs_entry()
-        && walker.all_enter()
-        && walker.never_open()
-    {
-        let chunk = first.persons.first().map_or(0, |person| person >> 16);
-        let everybody = [u64::MAX; WORDS];
-        let allowed = match allowed {
-            Some(PersonSet::Chunk(_, words)) => words.as_ref(),
-            _ => &everybody,
-        };
-        let mut did_second = PersonSet::none(Some(chunk));
-        second.mark(&mut did_second);
-        let PersonSet::Chunk(_, did_second) = &did_second else { return Ok(()) };
-        for word in 0..WORDS {
-            let entered = index.words[word] & allowed[word];
-            let base = chunk << 16 | (word as u32) << 6;
-            visitor.lost(base, entered & !did_second[word])?;
-            let mut bits = entered & did_second[word];
-            while bits != 0 {
-                let bit = bits & bits.wrapping_neg();
-                bits ^= bit;
-                walker.person(base | bit.trailing_zeros(), index.rank(word, bit), visitor)?;
-            }
+    let all_enter = first.lies_in(rules.from, rules.to.min(rules.as_of.saturating_add(1)));
+    // Whether nobody who entered can be in progress any more.
+    let over = |within: i64| first.span.1.saturating_add(within) < rules.as_of;
+    let never_open = rules.is_closed() || rules.within.is_none_or(over);
+    let by_sets = first.index.as_ref().filter(|_| all_enter && never_open && !visitor.wants_attempts());
+    let mut left = None;
+    if let (Some(index), Some(second)) = (by_sets, later.first()) {
+        let mut entered = PersonSet::none(Some(index.chunk));
+        first.mark(&mut entered);
+        if let Some(allowed) = allowed {
+            entered.and(allowed);
         }
-        return Ok(());
+        let mut going = PersonSet::none(Some(index.chunk));
+        second.mark(&mut going);
+        going.and(&entered);
+        if rules.within.is_none() {
+            visitor.entered(&entered)?;
+            return step_by_step(first, later, &going, end_of(rules), visitor);
+        }
+        entered.minus(&going);
+        visitor.entered(&entered)?;
+        left = Some(going);
     }
-    for (rank, person) in first.persons.iter().enumerate() {
-        if allowed.is_none_or(|allowed| allowed.contains(*person)) {
-            walker.person(*person, rank, visitor)?;
+    let no_times = [0; FUNNEL_STEPS_MAX];
+    let slices: [&[Millis]; FUNNEL_STEPS_MAX] = [&[]; FUNNEL_STEPS_MAX];
+    let (near, end) = ([0; FUNNEL_STEPS_MAX], end_of(rules));
+    let mut walker = Walker { rules, first, later, near, end, times: no_times, trial: no_times, slices };
+    match left.as_ref().or(allowed) {
+        Some(allowed) => first.each_in(allowed, |rank, person| walker.person(person, rank, visitor)),
+        None => {
+            let mut persons = first.persons.iter().enumerate();
+            persons.try_for_each(|(rank, person)| walker.person(*person, rank, visitor))
         }
     }
-    Ok(())
 }
 
+/// Persons that take their steps together: their entries stay in the nearest memory.
+const TOGETHER: usize = 1024;
+
+/// Without a window the earliest start and then always the earliest next step get as deep as any. All persons take one step, then
+/// those who are left the next, so that no branch depends on the data of one person but for the rare search.
+fn step_by_step(
+    first: &Cell,
+    later: &[&Cell],
+    going: &PersonSet,
+    end: Millis,
+    visitor: &mut impl Visitor,
+) -> Result<()> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(TOGETHER);
+    let mut durations: Vec<i64> = Vec::with_capacity(TOGETHER);
+    let mut near = [0; FUNNEL_STEPS_MAX];
+    let mut run = |entries: &mut Vec<Entry>| -> Result<()> {
+        for (step, (cell, near)) in later.iter().zip(&mut near).enumerate() {
+            take_step(cell, near, end, entries, &mut durations);
+            if entries.is_empty() {
+                break;
+            }
+            visitor.went_on(step + 1, entries, &durations)?;
+        }
+        entries.clear();
+        Ok(())
+    };
+    first.each_in(going, |rank, person| {
+        entries.push(Entry { person, at: first.first(rank) });
+        if entries.len() == TOGETHER { run(&mut entries) } else { Ok(()) }
+    })?;
+    run(&mut entries)
+}
+
+/// Leaves those who do a step from where they are until `end`, and how long it took them.
+fn take_step(cell: &Cell, near: &mut usize, end: Millis, entries: &mut Vec<Entry>, durations: &mut Vec<i64>) {
+    if let Some(index) = &cell.index {
+        let mut left = 0;
+        for at in 0..entries.len() {
+            let entry = entries[at];
+            entries[left] = entry;
+            left += usize::from(index.has(entry.person));
+        }
+        entries.truncate(left);
+    }
+    durations.clear();
+    durations.resize(entries.len(), 0);
+    let mut left = 0;
+    for at in 0..entries.len() {
+        let Entry { person, at: since } = entries[at];
+        let next = cell.find(person, near).and_then(|rank| cell.first_from(rank, since));
+        let next = next.unwrap_or(Millis::MAX);
+        entries[left] = Entry { person, at: next };
+        durations[left] = next.wrapping_sub(since);
+        left += usize::from(next <= end);
+    }
+    entries.truncate(left);
+    durations.truncate(left);
+}
+
+/// Memory of the walk is used again for each person: it is too much to clear each time.
 struct Walker<'a> {
     rules: &'a Rules,
     first: &'a Cell,
@@ -72,113 +144,97 @@ struct Walker<'a> {
     near: [usize; FUNNEL_STEPS_MAX],
     /// The last instant that any step may have.
     end: Millis,
-}
-
-/// An attempt that is being made.
-struct Best {
+    /// When the steps of the best attempt were done, as deep as it goes.
     times: [Millis; FUNNEL_STEPS_MAX],
-    depth: usize,
-    /// The latest start that gets as deep.
-    latest: Millis,
+    /// The same of an attempt that is being made.
+    trial: [Millis; FUNNEL_STEPS_MAX],
+    /// A person's times of the later steps that were looked up, without those that are too early for any start to come.
+    slices: [&'a [Millis]; FUNNEL_STEPS_MAX],
 }
 
 impl<'a> Walker<'a> {
-    /// Whether everybody's first event is an entry.
-    fn all_enter(&self) -> bool {
-        self.first.lies_in(self.rules.from, self.rules.to.min(self.rules.as_of.saturating_add(1)))
-    }
-
-    fn is_closed(&self) -> bool {
-        self.rules.until_to && self.rules.as_of >= self.rules.to
-    }
-
-    /// Whether no start can be in progress any more.
-    fn never_open(&self) -> bool {
-        let over = |within: i64| self.first.span.1.saturating_add(within) < self.rules.as_of;
-        self.is_closed() || self.rules.within.is_none_or(over)
-    }
-
+    #[inline]
     fn person(&mut self, person: PersonId, rank: usize, visitor: &mut impl Visitor) -> Result<()> {
-        let starts = self.first.times(rank);
-        let from = match starts.first() {
-            Some(first) if *first >= self.rules.from => 0,
-            _ => starts.partition_point(|t| *t < self.rules.from),
-        };
-        let starts = starts.get(from..).unwrap_or(&[]);
-        if starts.first().is_none_or(|t| *t >= self.rules.to || *t > self.rules.as_of) {
+        let Some(start) = self.first.first_from(rank, self.rules.from) else { return Ok(()) };
+        if start >= self.rules.to || start > self.rules.as_of {
             return Ok(());
         }
-        let mut best = Best { times: [0; FUNNEL_STEPS_MAX], depth: 0, latest: 0 };
-        match self.rules.within {
-            None => self.chain(person, starts, &mut best),
-            Some(within) => self.windows(person, within, starts, &mut best),
-        }
-        let open = |within: i64| best.latest.saturating_add(within) >= self.rules.as_of;
-        let in_progress =
-            best.depth <= self.later.len() && !self.is_closed() && self.rules.within.is_some_and(open);
-        visitor.attempt(person, best.times.get(..best.depth).unwrap_or(&[]), in_progress)
+        let Some(within) = self.rules.within else {
+            let depth = self.chain(person, start);
+            return visitor.attempt(person, self.times.get(..depth).unwrap_or(&[]), false);
+        };
+        let starts = self.first.times(rank);
+        let starts = starts.get(starts.partition_point(|t| *t < self.rules.from)..).unwrap_or(&[]);
+        let (depth, latest) = self.windows(person, within, starts);
+        let open = latest.saturating_add(within) >= self.rules.as_of;
+        let in_progress = open && depth <= self.later.len() && !self.rules.is_closed();
+        visitor.attempt(person, self.times.get(..depth).unwrap_or(&[]), in_progress)
     }
 
     /// A person's times of a later step.
+    #[inline]
     fn times_of(&mut self, step: usize, person: PersonId) -> &'a [Millis] {
         let (Some(cell), Some(near)) = (self.later.get(step), self.near.get_mut(step)) else { return &[] };
         let cell: &'a Cell = cell;
         cell.find(person, near).map_or(&[], |rank| cell.times(rank))
     }
 
-    /// Without a window the earliest start gets as deep as any.
-    fn chain(&mut self, person: PersonId, starts: &[Millis], best: &mut Best) {
-        let Some(start) = starts.first() else { return };
-        (best.times[0], best.depth) = (*start, 1);
-        let mut at = *start;
-        for step in 0..self.later.len() {
-            let times = self.times_of(step, person);
-            let Some(next) = times.iter().find(|t| **t >= at).filter(|t| **t <= self.end) else { return };
-            at = *next;
-            if let Some(slot) = best.times.get_mut(step + 1) {
+    /// Without a window the earliest start gets as deep as any. Returns how deep.
+    #[inline]
+    fn chain(&mut self, person: PersonId, start: Millis) -> usize {
+        self.times[0] = start;
+        let mut at = start;
+        for (step, (cell, near)) in self.later.iter().zip(&mut self.near).enumerate() {
+            let next = cell.find(person, near).and_then(|rank| cell.first_from(rank, at));
+            let Some(next) = next.filter(|t| *t <= self.end) else { return step + 1 };
+            at = next;
+            if let Some(slot) = self.times.get_mut(step + 1) {
                 *slot = at;
             }
-            best.depth += 1;
         }
+        self.later.len() + 1
     }
 
     /// With a window every start is tried; the places in later steps only move forward, as a later start is never served by an
-    /// earlier event than the start before it.
-    fn windows(&mut self, person: PersonId, within: i64, starts: &[Millis], best: &mut Best) {
-        let mut slices: [&[Millis]; FUNNEL_STEPS_MAX] = [&[]; FUNNEL_STEPS_MAX];
-        let mut known = 0;
+    /// earlier event than the start before it. Returns how deep the best attempt gets, and the latest start that gets as deep.
+    fn windows(&mut self, person: PersonId, within: i64, starts: &[Millis]) -> (usize, Millis) {
         let (to, as_of) = (self.rules.to, self.rules.as_of);
+        let (mut best, mut latest, mut known) = (0, 0, 0);
         for start in starts.iter().take_while(|t| **t < to && **t <= as_of) {
             let limit = start.saturating_add(within).min(self.end);
-            let mut times = [0; FUNNEL_STEPS_MAX];
-            times[0] = *start;
+            self.trial[0] = *start;
             let (mut depth, mut at) = (1, *start);
-            for (step, slice) in slices.iter_mut().enumerate().take(self.later.len()) {
+            for step in 0..self.later.len() {
                 if step >= known {
-                    *slice = self.times_of(step, person);
+                    self.slices[step] = self.times_of(step, person);
                     known = step + 1;
                 }
-                // What is too early for this start is for every later one.
-                while slice.first().is_some_and(|t| *t < at) {
-                    *slice = slice.get(1..).unwrap_or(&[]);
+                let mut slice = self.slices[step];
+                while let Some((first, rest)) = slice.split_first()
+                    && *first < at
+                {
+                    slice = rest;
                 }
+                self.slices[step] = slice;
                 let Some(next) = slice.first().filter(|t| **t <= limit) else { break };
                 at = *next;
-                if let Some(slot) = times.get_mut(step + 1) {
+                if let Some(slot) = self.trial.get_mut(step + 1) {
                     *slot = at;
                 }
                 depth += 1;
             }
-            if depth > best.depth {
-                (best.times, best.depth) = (times, depth);
+            if depth > best {
+                best = depth;
+                self.times[..depth].copy_from_slice(&self.trial[..depth]);
             }
-            if depth == best.depth {
-                best.latest = *start;
+            if depth == best {
+                latest = *start;
             }
-            if best.depth > self.later.len() {
-                return;
+            if best > self.later.len() {
+                break;
             }
         }
+        (best, latest)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Lifetimes of paying people: from every payment the instants at which something changes, and where the person stands
 //! before and after each unit that holds one.
 
+use std::sync::Arc;
+
 use super::audience;
 use super::persons::PersonSet;
-use super::revenue::{Cached, RevenuePlan};
+use super::revenue::{AmountReader, RevenuePlan};
 use super::scope::{Scope, View, map_scopes};
 use super::units::range_of_units;
 use crate::error::Result;
@@ -123,19 +125,20 @@ fn read(plan: &RevenuePlan<'_>, lifetime: &LifetimePlan, scope: &Scope<'_>) -> R
     if let Some(property) = plan.property {
         for name in &plan.names {
             let cell = scope.cell(*name)?;
-            let mut amount_of = Cached::new(scope.source().column(*name, property), |value| value.number());
-            let mut period_of = lifetime.period.map(|property| {
-                // A value that is no period is another thing than none.
-                Cached::new(scope.source().column(*name, property), |value| Some(LifetimePeriod::of(value)))
-            });
+            let mut amount_of = AmountReader::new(scope, Arc::clone(&cell), property)?;
+            let mut period_of = lifetime.period.map(|property| scope.source().column(*name, property));
             for (rank, person) in cell.persons.iter().copied().enumerate() {
                 if !wanted(person) {
                     continue;
                 }
                 let base = cell.rows(rank).start;
                 for (row, time) in (base..).zip(cell.times(rank).iter().take_while(|t| **t <= plan.as_of)) {
-                    let Some(amount) = amount_of.read(&cell, row)? else { continue };
-                    let period = period_of.as_mut().map(|p| p.read(&cell, row)).transpose()?.flatten();
+                    let Some(amount) = amount_of.read(row)? else { continue };
+                    let mut period = None;
+                    if let Some(column) = &mut period_of {
+                        let found = column.get(cell.row_ref(row))?;
+                        period = column.value(found)?.map(LifetimePeriod::of);
+                    }
                     unknown_periods += u64::from(period == Some(None) && amount.is_positive());
                     amounts.push(Amount { person, time: *time, amount, period: period.flatten() });
                 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::audience;
 use super::binder::Binder;
 use super::listing;
-use super::person::{self, PersonRow};
+use super::person::{PersonReader, PersonRow};
 use super::scope::View;
 use super::source::Source;
 use crate::engine::Snapshot;
@@ -79,13 +79,21 @@ pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport
         0 => (Vec::new(), None),
         limit => listing::page(&found, limit, query.cursor.as_deref())?,
     };
-    let people = page.into_iter().map(|id| one(&view.source, id, query, as_of)).collect::<Result<_>>()?;
+    let mut reader = PersonReader::new(&view.source);
+    let people =
+        page.into_iter().map(|id| one(&view.source, &mut reader, id, query, as_of)).collect::<Result<_>>()?;
     Ok(PeopleReport { total: found.len(), people, cursor, warnings: binder.warnings })
 }
 
-fn one(source: &Source, id: PersonId, query: &People, as_of: Millis) -> Result<Found> {
+fn one(
+    source: &Source,
+    reader: &mut PersonReader<'_>,
+    id: PersonId,
+    query: &People,
+    as_of: Millis,
+) -> Result<Found> {
     let snapshot = &source.snapshot;
-    let mut rows = person::rows(source, id, |name| name.is_event() || name == NameId::SET)?;
+    let mut rows = reader.rows(id, |name| name.is_event() || name == NameId::SET)?;
     rows.retain(|row| row.time <= as_of);
     let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.name == NameId::SET);
     let values = ends(source, &sets)?;

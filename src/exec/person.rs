@@ -1,13 +1,14 @@
 //! One person: who it is, what it has, what it did. Rows are looked up one identity at a time; no block is decoded.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::cell::RowRef;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, Millis, NameId, Number, PersonId, PropertyId, Value, format_millis};
-use crate::store::lookup;
-use std::collections::BTreeMap;
+use crate::store::segment::block::Block;
 
 /// A row of one person.
 #[derive(Clone, Copy, Debug)]
@@ -111,52 +112,89 @@ pub fn find(source: &Source, identity: &str) -> Result<PersonId> {
     source.snapshot.find_person(identity.trim())?.ok_or_else(|| nobody(identity))
 }
 
-/// The rows of a person of the names that `wanted` says true for, in no particular order.
-pub fn rows(source: &Source, person: PersonId, wanted: impl Fn(NameId) -> bool) -> Result<Vec<PersonRow>> {
-    let mut out = Vec::new();
-    let persons = &source.snapshot.persons;
-    for identity in persons.members(person) {
-        for (number, segment) in source.snapshot.segments.iter().enumerate() {
-            let stored = persons.person_at(identity, segment.identity_version());
-            if segment.slot_of(stored, identity)?.is_none() {
+/// A chunk and the block of it, if there is one.
+type Kept<'a> = Option<(u32, Option<Block<'a>>)>;
+
+/// Finds the rows of one person after another; neighbours lie in the same blocks.
+pub struct PersonReader<'a> {
+    source: &'a Source,
+    /// By segment and place of the name the block last looked at, and its chunk.
+    blocks: Vec<Vec<Kept<'a>>>,
+}
+
+impl<'a> PersonReader<'a> {
+    /// Over all rows of a snapshot.
+    pub fn new(source: &'a Source) -> Self {
+        let names = source.snapshot.segments.iter().map(|s| s.directory().names.len());
+        Self { source, blocks: names.map(|names| (0..names).map(|_| None).collect()).collect() }
+    }
+
+    /// The rows of a person of the names that `wanted` says true for, in no particular order.
+    pub fn rows(&mut self, person: PersonId, wanted: impl Fn(NameId) -> bool) -> Result<Vec<PersonRow>> {
+        let mut out = Vec::new();
+        let source = self.source;
+        for identity in source.snapshot.persons.members(person) {
+            for number in 0..source.snapshot.segments.len() {
+                self.stored(number, identity, &wanted, &mut out)?;
+            }
+            recent(source, identity, &wanted, &mut out);
+        }
+        Ok(out)
+    }
+
+    /// Adds the rows of an identity in a segment.
+    fn stored(
+        &mut self,
+        number: usize,
+        identity: IdentityId,
+        wanted: &impl Fn(NameId) -> bool,
+        out: &mut Vec<PersonRow>,
+    ) -> Result<()> {
+        let snapshot = &self.source.snapshot;
+        let Some(segment) = snapshot.segments.get(number) else { return Ok(()) };
+        let stored = snapshot.persons.person_at(identity, segment.identity_version());
+        let Some(slot) = segment.slot_of(stored, identity)? else { return Ok(()) };
+        let chunk = stored >> 16;
+        for (name_at, entry) in segment.directory().names.iter().enumerate() {
+            let name = NameId(entry.name);
+            if !wanted(name) {
                 continue;
             }
-            for (name_at, entry) in segment.directory().names.iter().enumerate() {
-                let name = NameId(entry.name);
-                if !wanted(name) {
-                    continue;
-                }
-                let found = lookup::rows_of_identity(segment, persons, name_at, identity)?;
-                let Some((block, range, slot)) = found else { continue };
-                let chunk_at = entry.chunks.partition_point(|c| c.chunk < stored >> 16) as u32;
-                for row in range.filter(|row| block.slot(*row) == slot) {
-                    let at = RowRef { source: number as u32, chunk_at, row: row as u32 };
-                    out.push(PersonRow { name, time: block.time(row), identity, at });
-                }
+            let Some(kept) = self.blocks.get_mut(number).and_then(|b| b.get_mut(name_at)) else { continue };
+            if kept.as_ref().is_none_or(|(of, _)| *of != chunk) {
+                *kept = Some((chunk, segment.block_of(name_at, chunk)?));
+            }
+            let Some((_, Some(block))) = kept else { continue };
+            let Some(rank) = block.rank_of((stored & 0xffff) as u16) else { continue };
+            let chunk_at = entry.chunks.partition_point(|c| c.chunk < chunk) as u32;
+            for row in block.rows_of(rank).filter(|row| block.slot(*row) == slot) {
+                let at = RowRef { source: number as u32, chunk_at, row: row as u32 };
+                out.push(PersonRow { name, time: block.time(row), identity, at });
             }
         }
-        for (number, run) in source.runs().iter().enumerate() {
-            for name in run.names().into_iter().filter(|n| wanted(*n)) {
-                let base = run.rows().partition_point(|r| (r.name, r.identity) < (name, identity));
-                for (at, row) in run.of_identity(name, identity).iter().enumerate() {
-                    let at = RowRef {
-                        source: RowRef::RECENT + number as u32,
-                        chunk_at: 0,
-                        row: (base + at) as u32,
-                    };
-                    out.push(PersonRow { name, time: row.time, identity, at });
-                }
+        Ok(())
+    }
+}
+
+/// Adds the recent rows of an identity.
+fn recent(source: &Source, identity: IdentityId, wanted: &impl Fn(NameId) -> bool, out: &mut Vec<PersonRow>) {
+    for (number, run) in source.runs().iter().enumerate() {
+        for name in run.names().into_iter().filter(|n| wanted(*n)) {
+            let base = run.rows().partition_point(|r| (r.name, r.identity) < (name, identity));
+            for (at, row) in run.of_identity(name, identity).iter().enumerate() {
+                let source = RowRef::RECENT + number as u32;
+                let at = RowRef { source, chunk_at: 0, row: (base + at) as u32 };
+                out.push(PersonRow { name, time: row.time, identity, at });
             }
         }
     }
-    Ok(out)
 }
 
 /// The profile of the person of `identity`.
 pub fn profile(source: &Source, identity: &str) -> Result<Profile> {
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
-    let mut rows = rows(source, person, |name| name.is_event() || name == NameId::SET)?;
+    let mut rows = PersonReader::new(source).rows(person, |name| name.is_event() || name == NameId::SET)?;
     rows.sort_by_key(|r| (r.name, r.time));
     let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.name == NameId::SET);
     let property_history = histories(source, &sets)?;
@@ -242,7 +280,8 @@ pub fn timeline(
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
     let only = event.map(|name| snapshot.event(name));
-    let mut rows = rows(source, person, |name| name.is_event() && only.is_none_or(|o| o == Some(name)))?;
+    let mut rows = PersonReader::new(source)
+        .rows(person, |name| name.is_event() && only.is_none_or(|o| o == Some(name)))?;
     // Newest first; names and places only make the order of one instant definite.
     rows.sort_by_key(|r| (std::cmp::Reverse(r.time), r.name, r.identity, r.at));
     let skip = match cursor {

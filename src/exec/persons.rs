@@ -3,6 +3,7 @@
 
 use roaring::RoaringBitmap;
 
+use super::cell::Cell;
 use crate::model::PersonId;
 
 /// Words of the bits of one chunk of 65,536 persons.
@@ -145,6 +146,28 @@ impl PersonSet {
                 any(&mut all, &theirs.to_roaring());
                 *mine = Self::Any(all);
             }
+        }
+    }
+
+    /// Leaves those who are in a cell of the chunk. False, and nothing done, if the cell has no index.
+    pub fn and_cell(&mut self, cell: &Cell) -> bool {
+        match (self, &cell.index) {
+            (Self::Chunk(chunk, words), Some(index)) if *chunk == index.chunk => {
+                words.iter_mut().zip(index.words.iter()).for_each(|(a, b)| *a &= b);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes those who are in a cell of the chunk out. False, and nothing done, if the cell has no index.
+    pub fn minus_cell(&mut self, cell: &Cell) -> bool {
+        match (self, &cell.index) {
+            (Self::Chunk(chunk, words), Some(index)) if *chunk == index.chunk => {
+                words.iter_mut().zip(index.words.iter()).for_each(|(a, b)| *a &= !b);
+                true
+            }
+            _ => false,
         }
     }
 

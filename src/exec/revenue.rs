@@ -1,6 +1,6 @@
 //! Revenue: the amounts of all events that carry them, person by person, and who paid.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::audience;
@@ -11,16 +11,18 @@ use super::listing::{self, PeoplePage};
 use super::persons::PersonSet;
 use super::properties;
 use super::scope::{Scope, View, map_scopes};
-use super::source::{CellValue, ColumnReader};
+use super::settled::{NO_NUMBER, Numbers};
+use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
 use super::units::range_of_units;
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Unit, ValueRef};
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Unit};
 use crate::report::{
     Amounts, Audience, Basis, Chosen, Lost, Payers, Point, Revenue, RevenuePeople, RevenueReport, Tally,
     Warning, by_total, unit_that_begins,
 };
+use crate::store::segment::block::Column;
 
 /// A revenue report bound to a snapshot.
 pub struct RevenuePlan<'d> {
@@ -99,45 +101,46 @@ fn carriers(view: &View, property: Option<PropertyId>) -> Result<Vec<NameId>> {
     Ok(names)
 }
 
-/// Reads what values mean, each stored value once.
-pub(super) struct Cached<'a, T> {
+/// Reads the amounts of the rows of a cell.
+pub(super) struct AmountReader<'a> {
+    cell: Arc<Cell>,
     column: ColumnReader<'a>,
-    meaning: fn(ValueRef<'_>) -> Option<T>,
-    known: HashMap<u32, Vec<Option<Option<T>>>>,
+    /// Where the cell is one block of a segment: the codes, and which number each is. So nearly all are.
+    packed: Option<(Option<Column<'a>>, Numbers)>,
 }
 
-impl<'a, T: Copy> Cached<'a, T> {
-    /// Over a column.
-    pub(super) fn new(column: ColumnReader<'a>, meaning: fn(ValueRef<'_>) -> Option<T>) -> Self {
-        Self { column, meaning, known: HashMap::new() }
+impl<'a> AmountReader<'a> {
+    /// Over a cell of `scope`.
+    pub(super) fn new(scope: &Scope<'a>, cell: Arc<Cell>, property: PropertyId) -> Result<Self> {
+        let mut column = scope.source().column(cell.name, property);
+        let mut packed = None;
+        if let Some(first) = cell.block()
+            && let Some(numbers) = scope.view.settled.numbers(first.source, property)?
+        {
+            packed = Some((column.column(first)?, numbers));
+        }
+        Ok(Self { cell, column, packed })
     }
 
-    /// What the value of a row means, if it has one that means anything.
-    pub(super) fn read(&mut self, cell: &Cell, row: usize) -> Result<Option<T>> {
-        let found = self.column.get(cell.row_ref(row))?;
-        let CellValue::Code { source, code } = found else {
-            return Ok(self.column.value(found)?.and_then(self.meaning));
-        };
-        let codes = self.known.entry(source).or_default();
-        if codes.len() <= code as usize {
-            codes.resize(code as usize + 1, None);
+    /// The number that a row has.
+    #[inline]
+    pub(super) fn read(&mut self, row: usize) -> Result<Option<Number>> {
+        if let Some((column, numbers)) = &self.packed {
+            let code = column.as_ref().and_then(|column| column.code(row));
+            let number = code.and_then(|code| numbers.get(code as usize));
+            return Ok(number
+                .filter(|(_, scale)| *scale != NO_NUMBER)
+                .map(|(mantissa, scale)| Number::new_canonical(*mantissa, *scale)));
         }
-        let Some(slot) = codes.get_mut(code as usize) else { return Ok(None) };
-        match slot {
-            Some(known) => Ok(*known),
-            None => {
-                let meant = self.column.value(found)?.and_then(self.meaning);
-                *slot = Some(meant);
-                Ok(meant)
-            }
-        }
+        let found = self.column.get(self.cell.row_ref(row))?;
+        Ok(self.column.value(found)?.and_then(|v| v.number()))
     }
 }
 
 /// The amounts of one event while a scope is walked.
 struct Carrier<'a> {
     cell: Arc<Cell>,
-    amounts: Cached<'a, Number>,
+    amounts: AmountReader<'a>,
     near: usize,
 }
 
@@ -163,7 +166,7 @@ impl<'a> Walker<'a> {
             }
             cell.mark(&mut paid);
             span = (span.0.min(cell.span.0), span.1.max(cell.span.1));
-            let amounts = Cached::new(scope.source().column(*name, property), |value| value.number());
+            let amounts = AmountReader::new(scope, Arc::clone(&cell), property)?;
             carriers.push(Carrier { cell, amounts, near: 0 });
         }
         paid.and(people);
@@ -179,8 +182,6 @@ impl<'a> Walker<'a> {
         let basis = &plan.definition.basis;
         let (from, to) = (basis.from(), basis.seen_to(plan.as_of));
         let unit = plan.definition.units.unit;
-        // Amounts of one person lie close in time, so the unit is looked up when they leave it.
-        let (mut number, mut begin, mut end) = (0, Millis::MAX, Millis::MIN);
         let mut found: Vec<(i64, Number)> = Vec::new();
         for person in &self.people {
             found.clear();
@@ -190,13 +191,8 @@ impl<'a> Walker<'a> {
                     if *time < from || *time >= to {
                         continue;
                     }
-                    let Some(amount) = amounts.read(cell, row)? else { continue };
-                    if !(begin..end).contains(time) {
-                        number = plan.calendar.number(unit, *time);
-                        (begin, end) =
-                            (plan.calendar.start(unit, number), plan.calendar.start(unit, number + 1));
-                    }
-                    found.push((number, amount));
+                    let Some(amount) = amounts.read(row)? else { continue };
+                    found.push((plan.calendar.number(unit, *time), amount));
                 }
             }
             if !found.is_empty() {
@@ -328,7 +324,7 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
     let wanted_unit = query.start.as_ref().map(|start| unit_that_begins(&plan.calendar, unit, zone, start));
     let wanted_unit = wanted_unit.transpose()?;
     let chosen = query.segment.as_ref().map(|label| {
-        Chosen::new(label, || Ok(by_total(tallies(view, plan)?.by_value.into_vec(), plan.definition.limit)?))
+        Chosen::new(label, || by_total(tallies(view, plan)?.by_value.into_vec(), plan.definition.limit))
     });
     let chosen = chosen.transpose()?;
     let work = |scope: &Scope<'_>| {

@@ -2,10 +2,10 @@
 //! demand and kept in a bounded cache. What has happened since (recent rows, later merges) is small and is laid over it
 //! (see overlay.rs); when it is no longer small, a new settled part is begun.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roaring::RoaringBitmap;
+use rustc_hash::FxHashMap as HashMap;
 
 use super::cell::{Cell, RowRef};
 use super::person_values::{PersonColumn, Which};
@@ -35,11 +35,22 @@ pub struct Settled {
     columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
     /// Per name, the properties that any of its rows has.
     properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
+    /// Per segment and property, which number each value is.
+    numbers: Mutex<HashMap<(u32, PropertyId), Numbers>>,
     /// Per chunk, who is a person.
     alive: Mutex<HashMap<u32, Arc<Words>>>,
     /// Per chunk, when its persons were seen.
     seen: Mutex<HashMap<u32, Arc<Seen>>>,
 }
+
+/// By its code the number that a value is: the mantissa, and the scale or [`NO_NUMBER`].
+pub type Numbers = Arc<Vec<(i64, u8)>>;
+
+/// The scale of a value that is no number.
+pub const NO_NUMBER: u8 = u8::MAX;
+
+/// Values of a property up to which the numbers among them are kept.
+const NUMBERS_MAX: u32 = 256 * 1024;
 
 /// When the persons of a chunk did anything.
 pub struct Seen {
@@ -100,6 +111,7 @@ impl Settled {
             cells: Mutex::default(),
             columns: Mutex::default(),
             properties: Mutex::default(),
+            numbers: Mutex::default(),
             alive: Mutex::default(),
             seen: Mutex::default(),
         }
@@ -283,6 +295,34 @@ fn decode_block(
 }
 
 impl Settled {
+    /// The numbers among the values of a property in a segment, unless there are too many to keep.
+    pub fn numbers(&self, source: u32, property: PropertyId) -> Result<Option<Numbers>> {
+        let key = (source, property);
+        if let Some(known) = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let segment = self.segments.get(source as usize);
+        let dictionary = segment.map(|segment| segment.dictionary(property)).transpose()?.flatten();
+        if dictionary.as_ref().is_some_and(|d| d.len() > NUMBERS_MAX) {
+            return Ok(None);
+        }
+        let mut numbers = Vec::new();
+        if let Some(dictionary) = &dictionary {
+            for code in 0..dictionary.len() {
+                numbers.push(match dictionary.value(code).number() {
+                    None => (0, NO_NUMBER),
+                    Some(number) => match i64::try_from(number.mantissa()) {
+                        Ok(mantissa) => (mantissa, number.scale()),
+                        Err(_) => return Ok(None),
+                    },
+                });
+            }
+        }
+        let numbers: Numbers = Arc::new(numbers);
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&numbers));
+        Ok(Some(numbers))
+    }
+
     /// The identities there were when it began.
     pub fn identities(&self) -> u32 {
         self.persons.identities()

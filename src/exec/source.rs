@@ -168,7 +168,8 @@ impl<'a> ColumnReader<'a> {
         })
     }
 
-    fn column(&mut self, at: RowRef) -> Result<Option<Column<'a>>> {
+    /// The column of the block that `at` lies in, which is stored.
+    pub fn column(&mut self, at: RowRef) -> Result<Option<Column<'a>>> {
         let key = (at.source, at.chunk_at);
         if let Some((last, column)) = self.last
             && last == key

@@ -134,8 +134,11 @@ fn tally_scope(plan: &TrendPlan<'_>, scope: &Scope<'_>) -> Result<Vec<Groups<Ser
     Ok(out)
 }
 
+/// The tallies of a series by value.
+type ByValue = Vec<(Option<Value>, SeriesTally)>;
+
 /// The tallies of each series by value, of those with any event.
-fn grouped(view: &View, plan: &TrendPlan<'_>) -> Result<Vec<Vec<(Option<Value>, SeriesTally)>>> {
+fn grouped(view: &View, plan: &TrendPlan<'_>) -> Result<Vec<ByValue>> {
     let mut all: Vec<Groups<SeriesTally>> = plan.series.iter().map(|_| Groups::default()).collect();
     map_scopes(
         &view.scopes(&plan.entries())?,

@@ -21,8 +21,6 @@ pub enum Access {
 /// Workers kept apart, so that one kind of work cannot use up those of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// Reports.
-    Query,
     /// Changes that wait for the disk.
     Write,
     /// Work of minutes.
@@ -36,6 +34,9 @@ pub enum Pool {
 pub enum Class {
     /// On the connection's own thread, with a whole body: for work of microseconds.
     Direct,
+    /// On the connection's own thread, a few at a time, with a whole body and a whole answer: reports, which are too quick to be
+    /// handed to a worker.
+    Query,
     /// On the connection's own thread, few at a time, the body read or the answer written piece by piece.
     Stream,
     /// Like it, with an answer that goes on until the client leaves or the server stops.
@@ -136,7 +137,7 @@ const fn report(method: Method, pattern: &'static str, report: &'static str, doc
     route(method, pattern, Access::Read, QUERY, Action::Report(report), doc)
 }
 
-const QUERY: Class = Class::Whole(Pool::Query);
+const QUERY: Class = Class::Query;
 const WRITE: Class = Class::Whole(Pool::Write);
 const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);

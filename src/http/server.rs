@@ -24,7 +24,7 @@ pub(super) const PROBE_HEADER: &str = "X-Guard-Probe";
 /// Carries the client's address.
 pub(super) const PEER_HEADER: &str = "X-Guard-Peer";
 /// Every pool, in the order of [`limits::WORKERS`].
-pub(super) const POOLS: [Pool; 4] = [Pool::Query, Pool::Write, Pool::Bulk, Pool::Health];
+pub(super) const POOLS: [Pool; 3] = [Pool::Write, Pool::Bulk, Pool::Health];
 /// A unix socket's path has to fit `sockaddr_un`.
 const PATH_BYTES_MAX: usize = 107;
 
@@ -95,7 +95,6 @@ fn start_pool(
     stopping: &Arc<AtomicBool>,
 ) -> Result<Workers> {
     let path = dir.join(match pool {
-        Pool::Query => "query.sock",
         Pool::Write => "write.sock",
         Pool::Bulk => "bulk.sock",
         Pool::Health => "health.sock",

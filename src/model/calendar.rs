@@ -1,8 +1,10 @@
 //! Calendar days, weeks and months of a zone, and a person's own periods counted from an instant. The zone's changes of offset are
 //! laid out as tables once, so that placing an instant costs a search in a few numbers and no call per event.
 
+use std::sync::OnceLock;
+
 use super::time::{Millis, Zone};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -47,25 +49,61 @@ struct Change {
     offset: i64,
 }
 
+/// All months, the same for every zone.
+#[derive(Debug)]
+struct Months {
+    /// The first day of each, in days since the epoch, from January of the first year on.
+    starts: Vec<i64>,
+    /// The month of each day, from the first one on.
+    of_day: Vec<u16>,
+}
+
+impl Months {
+    fn all() -> &'static Self {
+        static ALL: OnceLock<Months> = OnceLock::new();
+        ALL.get_or_init(|| {
+            let mut starts = Vec::new();
+            let mut of_day = Vec::new();
+            let epoch = jiff::civil::date(1970, 1, 1);
+            for (number, (year, month)) in (0u16..).zip(YEARS.flat_map(|y| (1..=12).map(move |m| (y, m)))) {
+                let first = jiff::civil::date(year, month, 1);
+                // Dates of these years are some thousand days apart.
+                let day = (first - epoch).get_days();
+                starts.push(i64::from(day));
+                of_day.extend((0..first.days_in_month()).map(|_| number));
+            }
+            Self { starts, of_day }
+        })
+    }
+
+    /// The month of a day; the first or the last for days outside.
+    #[inline]
+    fn of(&self, day: i64) -> i64 {
+        let last = self.of_day.len().saturating_sub(1);
+        let place = usize::try_from(day - self.start(0)).unwrap_or(0).min(last);
+        self.of_day.get(place).map_or(0, |month| i64::from(*month))
+    }
+
+    /// The first day of a month, or of the nearest that there is.
+    fn start(&self, number: i64) -> i64 {
+        let last = self.starts.len().saturating_sub(1);
+        let place = usize::try_from(number).unwrap_or(0).min(last);
+        self.starts.get(place).copied().unwrap_or(0)
+    }
+}
+
 /// The calendar of a zone.
 #[derive(Clone, Debug)]
 pub struct Calendar {
     changes: Vec<Change>,
     first_offset: i64,
-    /// The first day of each month, in days since the epoch, from January of the first year on.
-    months: Vec<i64>,
+    months: &'static Months,
     week_start: i64,
 }
 
 impl Calendar {
     /// The calendar of `zone`, with weeks that begin on the day `week_start` of [`WEEKDAYS`].
     pub fn new(zone: &Zone, week_start: u8) -> Result<Self> {
-        let mut months = Vec::new();
-        for year in YEARS {
-            for month in 1..=12 {
-                months.push(epoch_day(jiff::civil::date(year, month, 1))?);
-            }
-        }
         let (first_offset, found) = zone.offsets(i64::from(*YEARS.start()), i64::from(*YEARS.end()));
         let mut before = first_offset;
         let mut changes = Vec::with_capacity(found.len());
@@ -73,7 +111,7 @@ impl Calendar {
             changes.push(Change { at, local: at + before.max(offset), offset });
             before = offset;
         }
-        Ok(Self { changes, first_offset, months, week_start: i64::from(week_start) })
+        Ok(Self { changes, first_offset, months: Months::all(), week_start: i64::from(week_start) })
     }
 
     /// The local time of an instant, in milliseconds as if the zone were UTC.
@@ -138,9 +176,9 @@ impl Calendar {
             Unit::Week => day + 7 * count,
             Unit::Month => {
                 let month = self.number_of_day(Unit::Month, day);
-                let of_month = day - self.month_start(month);
-                let begin = self.month_start(month + count);
-                begin + of_month.min(self.month_start(month + count + 1) - begin - 1)
+                let of_month = day - self.months.start(month);
+                let begin = self.months.start(month + count);
+                begin + of_month.min(self.months.start(month + count + 1) - begin - 1)
             }
         };
         self.instant(day * DAY + time)
@@ -159,7 +197,7 @@ impl Calendar {
                     - self.number_of_day(Unit::Month, a.div_euclid(DAY))
             }
         };
-        if self.changes.is_empty() && unit != Unit::Month {
+        if self.fixed_length(unit).is_some() {
             return count;
         }
         while self.shifted(unit, from, count + 1) <= to {
@@ -171,10 +209,20 @@ impl Calendar {
         count
     }
 
+    /// How long every unit is, where all are equally long: weeks and days of a zone that never changes its clocks.
+    pub fn fixed_length(&self, unit: Unit) -> Option<i64> {
+        match unit {
+            Unit::Day if self.changes.is_empty() => Some(DAY),
+            Unit::Week if self.changes.is_empty() => Some(7 * DAY),
+            _ => None,
+        }
+    }
+
     /// The nearest instant that the tables cover with a year to spare.
     fn covered(&self, t: Millis) -> Millis {
+        let starts = &self.months.starts;
         let bound = |day: Option<&i64>| day.copied().unwrap_or(0) * DAY;
-        t.clamp(bound(self.months.get(12)), bound(self.months.get(self.months.len().saturating_sub(12))))
+        t.clamp(bound(starts.get(12)), bound(starts.get(starts.len().saturating_sub(12))))
     }
 
     fn number_of_day(&self, unit: Unit, day: i64) -> i64 {
@@ -182,42 +230,17 @@ impl Calendar {
             Unit::Day => day,
             // 1970-01-01 was a Thursday.
             Unit::Week => (day + 3 - self.week_start).div_euclid(7),
-            Unit::Month => self.month_of_day(day),
+            Unit::Month => self.months.of(day),
         }
-    }
-
-    fn month_of_day(&self, day: i64) -> i64 {
-        // Months have 30.44 days on average: the guess is right or next to it.
-        let first = self.months.first().copied().unwrap_or(0);
-        let mut month = (((day - first) * 1000).div_euclid(30_437)).clamp(0, self.months.len() as i64 - 1);
-        while month > 0 && self.month_start(month) > day {
-            month -= 1;
-        }
-        while (month as usize) + 1 < self.months.len() && self.month_start(month + 1) <= day {
-            month += 1;
-        }
-        month
     }
 
     fn first_day(&self, unit: Unit, number: i64) -> i64 {
         match unit {
             Unit::Day => number,
             Unit::Week => number * 7 - 3 + self.week_start,
-            Unit::Month => self.month_start(number),
+            Unit::Month => self.months.start(number),
         }
     }
-
-    fn month_start(&self, number: i64) -> i64 {
-        let last = self.months.len().saturating_sub(1);
-        let place = usize::try_from(number).unwrap_or(0).min(last);
-        self.months.get(place).copied().unwrap_or(0)
-    }
-}
-
-fn epoch_day(date: jiff::civil::Date) -> Result<i64> {
-    let zoned = date.to_zoned(jiff::tz::TimeZone::UTC);
-    let millis = zoned.map(|z| z.timestamp().as_millisecond());
-    millis.map(|ms| ms.div_euclid(DAY)).map_err(|e| Error::invalid("bad_time", e.to_string()))
 }
 
 /// The date of a day since the epoch.

@@ -27,6 +27,14 @@ impl Number {
         Self { mantissa, scale }
     }
 
+    /// From the mantissa and scale of a number, which are canonical already.
+    #[inline]
+    pub fn new_canonical(mantissa: i64, scale: u8) -> Self {
+        let number = Self { mantissa: i128::from(mantissa), scale };
+        debug_assert!(scale == 0 || mantissa % 10 != 0, "{number} is not canonical");
+        number
+    }
+
     /// The digits as one integer.
     pub fn mantissa(self) -> i128 {
         self.mantissa

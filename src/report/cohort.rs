@@ -240,6 +240,19 @@ impl CohortTally {
         Ok(())
     }
 
+    /// Adds a person who came back in the buckets whose bits are set.
+    #[inline]
+    pub fn add_mask(&mut self, ended: i64, mut buckets: u64) {
+        self.size += 1;
+        self.ended = self.ended.min(ended);
+        while buckets != 0 {
+            if let Some(people) = self.people.get_mut(buckets.trailing_zeros() as usize) {
+                *people += 1;
+            }
+            buckets &= buckets - 1;
+        }
+    }
+
     /// The cells of the cohort.
     fn finish(mut self, cohort: &Cohort) -> Result<CohortRow> {
         if cohort.at_least {

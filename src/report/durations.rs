@@ -35,6 +35,12 @@ impl Durations {
         self.open.push(millis);
     }
 
+    /// Adds several.
+    #[inline]
+    pub fn extend(&mut self, millis: &[i64]) {
+        self.open.extend_from_slice(millis);
+    }
+
     /// Makes clones cheap.
     pub fn seal(&mut self) {
         if !self.open.is_empty() {

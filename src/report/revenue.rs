@@ -209,7 +209,7 @@ impl Amounts {
     /// Adds an amount.
     pub fn add(&mut self, amount: Number) -> Result<()> {
         self.events += 1;
-        if amount < Number::ZERO {
+        if amount.mantissa() < 0 {
             self.refunds.add(amount)?;
         }
         self.total.add(amount)

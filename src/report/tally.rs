@@ -1,6 +1,8 @@
 //! Counts of a funnel that add up, and the report that is made of them: rates, exact quantiles and histograms are computed
 //! here and nowhere else.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde::Serialize;
 
 use super::durations::{Durations, Seconds};
@@ -8,7 +10,7 @@ use super::experiment::Experiment;
 use super::funnel::Funnel;
 use super::pattern::Events;
 use super::segment::{Segment, Tally, shown};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Value, format_millis};
 
 /// How far people got, and how long it took them. Tallies of disjoint people add up in any order.
@@ -42,10 +44,21 @@ impl FunnelTally {
         }
     }
 
-    /// Adds so many people who did the first step and nothing more, and never will.
-    pub fn add_lost(&mut self, people: u64) {
+    /// Adds so many people who did the first step.
+    pub fn enter(&mut self, people: u64) {
         if let Some(count) = self.ended.first_mut() {
             *count += people;
+        }
+    }
+
+    /// So many of those who had done the steps before did step `step`, from 0, too, and took so long.
+    pub fn go_on(&mut self, step: usize, people: u64, millis: &[i64]) {
+        if let Some([before, here]) = self.ended.get_mut(step.saturating_sub(1)..=step) {
+            *before = before.saturating_sub(people);
+            *here += people;
+        }
+        if let Some(durations) = step.checked_sub(1).and_then(|step| self.durations.get_mut(step)) {
+            durations.extend(millis);
         }
     }
 
@@ -70,8 +83,15 @@ impl FunnelTally {
         self.ended.iter().sum()
     }
 
-    /// The report on these people.
-    pub fn finish(&self, funnel: &Funnel) -> Part {
+    /// How long each step took, or none if it is not wanted.
+    fn seconds(&self, funnel: &Funnel, step: usize) -> Option<Seconds> {
+        let durations = step.checked_sub(1).and_then(|k| self.durations.get(k));
+        durations.filter(|_| funnel.times).map(Seconds::of)
+    }
+
+    /// The report on these people, who took so long for each step.
+    fn finish(&self, funnel: &Funnel, seconds: Vec<Option<Seconds>>) -> Part {
+        let mut seconds = seconds.into_iter();
         let mut steps = Vec::with_capacity(funnel.steps.len());
         let entrants = self.entrants();
         let mut previous = entrants;
@@ -80,7 +100,6 @@ impl FunnelTally {
             let ended = self.ended.get(k).copied().unwrap_or(0);
             let in_progress = self.in_progress.get(k).copied().unwrap_or(0);
             let last = k + 1 == funnel.steps.len();
-            let durations = k.checked_sub(1).and_then(|k| self.durations.get(k));
             steps.push(StepReport {
                 event: step.name(),
                 people,
@@ -88,7 +107,7 @@ impl FunnelTally {
                 from_first: share(people, entrants),
                 lost: if last { 0 } else { ended - in_progress },
                 in_progress: if last { 0 } else { in_progress },
-                seconds: durations.filter(|_| funnel.times).map(Seconds::of),
+                seconds: seconds.next().flatten(),
             });
             previous = people;
             people -= ended;
@@ -118,6 +137,54 @@ impl Tally for FunnelTally {
     fn size(&self) -> u64 {
         self.entrants()
     }
+}
+
+/// The reports on several groups of people. The times of steps are most of the work, so they are spread over the processors.
+fn finish_all(tallies: &[&FunnelTally], funnel: &Funnel) -> Result<Vec<Part>> {
+    let steps = funnel.steps.len();
+    let mut work: Vec<(usize, usize)> = Vec::new();
+    let size = |(at, step): &(usize, usize)| {
+        let tally = tallies.get(*at);
+        tally.and_then(|t| t.durations.get(step.checked_sub(1)?)).map_or(0, Durations::len)
+    };
+    work.extend((0..tallies.len()).flat_map(|at| (0..steps).map(move |step| (at, step))));
+    // The largest first, so that no thread is left with one at the end.
+    work.sort_by_key(|one| std::cmp::Reverse(size(one)));
+    let all: usize = work.iter().map(size).sum();
+    let threads = if funnel.times && all > SPREAD_MIN { available() } else { 1 };
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        while let Some((at, step)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((*at, *step, tallies.get(*at).and_then(|t| t.seconds(funnel, *step))));
+        }
+        done
+    };
+    let mut seconds: Vec<Vec<Option<Seconds>>> = tallies.iter().map(|_| vec![None; steps]).collect();
+    let mut put = |done: Vec<(usize, usize, Option<Seconds>)>| {
+        for (at, step, of_step) in done {
+            if let Some(slot) = seconds.get_mut(at).and_then(|s| s.get_mut(step)) {
+                *slot = of_step;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        put(run());
+        for thread in others {
+            let panicked = |_| Error::new(ErrorKind::Io, "panic", "a thread of the report panicked");
+            put(thread.join().map_err(panicked)?);
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(tallies.iter().zip(seconds).map(|(tally, seconds)| tally.finish(funnel, seconds)).collect())
+}
+
+/// Durations from which it is worth to spread their work.
+const SPREAD_MIN: usize = 50_000;
+
+fn available() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A share; of nothing there is none.
@@ -205,14 +272,21 @@ impl FunnelReport {
         warnings: Vec<Warning>,
         as_of: Millis,
     ) -> Result<Self> {
-        let segments = by_value.map(|mut tallies| {
+        let groups = by_value.map(|mut tallies| {
             tallies.retain(|(_, tally)| tally.entrants() > 0);
-            let all = shown(tallies, funnel.limit)?.into_iter();
-            Ok(all.map(|s| Segment { label: s.label, part: s.part.finish(funnel) }).collect())
+            shown(tallies, funnel.limit)
         });
-        let segments: Option<Vec<Segment<Part>>> = segments.transpose()?;
+        let groups = groups.transpose()?;
+        let tallies: Vec<&FunnelTally> =
+            std::iter::once(&whole).chain(groups.iter().flatten().map(|s| &s.part)).collect();
+        let mut parts = finish_all(&tallies, funnel)?.into_iter();
+        let whole = parts.next().unwrap_or_else(|| whole.finish(funnel, Vec::new()));
+        let segments = groups.map(|groups| {
+            let both = groups.into_iter().zip(parts);
+            both.map(|(s, part)| Segment { label: s.label, part }).collect::<Vec<_>>()
+        });
         Ok(Self {
-            whole: whole.finish(funnel),
+            whole,
             experiment: funnel.control.as_ref().map(|control| {
                 Experiment::new(control, segments.as_deref().unwrap_or(&[]), several_variants)
             }),
@@ -243,7 +317,7 @@ mod tests {
         let mut b = FunnelTally::new(3);
         b.add(&[0, 1000, 1000], false);
         a.merge(b).unwrap();
-        let part = a.finish(&funnel);
+        let part = finish_all(&[&a], &funnel).unwrap().remove(0);
         let people: Vec<_> = part.steps.iter().map(|s| (s.people, s.lost, s.in_progress)).collect();
         assert_eq!(people, [(3, 0, 1), (2, 1, 0), (1, 0, 0)]);
         assert_eq!((part.conversion, part.conversion_decided), (Some(1.0 / 3.0), Some(0.5)));

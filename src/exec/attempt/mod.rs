@@ -169,12 +169,16 @@ impl Rules {
         if self.until_to { end.min(self.to.saturating_sub(1)) } else { end }
     }
 
+    /// Whether the report is closed, so that nobody is in progress.
+    pub fn is_closed(&self) -> bool {
+        self.until_to && self.as_of >= self.to
+    }
+
     /// Notes in `out` whether an attempt of its depth that starts at `latest` may still go on.
     fn note_progress(&self, latest: Millis, out: &mut Attempt) {
         let Some(within) = self.within else { return };
         let ends = latest.saturating_add(within);
-        let closed = self.until_to && self.as_of >= self.to;
-        if out.depth < self.steps && ends >= self.as_of && !closed {
+        if out.depth < self.steps && ends >= self.as_of && !self.is_closed() {
             out.in_progress = true;
             out.open_until = self.limit(latest);
         }

@@ -186,7 +186,7 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
 fn body_max(route: &Route) -> Option<usize> {
     match route.class {
         Class::Direct => Some(limits::TRACK_BYTES_MAX),
-        Class::Whole(_) => Some(limits::QUERY_BYTES_MAX),
+        Class::Whole(_) | Class::Query => Some(limits::QUERY_BYTES_MAX),
         Class::Stream if route.method == Method::Post => None,
         Class::Stream | Class::Watch => Some(0),
     }
@@ -240,11 +240,23 @@ fn run_whole(
             let answer = shared.relay.exchange(pool, &head.request, &mut answer_held);
             answer.unwrap_or_else(|r| respond::refusal(r.status, r.code, r.message))
         }
+        Class::Query => match shared.queries.take(deadlines.turn) {
+            Some(_permit) => {
+                let response = guarded(route, || shared.handler.handle(route, head.request));
+                // Held until the client has it, but not longer by the report: the permit is free again.
+                if answer_held.grow_to(response.bytes().len()) { response } else { busy() }
+            }
+            None => busy(),
+        },
         _ => guarded(route, || shared.handler.handle(route, head.request)),
     };
     let form = whole_only(&response, form);
     answer::write(wire, response, form, deadlines.write)?;
     Ok(if form.keep_alive { After::KeepAlive } else { After::Close })
+}
+
+fn busy() -> Response {
+    respond::refusal(503, "busy", "too much at once: try again")
 }
 
 /// HTTP/1.0 knows the end of a streamed answer only by the end of the connection.

@@ -130,7 +130,7 @@ fn the_sockets_are_private_and_stale_ones_are_replaced() {
     };
     let sockets = dir.path().join("s");
     std::fs::create_dir(&sockets).unwrap();
-    std::fs::write(sockets.join("query.sock"), "stale").unwrap();
+    std::fs::write(sockets.join("write.sock"), "stale").unwrap();
     let server = start(&sockets).unwrap();
     assert_eq!(std::fs::metadata(&sockets).unwrap().permissions().mode() & 0o777, 0o700);
     drop(server);

@@ -192,7 +192,7 @@ fn a_worker_that_gives_no_answer_is_replaced() {
     let slow: Vec<_> = (0..4)
         .map(|_| {
             let mut stream = site.connect();
-            stream.write_all(get("/api/v1/events?do=sleep", "").as_bytes()).unwrap();
+            stream.write_all(get("/api/v1/stats?do=sleep", "").as_bytes()).unwrap();
             stream
         })
         .collect();
@@ -202,7 +202,7 @@ fn a_worker_that_gives_no_answer_is_replaced() {
     }
     thread::sleep(Duration::from_millis(350));
     for _ in 0..8 {
-        let answer = site.send(get("/api/v1/events", ""));
+        let answer = site.send(get("/api/v1/stats", ""));
         assert_eq!(status_of(&answer), 200, "{answer}");
     }
 }
