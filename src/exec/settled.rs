@@ -56,7 +56,8 @@ const NUMBERS_MAX: u32 = 256 * 1024;
 pub struct Seen {
     /// One entry for each person and segment, and for each row of those who have moved: the low bits of the id, the first and the
     /// last time.
-    spans: Vec<(u16, Millis, Millis)>,
+    lows: Vec<u16>,
+    spans: Vec<(Millis, Millis)>,
     /// Everybody.
     all: Words,
     span: (Millis, Millis),
@@ -70,7 +71,7 @@ impl Seen {
         if from <= self.span.0 && self.span.1 < to {
             return (PersonSet::Chunk(chunk, self.all.clone()), around);
         }
-        for (low, first, last) in &self.spans {
+        for (low, (first, last)) in self.lows.iter().zip(&self.spans) {
             let person = chunk << 16 | u32::from(*low);
             if (from..to).contains(first) || (from..to).contains(last) {
                 found.insert(person);
@@ -132,7 +133,7 @@ impl Settled {
         let column = match kept {
             Some(column) => column,
             None => {
-                let cell = self.cell(NameId::SET, chunk)?;
+                let cell = self.passing_cell(chunk)?;
                 let column = Arc::new(PersonColumn::read(source, &cell, property, which, Millis::MAX)?);
                 let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
                 if columns.values().map(|c| c.bytes()).sum::<usize>() > COLUMN_BYTES_MAX {
@@ -145,7 +146,7 @@ impl Settled {
         if as_of >= column.last_time {
             return Ok(column);
         }
-        let cell = self.cell(NameId::SET, chunk)?;
+        let cell = self.passing_cell(chunk)?;
         PersonColumn::read(source, &cell, property, which, as_of).map(Arc::new)
     }
 
@@ -208,6 +209,13 @@ impl Settled {
         let mut cache = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         cache.insert(key, &cell);
         Ok(cell)
+    }
+
+    /// The `set` rows of a chunk, which are not kept: they are many, and what is made of them is kept.
+    fn passing_cell(&self, chunk: u32) -> Result<Arc<Cell>> {
+        let key = (NameId::SET, chunk);
+        let kept = self.cells.lock().unwrap_or_else(PoisonError::into_inner).cells.get(&key).cloned();
+        kept.map_or_else(|| self.decode(NameId::SET, chunk).map(Arc::new), |(cell, _)| Ok(cell))
     }
 
     /// Bytes of decoded cells.
@@ -288,8 +296,11 @@ fn decode_block(
 ) -> Result<Cell> {
     let block = segment.block(name_at, chunk_at)?;
     let persons = (0..block.persons()).map(|rank| chunk << 16 | u32::from(block.person(rank))).collect();
-    let mut starts: Vec<u32> = (0..block.persons()).map(|rank| block.rows_of(rank).start as u32).collect();
-    starts.push(block.rows() as u32);
+    let starts = (0..=block.persons()).map(|rank| match rank < block.persons() {
+        true => block.rows_of(rank).start as u32,
+        false => block.rows() as u32,
+    });
+    let starts = starts.collect();
     let times = (0..block.rows()).map(|row| block.time(row)).collect();
     Ok(Cell::of_block(name, persons, starts, times, source as u32, chunk_at as u32))
 }
@@ -349,7 +360,8 @@ impl Settled {
         if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
             return Ok(Arc::clone(seen));
         }
-        let mut seen = Seen { spans: Vec::new(), all: no_words(), span: (Millis::MAX, Millis::MIN) };
+        let mut seen =
+            Seen { lows: Vec::new(), spans: Vec::new(), all: no_words(), span: (Millis::MAX, Millis::MIN) };
         for (segment, moved) in self.segments.iter().zip(&self.moved) {
             let Some(members) = segment.members_of(chunk)? else { continue };
             let moved: RoaringBitmap = moved.range(chunk << 16..=chunk << 16 | 0xffff).collect();
@@ -357,7 +369,8 @@ impl Settled {
                 let low = members.person(rank);
                 let Some((first, last)) = members.seen(rank) else { continue };
                 if moved.is_empty() || !moved.contains(chunk << 16 | u32::from(low)) {
-                    seen.spans.push((low, first, last));
+                    seen.lows.push(low);
+                    seen.spans.push((first, last));
                 }
             }
         }
@@ -365,9 +378,14 @@ impl Settled {
             let movers = self.movers(*name)?;
             let begin = movers.partition_point(|f| f.person >> 16 < chunk);
             let of_chunk = movers.iter().skip(begin).take_while(|f| f.person >> 16 == chunk);
-            seen.spans.extend(of_chunk.map(|f| (f.person as u16, f.time, f.time)));
+            for found in of_chunk {
+                seen.lows.push(found.person as u16);
+                seen.spans.push((found.time, found.time));
+            }
         }
-        for (low, first, last) in &seen.spans {
+        seen.lows.shrink_to_fit();
+        seen.spans.shrink_to_fit();
+        for (low, (first, last)) in seen.lows.iter().zip(&seen.spans) {
             seen.all[usize::from(*low) >> 6] |= 1 << (low & 63);
             seen.span = (seen.span.0.min(*first), seen.span.1.max(*last));
         }
