@@ -390,3 +390,46 @@ fn a_reader_that_leaves_is_no_error() {
     assert_eq!(code(&output), 3);
     assert!(out(&output).starts_with("0 accepted, 0 duplicates, 20000 rejected"), "{}", out(&output));
 }
+
+/// The lines of a table that are wider than a terminal of 80 columns.
+fn too_wide(text: &str) -> Vec<String> {
+    text.lines().filter(|line| line.chars().count() > 80).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_report_is_a_table_of_80_columns_and_the_json_of_the_api() {
+    let place = Place::new();
+    let data = place.run(&["generate", "--people", "800", "--events", "8000", "--seed", "3"]);
+    assert_eq!(code(&place.run_with(&["import"], &data.stdout)), 0);
+    let reports: [(&[&str], &str); 9] = [
+        (
+            &["funnel", "--step", "Signed Up", "--step", "Purchased", "--by", "person.Campaign Source"],
+            "steps",
+        ),
+        (&["cohort", "--start", "Signed Up", "--return", "Logged In", "--count", "6"], "cohorts"),
+        (&["cohort", "--start", "Signed Up", "--return", "Logged In", "--bucket", "week"], "cohorts"),
+        (&["revenue", "--lifetime", "--lost-after", "45d"], "series"),
+        (&["trend", "--series", "Logged In", "--series", "Purchased", "--unit", "month"], "series"),
+        (&["paths", "--start", "Signed Up", "--events", "3", "--limit", "5"], "paths"),
+        (&["lifecycle", "--unit", "month"], "points"),
+        (&["people", "--people", r#"{"did":"Purchased"}"#, "--column", "person.Campaign Source"], "people"),
+        (&["events"], "events"),
+    ];
+    for (arguments, list) in reports {
+        let output = place.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", err(&output));
+        let (text, json) = (out(&output), place.json(&[arguments, &["--json"]].concat()));
+        assert!(text.lines().count() > 3, "{arguments:?} shows next to nothing:\n{text}");
+        assert_eq!(too_wide(&text), [""; 0], "{arguments:?}\n{text}");
+        assert!(json[list].as_array().is_some_and(|l| !l.is_empty()), "{arguments:?}: {json}");
+    }
+    let wrong = place.run(&["trend", "--series", "Logged in"]);
+    assert!(
+        code(&wrong) == 0 && out(&wrong).contains("Logged In"),
+        "a name that nobody sent has a near one: {}",
+        out(&wrong)
+    );
+    let wrong =
+        place.run(&["cohort", "--start", "Signed Up", "--return", "Logged In", "--bucket", "fortnight"]);
+    assert!(code(&wrong) == 2 && err(&wrong).contains("fortnight"), "{}", err(&wrong));
+}

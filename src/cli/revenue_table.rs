@@ -9,7 +9,7 @@ use super::table::{Align, Table};
 pub fn render(report: &Json, width: usize) -> String {
     let text = |field| answer::text(report, field);
     let mut out = format!(
-        "{} from {} of {} people (refunds {}); {} per person, {} per paying person\n\n",
+        "{} from {} of {} people (refunds {})\n{} per person, {} per paying person\n\n",
         text("total"),
         answer::count(report, "paying"),
         answer::count(report, "people"),
@@ -64,7 +64,7 @@ pub fn render(report: &Json, width: usize) -> String {
 fn lifetimes(lifetime: &Json, width: usize) -> String {
     let churn = |part: &Json| answer::share(part, "churn");
     let mut out = format!(
-        "\n{} people ever paid, {} pay now; they brought {}, {} each; expected {}; churn {}\nMonthly recurring revenue {}\n\n",
+        "\n{} people ever paid, {} pay now\nThey brought {}, {} each; expected {}; churn {}\nMonthly recurring revenue {}\n\n",
         answer::count(lifetime, "customers"),
         answer::count(lifetime, "current"),
         answer::text(lifetime, "revenue"),
@@ -136,7 +136,7 @@ mod tests {
         let text = render(&report, 80);
         assert!(
             text.starts_with(
-                "130 from 2 of 3 people (refunds -20); 43.33 per person, 65.00 per paying person\n"
+                "130 from 2 of 3 people (refunds -20)\n43.33 per person, 65.00 per paying person\n"
             ),
             "{text}"
         );
@@ -147,9 +147,7 @@ mod tests {
                 "reactivation": "0", "expansion": "0", "contraction": "0", "churn": "10", "end": "10"}}]});
         let with_lifetime = render(&report, 80);
         assert!(
-            with_lifetime.contains(
-                "2 people ever paid, 1 pay now; they brought 130, 65.00 each; expected -; churn 50.0 %"
-            ),
+            with_lifetime.contains("They brought 130, 65.00 each; expected -; churn 50.0 %"),
             "{with_lifetime}"
         );
         assert!(with_lifetime.contains("2025-01-01*") && with_lifetime.contains("MRR from"));
