@@ -35,11 +35,20 @@ impl Server {
         Self::start_with(data, &[("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)]).0
     }
 
+    /// The same on an address.
+    pub fn start_at(data: &Path, addr: &str) -> Self {
+        Self::started(data, addr, &[("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)]).0
+    }
+
     /// Serves with these variables; gives what it printed up to the write key as well.
     pub fn start_with(data: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
+        Self::started(data, "127.0.0.1:0", variables)
+    }
+
+    fn started(data: &Path, addr: &str, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
         let log = File::create(data.with_extension("log")).unwrap();
         let mut child = whodid(data)
-            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["serve", "--listen", addr])
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -299,8 +308,8 @@ impl Client {
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
-            let Some((name, value)) = line.split_once(": ") else { break };
-            headers.push((name.to_lowercase(), value.to_owned()));
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.push((name.to_lowercase(), value.trim_start().to_owned()));
         }
         let mut reply = Reply { status, headers, body: Vec::new() };
         if bodiless || status == 204 {

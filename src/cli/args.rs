@@ -92,6 +92,9 @@ pub struct Serve {
     /// Addresses of proxies whose X-Forwarded-For is believed
     #[arg(long, value_name = "ADDRESS")]
     pub trusted_proxy: Vec<std::net::IpAddr>,
+    /// Serve the browser's tracker under this name too, such as app.js
+    #[arg(long, value_name = "NAME")]
+    pub script: Option<String>,
     /// Fill an empty store with generated data first, and show a funnel over it
     #[arg(long)]
     pub demo: bool,

@@ -34,7 +34,8 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     if args.demo {
         fill(&app)?;
     }
-    let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
+    let api =
+        Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256, args.script.clone())?;
     let sockets = socket_dir(data)?;
     let mut config = Config::new(args.listen, sockets.clone());
     config.names.clone_from(&args.name);

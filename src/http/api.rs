@@ -9,6 +9,7 @@ use super::auth::{self, KeyHash, Keys};
 use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
 use super::router::{Access, Action, Route};
+use super::script::Script;
 use super::{Handler, home, metrics, respond};
 use crate::app::{App, export, live, saved};
 use crate::engine::Outcome;
@@ -21,14 +22,22 @@ use crate::model::RecordKind;
 pub struct Api {
     app: Arc<App>,
     keys: Keys,
+    script: Script,
 }
 
 impl Api {
     /// Over `app`, for senders with `write_key` and readers with the key of this SHA-256 in hex.
-    pub fn new(app: Arc<App>, write_key: &str, api_key_sha256: &str) -> Result<Self> {
+    /// The tracker is served under `script_name` too.
+    pub fn new(
+        app: Arc<App>,
+        write_key: &str,
+        api_key_sha256: &str,
+        script_name: Option<String>,
+    ) -> Result<Self> {
         let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
         let read = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
-        Ok(Self { app, keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] } })
+        let script = Script::new(write_key, script_name)?;
+        Ok(Self { app, script, keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] } })
     }
 
     fn answer(&self, route: &Route, request: &Request) -> Result<Response> {
@@ -79,13 +88,11 @@ impl Api {
                 app.engine().compact()?;
                 Ok(Response::json(metrics::stats(app).to_string()))
             }
-            Action::Health => Ok(self.health()),
             Action::Metrics => Ok(Response::new(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",
                 metrics::text(app).into_bytes(),
             )),
-            Action::Home => Ok(home::page()),
             Action::Export => {
                 let snapshot = snapshot.as_ref().clone();
                 let body = move |out: &mut dyn std::io::Write| {
@@ -93,14 +100,23 @@ impl Api {
                 };
                 Ok(Response::stream("application/x-ndjson", Box::new(body)))
             }
-            Action::TrackEvent | Action::TrackSet | Action::TrackAlias | Action::Import => {
-                Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path"))
+            _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
+        }
+    }
+
+    /// What needs no key.
+    fn open(&self, action: Action, request: &Request) -> Result<Response> {
+        match action {
+            Action::Script => {
+                self.script.answer(request, request.path.rsplit('/').next().unwrap_or_default())
             }
+            Action::Home => Ok(home::page()),
+            _ => Ok(self.health()),
         }
     }
 
     fn track(&self, kind: RecordKind, request: &Request) -> Response {
-        let collected = collect::read(kind, request);
+        let collected = collect::read(kind, request, self.app.now());
         let key = collected.key.or_else(|| auth::presented(request));
         let checked = self.keys.check(Access::Write, key.as_deref());
         let stored = match (checked, collected.record) {
@@ -180,6 +196,9 @@ impl Handler for Api {
             Action::TrackEvent => self.track(RecordKind::Event, &request),
             Action::TrackSet => self.track(RecordKind::Set, &request),
             Action::TrackAlias => self.track(RecordKind::Identify, &request),
+            Action::Script | Action::Home | Action::Health => {
+                private(route, self.open(route.action, &request))
+            }
             _ => private(route, self.answer(route, &request)),
         }
     }

@@ -14,6 +14,9 @@ pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xf
 /// Above this a `_t` counts milliseconds: as seconds it would lie in the year 5138.
 const MILLISECONDS_ABOVE: i128 = 100_000_000_000;
 
+/// How old a record may be that a browser kept: 30 days.
+const AGE_MAX_MS: u32 = 30 * 86_400_000;
+
 /// A tracking request, read.
 #[derive(Debug)]
 pub struct Collected {
@@ -49,12 +52,14 @@ struct Reserved {
     name: Option<String>,
     time: Option<String>,
     use_time: bool,
+    id: Option<String>,
+    age: Option<String>,
     debug: bool,
 }
 
 /// Reads a request to `/e` (an event), `/s` (a set) or `/a` (an identify). Of a parameter given twice the last
-/// one stands, and the body stands over the query string.
-pub fn read(kind: RecordKind, request: &Request) -> Collected {
+/// one stands, and the body stands over the query string. `now` is when it came.
+pub fn read(kind: RecordKind, request: &Request, now: Millis) -> Collected {
     let mut reserved = Reserved::default();
     let mut properties = Vec::new();
     take_pairs(request.query.as_bytes(), &mut reserved, &mut properties);
@@ -69,8 +74,13 @@ pub fn read(kind: RecordKind, request: &Request) -> Collected {
             }
             RecordKind::Set => String::new(),
         };
-        let time = if reserved.use_time { read_time(reserved.time.as_deref())? } else { None };
-        Ok(Record { kind, identity, name, time, properties, id: None })
+        let time = match (reserved.use_time, &reserved.age) {
+            (true, _) => read_time(reserved.time.as_deref())?,
+            (false, Some(age)) => Some(made(age, now)?),
+            (false, None) => None,
+        };
+        let id = reserved.id.take().filter(|id| !id.is_empty());
+        Ok(Record { kind, identity, name, time, properties, id })
     });
     let wants_json = reserved.debug || request.accepts_json();
     Collected { key: reserved.key, person: reserved.person, name: reserved.name, wants_json, record }
@@ -123,6 +133,8 @@ fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(Strin
             "_n" => reserved.name = Some(value.into_owned()),
             "_t" => reserved.time = Some(value.into_owned()),
             "_d" => reserved.use_time = value == "1",
+            "_i" => reserved.id = Some(value.into_owned()),
+            "_o" => reserved.age = Some(value.into_owned()),
             "_debug" => reserved.debug = value == "1",
             // Clients send more of these than are documented; none is a property.
             other if other.starts_with('_') || other.trim().is_empty() => {}
@@ -147,6 +159,14 @@ fn form_body(request: &Request) -> Result<&[u8]> {
 fn required(value: Option<String>, name: &str, code: &'static str, what: &str) -> Result<String> {
     value.filter(|text| !text.trim().is_empty()).ok_or_else(|| {
         Error::invalid(code, format!("{name} is missing")).at(name).hint(format!("send {what} as {name}"))
+    })
+}
+
+/// When a record was made that is so many milliseconds old: by our clock, whatever that of the browser says.
+fn made(age: &str, now: Millis) -> Result<Millis> {
+    let age = age.parse::<u32>().ok().filter(|age| *age <= AGE_MAX_MS);
+    age.map(|age| now - Millis::from(age)).ok_or_else(|| {
+        Error::invalid("bad_time", "_o is no age in milliseconds, of at most 30 days").at("_o")
     })
 }
 
@@ -185,7 +205,7 @@ mod tests {
     }
 
     fn event(query: &str) -> Record {
-        read(RecordKind::Event, &request(Method::Get, query, b"", &[])).record.unwrap()
+        read(RecordKind::Event, &request(Method::Get, query, b"", &[]), 0).record.unwrap()
     }
 
     fn property<'a>(record: &'a Record, name: &str) -> Option<&'a Value> {
@@ -196,7 +216,7 @@ mod tests {
     fn an_event_with_all_that_real_clients_send() {
         let query = "?_p=jane%40x.com&&_n=Signed+Up&Plan%20Name=Pro+1&price=-49.99&flag&=lost&_c=mobile&_x=1\
                      &caf%C3%A9=a=b,c:d&bad=%ff%zz&Plan%20Name=Last&list[0]=a&_k=KEY";
-        let read = read(RecordKind::Event, &request(Method::Get, &query[1..], b"", &[]));
+        let read = read(RecordKind::Event, &request(Method::Get, &query[1..], b"", &[]), 0);
         assert_eq!(read.key.as_deref(), Some("KEY"));
         assert!(!read.wants_json);
         let record = read.record.unwrap();
@@ -229,14 +249,26 @@ mod tests {
         }
         for bad in ["yesterday", "1e9", "99999999999999999999999999", "2025-03-01"] {
             let request = request(Method::Get, &format!("_p=a&_n=b&_d=1&_t={bad}"), b"", &[]);
-            assert_eq!(read(RecordKind::Event, &request).record.unwrap_err().code(), "bad_time", "{bad}");
+            assert_eq!(read(RecordKind::Event, &request, 0).record.unwrap_err().code(), "bad_time", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_a_browser_kept_has_an_id_and_an_age() {
+        let read_at =
+            |query: &str, now| read(RecordKind::Event, &request(Method::Get, query, b"", &[]), now).record;
+        let record = read_at("_p=a&_n=b&_i=x%2B1&_o=1500", 10_000).unwrap();
+        assert_eq!((record.id.as_deref(), record.time), (Some("x+1"), Some(8_500)));
+        assert_eq!(read_at("_p=a&_n=b&_o=1500&_d=1&_t=7", 10_000).unwrap().time, Some(7_000));
+        for bad in ["-1", "1.5", "old", "2592000001"] {
+            assert_eq!(read_at(&format!("_p=a&_n=b&_o={bad}"), 0).unwrap_err().code(), "bad_time", "{bad}");
         }
     }
 
     #[test]
     fn an_alias_joins_two_identities_and_has_no_properties() {
         let request = request(Method::Get, "_k=K&_p=anon&_n=jane&_t=1&x=1", b"", &[]);
-        let record = read(RecordKind::Identify, &request).record.unwrap();
+        let record = read(RecordKind::Identify, &request, 0).record.unwrap();
         assert_eq!((record.identity.as_str(), record.name.as_str()), ("anon", "jane"));
         assert!(record.properties.is_empty() && record.time.is_none());
     }
@@ -246,14 +278,14 @@ mod tests {
         for kind in [None, Some("application/x-www-form-urlencoded; charset=utf-8"), Some("text/plain;x=y")] {
             let headers: Vec<_> = kind.iter().map(|kind| ("content-type", *kind)).collect();
             let request = request(Method::Post, "_k=K&_p=a&Plan=x", "_n=caf\u{e9}&_p=b".as_bytes(), &headers);
-            let read = read(RecordKind::Event, &request);
+            let read = read(RecordKind::Event, &request, 0);
             let record = read.record.unwrap();
             assert_eq!((record.identity.as_str(), record.name.as_str()), ("b", "caf\u{e9}"));
             assert_eq!((read.key.as_deref(), record.properties.len()), (Some("K"), 1));
         }
         let headers = [("Content-Type", "application/json")];
         let request = request(Method::Post, "_k=K&_p=a&_n=b", b"{}", &headers);
-        let read = read(RecordKind::Event, &request);
+        let read = read(RecordKind::Event, &request, 0);
         assert_eq!(read.record.unwrap_err().code(), "bad_content_type");
         assert_eq!(read.key.as_deref(), Some("K"), "the refusal is counted under its key");
     }
@@ -266,7 +298,7 @@ mod tests {
             (RecordKind::Set, "_p=&x=1", "bad_identity", "_p"),
             (RecordKind::Identify, "_p=a", "bad_identity", "_n"),
         ] {
-            let error = read(kind, &request(Method::Get, query, b"", &[])).record.unwrap_err();
+            let error = read(kind, &request(Method::Get, query, b"", &[]), 0).record.unwrap_err();
             assert_eq!((error.code(), error.place()), (code, Some(at)), "{query}");
         }
     }
@@ -288,9 +320,9 @@ mod tests {
     #[test]
     fn the_outcome_in_json_has_its_true_status() {
         let debug = request(Method::Get, "_debug=1", b"", &[]);
-        assert!(read(RecordKind::Set, &debug).wants_json);
+        assert!(read(RecordKind::Set, &debug, 0).wants_json);
         let accept = request(Method::Get, "", b"", &[("Accept", "text/html, application/json;q=0.5")]);
-        assert!(read(RecordKind::Set, &accept).wants_json);
+        assert!(read(RecordKind::Set, &accept, 0).wants_json);
         let refused = Error::invalid("bad_event", "_n is missing").at("_n");
         let response = answer(true, &Outcome::Refused(&refused));
         let text = String::from_utf8(response.bytes().to_vec()).unwrap();

@@ -11,6 +11,7 @@ pub mod message;
 mod metrics;
 pub mod respond;
 pub mod router;
+pub mod script;
 mod server;
 
 use std::io::Read;

@@ -54,6 +54,8 @@ pub enum Action {
     TrackSet,
     /// Join two identities.
     TrackAlias,
+    /// The browser's tracker.
+    Script,
     /// Bulk import.
     Import,
     /// A report, or the people behind a number of one.
@@ -133,6 +135,11 @@ const fn tracking(method: Method, pattern: &'static str, action: Action, doc: &'
     Route { method, pattern, access: Access::Write, class, cross_origin: true, action, doc }
 }
 
+const fn script(pattern: &'static str, doc: &'static str) -> Route {
+    let (access, class) = (Access::Open, Class::Direct);
+    Route { method: Method::Get, pattern, access, class, cross_origin: true, action: Action::Script, doc }
+}
+
 const fn report(method: Method, pattern: &'static str, report: &'static str, doc: &'static str) -> Route {
     route(method, pattern, Access::Read, QUERY, Action::Report(report), doc)
 }
@@ -143,13 +150,17 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 56] = [
+pub static ROUTES: [Route; 60] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
     tracking(Method::Post, "/s", Action::TrackSet, "set properties of a person"),
     tracking(Method::Get, "/a", Action::TrackAlias, "say that two identities are one person"),
     tracking(Method::Post, "/a", Action::TrackAlias, "say that two identities are one person"),
+    script("/i.js", "the browser's tracker"),
+    script("/{key}.2.js", "the same, as pages of the hosted service ask for it"),
+    script("/{key}.1.js", "the same"),
+    script("/{name}.js", "the same, under a name of the operator's choice"),
     Route {
         cross_origin: true,
         ..route(
@@ -374,16 +385,18 @@ impl Route {
 }
 
 /// Matches segment by segment, before decoding, so that an encoded slash stays inside its segment. Gives the raw
-/// text of the variable part.
+/// text of the variable part, without what the pattern has behind it in the same segment.
 fn captured<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     let mut variable = "";
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let segment = segments.next()?;
-        match expected.starts_with('{') {
-            true if !segment.is_empty() => variable = segment,
-            false if expected == segment => {}
-            _ => return None,
+        match expected.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((_, behind)) => {
+                variable = segment.strip_suffix(behind).filter(|part| !part.is_empty())?;
+            }
+            None if expected == segment => {}
+            None => return None,
         }
     }
     if segments.next().is_some() { None } else { Some(variable) }
@@ -406,7 +419,10 @@ mod tests {
         assert_eq!(action(Method::Head, "/healthz"), Some(Action::Health));
         assert_eq!(action(Method::Get, "/"), Some(Action::Home));
         assert_eq!(action(Method::Post, "/api/v1/people/a%2Fb/merge"), Some(Action::Merge));
-        for none in ["/e/", "//e", "/E", "/api/v1/people/", "/api/v1/people/a/b", ""] {
+        for script in ["/i.js", "/wk_1.2.js", "/app.js"] {
+            assert_eq!(action(Method::Get, script), Some(Action::Script), "{script}");
+        }
+        for none in ["/.js", "/.2.js/", "/e/", "//e", "/E", "/api/v1/people/", "/api/v1/people/a/b", ""] {
             assert_eq!(action(Method::Get, none), None, "{none}");
         }
     }
@@ -428,10 +444,10 @@ mod tests {
     }
 
     #[test]
-    fn only_tracking_and_import_are_open_to_other_origins() {
+    fn only_scripts_tracking_and_import_are_open_to_other_origins() {
         for route in &ROUTES {
             let writes = matches!(route.access, Access::Write | Access::WriteOrRead);
-            assert_eq!(route.cross_origin, writes, "{}", route.pattern);
+            assert_eq!(route.cross_origin, writes || route.action == Action::Script, "{}", route.pattern);
             assert!(!route.doc.is_empty() && route.pattern.starts_with('/'));
         }
     }

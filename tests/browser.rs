@@ -1,0 +1,6 @@
+//! What browsers meet: real pages in a headless Chromium, driven through WebDriver. Where there is no Chromium these tests say so
+//! and pass; `tests/install` installs it.
+
+mod driver;
+mod site;
+mod tracker;
