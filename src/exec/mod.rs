@@ -265,7 +265,9 @@ impl Executor {
             let mut kept = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
             let usable = |s: &&mut Arc<Settled>| {
                 let version = snapshot.persons.version();
-                s.epoch == snapshot.epoch && s.version <= version && version - s.version <= MOVES_MAX
+                // A store without segments forgets all moves when its first rows are sealed, before they are in one.
+                let known = snapshot.persons.moves_known_since() <= s.version;
+                known && s.epoch == snapshot.epoch && s.version <= version && version - s.version <= MOVES_MAX
             };
             match kept.as_mut().filter(usable) {
                 Some(settled) => Arc::clone(settled),

@@ -112,7 +112,12 @@ impl Persons {
         person
     }
 
-    /// The moves since `version`.
+    /// The earliest version since which all moves are still kept.
+    pub fn moves_known_since(&self) -> u32 {
+        self.moves_base
+    }
+
+    /// The moves since `version`, which is not before [`Persons::moves_known_since`].
     pub fn moves_since(&self, version: u32) -> impl Iterator<Item = Move> + '_ {
         self.moves.iter_from(version.saturating_sub(self.moves_base) as usize)
     }
