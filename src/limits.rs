@@ -17,6 +17,8 @@ pub const NAMES_MAX: usize = 65_535;
 
 /// Bytes of a request to the tracking routes.
 pub const TRACK_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a batch of the Segment API, unpacked.
+pub const SEGMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Bytes of one line of a bulk import: a record with every property at its limit.
 pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Errors listed in the answer to an import; all of them are counted.

@@ -2,5 +2,6 @@
 //! and pass; `tests/install` installs it.
 
 mod driver;
+mod segment;
 mod site;
 mod tracker;

@@ -5,6 +5,7 @@ mod import;
 mod live;
 mod reading;
 mod saved;
+mod segment;
 mod survival;
 mod tracking;
 

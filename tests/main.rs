@@ -18,5 +18,6 @@ mod histories_revenue;
 mod histories_trend;
 mod house;
 mod http;
+mod sdks;
 mod store_check;
 mod support;

@@ -7,6 +7,7 @@ pub mod live;
 mod reports;
 pub mod saved;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ pub use reports::Reports;
 use crate::engine::{Engine, Options, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Millis, Record};
+use crate::model::{Millis, Record, RecordKind};
 use crate::store::refusals::{Refusal, Refusals};
 
 /// An open store with everything that works on it.
@@ -97,6 +98,38 @@ impl App {
         stored
     }
 
+    /// Checks and stores records together; returns once they are durable. Those that are refused are counted and kept, the others are
+    /// stored. Identifies that say nothing new are left out.
+    pub fn track_all(&self, records: Vec<Record>) -> Result<()> {
+        let (now, snapshot) = (self.now(), self.snapshot());
+        let mut checked = Vec::with_capacity(records.len());
+        let mut joined = HashSet::new();
+        for record in records {
+            if record.kind == RecordKind::Identify {
+                let new = joined.insert((record.identity.clone(), record.name.clone()));
+                if !new || known_as_one(&snapshot, &record)? {
+                    continue;
+                }
+            }
+            let (identity, name) = (record.identity.clone(), record.name.clone());
+            match record.checked(now) {
+                Ok(record) => checked.push(record),
+                Err(error) => self.refuse(&error, &identity, &name),
+            }
+        }
+        if checked.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<(String, String)> =
+            checked.iter().map(|r| (r.identity.clone(), r.name.clone())).collect();
+        for (outcome, (identity, name)) in self.engine.try_write(checked)?.into_iter().zip(names) {
+            if outcome == Outcome::TooManyNames {
+                self.refuse(&too_many_names(), &identity, &name);
+            }
+        }
+        Ok(())
+    }
+
     /// Counts and keeps a refusal, unless the store is at fault: then the sender comes again.
     pub fn refuse(&self, error: &Error, identity: &str, name: &str) {
         let fault =
@@ -151,6 +184,12 @@ impl App {
     pub fn close(self) -> Result<()> {
         self.engine.close()
     }
+}
+
+/// Whether the two identities of an identify are one identified person already.
+fn known_as_one(snapshot: &Snapshot, record: &Record) -> Result<bool> {
+    let (a, b) = (snapshot.find_person(record.identity.trim())?, snapshot.find_person(record.name.trim())?);
+    Ok(a == b && a.is_some_and(|person| snapshot.persons.is_identified(person)))
 }
 
 /// The error of a record that brings one name too many.

@@ -10,7 +10,7 @@ use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
 use super::router::{Access, Action, Route};
 use super::script::Script;
-use super::{Handler, home, metrics, respond};
+use super::{Handler, home, metrics, respond, segment};
 use crate::app::{App, export, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
@@ -105,8 +105,9 @@ impl Api {
     }
 
     /// What needs no key.
-    fn open(&self, action: Action, request: &Request) -> Result<Response> {
-        match action {
+    fn open(&self, route: &Route, request: &Request) -> Result<Response> {
+        match route.action {
+            Action::SegmentSettings => Ok(segment::settings(request, &route.parameter(&request.path)?)),
             Action::Script => {
                 self.script.answer(request, request.path.rsplit('/').next().unwrap_or_default())
             }
@@ -196,8 +197,11 @@ impl Handler for Api {
             Action::TrackEvent => self.track(RecordKind::Event, &request),
             Action::TrackSet => self.track(RecordKind::Set, &request),
             Action::TrackAlias => self.track(RecordKind::Identify, &request),
-            Action::Script | Action::Home | Action::Health => {
-                private(route, self.open(route.action, &request))
+            Action::Segment(kind) => {
+                segment::answer(&self.app, kind, &request, |key| self.keys.check(Access::Write, key))
+            }
+            Action::Script | Action::SegmentSettings | Action::Home | Action::Health => {
+                private(route, self.open(route, &request))
             }
             _ => private(route, self.answer(route, &request)),
         }

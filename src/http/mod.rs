@@ -12,6 +12,7 @@ mod metrics;
 pub mod respond;
 pub mod router;
 pub mod script;
+mod segment;
 mod server;
 
 use std::io::Read;

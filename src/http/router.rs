@@ -4,6 +4,7 @@
 use super::message::{Method, decode_segment};
 use crate::app::saved::SavedKind;
 use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::segment::Kind;
 
 /// Which key a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,10 @@ pub enum Action {
     TrackSet,
     /// Join two identities.
     TrackAlias,
+    /// Messages of Segment clients: one of a kind, or a batch.
+    Segment(Option<Kind>),
+    /// What such a client asks for first.
+    SegmentSettings,
     /// The browser's tracker.
     Script,
     /// Bulk import.
@@ -135,6 +140,10 @@ const fn tracking(method: Method, pattern: &'static str, action: Action, doc: &'
     Route { method, pattern, access: Access::Write, class, cross_origin: true, action, doc }
 }
 
+const fn segment(pattern: &'static str, kind: Option<Kind>, doc: &'static str) -> Route {
+    tracking(Method::Post, pattern, Action::Segment(kind), doc)
+}
+
 const fn script(pattern: &'static str, doc: &'static str) -> Route {
     let (access, class) = (Access::Open, Class::Direct);
     Route { method: Method::Get, pattern, access, class, cross_origin: true, action: Action::Script, doc }
@@ -150,13 +159,40 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 60] = [
+pub static ROUTES: [Route; 77] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
     tracking(Method::Post, "/s", Action::TrackSet, "set properties of a person"),
     tracking(Method::Get, "/a", Action::TrackAlias, "say that two identities are one person"),
     tracking(Method::Post, "/a", Action::TrackAlias, "say that two identities are one person"),
+    segment("/v1/track", Some(Kind::Track), "a track message of a Segment client"),
+    segment("/v1/t", Some(Kind::Track), "the same, as browsers send it"),
+    segment("/v1/identify", Some(Kind::Identify), "a identify message of a Segment client"),
+    segment("/v1/i", Some(Kind::Identify), "the same, as browsers send it"),
+    segment("/v1/alias", Some(Kind::Alias), "a alias message of a Segment client"),
+    segment("/v1/a", Some(Kind::Alias), "the same, as browsers send it"),
+    segment("/v1/page", Some(Kind::Page), "a page message of a Segment client"),
+    segment("/v1/p", Some(Kind::Page), "the same, as browsers send it"),
+    segment("/v1/screen", Some(Kind::Screen), "a screen message of a Segment client"),
+    segment("/v1/s", Some(Kind::Screen), "the same, as browsers send it"),
+    segment("/v1/group", Some(Kind::Group), "a group message of a Segment client"),
+    segment("/v1/g", Some(Kind::Group), "the same, as browsers send it"),
+    segment("/v1/batch", None, "messages of a Segment client"),
+    segment("/v1/b", None, "the same, as browsers send it"),
+    segment("/v1/import", None, "the same"),
+    segment("/beacon/v1/batch", None, "the same"),
+    Route {
+        cross_origin: true,
+        ..route(
+            Method::Get,
+            "/v1/projects/{key}/settings",
+            Access::Open,
+            Class::Direct,
+            Action::SegmentSettings,
+            "where a Segment client in a browser sends to",
+        )
+    },
     script("/i.js", "the browser's tracker"),
     script("/{key}.2.js", "the same, as pages of the hosted service ask for it"),
     script("/{key}.1.js", "the same"),
@@ -348,6 +384,8 @@ pub enum Found {
 
 /// Looks a request up by its raw path.
 pub fn find(method: Method, path: &str) -> Found {
+    // Some of Segment's clients have a slash at the end.
+    let path = if path.starts_with("/v1/") { path.strip_suffix('/').unwrap_or(path) } else { path };
     let wanted = if method == Method::Head { Method::Get } else { method };
     let mut others = Vec::new();
     for route in &ROUTES {
@@ -375,6 +413,11 @@ pub fn allow(routes: &[&Route]) -> String {
 }
 
 impl Route {
+    /// Whether a body that says it is gzip is taken as it is: its own bytes decide.
+    pub fn unpacks(&self) -> bool {
+        matches!(self.action, Action::Segment(_))
+    }
+
     /// The decoded part of `path` that the pattern's `{name}` stands for; empty if it has none.
     pub fn parameter(&self, path: &str) -> Result<String> {
         match captured(self.pattern, path) {
@@ -447,7 +490,12 @@ mod tests {
     fn only_scripts_tracking_and_import_are_open_to_other_origins() {
         for route in &ROUTES {
             let writes = matches!(route.access, Access::Write | Access::WriteOrRead);
-            assert_eq!(route.cross_origin, writes || route.action == Action::Script, "{}", route.pattern);
+            assert_eq!(
+                route.cross_origin,
+                writes || matches!(route.action, Action::Script | Action::SegmentSettings),
+                "{}",
+                route.pattern
+            );
             assert!(!route.doc.is_empty() && route.pattern.starts_with('/'));
         }
     }

@@ -165,7 +165,7 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
     }
     let streams_in = route.class == Class::Stream && route.method == Method::Post;
     match head.coding {
-        Coding::Gzip if streams_in => {}
+        Coding::Gzip if streams_in || route.unpacks() => {}
         Coding::Identity => {}
         _ => {
             return Err(respond::refusal(415, "content_encoding", "this content encoding is not taken here"));

@@ -1,0 +1,81 @@
+//! The routes of the Segment HTTP API: who may send, what is answered. What messages mean is in `transfer::segment`.
+
+use serde_json::json;
+
+use super::auth;
+use super::message::{Request, Response};
+use super::respond;
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::segment::{self, Kind, Messages};
+
+/// Answers a call of `kind`, or of a batch. `allowed` checks a presented key.
+pub fn answer(
+    app: &App,
+    kind: Option<Kind>,
+    request: &Request,
+    allowed: impl Fn(Option<&str>) -> Result<()>,
+) -> Response {
+    match store(app, kind, request, allowed) {
+        // A message that is refused is counted and can be looked at; sending it again would not help.
+        Ok(()) => Response::json(json!({ "success": true }).to_string()),
+        Err(error) => {
+            let body = json!({ "success": false, "error": respond::value(&error) }).to_string();
+            let response =
+                Response::new(respond::status(error.kind()), "application/json", body.into_bytes());
+            if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Poisoned | ErrorKind::Full) {
+                response.with("Retry-After", "5")
+            } else {
+                response
+            }
+        }
+    }
+}
+
+fn store(
+    app: &App,
+    kind: Option<Kind>,
+    request: &Request,
+    allowed: impl Fn(Option<&str>) -> Result<()>,
+) -> Result<()> {
+    let presented = auth::presented(request).filter(|key| !key.is_empty());
+    let presented = presented.or_else(|| request.parameter("writeKey"));
+    let read = segment::decode(&request.body).and_then(|text| segment::read(&text, kind, app.now()));
+    // The key may be in the body, so that is read first; what it says counts only after the key.
+    let in_body = read.as_ref().ok().and_then(|messages| messages.write_key.clone());
+    let refused = |error: &Error| app.refuse(error, "", "");
+    allowed(presented.or(in_body).as_deref()).inspect_err(refused)?;
+    let Messages { messages, .. } = read.inspect_err(refused)?;
+    let mut records = Vec::new();
+    for message in messages {
+        match message {
+            Ok(of_message) => records.extend(of_message),
+            Err(error) => refused(&error),
+        }
+    }
+    app.track_all(records)
+}
+
+/// What a browser's client asks for before it sends: where to send to.
+pub fn settings(request: &Request, key: &str) -> Response {
+    let host = request.headers.get("host").unwrap_or("localhost");
+    let proto = if request.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let settings = json!({
+        "integrations": { "Segment.io": {
+            "apiKey": key,
+            "apiHost": format!("{host}/v1"),
+            "protocol": proto,
+            "unbundledIntegrations": [],
+            "addBundledMetadata": true,
+        } },
+        "plan": { "track": {}, "identify": {}, "group": {} },
+        "edgeFunction": {},
+        "analyticsNextEnabled": true,
+        "middlewareSettings": {},
+        "enabledMiddleware": {},
+        "metrics": { "sampleRate": 0 },
+        "legacyVideoPluginsEnabled": false,
+        "remotePlugins": [],
+    });
+    Response::json(settings.to_string()).with("Cache-Control", "public, max-age=300")
+}

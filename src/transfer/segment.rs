@@ -1,0 +1,402 @@
+//! The Segment HTTP API: messages of its clients (and of RudderStack's, which are the same) as records.
+//!
+//! A message can be several records: who did it and who that is, what it says of the person, and the event. Each has an id made of
+//! the message's, so a message that is sent again is stored once.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::model::{Millis, Number, Record, RecordKind, Value, parse_instant};
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something was done.
+    Track,
+    /// Who somebody is.
+    Identify,
+    /// Two ids are one person.
+    Alias,
+    /// A page was viewed.
+    Page,
+    /// A screen of an app was viewed.
+    Screen,
+    /// Somebody belongs to a group.
+    Group,
+}
+
+impl Kind {
+    /// By its name, or the one letter that browsers send.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "track" | "t" => Self::Track,
+            "identify" | "i" => Self::Identify,
+            "alias" | "a" => Self::Alias,
+            "page" | "p" => Self::Page,
+            "screen" | "s" => Self::Screen,
+            "group" | "g" => Self::Group,
+            _ => return None,
+        })
+    }
+}
+
+/// What came with one request.
+pub struct Messages {
+    /// The write key, if it is in the body.
+    pub write_key: Option<String>,
+    /// The records of each message, or why it is none.
+    pub messages: Vec<Result<Vec<Record>>>,
+}
+
+type Fields<'r> = BTreeMap<String, &'r RawValue>;
+
+fn malformed(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Malformed, "bad_json", message)
+}
+
+/// The body as text: whatever its headers say, gzip is known by its first bytes.
+pub fn decode(body: &[u8]) -> Result<String> {
+    let mut plain = Vec::new();
+    let body = if body.starts_with(&[0x1f, 0x8b]) {
+        let most = limits::SEGMENT_BYTES_MAX as u64;
+        let read = flate2::read::MultiGzDecoder::new(body).take(most + 1).read_to_end(&mut plain);
+        read.map_err(|e| malformed(format!("the body is no gzip: {e}")))?;
+        if plain.len() as u64 > most {
+            let message = format!("the body is more than {} MiB", most >> 20);
+            return Err(Error::new(ErrorKind::TooLarge, "too_large", message));
+        }
+        plain
+    } else {
+        body.to_vec()
+    };
+    String::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))
+}
+
+/// Reads a body: a batch, or one message of `kind`. `now` is when it came.
+pub fn read(text: &str, kind: Option<Kind>, now: Millis) -> Result<Messages> {
+    let fields: Fields<'_> =
+        serde_json::from_str(text).map_err(|e| malformed(format!("not a JSON object: {e}")))?;
+    let write_key = text_of(&fields, "writeKey");
+    let sent = fields.get("sentAt").and_then(|raw| instant(raw));
+    // A client's clock is put right by what it says the time was when it sent.
+    let correction = sent.map_or(0, |sent| now - sent);
+    let messages = match kind {
+        Some(kind) => vec![records(&fields, Some(kind), correction, now)],
+        None => {
+            let batch = fields.get("batch").ok_or_else(|| malformed("there is no \"batch\"").at("batch"))?;
+            let batch: Vec<&RawValue> = serde_json::from_str(batch.get())
+                .map_err(|_| malformed("\"batch\" is no list").at("batch"))?;
+            let context = fields.get("context").copied();
+            batch.into_iter().map(|raw| one_of_batch(raw, context, correction, now)).collect()
+        }
+    };
+    Ok(Messages { write_key, messages })
+}
+
+fn one_of_batch<'r>(
+    raw: &'r RawValue,
+    context: Option<&'r RawValue>,
+    correction: i64,
+    now: Millis,
+) -> Result<Vec<Record>> {
+    let mut fields: Fields<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| malformed("a message is no JSON object").at("batch"))?;
+    if let Some(context) = context {
+        fields.entry("context".to_owned()).or_insert(context);
+    }
+    records(&fields, None, correction, now)
+}
+
+/// What all records of a message share.
+struct Common {
+    person: String,
+    time: Millis,
+    id: Option<String>,
+}
+
+impl Common {
+    /// A record of the message; `part` tells it from the others.
+    fn record(&self, kind: RecordKind, name: String, properties: Vec<(String, Value)>, part: &str) -> Record {
+        let id = self.id.as_ref().map(|id| format!("{id}{part}"));
+        Record { kind, identity: self.person.clone(), name, time: Some(self.time), properties, id }
+    }
+
+    /// That the person is known by another identity too.
+    fn also(&self, identity: String, part: &str) -> Record {
+        Record { identity, ..self.record(RecordKind::Identify, self.person.clone(), Vec::new(), part) }
+    }
+}
+
+fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis) -> Result<Vec<Record>> {
+    let named = text_of(fields, "type");
+    let kind = kind.or_else(|| Kind::parse(named.as_deref()?)).ok_or_else(|| {
+        let message = format!("\"{}\" is no type of message", named.unwrap_or_default());
+        Error::invalid("bad_type", message).at("type").hint("track, identify, page, screen, group or alias")
+    })?;
+    let (user, anonymous) = (text_of(fields, "userId"), text_of(fields, "anonymousId"));
+    let person = user.clone().or_else(|| anonymous.clone()).ok_or_else(|| {
+        Error::invalid("bad_identity", "neither userId nor anonymousId").at("userId").hint("send one of them")
+    })?;
+    let time = ["timestamp", "originalTimestamp"].into_iter().find_map(|name| instant(fields.get(name)?));
+    let time = time.map_or(now, |t| t + correction);
+    let common = Common { person, time, id: text_of(fields, "messageId") };
+    if kind == Kind::Alias {
+        let previous = text_of(fields, "previousId")
+            .or(anonymous)
+            .ok_or_else(|| Error::invalid("bad_identity", "there is no previousId").at("previousId"))?;
+        let new = (previous != common.person).then(|| common.also(previous, ""));
+        return Ok(new.into_iter().collect());
+    }
+    let mut out = Vec::new();
+    if let (Some(user), Some(anonymous)) = (user, anonymous)
+        && user != anonymous
+    {
+        out.push(common.also(anonymous, ":id"));
+    }
+    out.push(said(fields, kind, &common)?);
+    out.push(common.record(RecordKind::Set, String::new(), origin(fields)?, ":origin"));
+    // A set of nothing says nothing.
+    out.retain(|record| record.kind != RecordKind::Set || !record.properties.is_empty());
+    Ok(out)
+}
+
+/// What a message says itself, of the person or of what was done.
+fn said(fields: &Fields<'_>, kind: Kind, common: &Common) -> Result<Record> {
+    let of = |name| flattened(fields.get(name).copied(), "");
+    let event = |name: String, properties| common.record(RecordKind::Event, name, properties, "");
+    let set = |properties| common.record(RecordKind::Set, String::new(), properties, "");
+    Ok(match kind {
+        Kind::Track => {
+            let name = text_of(fields, "event").ok_or_else(|| {
+                Error::invalid("bad_event", "the event has no name")
+                    .at("event")
+                    .hint("send its name as event")
+            })?;
+            event(name, with_revenue(of("properties")?))
+        }
+        Kind::Page | Kind::Screen => {
+            let mut properties = of("properties")?;
+            for (field, property) in [("name", "Name"), ("category", "Category")] {
+                properties
+                    .extend(text_of(fields, field).map(|text| (property.to_owned(), Value::Text(text))));
+            }
+            let name = if kind == Kind::Page { "Viewed Page" } else { "Viewed Screen" };
+            event(name.to_owned(), properties)
+        }
+        Kind::Group => {
+            let group = text_of(fields, "groupId");
+            let mut properties: Vec<_> =
+                group.into_iter().map(|id| ("Group".to_owned(), Value::Text(id))).collect();
+            properties.extend(flattened(fields.get("traits").copied(), "Group ")?);
+            set(properties)
+        }
+        Kind::Identify | Kind::Alias => set(of("traits")?),
+    })
+}
+
+/// Where a page's visitor came from, as properties of the person: its campaign, and a referrer of another site.
+fn origin(fields: &Fields<'_>) -> Result<Vec<(String, Value)>> {
+    let inner = |raw: Option<&&RawValue>| -> BTreeMap<String, Box<RawValue>> {
+        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    };
+    let context = inner(fields.get("context"));
+    let part = |name: &str| inner(context.get(name).map(AsRef::as_ref).as_ref());
+    let text = |map: &BTreeMap<String, Box<RawValue>>, name: &str| {
+        map.get(name).and_then(|raw| text(raw)).filter(|text| !text.is_empty())
+    };
+    let mut out = Vec::new();
+    let campaign = part("campaign");
+    for (field, property) in [
+        ("source", "Source"),
+        ("medium", "Medium"),
+        ("name", "Name"),
+        ("term", "Terms"),
+        ("content", "Content"),
+    ] {
+        out.extend(text(&campaign, field).map(|value| (format!("Campaign {property}"), Value::Text(value))));
+    }
+    let page = part("page");
+    if let (Some(url), Some(referrer)) = (text(&page, "url"), text(&page, "referrer"))
+        && host(&url) != host(&referrer)
+    {
+        out.push(("Referrer".to_owned(), Value::Text(referrer)));
+    }
+    Ok(out)
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '#', ':']).next().unwrap_or(rest);
+    host.strip_prefix("www.").unwrap_or(host)
+}
+
+/// `Revenue`, which reports look for, is what clients call `revenue`, or else `total`.
+fn with_revenue(mut properties: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let amount = |name: &str| {
+        let found = properties.iter().find(|(n, _)| n == name).map(|(_, value)| value);
+        match found? {
+            Value::Number(number) => Some(*number),
+            Value::Text(text) => Number::parse_plain(text.trim()),
+            Value::Bool(_) => None,
+        }
+    };
+    let has = properties.iter().any(|(name, _)| name == "Revenue");
+    if let Some(revenue) = amount("revenue").or_else(|| amount("total")).filter(|_| !has) {
+        properties.push(("Revenue".to_owned(), Value::Number(revenue)));
+    }
+    properties
+}
+
+/// The values of an object: those of objects in it under `outer.inner`, lists joined by commas, null left out. Numbers keep their
+/// digits.
+fn flattened(raw: Option<&RawValue>, prefix: &str) -> Result<Vec<(String, Value)>> {
+    let mut out = Vec::new();
+    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return Ok(out) };
+    let fields: Fields<'_> = serde_json::from_str(raw.get())
+        .map_err(|_| Error::invalid("bad_type", "properties and traits are objects").at("properties"))?;
+    for (name, value) in fields {
+        add_value(format!("{prefix}{name}"), value, &mut out)?;
+    }
+    Ok(out)
+}
+
+fn add_value(name: String, raw: &RawValue, out: &mut Vec<(String, Value)>) -> Result<()> {
+    if out.len() > limits::PROPERTIES_MAX {
+        let message = format!("more than {} properties", limits::PROPERTIES_MAX);
+        return Err(Error::new(ErrorKind::TooLarge, "too_many_properties", message).at("properties"));
+    }
+    match raw.get().as_bytes().first() {
+        Some(b'{') => {
+            for (inner, value) in serde_json::from_str::<Fields<'_>>(raw.get()).unwrap_or_default() {
+                add_value(format!("{name}.{inner}"), value, out)?;
+            }
+        }
+        Some(b'[') => {
+            let list: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+            let texts: Vec<String> =
+                list.into_iter().map(|v| text(v).unwrap_or_else(|| v.get().to_owned())).collect();
+            out.push((name, Value::Text(texts.join(","))));
+        }
+        _ => out
+            .extend(Value::from_json(raw.get()).map_err(|e| e.at(name.clone()))?.map(|value| (name, value))),
+    }
+    Ok(())
+}
+
+/// Text, or a number or boolean as text.
+fn text(raw: &RawValue) -> Option<String> {
+    match raw.get().as_bytes().first()? {
+        b'"' => serde_json::from_str(raw.get()).ok(),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(raw.get().to_owned()),
+    }
+}
+
+fn text_of(fields: &Fields<'_>, name: &str) -> Option<String> {
+    fields
+        .get(name)
+        .and_then(|raw| text(raw))
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
+}
+
+/// RFC 3339 text, or Unix time in seconds or milliseconds.
+fn instant(raw: &RawValue) -> Option<Millis> {
+    let text = text(raw)?;
+    if let Ok(time) = parse_instant(&text) {
+        return Some(time);
+    }
+    let number = text.parse::<f64>().ok().filter(|n| n.is_finite())?;
+    Some(if number > 1e11 { number as Millis } else { (number * 1000.0) as Millis })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_740_823_260_000;
+
+    fn one(text: &str, kind: Kind) -> Vec<Record> {
+        read(text, Some(kind), NOW).unwrap().messages.remove(0).unwrap()
+    }
+
+    fn property<'r>(record: &'r Record, name: &str) -> Option<&'r Value> {
+        record.properties.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn a_message_is_who_what_and_when() {
+        // The client's clock is a minute behind.
+        let text = r#"{"userId":"u1","anonymousId":"anon","event":"Paid","messageId":"m1",
+            "timestamp":"2025-03-01T09:59:50Z","sentAt":"2025-03-01T10:00:00Z",
+            "properties":{"revenue":"9.90","big":12345678901234567890.10,"plan":null,"a":{"b":[1,"x",true]},"n":"007"},
+            "context":{"campaign":{"source":"news"},"page":{"url":"https://shop.test/","referrer":"https://www.bing.com/"}}}"#;
+        let records = one(text, Kind::Track);
+        let [link, event, origin] = records.as_slice() else { panic!("{records:?}") };
+        assert_eq!(
+            (link.identity.as_str(), link.name.as_str(), link.id.as_deref()),
+            ("anon", "u1", Some("m1:id"))
+        );
+        assert_eq!((event.identity.as_str(), event.id.as_deref()), ("u1", Some("m1")));
+        assert_eq!(event.time, Some(NOW - 10_000));
+        assert_eq!(property(event, "Revenue"), Some(&Value::from_wire("9.9")));
+        assert_eq!(property(event, "big"), Some(&Value::from_wire("12345678901234567890.1")));
+        assert_eq!(property(event, "a.b"), Some(&Value::from("1,x,true")));
+        assert_eq!(property(event, "n"), Some(&Value::from("007")), "text stays text");
+        assert!(property(event, "plan").is_none());
+        assert_eq!(property(origin, "Campaign Source"), Some(&Value::from("news")));
+        assert_eq!(property(origin, "Referrer"), Some(&Value::from("https://www.bing.com/")));
+    }
+
+    #[test]
+    fn each_kind_is_its_records() {
+        let set = one(r#"{"userId":7,"traits":{"email":"a@b.c","n":{"x":1}}}"#, Kind::Identify);
+        assert_eq!(
+            (set[0].kind, set[0].identity.as_str(), set[0].properties.len()),
+            (RecordKind::Set, "7", 2)
+        );
+        assert!(one(r#"{"userId":"u"}"#, Kind::Identify).is_empty(), "a set of nothing");
+        let page = one(r#"{"anonymousId":"a","name":"Home","properties":{"url":"/"}}"#, Kind::Page);
+        assert_eq!(
+            (page[0].name.as_str(), property(&page[0], "Name")),
+            ("Viewed Page", Some(&Value::from("Home")))
+        );
+        let group = one(r#"{"userId":"u","groupId":"g1","traits":{"name":"Acme"}}"#, Kind::Group);
+        assert_eq!(property(&group[0], "Group name"), Some(&Value::from("Acme")));
+        let alias = one(r#"{"userId":"u","previousId":"anon"}"#, Kind::Alias);
+        assert_eq!((alias[0].identity.as_str(), alias[0].name.as_str()), ("anon", "u"));
+        assert!(one(r#"{"userId":"u","previousId":"u"}"#, Kind::Alias).is_empty(), "nobody new");
+    }
+
+    #[test]
+    fn a_batch_takes_what_is_good() {
+        let text = r#"{"writeKey":"WK","batch":[{"type":"track","userId":"u","event":"A"},{"type":"track","userId":"u"},
+            {"type":"what","userId":"u"},{"type":"page"},7]}"#;
+        let read = read(text, None, NOW).unwrap();
+        assert_eq!(read.write_key.as_deref(), Some("WK"));
+        let codes: Vec<_> =
+            read.messages.iter().map(|m| m.as_ref().map_err(Error::code).map(Vec::len)).collect();
+        assert_eq!(codes, [Ok(1), Err("bad_event"), Err("bad_type"), Err("bad_identity"), Err("bad_json")]);
+        assert_eq!(super::read("[]", None, NOW).err().unwrap().code(), "bad_json");
+        assert_eq!(super::read("{}", None, NOW).err().unwrap().place(), Some("batch"));
+    }
+
+    #[test]
+    fn gzip_is_known_by_its_bytes_and_bounded() {
+        use std::io::Write;
+        let pack = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(decode(&pack(b"{}")).unwrap(), "{}");
+        assert_eq!(decode(b"{}").unwrap(), "{}");
+        let bomb = pack(&vec![b' '; limits::SEGMENT_BYTES_MAX + 1]);
+        assert_eq!(decode(&bomb).unwrap_err().code(), "too_large");
+        assert_eq!(decode(b"\x1f\x8bnonsense").unwrap_err().code(), "bad_json");
+    }
+}

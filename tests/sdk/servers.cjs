@@ -1,0 +1,30 @@
+// @segment/analytics-node and @rudderstack/rudder-sdk-node as they are, with another host: node servers.cjs MODULES HOST KEY
+const [modules, host, key] = process.argv.slice(2);
+const path = require('path');
+const { Analytics } = require(path.join(modules, '@segment/analytics-node'));
+const Rudder = require(path.join(modules, '@rudderstack/rudder-sdk-node'));
+const failed = [];
+
+async function segment() {
+  const analytics = new Analytics({ writeKey: key, host: 'http://' + host, maxRetries: 0, flushAt: 4 });
+  analytics.on('error', (error) => failed.push(JSON.stringify(error)));
+  analytics.identify({ userId: 'node-1', traits: { email: 'node@example.com' } });
+  analytics.track({ userId: 'node-1', anonymousId: 'node-anon', event: 'Order Completed', properties: { total: 7 } });
+  analytics.page({ userId: 'node-1', name: 'Home' });
+  analytics.alias({ userId: 'node-1', previousId: 'node-old' });
+  await analytics.closeAndFlush();
+}
+
+async function rudder() {
+  const RudderAnalytics = Rudder.default || Rudder;
+  const client = new RudderAnalytics(key, { dataPlaneUrl: 'http://' + host, flushAt: 10, maxFlushRetries: 0, gzip: true });
+  const done = (error) => error && failed.push(String(error));
+  client.identify({ userId: 'rs-1', traits: { email: 'rs@example.com' } }, done);
+  client.track({ userId: 'rs-1', event: 'Order Completed', properties: { revenue: '3.5' } }, done);
+  await client.flush();
+}
+
+segment().then(rudder).then(() => {
+  if (failed.length) console.error(failed.join('\n'));
+  process.exit(failed.length ? 1 : 0);
+}, (error) => { console.error(error); process.exit(1); });
