@@ -124,8 +124,9 @@ fn import_that_cannot_be_done_says_why() {
         (vec!["import", "nothing.ndjson"], 1, "nothing.ndjson"),
         (vec!["import", &directory], 1, "directory"),
         (vec!["import", &cut], 1, "cut.gz"),
-        (vec!["import", "x.csv"], 2, "NDJSON"),
-        (vec!["import", "--format", "csv", "-"], 2, "NDJSON"),
+        (vec!["import", "x.csv"], 1, "cannot open x.csv"),
+        (vec!["import", "--map", "person", "-"], 2, "--map person=Customer"),
+        (vec!["export", "--format", "kissmetrics"], 2, "ndjson or csv"),
         (vec!["import", "--format", "xml"], 2, "xml"),
     ] {
         let output = place.run(&arguments);
@@ -432,4 +433,61 @@ fn every_report_is_a_table_of_80_columns_and_the_json_of_the_api() {
     let wrong =
         place.run(&["cohort", "--start", "Signed Up", "--return", "Logged In", "--bucket", "fortnight"]);
     assert!(code(&wrong) == 2 && err(&wrong).contains("fortnight"), "{}", err(&wrong));
+}
+
+#[test]
+fn tables_and_exports_of_kissmetrics_are_imported_and_tables_go_round() {
+    let place = Place::filled();
+    let table = out(&place.run(&["export", "--format", "csv"]));
+    assert!(
+        table.starts_with("type,person,event,identity,time,properties,id\n")
+            && table.lines().count() == RECORDS + 1
+    );
+    let copy = Place::new();
+    let file = copy.file("all.csv", table.as_bytes());
+    assert_eq!(code(&copy.run(&["import", &file])), 0);
+    let lines = |place: &Place| sorted_lines(&out(&place.run(&["export"])));
+    assert_eq!(lines(&copy), lines(&place), "the same records");
+    // A table of somebody else, and one that the columns have to be told of.
+    let other = Place::new();
+    let file = other.file(
+        "km.csv",
+        b"Identity,Timestamp,Event,Alias,Prop:Plan\njane,1740823200,Signed Up,anon,Pro\n,1,x,,\n",
+    );
+    let output = other.run(&["import", &file]);
+    assert_eq!(
+        (code(&output), out(&output).trim()),
+        (3, "2 accepted, 0 duplicates, 1 rejected, 0 merges refused")
+    );
+    assert!(err(&output).contains("line 3: bad_identity"), "{}", err(&output));
+    let file = other.file("crm.csv", b"Customer,When,Stage\nann,2025-03-01 10:00:00,Won\n");
+    assert_eq!(
+        code(&other.run(&[
+            "import",
+            &file,
+            "--map",
+            "person=Customer",
+            "--map",
+            "time=When",
+            "--map",
+            "event=Stage"
+        ])),
+        0
+    );
+    let unknown = other.run(&["import", &file]);
+    assert!(code(&unknown) == 2 && err(&unknown).contains("no column says who"), "{}", err(&unknown));
+    assert!(out(&other.run(&["events"])).contains("Won"));
+    // Kissmetrics' lines, known by what is in them, the alias before what it joins; packed by zstd.
+    let lines = b"{\"_p\":\"anon\",\"_p2\":\"caf\\303\\251\",\"_t\":1740823200}\n{\"_n\":\"Visited\",\"_p\":\"anon\",\"_t\":1740823100,\"url\":\"/\"}\n";
+    let km = Place::new();
+    let file = km.file(
+        "1.json.zst",
+        &ruzstd::encoding::compress_to_vec(&lines[..], ruzstd::encoding::CompressionLevel::Fastest),
+    );
+    assert_eq!(code(&km.run(&["import", &file])), 0);
+    let person = km.json(&["person", "caf\u{e9}", "--json"])["profile"].clone();
+    assert_eq!(
+        (&person["identities"], &person["events"]),
+        (&serde_json::json!(["anon", "caf\u{e9}"]), &1.into())
+    );
 }

@@ -7,16 +7,40 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::stored_rows;
 use crate::model::{NameId, PropertyId, Record, RecordKind, Value};
+use crate::transfer::csv::Table;
 use crate::transfer::ndjson::write_record;
 
 /// Writes every record of `snapshot` as a line of JSON; how many.
 ///
 /// Merges and unmerges by operators are no records, so they are not part of it.
 pub fn export(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
-    let failed = |e: std::io::Error| {
-        Error::new(ErrorKind::Io, "io", format!("cannot write the export: {e}")).with_source(e)
-    };
     let mut buffer = Vec::with_capacity(1 << 20);
+    let count = each_record(snapshot, &mut |record| {
+        write_record(&record, &mut buffer);
+        if buffer.len() > 1 << 19 {
+            out.write_all(&buffer).map_err(failed)?;
+            buffer.clear();
+        }
+        Ok(())
+    })?;
+    out.write_all(&buffer).and_then(|()| out.flush()).map_err(failed)?;
+    Ok(count)
+}
+
+/// Writes the same as comma-separated values, of which import makes the same records.
+pub fn export_csv(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
+    let mut table = Table::new(out).map_err(failed)?;
+    let count = each_record(snapshot, &mut |record| table.write(&record).map_err(failed))?;
+    table.finish().map_err(failed)?;
+    Ok(count)
+}
+
+fn failed(e: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "io", format!("cannot write the export: {e}")).with_source(e)
+}
+
+/// Calls `each` with every record; how many there are.
+fn each_record(snapshot: &Snapshot, each: &mut dyn FnMut(Record) -> Result<()>) -> Result<u64> {
     let mut count = 0;
     let mut own: Vec<(u64, Record)> = Vec::new();
     for name in [NameId::SET, NameId::IDENTIFY] {
@@ -30,25 +54,15 @@ pub fn export(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
     }
     own.sort_by_key(|(arrival, _)| *arrival);
     for (_, record) in own {
-        write_record(&record, &mut buffer);
+        each(record)?;
         count += 1;
-        if buffer.len() > 1 << 19 {
-            out.write_all(&buffer).map_err(failed)?;
-            buffer.clear();
-        }
     }
     for (name, text) in snapshot.catalog.events() {
         stored_rows(snapshot, name, &mut |row| {
-            write_record(&record(snapshot, RecordKind::Event, text.to_owned(), &row)?, &mut buffer);
             count += 1;
-            if buffer.len() > 1 << 19 {
-                out.write_all(&buffer).map_err(failed)?;
-                buffer.clear();
-            }
-            Ok(())
+            each(record(snapshot, RecordKind::Event, text.to_owned(), &row)?)
         })?;
     }
-    out.write_all(&buffer).and_then(|()| out.flush()).map_err(failed)?;
     Ok(count)
 }
 

@@ -9,10 +9,37 @@ use super::{App, too_many_names};
 use crate::engine::{Outcome, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::transfer::lines::{ParsedLine, for_each_block, maybe_gzip};
+use crate::transfer::format::Format;
+use crate::transfer::lines::{ParsedLine, for_each_block, unpacked};
+use crate::transfer::{csv, kissmetrics, ndjson};
 
 /// Blocks that are written and not yet known to be durable.
 const BLOCKS_AHEAD: usize = 12;
+
+/// The form of what is imported.
+#[derive(Clone, Debug, Default)]
+pub struct Form {
+    /// Guessed if not given.
+    pub format: Option<Format>,
+    /// Of comma-separated values the columns whose meaning is told.
+    pub mapping: csv::Mapping,
+}
+
+/// The input as it was, and in `begin` its first bytes: up to the end of the first line that says anything.
+fn peeked<'a>(
+    mut input: Box<dyn Read + Send + 'a>,
+    begin: &mut Vec<u8>,
+) -> std::io::Result<Box<dyn Read + Send + 'a>> {
+    let mut some = [0; 4096];
+    while begin.len() < 64 * 1024 && !begin.trim_ascii_start().contains(&b'\n') {
+        let read = input.read(&mut some)?;
+        if read == 0 {
+            break;
+        }
+        begin.extend_from_slice(some.get(..read).unwrap_or(&[]));
+    }
+    Ok(Box::new(std::io::Cursor::new(begin.clone()).chain(input)))
+}
 
 /// What became of the lines.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -59,21 +86,29 @@ impl ImportReport {
 }
 
 impl App {
-    /// Imports NDJSON, gzipped or not. `progress` is called as records become durable, `rejected` with every line that is
+    /// Imports records of a form, packed by gzip or zstd or not; without one it is guessed from how they begin. `progress` is called as records become durable, `rejected` with every line that is
     /// none. An error of the input or the store ends it; what was stored until then stays.
     pub fn import(
         &self,
         input: impl Read + Send,
+        form: &Form,
         mut progress: impl FnMut(&ImportReport),
         mut rejected: impl FnMut(&Rejected),
     ) -> Result<ImportReport> {
         let mut report = ImportReport::default();
         let mut ahead: VecDeque<(Vec<u64>, Ticket)> = VecDeque::new();
-        let input = maybe_gzip(input).map_err(|e| {
+        let unreadable = |e: std::io::Error| {
             Error::new(ErrorKind::Malformed, "bad_input", format!("cannot read the input: {e}"))
-        })?;
+        };
+        let mut input = unpacked(input).map_err(unreadable)?;
+        let mut begin = Vec::new();
+        if form.format.is_none() {
+            // As much as a first line may take; what is piped in may come later, and is not waited for without need.
+            input = peeked(input, &mut begin).map_err(unreadable)?;
+        }
+        let format = form.format.unwrap_or_else(|| Format::guess(None, &begin));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let read = for_each_block(input, threads, self.now(), |lines: Vec<ParsedLine>| {
+        let each = |lines: Vec<ParsedLine>| {
             let (mut numbers, mut records) =
                 (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
             for (line, parsed) in lines {
@@ -94,7 +129,13 @@ impl App {
                 progress(&report);
             }
             Ok(())
-        });
+        };
+        let now = self.now();
+        let read = match format {
+            Format::Ndjson => for_each_block(input, threads, now, ndjson::parse_record, each),
+            Format::Kissmetrics => for_each_block(input, threads, now, kissmetrics::parse_record, each),
+            Format::Csv => csv::for_each_block(input, &form.mapping, now, each),
+        };
         // What was begun is settled even if the input broke off, so that the counts are true.
         while !ahead.is_empty() {
             settle(&mut ahead, &mut report, &mut rejected)?;

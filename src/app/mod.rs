@@ -11,8 +11,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
-pub use export::export;
-pub use import::{ImportReport, Rejected};
+pub use export::{export, export_csv};
+pub use import::{Form, ImportReport, Rejected};
 pub use keys::StoredKeys;
 pub use reports::Reports;
 

@@ -105,10 +105,21 @@ pub struct Serve {
 pub enum Format {
     /// One JSON object a line
     Ndjson,
-    /// Comma-separated values: not available yet
+    /// Comma-separated values
     Csv,
-    /// Kissmetrics' export files: not available yet
+    /// The JSON lines that Kissmetrics exports
     Kissmetrics,
+}
+
+impl Format {
+    /// The form that it names.
+    pub fn form(self) -> crate::transfer::format::Format {
+        match self {
+            Self::Ndjson => crate::transfer::format::Format::Ndjson,
+            Self::Csv => crate::transfer::format::Format::Csv,
+            Self::Kissmetrics => crate::transfer::format::Format::Kissmetrics,
+        }
+    }
 }
 
 /// Load records in bulk.
@@ -117,9 +128,12 @@ pub struct Import {
     /// Files, or - for standard input
     #[arg(default_value = "-", value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The form of the records; guessed from the names if not given
+    /// The form of the records; guessed from the names and the first line if not given
     #[arg(long)]
     pub format: Option<Format>,
+    /// What a column of a CSV file means: person, event, alias, time, id or skip; the others are known by their names or properties
+    #[arg(long, value_name = "MEANING=COLUMN")]
+    pub map: Vec<String>,
     /// Print the counts as JSON
     #[arg(long)]
     pub json: bool,

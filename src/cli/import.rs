@@ -9,27 +9,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Format, Import};
 use super::{output, served};
-use crate::app::{App, ImportReport};
+use crate::app::{App, Form, ImportReport};
 use crate::error::{Error, ErrorKind, Result};
+use crate::transfer::csv::Mapping;
+use crate::transfer::format as transfer;
 
 /// Imports, and says what became of the lines.
 pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
     for file in &args.files {
-        let format = args.format.unwrap_or_else(|| guess(file));
-        if format != Format::Ndjson {
-            let message = format!("{}: only NDJSON can be imported by this version", file.display());
-            return Err(Error::new(ErrorKind::Invalid, "not_available", message)
-                .hint("convert it to one JSON object a line, or say --format ndjson if it is that"));
-        }
         // A file that cannot be read is found before anything is stored.
         if file.as_os_str() != "-" {
             File::open(file).map_err(|e| Error::io("cannot open", file, e))?;
         }
     }
+    let mapping = args.map.iter().map(|text| meaning(text)).collect::<Result<Mapping>>()?;
     let app = App::open(data).map_err(served)?;
     let mut total = ImportReport::default();
     for file in &args.files {
-        let report = one(&app, file, args.files.len() > 1)?;
+        let named = args.format.map(Format::form);
+        let by_name = file.to_string_lossy().to_lowercase().contains(".csv").then_some(transfer::Format::Csv);
+        let form = Form { format: named.or(by_name), mapping: mapping.clone() };
+        let report = one(&app, file, &form, args.files.len() > 1)?;
         total.accepted += report.accepted;
         total.duplicates += report.duplicates;
         total.rejected += report.rejected;
@@ -60,13 +60,16 @@ fn settle(app: &App, accepted: u64) -> Result<()> {
     Ok(())
 }
 
-fn guess(file: &Path) -> Format {
-    let name = file.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    if name.ends_with(".csv") { Format::Csv } else { Format::Ndjson }
+/// `person=Customer` as the meaning and the column.
+fn meaning(text: &str) -> Result<(String, String)> {
+    let pair = text.split_once('=').map(|(what, column)| (what.trim().to_owned(), column.trim().to_owned()));
+    pair.ok_or_else(|| {
+        Error::invalid("bad_mapping", format!("\"{text}\" does not say what a column means"))
+            .hint("--map person=Customer")
+    })
 }
 
-fn one(app: &App, file: &Path, several: bool) -> Result<ImportReport> {
+fn one(app: &App, file: &Path, form: &Form, several: bool) -> Result<ImportReport> {
     let (input, length): (Box<dyn Read + Send>, Option<u64>) = if file.as_os_str() == "-" {
         (Box::new(std::io::stdin()), None)
     } else {
@@ -79,6 +82,7 @@ fn one(app: &App, file: &Path, several: bool) -> Result<ImportReport> {
     let mut rejected = Vec::new();
     let report = app.import(
         input,
+        form,
         |report| bar.set_message(format!("{} records", report.accepted + report.duplicates)),
         |line| rejected.push(line.clone()),
     );

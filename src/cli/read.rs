@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::args::{Basis, Export, Format, Funnel, Generate, Person};
 use super::{events_table, format, funnel_args, funnel_table, output, person_table};
-use crate::app::{Reports, export as export_records, saved};
+use crate::app::{Reports, export as export_records, export_csv, saved};
 use crate::demo::Company;
 use crate::engine::read_only;
 use crate::error::{Error, ErrorKind, Result};
@@ -91,15 +91,15 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
 
 /// Writes everything as records.
 pub fn export(data: &Path, args: &Export) -> Result<()> {
-    if args.format != Format::Ndjson {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            "not_available",
-            "only NDJSON can be exported by this version",
-        ));
+    if args.format == Format::Kissmetrics {
+        let message = "Kissmetrics' form cannot be written: it does not tell text from numbers";
+        return Err(Error::new(ErrorKind::Invalid, "not_available", message).hint("ndjson or csv"));
     }
     let snapshot = read_only(data)?;
-    let count = output::to_file(args.out.as_deref(), |out| export_records(&snapshot, out))?;
+    let count = output::to_file(args.out.as_deref(), |out| match args.format {
+        Format::Csv => export_csv(&snapshot, out),
+        _ => export_records(&snapshot, out),
+    })?;
     output::note(&format!("{count} records"));
     Ok(())
 }

@@ -11,12 +11,13 @@ use super::message::{Method, Request, Response};
 use super::router::{Access, Action, Route};
 use super::script::Script;
 use super::{Handler, home, metrics, respond, segment};
-use crate::app::{App, export, live, saved};
+use crate::app::{App, Form, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
 use crate::model::RecordKind;
+use crate::transfer::format::Format;
 
 /// The routes over one app.
 pub struct Api {
@@ -94,11 +95,15 @@ impl Api {
                 metrics::text(app).into_bytes(),
             )),
             Action::Export => {
-                let snapshot = snapshot.as_ref().clone();
+                let (snapshot, csv) =
+                    (snapshot.as_ref().clone(), request.parameter("format").as_deref() == Some("csv"));
+                let write = if csv { export_csv } else { export };
                 let body = move |out: &mut dyn std::io::Write| {
-                    export(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
+                    write(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
                 };
-                Ok(Response::stream("application/x-ndjson", Box::new(body)))
+                let (kind, name) = if csv { ("text/csv", "csv") } else { ("application/x-ndjson", "ndjson") };
+                let disposition = format!("attachment; filename=\"whodid.{name}\"");
+                Response::stream(kind, Box::new(body)).with_value("Content-Disposition", disposition)
             }
             _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
         }
@@ -140,7 +145,14 @@ impl Api {
     fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {
         self.keys.check(Access::WriteOrRead, auth::presented(request).as_deref())?;
         self.app.engine().healthy()?;
-        let report = self.app.import(body, |_| {}, |_| {})?;
+        let by_type = (request.media_type().as_deref() == Some("text/csv")).then(|| "csv".to_owned());
+        let format = request.parameter("format").or(by_type).unwrap_or_else(|| "ndjson".to_owned());
+        let format = Format::parse(&format).ok_or_else(|| {
+            let error = Error::invalid("bad_format", format!("there is no form \"{format}\"")).at("format");
+            error.hint("ndjson, csv or kissmetrics")
+        })?;
+        let form = Form { format: Some(format), ..Form::default() };
+        let report = self.app.import(body, &form, |_| {}, |_| {})?;
         let text = serde_json::to_string(&report);
         text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
     }

@@ -5,8 +5,8 @@ use std::io::{self, BufReader, Read};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
 
-use super::ndjson::parse_record;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Millis, Record};
@@ -120,8 +120,8 @@ impl<R: Read> LineReader<R> {
 /// A parsed line: its number, and the record or what is wrong with it.
 pub type ParsedLine = (u64, Result<Record>);
 
-/// Parses the lines of a block; blank ones are skipped.
-pub fn parse_block(block: &Block, now: Millis) -> Vec<ParsedLine> {
+/// Parses the lines of a block with `parse`; blank ones are skipped.
+pub fn parse_block(block: &Block, now: Millis, parse: fn(&[u8]) -> Result<Record>) -> Vec<ParsedLine> {
     let mut out = Vec::with_capacity(block.bytes.len() / 128);
     for (at, line) in block.bytes.split(|b| *b == b'\n').enumerate() {
         let number = block.first_line + at as u64;
@@ -132,21 +132,24 @@ pub fn parse_block(block: &Block, now: Millis) -> Vec<ParsedLine> {
         }
         let line = line.trim_ascii();
         if !line.is_empty() {
-            out.push((number, parse_record(line).and_then(|r| r.checked(now))));
+            out.push((number, parse(line).and_then(|r| r.checked(now))));
         }
     }
     out
 }
 
-/// Input that is gunzipped if it begins as gzip does.
-pub fn maybe_gzip<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut start = Vec::with_capacity(2);
-    // One read may give only the first of the two bytes.
-    input.by_ref().take(2).read_to_end(&mut start)?;
-    let gzip = start == [0x1f, 0x8b];
+/// Input that is unpacked if it begins as gzip or zstd does.
+pub fn unpacked<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut start = Vec::with_capacity(4);
+    // One read may give only the first of the bytes.
+    input.by_ref().take(4).read_to_end(&mut start)?;
+    let (gzip, zstd) = (start.starts_with(&[0x1f, 0x8b]), start == [0x28, 0xb5, 0x2f, 0xfd]);
     let whole = io::Cursor::new(start).chain(input);
     Ok(if gzip {
         Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, whole)))
+    } else if zstd {
+        let decoder = StreamingDecoder::new(BufReader::with_capacity(1 << 16, whole));
+        Box::new(decoder.map_err(|e| io::Error::other(e.to_string()))?)
     } else {
         Box::new(whole)
     })
@@ -158,10 +161,11 @@ pub fn for_each_block(
     input: impl Read + Send,
     threads: usize,
     now: Millis,
+    parse: fn(&[u8]) -> Result<Record>,
     each: impl FnMut(Vec<ParsedLine>) -> Result<()>,
 ) -> Result<()> {
     let mut reader = LineReader::new(input);
-    in_order(move || reader.next_block(), threads, |block| parse_block(&block, now), each)
+    in_order(move || reader.next_block(), threads, |block| parse_block(&block, now, parse), each)
 }
 
 /// Takes blocks from `next`, has them parsed on `threads` threads, and calls `each` with the outcomes in order. The blocks are
@@ -222,11 +226,12 @@ mod tests {
     use std::io::Write;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+    use super::super::ndjson::parse_record;
     use super::*;
 
     fn all(input: &[u8]) -> Vec<(u64, std::result::Result<String, &'static str>)> {
         let mut out = Vec::new();
-        for_each_block(maybe_gzip(input).unwrap(), 2, 1_800_000_000_000, |lines| {
+        for_each_block(unpacked(input).unwrap(), 2, 1_800_000_000_000, parse_record, |lines| {
             out.extend(lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))));
             Ok(())
         })
@@ -297,7 +302,7 @@ mod tests {
             for size in [1, 2, 3, 7, 1000] {
                 let mut found = Vec::new();
                 let pieces = Pieces { rest: bytes, size, breaks: false };
-                for_each_block(maybe_gzip(pieces).unwrap(), 2, 0, |lines| {
+                for_each_block(unpacked(pieces).unwrap(), 2, 0, parse_record, |lines| {
                     found.extend(
                         lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))),
                     );
@@ -329,7 +334,7 @@ mod tests {
         let text = format!("{}\n{}\n{{\"type\":", line("a"), line("b"));
         let mut found = 0;
         let pieces = Pieces { rest: text.as_bytes(), size: 1000, breaks: true };
-        let error = for_each_block(pieces, 2, 0, |lines| {
+        let error = for_each_block(pieces, 2, 0, parse_record, |lines| {
             found += lines.len();
             Ok(())
         });
@@ -382,7 +387,7 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(line("a").as_bytes()).unwrap();
         let bytes = gzip.finish().unwrap();
-        let cut = maybe_gzip(&bytes[..bytes.len() - 5]).unwrap();
-        assert!(for_each_block(cut, 2, 0, |_| Ok(())).is_err());
+        let cut = unpacked(&bytes[..bytes.len() - 5]).unwrap();
+        assert!(for_each_block(cut, 2, 0, parse_record, |_| Ok(())).is_err());
     }
 }

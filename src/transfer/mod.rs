@@ -1,5 +1,8 @@
 //! Import and export.
 
+pub mod csv;
+pub mod format;
+pub mod kissmetrics;
 pub mod lines;
 pub mod ndjson;
 pub mod segment;

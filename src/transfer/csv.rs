@@ -1,0 +1,371 @@
+//! Comma-separated values. Any table with a column that says who: names of columns are known in the ways that people write them, or
+//! told; what has no meaning of its own is a property. And our own, which gives back the same records.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::kissmetrics::seconds;
+use super::lines::ParsedLine;
+use super::ndjson::{parse_record, write_record};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::model::{Millis, Record, RecordKind, Value, format_millis, parse_instant};
+
+/// The columns of our own tables. Properties are one JSON object, so that each keeps its type.
+const OWN: [&str; 7] = ["type", "person", "event", "identity", "time", "properties", "id"];
+/// Rows that are handed on together.
+const TOGETHER: usize = 2000;
+
+/// What a column means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meaning {
+    Person,
+    Event,
+    Alias,
+    Time,
+    Id,
+    Property(String),
+    Nothing,
+}
+
+/// Columns whose meaning was told: what they mean (`person`, `event`, `alias`, `time`, `id` or nothing), and their names.
+pub type Mapping = Vec<(String, String)>;
+
+fn meaning(header: &str, mapping: &Mapping) -> Result<Meaning> {
+    let header = header.trim();
+    if let Some((what, _)) = mapping.iter().find(|(_, column)| column == header) {
+        return Ok(match what.as_str() {
+            "person" => Meaning::Person,
+            "event" => Meaning::Event,
+            "alias" => Meaning::Alias,
+            "time" => Meaning::Time,
+            "id" => Meaning::Id,
+            "skip" => Meaning::Nothing,
+            other => {
+                let message = format!("\"{other}\" is nothing that a column can mean");
+                return Err(
+                    Error::invalid("bad_mapping", message).hint("person, event, alias, time, id or skip")
+                );
+            }
+        });
+    }
+    let told = |what: &str| mapping.iter().any(|(m, _)| m == what);
+    let plain: String = header.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    let known = match plain.as_str() {
+        "identity" | "person" | "personid" | "p" | "userid" | "user" | "distinctid" | "customerid"
+        | "email" => Some((Meaning::Person, "person")),
+        "event" | "eventname" | "n" | "action" => Some((Meaning::Event, "event")),
+        "alias" | "p2" | "identity2" => Some((Meaning::Alias, "alias")),
+        "timestamp" | "time" | "date" | "datetime" | "createdat" | "t" => Some((Meaning::Time, "time")),
+        "recordid" | "messageid" | "insertid" => Some((Meaning::Id, "id")),
+        "" => Some((Meaning::Nothing, "skip")),
+        _ => None,
+    };
+    // A meaning that was told for another column is not guessed for this one.
+    if let Some((known, _)) = known.filter(|(_, what)| !told(what)) {
+        return Ok(known);
+    }
+    let name = header.strip_prefix("Prop:").unwrap_or(header).trim();
+    Ok(Meaning::Property(name.to_owned()))
+}
+
+/// Ends the input where one row passes every bound, instead of collecting it.
+struct Bounded<R> {
+    inner: R,
+    since_row: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        let row = self.since_row.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
+        if row > 2 * limits::IMPORT_LINE_BYTES_MAX as u64 {
+            return Err(io::Error::other("a row is longer than any record can be; is a quote missing?"));
+        }
+        Ok(read)
+    }
+}
+
+/// Reads all rows and calls `each` with some of them after the other. Rows are numbered as lines, the first row of names is line 1.
+pub fn for_each_block(
+    input: impl Read,
+    mapping: &Mapping,
+    now: Millis,
+    mut each: impl FnMut(Vec<ParsedLine>) -> Result<()>,
+) -> Result<()> {
+    let broken = |e: csv::Error| {
+        Error::new(ErrorKind::Malformed, "bad_input", format!("the input ends with an error: {e}"))
+    };
+    let since_row = Arc::new(AtomicU64::new(0));
+    let bounded = Bounded { inner: input, since_row: Arc::clone(&since_row) };
+    // Lines end with a line feed; a carriage return before it is cut off the last cell, so that lines are counted right.
+    let lines = csv::Terminator::Any(b'\n');
+    let mut reader = csv::ReaderBuilder::new().flexible(true).terminator(lines).from_reader(bounded);
+    let headers = without_return(reader.headers().map_err(broken)?.clone());
+    let own = headers.iter().map(|h| h.trim_start_matches('\u{feff}')).eq(OWN);
+    let columns = headers.iter().map(|h| meaning(h.trim_start_matches('\u{feff}'), mapping));
+    let columns: Vec<Meaning> = columns.collect::<Result<_>>()?;
+    if !own && !columns.contains(&Meaning::Person) {
+        return Err(Error::new(ErrorKind::Malformed, "no_person_column", "no column says who did it")
+            .at("line 1")
+            .hint("call it Identity, or say --map person=COLUMN"));
+    }
+    let mut block: Vec<ParsedLine> = Vec::with_capacity(TOGETHER);
+    let mut row = csv::StringRecord::new();
+    loop {
+        let begin = reader.position().line();
+        since_row.store(0, Ordering::Relaxed);
+        let read = reader.read_record(&mut row);
+        let line = row.position().map_or(begin, csv::Position::line);
+        row = without_return(row);
+        match read {
+            Ok(false) => break,
+            Ok(true) if row.iter().all(str::is_empty) => {}
+            Ok(true) if own => block.push((line, own_record(&row).and_then(|r| r.checked(now)))),
+            Ok(true) => {
+                let records = records(&row, &columns);
+                let checked = |records: Vec<Record>| records.into_iter().map(|r| (line, r.checked(now)));
+                match records {
+                    Ok(records) => block.extend(checked(records)),
+                    Err(error) => block.push((line, Err(error))),
+                }
+            }
+            Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                block.push((line, Err(Error::new(ErrorKind::Malformed, "bad_utf8", "the row is not UTF-8"))));
+            }
+            Err(error) => {
+                each(std::mem::take(&mut block))?;
+                return Err(broken(error));
+            }
+        }
+        if block.len() >= TOGETHER {
+            each(std::mem::take(&mut block))?;
+        }
+    }
+    each(block)
+}
+
+/// The row without a carriage return at its end.
+fn without_return(row: csv::StringRecord) -> csv::StringRecord {
+    let last = row.len().saturating_sub(1);
+    match row.get(last).and_then(|cell| cell.strip_suffix('\r')) {
+        None => row,
+        Some(cell) => row.iter().take(last).chain([cell]).collect(),
+    }
+}
+
+/// An event, an alias or both, or what a row says of a person.
+fn records(row: &csv::StringRecord, columns: &[Meaning]) -> Result<Vec<Record>> {
+    let (mut person, mut event, mut alias, mut time, mut id) = ("", "", "", None, None);
+    let mut properties = Vec::new();
+    for (cell, meaning) in row.iter().zip(columns).filter(|(cell, _)| !cell.trim().is_empty()) {
+        match meaning {
+            // Of several columns that say who, the first that does.
+            Meaning::Person if person.is_empty() => person = cell,
+            Meaning::Person | Meaning::Nothing => {}
+            Meaning::Event => event = cell,
+            Meaning::Alias => alias = cell,
+            Meaning::Time => time = Some(instant(cell)?),
+            Meaning::Id => id = Some(cell.to_owned()),
+            Meaning::Property(name) => properties.push((name.clone(), Value::from_wire(cell))),
+        }
+    }
+    if person.is_empty() {
+        return Err(Error::invalid("bad_identity", "the row does not say who").at("person"));
+    }
+    let new = |kind, name: &str, properties, id| Record {
+        kind,
+        identity: person.to_owned(),
+        name: name.to_owned(),
+        time,
+        properties,
+        id,
+    };
+    let mut out = Vec::new();
+    if !alias.is_empty() {
+        out.push(new(RecordKind::Identify, alias, Vec::new(), None));
+    }
+    if !event.is_empty() {
+        out.push(new(RecordKind::Event, event, properties, id));
+    } else if !properties.is_empty() {
+        out.push(new(RecordKind::Set, "", properties, id));
+    }
+    if out.is_empty() {
+        return Err(Error::invalid("empty_row", "the row says nothing of the person").at("event"));
+    }
+    Ok(out)
+}
+
+/// RFC 3339, the same with a space and without a zone (then UTC), a date, or Unix time.
+fn instant(text: &str) -> Result<Millis> {
+    let text = text.trim();
+    if let Ok(unix) = seconds(text) {
+        return Ok(unix);
+    }
+    let joined = text.replacen(' ', "T", 1);
+    let whole = if joined.len() == 10 { format!("{joined}T00:00:00Z") } else { joined };
+    let known = parse_instant(&whole).or_else(|_| parse_instant(&format!("{whole}Z")));
+    known.map_err(|_| {
+        Error::invalid("bad_time", format!("\"{text}\" is no time"))
+            .at("time")
+            .hint("2025-03-01 10:00:00, RFC 3339 or Unix seconds")
+    })
+}
+
+/// Cells that a spreadsheet would take for a formula begin with a quote.
+fn guarded(text: &str) -> String {
+    let risky = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'']);
+    if risky { format!("'{text}") } else { text.to_owned() }
+}
+
+fn own_record(row: &csv::StringRecord) -> Result<Record> {
+    let cell =
+        |at: usize| row.get(at).map(|text| text.strip_prefix('\'').unwrap_or(text)).filter(|t| !t.is_empty());
+    let mut line = String::from("{");
+    for (at, name) in OWN.iter().enumerate() {
+        if let Some(text) = cell(at) {
+            let text = if *name == "properties" {
+                text.to_owned()
+            } else {
+                serde_json::Value::from(text).to_string()
+            };
+            line.push_str(&format!("{}\"{name}\":{text}", if line.len() > 1 { "," } else { "" }));
+        }
+    }
+    line.push('}');
+    parse_record(line.as_bytes())
+}
+
+/// Writes records as our own table.
+pub struct Table<W: Write>(csv::Writer<W>);
+
+impl<W: Write> Table<W> {
+    /// Begins with the names of the columns.
+    pub fn new(out: W) -> io::Result<Self> {
+        let mut writer = csv::WriterBuilder::new().from_writer(out);
+        writer.write_record(OWN).map_err(io::Error::other)?;
+        Ok(Self(writer))
+    }
+
+    /// Adds a record.
+    pub fn write(&mut self, record: &Record) -> io::Result<()> {
+        let mut json = Vec::new();
+        let mut bare = Record { kind: RecordKind::Set, id: None, time: None, ..record.clone() };
+        bare.identity.clear();
+        write_record(&bare, &mut json);
+        let json = String::from_utf8_lossy(&json).into_owned();
+        let object = json.split_once("\"properties\":").map_or("", |(_, rest)| rest.trim_end());
+        let properties = object.strip_suffix('}').filter(|_| !record.properties.is_empty()).unwrap_or("");
+        let (kind, event, identity) = match record.kind {
+            RecordKind::Event => ("event", record.name.as_str(), ""),
+            RecordKind::Set => ("set", "", ""),
+            RecordKind::Identify => ("identify", "", record.name.as_str()),
+        };
+        let time = record.time.map(format_millis).unwrap_or_default();
+        let id = record.id.as_deref().unwrap_or("");
+        let cells = [
+            kind,
+            &guarded(&record.identity),
+            &guarded(event),
+            &guarded(identity),
+            &time,
+            properties,
+            &guarded(id),
+        ];
+        self.0.write_record(cells).map_err(io::Error::other)
+    }
+
+    /// Writes what is left.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_800_000_000_000;
+
+    fn read(text: &str, mapping: &Mapping) -> Result<Vec<(u64, std::result::Result<Record, &'static str>)>> {
+        let mut out = Vec::new();
+        for_each_block(text.as_bytes(), mapping, NOW, |lines| {
+            out.extend(lines.into_iter().map(|(n, r)| (n, r.map_err(|e| e.code()))));
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    #[test]
+    fn a_table_of_kissmetrics() {
+        let text = "Identity,Timestamp,Event,Alias,Prop:Plan Name,Prop:price\r\njane,1740823200,Signed Up,,Pro,9.50\r\n\
+            jane,2025-03-01 10:00:00,,anon-1,,\r\nbob,2025-03-01,,,\"a \"\"b\"\",\nc\",\r\n,1,x,,,\nbob,soon,x,,,\n";
+        let rows = read(text, &Vec::new()).unwrap();
+        let codes: Vec<_> = rows.iter().map(|(n, r)| (*n, r.as_ref().err().copied())).collect();
+        assert_eq!(
+            codes,
+            [(2, None), (3, None), (4, None), (6, Some("bad_identity")), (7, Some("bad_time"))]
+        );
+        let record = |at: usize| rows[at].1.as_ref().unwrap();
+        assert_eq!(
+            record(0).properties,
+            [("Plan Name".into(), Value::from("Pro")), ("price".into(), Value::from_wire("9.5"))]
+        );
+        assert_eq!(record(0).time, record(1).time);
+        assert_eq!((record(1).kind, record(1).name.as_str()), (RecordKind::Identify, "anon-1"));
+        assert_eq!(
+            (record(2).kind, &record(2).properties[0].1),
+            (RecordKind::Set, &Value::from("a \"b\",\nc"))
+        );
+    }
+
+    #[test]
+    fn columns_are_told_where_names_do_not_say() {
+        let text = "Customer,When,What,Email,Code\nc1,2025-03-01T10:00:00+01:00,Paid,a@b.c,007\n";
+        assert_eq!(read("Who,What\na,b\n", &Vec::new()).unwrap_err().code(), "no_person_column");
+        let told =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let rows = read(text, &told(&[("person", "Customer"), ("time", "When"), ("event", "What")])).unwrap();
+        let record = rows[0].1.as_ref().unwrap();
+        assert_eq!((record.identity.as_str(), record.name.as_str()), ("c1", "Paid"));
+        assert_eq!(
+            record.properties,
+            [("Code".into(), Value::from("007")), ("Email".into(), Value::from("a@b.c"))]
+        );
+        assert_eq!(read(text, &told(&[("who", "Customer")])).unwrap_err().code(), "bad_mapping");
+    }
+
+    #[test]
+    fn our_own_table_gives_the_same_records_back() {
+        let lines = [
+            r#"{"type":"event","person":"=cmd","event":"'Paid","time":"2025-03-01T10:00:00.125Z","properties":{"R":99.99,"a":true,"b":"\u00e9,\n\"","n":"007"},"id":"-1"}"#,
+            r#"{"type":"set","person":"jane","time":"2025-03-01T10:00:00Z","properties":{"Plan":"Pro"}}"#,
+            r#"{"type":"identify","person":"anon","identity":"+jane","time":"2025-03-01T10:00:00Z"}"#,
+        ];
+        let records: Vec<Record> =
+            lines.iter().map(|l| parse_record(l.as_bytes()).unwrap().checked(NOW).unwrap()).collect();
+        let mut out = Vec::new();
+        let mut table = Table::new(&mut out).unwrap();
+        records.iter().for_each(|r| table.write(r).unwrap());
+        table.finish().unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let back: Vec<Record> =
+            read(&text, &Vec::new()).unwrap().into_iter().map(|(_, r)| r.unwrap()).collect();
+        assert_eq!(back, records, "{text}");
+        let risky =
+            |line: &str| line.split(',').any(|cell| cell.trim_matches('"').starts_with(['=', '+', '-', '@']));
+        assert!(!text.lines().skip(1).any(risky), "{text}");
+    }
+
+    #[test]
+    fn a_row_without_end_ends_the_input() {
+        let text = format!("person,event\na,b\nc,\"{}", "x".repeat(3 * limits::IMPORT_LINE_BYTES_MAX));
+        let mut good = 0;
+        let error = for_each_block(text.as_bytes(), &Vec::new(), NOW, |lines| {
+            good += lines.len();
+            Ok(())
+        });
+        assert_eq!((error.unwrap_err().code(), good), ("bad_input", 1));
+    }
+}

@@ -1,0 +1,55 @@
+//! The forms that records come and go in, and how a form is known.
+
+use std::path::Path;
+
+/// A form of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values.
+    Csv,
+    /// The JSON lines that Kissmetrics exports.
+    Kissmetrics,
+}
+
+impl Format {
+    /// By its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "ndjson" => Self::Ndjson,
+            "csv" => Self::Csv,
+            "kissmetrics" => Self::Kissmetrics,
+            _ => return None,
+        })
+    }
+
+    /// By the name of a file, or else by how its text begins.
+    pub fn guess(file: Option<&Path>, begin: &[u8]) -> Self {
+        let name =
+            file.and_then(Path::file_name).map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+        let begin = begin.strip_prefix("\u{feff}".as_bytes()).unwrap_or(begin).trim_ascii_start();
+        let line = begin.split(|b| *b == b'\n').next().unwrap_or(begin);
+        if name.ends_with(".csv") || (!line.starts_with(b"{") && line.contains(&b',')) {
+            return Self::Csv;
+        }
+        let has = |key: &[u8]| line.windows(key.len()).any(|part| part == key);
+        if has(b"\"_p\"") && !has(b"\"type\"") { Self::Kissmetrics } else { Self::Ndjson }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_known_by_name_or_by_their_beginning() {
+        let guess = |name: &str, begin: &str| Format::guess(Some(Path::new(name)), begin.as_bytes());
+        assert_eq!(guess("a.csv.gz", "{"), Format::Csv);
+        assert_eq!(guess("-", "\u{feff}Identity,Timestamp\n"), Format::Csv);
+        assert_eq!(guess("1.json", "{\"_n\":\"A\",\"_p\":\"b\",\"_t\":1}"), Format::Kissmetrics);
+        assert_eq!(guess("1.json", "\n{\"type\":\"event\",\"person\":\"p\"}"), Format::Ndjson);
+        assert_eq!((guess("-", ""), guess("-", "nonsense\n")), (Format::Ndjson, Format::Ndjson));
+    }
+}
