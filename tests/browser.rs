@@ -2,6 +2,7 @@
 //! and pass; `tests/install` installs it.
 
 mod driver;
+mod pages;
 mod segment;
 mod site;
 mod tracker;

@@ -420,6 +420,7 @@ fn the_routes_of_the_document_are_the_routes() {
             Access::Write => "write",
             Access::Read => "API",
             Access::WriteOrRead => "write or API",
+            Access::Session => "session",
         };
         expected.insert(format!("{} {} | {key}", route.method.name(), route.pattern));
     }

@@ -8,9 +8,11 @@ use serde_json::json;
 use super::auth::{self, KeyHash, Keys};
 use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
+use super::pages::session::{self, Sessions};
+use super::pages::{self, Page};
 use super::router::{Access, Action, Route};
 use super::script::Script;
-use super::{Handler, home, metrics, respond, segment};
+use super::{Handler, metrics, respond, segment};
 use crate::app::{App, Form, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +26,7 @@ pub struct Api {
     app: Arc<App>,
     keys: Keys,
     script: Script,
+    sessions: Sessions,
 }
 
 impl Api {
@@ -38,11 +41,17 @@ impl Api {
         let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
         let read = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
         let script = Script::new(write_key, script_name)?;
-        Ok(Self { app, script, keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] } })
+        let sessions = Sessions::default();
+        Ok(Self {
+            app,
+            script,
+            sessions,
+            keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] },
+        })
     }
 
     fn answer(&self, route: &Route, request: &Request) -> Result<Response> {
-        self.keys.check(route.access, auth::presented(request).as_deref())?;
+        self.may(route, request)?;
         let identity = || route.parameter(&request.path);
         let (app, snapshot) = (&self.app, self.app.snapshot());
         let reports = app.reports();
@@ -116,9 +125,33 @@ impl Api {
             Action::Script => {
                 self.script.answer(request, request.path.rsplit('/').next().unwrap_or_default())
             }
-            Action::Home => Ok(home::page()),
+            Action::LoginPage => Ok(session::page(request)),
+            Action::Login => {
+                self.sessions.log_in(request, |key| self.keys.check(Access::Read, Some(key)).is_ok())
+            }
+            Action::Logout => self.sessions.log_out(request),
+            Action::Asset => pages::asset(&route.parameter(&request.path)?),
             _ => Ok(self.health()),
         }
+    }
+
+    /// Whether a request may have what the route gives. A session is as good as the API key for what changes nothing: the browser
+    /// sends its cookie by itself, so it must not be enough to change anything.
+    fn may(&self, route: &Route, request: &Request) -> Result<()> {
+        let reads = route.access == Access::Read && request.method == Method::Get;
+        if reads && self.sessions.has(request) {
+            return Ok(());
+        }
+        self.keys.check(route.access, auth::presented(request).as_deref())
+    }
+
+    /// A page, for whoever has a session.
+    fn page(&self, page: Page, route: &Route, request: &Request) -> Result<Response> {
+        if !self.sessions.has(request) {
+            return session::ask(request);
+        }
+        let identity = if page == Page::Person { route.parameter(&request.path)? } else { String::new() };
+        Ok(pages::answer(&self.app, &self.script.write_key, page, request, &identity))
     }
 
     fn track(&self, kind: RecordKind, request: &Request) -> Response {
@@ -212,9 +245,8 @@ impl Handler for Api {
             Action::Segment(kind) => {
                 segment::answer(&self.app, kind, &request, |key| self.keys.check(Access::Write, key))
             }
-            Action::Script | Action::SegmentSettings | Action::Home | Action::Health => {
-                private(route, self.open(route, &request))
-            }
+            Action::Page(page) => private(route, self.page(page, route, &request)),
+            _ if route.access == Access::Open => private(route, self.open(route, &request)),
             _ => private(route, self.answer(route, &request)),
         }
     }

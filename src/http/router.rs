@@ -4,6 +4,7 @@
 use super::message::{Method, decode_segment};
 use crate::app::saved::SavedKind;
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::pages::Page;
 use crate::transfer::segment::Kind;
 
 /// Which key a route needs.
@@ -13,8 +14,10 @@ pub enum Access {
     Open,
     /// The write key, which is public.
     Write,
-    /// The API key.
+    /// The API key, or a session.
     Read,
+    /// A session; without one the log-in page.
+    Session,
     /// Either.
     WriteOrRead,
 }
@@ -101,8 +104,16 @@ pub enum Action {
     Health,
     /// Counters for Prometheus.
     Metrics,
-    /// The first page.
-    Home,
+    /// A page of the dashboard.
+    Page(Page),
+    /// The log-in page.
+    LoginPage,
+    /// Begin a session.
+    Login,
+    /// End it.
+    Logout,
+    /// A style or script of the pages.
+    Asset,
 }
 
 /// One route.
@@ -144,6 +155,14 @@ const fn segment(pattern: &'static str, kind: Option<Kind>, doc: &'static str) -
     tracking(Method::Post, pattern, Action::Segment(kind), doc)
 }
 
+const fn page(pattern: &'static str, page: Page, doc: &'static str) -> Route {
+    route(Method::Get, pattern, Access::Session, QUERY, Action::Page(page), doc)
+}
+
+const fn open(pattern: &'static str, method: Method, action: Action, doc: &'static str) -> Route {
+    route(method, pattern, Access::Open, Class::Direct, action, doc)
+}
+
 const fn script(pattern: &'static str, doc: &'static str) -> Route {
     let (access, class) = (Access::Open, Class::Direct);
     Route { method: Method::Get, pattern, access, class, cross_origin: true, action: Action::Script, doc }
@@ -159,7 +178,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 77] = [
+pub static ROUTES: [Route; 96] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -368,7 +387,26 @@ pub static ROUTES: [Route; 77] = [
     route(Method::Post, "/api/v1/compact", Access::Read, BULK, Action::Compact, "merge the store's segments"),
     route(Method::Get, "/healthz", Access::Open, HEALTH, Action::Health, "whether records can be stored"),
     route(Method::Get, "/metrics", Access::Read, HEALTH, Action::Metrics, "counters for Prometheus"),
-    route(Method::Get, "/", Access::Open, HEALTH, Action::Home, "the first page"),
+    page("/", Page::Overview, "page: how much there is"),
+    page("/funnels", Page::Funnels, "page: funnels"),
+    page("/cohorts", Page::Cohorts, "page: who came back"),
+    page("/revenue", Page::Revenue, "page: what came in"),
+    page("/experiments", Page::Experiments, "page: variants compared"),
+    page("/trends", Page::Trends, "page: events over time"),
+    page("/paths", Page::Paths, "page: the ways people take"),
+    page("/people", Page::People, "page: a search"),
+    page("/live", Page::Live, "page: what happens now"),
+    page("/settings", Page::Settings, "page: the snippet, and what was refused"),
+    page("/people/{identity}", Page::Person, "page: one person"),
+    page("/funnels/people", Page::List("funnel"), "page: the people behind a number"),
+    page("/cohorts/people", Page::List("cohort"), "page: the people behind a number"),
+    page("/revenue/people", Page::List("revenue"), "page: the people behind a number"),
+    page("/trends/people", Page::List("trend"), "page: the people behind a number"),
+    page("/paths/people", Page::List("paths"), "page: the people behind a number"),
+    open("/login", Method::Get, Action::LoginPage, "page: log in with the API key"),
+    open("/login", Method::Post, Action::Login, "begin a session"),
+    open("/logout", Method::Post, Action::Logout, "end it"),
+    open("/assets/{name}", Method::Get, Action::Asset, "what pages are made of"),
 ];
 
 /// What a method and a path come to.
@@ -460,7 +498,7 @@ mod tests {
     fn paths_find_their_routes() {
         assert_eq!(action(Method::Get, "/e"), Some(Action::TrackEvent));
         assert_eq!(action(Method::Head, "/healthz"), Some(Action::Health));
-        assert_eq!(action(Method::Get, "/"), Some(Action::Home));
+        assert_eq!(action(Method::Get, "/"), Some(Action::Page(Page::Overview)));
         assert_eq!(action(Method::Post, "/api/v1/people/a%2Fb/merge"), Some(Action::Merge));
         for script in ["/i.js", "/wk_1.2.js", "/app.js"] {
             assert_eq!(action(Method::Get, script), Some(Action::Script), "{script}");

@@ -21,7 +21,8 @@ pub struct Script {
     plain: Vec<u8>,
     gzip: Vec<u8>,
     etag: String,
-    write_key: String,
+    /// The write key, which is public.
+    pub write_key: String,
     /// A name of the operator's choice.
     name: Option<String>,
 }

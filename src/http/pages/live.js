@@ -1,0 +1,57 @@
+'use strict';
+// Adds what happens to the table, newest first. Everything is put in as text.
+(function () {
+  var table = document.querySelector('#live tbody');
+  var state = document.getElementById('state');
+  var pause = document.getElementById('pause');
+  var paused = false;
+  var seen = 0;
+
+  function cell(row, text, tag) {
+    var td = document.createElement(tag || 'td');
+    td.textContent = text;
+    row.appendChild(td);
+    return td;
+  }
+
+  function show(time, what, person, properties, kind) {
+    if (paused) return;
+    var row = document.createElement('tr');
+    if (kind) row.className = kind;
+    cell(row, time.slice(0, 19).replace('T', ' '));
+    cell(row, what, 'th');
+    var who = cell(row, '');
+    if (person) {
+      var link = document.createElement('a');
+      link.href = '/people/' + encodeURIComponent(person);
+      link.textContent = person;
+      who.appendChild(link);
+    }
+    cell(row, properties);
+    table.insertBefore(row, table.firstChild);
+    while (table.rows.length > 200) table.deleteRow(200);
+    seen++;
+    state.textContent = seen + ' since this page was opened.';
+  }
+
+  var source = new EventSource('/api/v1/live' + location.search);
+  source.addEventListener('record', function (event) {
+    var record = JSON.parse(event.data);
+    var what = record.type === 'event' ? record.event : record.type === 'identify' ? 'identified as ' + record.to : 'set';
+    var properties = Object.keys(record.properties).map(function (name) { return name + ': ' + record.properties[name]; });
+    show(record.time, what, record.person, properties.join(', '));
+  });
+  source.addEventListener('refusal', function (event) {
+    var refusal = JSON.parse(event.data);
+    show(refusal.time, 'refused: ' + refusal.reason, '', refusal.message + ' ' + refusal.record.identity + ' ' + refusal.record.name, 'refusal');
+  });
+  source.addEventListener('gap', function (event) {
+    state.textContent = 'Some records were too many to show: ' + (JSON.parse(event.data).missed || '?') + '.';
+  });
+  source.onerror = function () { state.textContent = 'The connection was lost; trying again.'; };
+  pause.addEventListener('click', function () {
+    paused = !paused;
+    pause.textContent = paused ? 'Go on' : 'Pause';
+    pause.setAttribute('aria-pressed', String(paused));
+  });
+})();
