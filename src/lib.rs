@@ -15,6 +15,7 @@ pub mod report;
 pub mod store;
 #[doc(hidden)]
 pub mod testing;
+pub mod tracker;
 pub mod transfer;
 
 pub use error::{Error, ErrorKind, Result};

@@ -21,7 +21,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Modules by floor. A module imports from lower floors and from itself.
 const FLOORS: [&[&str]; 8] = [
-    &["error", "limits", "model", "demo"],
+    &["error", "limits", "model", "demo", "tracker"],
     &["disk"],
     &["store"],
     &["engine", "report"],
@@ -90,6 +90,13 @@ fn source() -> Vec<Text> {
 
 fn all_rust() -> Vec<Text> {
     ["src", "tests", "benches", "examples"].into_iter().flat_map(|folder| files(folder, ".rs")).collect()
+}
+
+/// What runs in browsers.
+fn scripts() -> Vec<Text> {
+    let found = files("src", ".js");
+    assert!(found.len() > 10, "the scripts are where this test looks for them");
+    found
 }
 
 fn documents() -> Vec<Text> {
@@ -265,12 +272,15 @@ fn every_file_says_first_what_it_holds() {
     let bad = all_rust().into_iter().filter(|f| f.path.starts_with("src/") || f.path.starts_with("tests/"));
     let bad: Vec<String> = bad.filter(|f| !f.text.starts_with("//! ")).map(|f| f.path).collect();
     none("a file begins with `//!`", &bad);
+    let bad =
+        scripts().into_iter().filter(|f| !f.text.starts_with("// ")).map(|f| f.path).collect::<Vec<_>>();
+    none("a script begins with a comment", &bad);
 }
 
 #[test]
 fn files_and_functions_are_of_a_size_to_be_read() {
     let mut found = Vec::new();
-    for file in all_rust() {
+    for file in all_rust().into_iter().chain(scripts()) {
         let lines = file.text.lines().count();
         if lines > FILE_LINES_MAX {
             found.push(format!("{}: {lines} lines", file.path));
@@ -323,7 +333,7 @@ fn nothing_is_left_for_later() {
         concat!("@", "@"),
     ];
     let mut found = Vec::new();
-    for file in all_rust().into_iter().chain(documents()).chain(files("tests", ".case")) {
+    for file in all_rust().into_iter().chain(scripts()).chain(documents()).chain(files("tests", ".case")) {
         for (at, line) in file.text.lines().enumerate() {
             for marker in
                 markers.iter().filter(|m| line.match_indices(**m).any(|(at, _)| starts_word(line, at)))
@@ -338,7 +348,7 @@ fn nothing_is_left_for_later() {
 #[test]
 fn source_is_ascii() {
     let mut found = Vec::new();
-    for file in all_rust() {
+    for file in all_rust().into_iter().chain(scripts()) {
         let bad = file.text.lines().enumerate().filter(|(_, line)| !line.is_ascii());
         found.extend(bad.map(|(at, _)| format!("{}:{}", file.path, at + 1)));
     }
@@ -391,7 +401,8 @@ fn leads_somewhere(folder: &Path, own: &str, target: &str) -> bool {
     let text =
         if path.is_empty() { Some(own.to_owned()) } else { fs::read_to_string(folder.join(path)).ok() };
     match (text, anchor) {
-        (None, _) => folder.join(path).is_dir() && anchor.is_none(),
+        // A folder or a picture.
+        (None, _) => folder.join(path).exists() && anchor.is_none(),
         (Some(_), None) => true,
         (Some(text), Some(anchor)) => text.lines().filter(|l| l.starts_with('#')).any(|l| slug(l) == anchor),
     }

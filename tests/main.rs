@@ -21,3 +21,4 @@ mod http;
 mod sdks;
 mod store_check;
 mod support;
+mod webdriver;

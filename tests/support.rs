@@ -35,20 +35,16 @@ impl Server {
         Self::start_with(data, &[("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)]).0
     }
 
-    /// The same on an address.
-    pub fn start_at(data: &Path, addr: &str) -> Self {
-        Self::started(data, addr, &[("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)]).0
-    }
-
     /// Serves with these variables; gives what it printed up to the write key as well.
     pub fn start_with(data: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
-        Self::started(data, "127.0.0.1:0", variables)
+        Self::start_at("127.0.0.1:0", data, variables)
     }
 
-    fn started(data: &Path, addr: &str, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
+    /// The same at an address, such as that of a server that ended.
+    pub fn start_at(listen: &str, data: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
         let log = File::create(data.with_extension("log")).unwrap();
         let mut child = whodid(data)
-            .args(["serve", "--listen", addr])
+            .args(["serve", "--listen", listen])
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

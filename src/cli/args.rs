@@ -89,12 +89,12 @@ pub struct Serve {
     /// Names of this server in URLs, besides its address
     #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
+    /// One more path of the browser tracker, such as /js/app.js
+    #[arg(long, env = "WHODID_TRACKER_PATH", value_name = "PATH")]
+    pub tracker_path: Option<String>,
     /// Addresses of proxies whose X-Forwarded-For is believed
     #[arg(long, value_name = "ADDRESS")]
     pub trusted_proxy: Vec<std::net::IpAddr>,
-    /// Serve the browser's tracker under this name too, such as app.js
-    #[arg(long, value_name = "NAME")]
-    pub script: Option<String>,
     /// Fill an empty store with generated data first, and show a funnel over it
     #[arg(long)]
     pub demo: bool,

@@ -10,6 +10,8 @@ use crate::demo::Company;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
+use crate::http::message::Method;
+use crate::http::router::{self, Found};
 use crate::http::{Config, Server};
 
 /// The funnel that `--demo` shows.
@@ -29,16 +31,17 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
             .hint("leave the option out to have one made"));
         }
     }
+    let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
     let app = Arc::new(App::open(data)?);
     let keys = keys(data, args)?;
     if args.demo {
         fill(&app)?;
     }
-    let api =
-        Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256, args.script.clone())?;
+    let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
     let sockets = socket_dir(data)?;
     let mut config = Config::new(args.listen, sockets.clone());
     config.names.clone_from(&args.name);
+    config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);
     let mut stop =
         signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
@@ -60,6 +63,19 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     match Arc::try_unwrap(app) {
         Ok(app) => app.close(),
         Err(shared) => shared.engine().healthy(),
+    }
+}
+
+/// The operator's path of the tracker, if it can be one and is nothing else's.
+fn tracker_path(path: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+    let bad = |message: &str| Error::invalid("bad_tracker_path", message).at("--tracker-path");
+    if !path.starts_with('/') || path.len() > 255 || !path.chars().all(plain) {
+        return Err(bad("a path of letters, digits and /-._~ is needed, such as /js/app.js"));
+    }
+    match router::find(Method::Get, path) {
+        Found::Nothing => Ok(path.to_owned()),
+        _ => Err(bad("this path is taken")),
     }
 }
 
@@ -112,6 +128,8 @@ fn announce(server: &Server, keys: &Keys, data: &Path) -> Result<()> {
     output::line(&format!("whodid listens on http://{}  (store: {})", server.addr(), data.display()))?;
     output::line(&format!("dashboard: http://{}/", server.addr()))?;
     output::line(&format!("write key: {}", keys.stored.write_key))?;
+    let script = format!("http://{}/{}.2.js", server.addr(), keys.stored.write_key);
+    output::line(&format!("tracker:   <script async src=\"{script}\"></script>"))?;
     if let Some(key) = &keys.new_api_key {
         output::line(&format!("API key:   {key}\n           shown this once: only its hash is kept"))?;
     }
@@ -140,4 +158,20 @@ fn fill(app: &App) -> Result<()> {
 fn show_funnel(app: &App) -> Result<()> {
     let answer = app.reports().answer("funnel", &app.snapshot(), DEMO_FUNNEL, app.now())?;
     super::read::print_funnel(DEMO_FUNNEL, &answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tracker_takes_no_path_that_is_something_else() {
+        assert_eq!(tracker_path("/js/app.js").unwrap(), "/js/app.js");
+        for taken in ["/", "/e", "/i.js", "/api/v1/funnel", "/api/v1/people/x", "/0.2.js"] {
+            assert!(tracker_path(taken).unwrap_err().message().contains("taken"), "{taken}");
+        }
+        for bad in ["app.js", "", "/a b", "/a?b", "/caf\u{e9}.js"] {
+            assert_eq!(tracker_path(bad).unwrap_err().code(), "bad_tracker_path", "{bad}");
+        }
+    }
 }

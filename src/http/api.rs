@@ -10,9 +10,8 @@ use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
 use super::pages::session::{self, Sessions};
 use super::pages::{self, Page};
-use super::router::{Access, Action, Route};
-use super::script::Script;
-use super::{Handler, metrics, respond, segment};
+use super::router::{Access, Action, Route, SCRIPT_PATH};
+use super::{Handler, metrics, respond, script, segment};
 use crate::app::{App, Form, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,26 +24,19 @@ use crate::transfer::format::Format;
 pub struct Api {
     app: Arc<App>,
     keys: Keys,
-    script: Script,
+    write_key: String,
     sessions: Sessions,
 }
 
 impl Api {
     /// Over `app`, for senders with `write_key` and readers with the key of this SHA-256 in hex.
-    /// The tracker is served under `script_name` too.
-    pub fn new(
-        app: Arc<App>,
-        write_key: &str,
-        api_key_sha256: &str,
-        script_name: Option<String>,
-    ) -> Result<Self> {
+    pub fn new(app: Arc<App>, write_key: &str, api_key_sha256: &str) -> Result<Self> {
         let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
         let read = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
-        let script = Script::new(write_key, script_name)?;
         let sessions = Sessions::default();
         Ok(Self {
             app,
-            script,
+            write_key: write_key.to_owned(),
             sessions,
             keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] },
         })
@@ -122,9 +114,7 @@ impl Api {
     fn open(&self, route: &Route, request: &Request) -> Result<Response> {
         match route.action {
             Action::SegmentSettings => Ok(segment::settings(request, &route.parameter(&request.path)?)),
-            Action::Script => {
-                self.script.answer(request, request.path.rsplit('/').next().unwrap_or_default())
-            }
+            Action::Script => self.script(route, request),
             Action::LoginPage => Ok(session::page(request)),
             Action::Login => {
                 self.sessions.log_in(request, |key| self.keys.check(Access::Read, Some(key)).is_ok())
@@ -151,7 +141,7 @@ impl Api {
             return session::ask(request);
         }
         let identity = if page == Page::Person { route.parameter(&request.path)? } else { String::new() };
-        Ok(pages::answer(&self.app, &self.script.write_key, page, request, &identity))
+        Ok(pages::answer(&self.app, &self.write_key, page, request, &identity))
     }
 
     fn track(&self, kind: RecordKind, request: &Request) -> Response {
@@ -173,6 +163,20 @@ impl Api {
             Ok(_) => collect::answer(collected.wants_json, &Tracked::Stored),
             Err(error) => collect::answer(collected.wants_json, &Tracked::Refused(error)),
         }
+    }
+
+    /// The tracker. Under a name with a key that is not ours it would only be refused later, so it is missed at once.
+    fn script(&self, route: &Route, request: &Request) -> Result<Response> {
+        if route.pattern != SCRIPT_PATH {
+            let key = route.parameter(&request.path)?;
+            self.keys.check(Access::Write, Some(&key)).map_err(|_| {
+                let message = "the name of the script holds no write key of ours";
+                Error::new(ErrorKind::NotFound, "unknown_key", message)
+                    .at("path")
+                    .hint("the write key is printed when the server starts")
+            })?;
+        }
+        script::answer(request)
     }
 
     fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {

@@ -16,6 +16,9 @@ const MILLISECONDS_ABOVE: i128 = 100_000_000_000;
 
 /// How old a record may be that a browser kept: 30 days.
 const AGE_MAX_MS: u32 = 30 * 86_400_000;
+/// Clocks that differ by less show the same time: more than a slow request takes, less than what a clock that nobody
+/// sets is off.
+const CLOCKS_AGREE_MS: u64 = 10_000;
 
 /// A tracking request, read.
 #[derive(Debug)]
@@ -51,9 +54,9 @@ struct Reserved {
     person: Option<String>,
     name: Option<String>,
     time: Option<String>,
-    use_time: bool,
     id: Option<String>,
     age: Option<String>,
+    use_time: bool,
     debug: bool,
 }
 
@@ -76,11 +79,10 @@ pub fn read(kind: RecordKind, request: &Request, now: Millis) -> Collected {
         };
         let time = match (reserved.use_time, &reserved.age) {
             (true, _) => read_time(reserved.time.as_deref())?,
-            (false, Some(age)) => Some(made(age, now)?),
+            (false, Some(age)) => Some(made(age, reserved.time.as_deref(), now)?),
             (false, None) => None,
         };
-        let id = reserved.id.take().filter(|id| !id.is_empty());
-        Ok(Record { kind, identity, name, time, properties, id })
+        Ok(Record { kind, identity, name, time, properties, id: reserved.id })
     });
     let wants_json = reserved.debug || request.accepts_json();
     Collected { key: reserved.key, person: reserved.person, name: reserved.name, wants_json, record }
@@ -132,9 +134,9 @@ fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(Strin
             "_p" => reserved.person = Some(value.into_owned()),
             "_n" => reserved.name = Some(value.into_owned()),
             "_t" => reserved.time = Some(value.into_owned()),
-            "_d" => reserved.use_time = value == "1",
-            "_i" => reserved.id = Some(value.into_owned()),
+            "_i" => reserved.id = Some(value.into_owned()).filter(|id| !id.is_empty()),
             "_o" => reserved.age = Some(value.into_owned()),
+            "_d" => reserved.use_time = value == "1",
             "_debug" => reserved.debug = value == "1",
             // Clients send more of these than are documented; none is a property.
             other if other.starts_with('_') || other.trim().is_empty() => {}
@@ -162,14 +164,6 @@ fn required(value: Option<String>, name: &str, code: &'static str, what: &str) -
     })
 }
 
-/// When a record was made that is so many milliseconds old: by our clock, whatever that of the browser says.
-fn made(age: &str, now: Millis) -> Result<Millis> {
-    let age = age.parse::<u32>().ok().filter(|age| *age <= AGE_MAX_MS);
-    age.map(|age| now - Millis::from(age)).ok_or_else(|| {
-        Error::invalid("bad_time", "_o is no age in milliseconds, of at most 30 days").at("_o")
-    })
-}
-
 /// `_t` in milliseconds; without one the server's clock decides.
 fn read_time(text: Option<&str>) -> Result<Option<Millis>> {
     let text = text.unwrap_or("").trim();
@@ -189,6 +183,17 @@ fn read_time(text: Option<&str>) -> Result<Option<Millis>> {
             .at("_t")
             .hint("send Unix seconds, or leave out _d=1 to let this server's clock decide")),
     }
+}
+
+/// When a browser made a record: by its own clock if that agrees with ours, and else so long ago by ours. Its own is
+/// better, as what we see includes the way here, which is longest for the first record of a page.
+fn made(age: &str, time: Option<&str>, now: Millis) -> Result<Millis> {
+    let age = age.parse::<u32>().ok().filter(|age| *age <= AGE_MAX_MS).ok_or_else(|| {
+        Error::invalid("bad_time", "_o is no age in milliseconds, of at most 30 days").at("_o")
+    })?;
+    let ours = now.saturating_sub(Millis::from(age));
+    let theirs = read_time(time).ok().flatten();
+    Ok(theirs.filter(|theirs| theirs.abs_diff(ours) <= CLOCKS_AGREE_MS).unwrap_or(ours))
 }
 
 #[cfg(test)]
@@ -254,14 +259,31 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_a_browser_kept_has_an_id_and_an_age() {
-        let read_at =
-            |query: &str, now| read(RecordKind::Event, &request(Method::Get, query, b"", &[]), now).record;
-        let record = read_at("_p=a&_n=b&_i=x%2B1&_o=1500", 10_000).unwrap();
-        assert_eq!((record.id.as_deref(), record.time), (Some("x+1"), Some(8_500)));
-        assert_eq!(read_at("_p=a&_n=b&_o=1500&_d=1&_t=7", 10_000).unwrap().time, Some(7_000));
-        for bad in ["-1", "1.5", "old", "2592000001"] {
-            assert_eq!(read_at(&format!("_p=a&_n=b&_o={bad}"), 0).unwrap_err().code(), "bad_time", "{bad}");
+    fn a_record_may_have_an_id() {
+        assert_eq!(event("_p=a&_n=b&_i=x-1").id.as_deref(), Some("x-1"));
+        assert_eq!((event("_p=a&_n=b&_i=").id, event("_p=a&_n=b").id), (None, None));
+    }
+
+    #[test]
+    fn the_clock_of_a_browser_counts_if_it_agrees_with_ours() {
+        let at = |pairs: &str| {
+            let request = request(Method::Get, &format!("_p=a&_n=b&{pairs}"), b"", &[]);
+            read(RecordKind::Event, &request, 1_740_823_200_000).record.map(|record| record.time)
+        };
+        for (pairs, millis) in [
+            ("_o=0&_t=1740823199.750", 1_740_823_199_750),
+            ("_o=5000&_t=1740823194.5", 1_740_823_194_500),
+            ("_o=5000&_t=1740823200", 1_740_823_200_000),
+            ("_o=5000&_t=1740826800", 1_740_823_195_000),
+            ("_o=5000&_t=0", 1_740_823_195_000),
+            ("_o=5000&_t=never", 1_740_823_195_000),
+            ("_o=5000", 1_740_823_195_000),
+            ("_o=5000&_t=1740000000&_d=1", 1_740_000_000_000),
+        ] {
+            assert_eq!(at(pairs).unwrap(), Some(millis), "{pairs}");
+        }
+        for bad in ["_o=-1", "_o=", "_o=1.5", "_o=2592000001"] {
+            assert_eq!(at(bad).unwrap_err().code(), "bad_time", "{bad}");
         }
     }
 

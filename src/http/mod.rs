@@ -11,7 +11,7 @@ mod metrics;
 pub mod pages;
 pub mod respond;
 pub mod router;
-pub mod script;
+mod script;
 mod segment;
 mod server;
 
@@ -88,6 +88,8 @@ pub struct Config {
     pub socket_dir: PathBuf,
     /// Names of this server besides loopback names and the address bound.
     pub names: Vec<String>,
+    /// One more path of the tracker, such as `/js/app.js`.
+    pub tracker_path: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// Addresses that may hold any number of connections; trusted proxies may in any case.
@@ -107,6 +109,7 @@ impl Config {
             listen,
             socket_dir,
             names: Vec::new(),
+            tracker_path: None,
             trusted_proxies: Vec::new(),
             uncapped: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             connections: limits::CONNECTIONS_MAX,

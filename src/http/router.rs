@@ -177,8 +177,11 @@ const WRITE: Class = Class::Whole(Pool::Write);
 const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
+/// Where the tracker is found; an operator may give it one more name, which stands for this one.
+pub const SCRIPT_PATH: &str = "/i.js";
+
 /// Every route there is.
-pub static ROUTES: [Route; 96] = [
+pub static ROUTES: [Route; 95] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -212,10 +215,9 @@ pub static ROUTES: [Route; 96] = [
             "where a Segment client in a browser sends to",
         )
     },
-    script("/i.js", "the browser's tracker"),
+    script(SCRIPT_PATH, "the browser's tracker"),
     script("/{key}.2.js", "the same, as pages of the hosted service ask for it"),
     script("/{key}.1.js", "the same"),
-    script("/{name}.js", "the same, under a name of the operator's choice"),
     Route {
         cross_origin: true,
         ..route(
@@ -500,10 +502,12 @@ mod tests {
         assert_eq!(action(Method::Head, "/healthz"), Some(Action::Health));
         assert_eq!(action(Method::Get, "/"), Some(Action::Page(Page::Overview)));
         assert_eq!(action(Method::Post, "/api/v1/people/a%2Fb/merge"), Some(Action::Merge));
-        for script in ["/i.js", "/wk_1.2.js", "/app.js"] {
+        for script in ["/i.js", "/wk_1.2.js", "/wk_1.1.js"] {
             assert_eq!(action(Method::Get, script), Some(Action::Script), "{script}");
         }
-        for none in ["/.js", "/.2.js/", "/e/", "//e", "/E", "/api/v1/people/", "/api/v1/people/a/b", ""] {
+        for none in
+            ["/.js", "/app.js", "/.2.js", "/e/", "//e", "/E", "/api/v1/people/", "/api/v1/people/a/b", ""]
+        {
             assert_eq!(action(Method::Get, none), None, "{none}");
         }
     }

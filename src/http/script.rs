@@ -1,104 +1,102 @@
-//! The browser's tracker, made by build.rs of `src/tracker`, with the write key of this server in it.
+//! The browser's tracker over HTTP: compressed where that is understood, and kept by browsers for as long as its name
+//! allows.
 
-use std::io::Write;
+use std::sync::LazyLock;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use super::auth::base64_url;
 use super::message::{Request, Response};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::tracker;
 
-const TRACKER: &str = include_str!(concat!(env!("OUT_DIR"), "/tracker.js"));
-/// Stands in the script for the write key.
-const PLACE_OF_KEY: &str = "WRITE_KEY";
-/// Names under which pages of the hosted service load a product's tracker.
-const SUFFIXES: [&str; 2] = [".2.js", ".1.js"];
+/// Names the text, so that a page can ask for this one and no other.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let hash = Sha256::digest(tracker::TEXT);
+    base64_url(hash.get(..12).unwrap_or(&hash))
+});
 
-/// The script as it is served.
-pub struct Script {
-    plain: Vec<u8>,
-    gzip: Vec<u8>,
-    etag: String,
-    /// The write key, which is public.
-    pub write_key: String,
-    /// A name of the operator's choice.
-    name: Option<String>,
+/// A new version reaches every page within the hour.
+const SOON_STALE: &str = "public, max-age=3600, stale-while-revalidate=86400";
+/// With `?v=` and the version the text can never be another.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// The script, or 304 if the client has it.
+pub fn answer(request: &Request) -> Result<Response> {
+    // Weak, since the bytes differ with the compression.
+    let tag = format!("W/\"{}\"", *VERSION);
+    let same = |known: &str| known.trim() == tag || known.trim() == "*";
+    let known = request.headers.get("if-none-match").is_some_and(|list| list.split(',').any(same));
+    let gzip = accepts_gzip(request.headers.get("accept-encoding").unwrap_or(""));
+    let kind = "text/javascript; charset=utf-8";
+    let response = match (known, gzip) {
+        (true, _) => Response::new(304, "", Vec::new()),
+        (false, true) => Response::new(200, kind, tracker::GZIPPED).with("Content-Encoding", "gzip"),
+        (false, false) => Response::new(200, kind, tracker::TEXT.as_bytes()),
+    };
+    let asked = request.parameter("v");
+    let keep = if asked.as_deref() == Some(VERSION.as_str()) { FOR_EVER } else { SOON_STALE };
+    response.with("Cache-Control", keep).with("Vary", "Accept-Encoding").with_value("ETag", tag)
 }
 
-impl Script {
-    /// For senders with `write_key`; also served at `/name`.
-    pub fn new(write_key: &str, name: Option<String>) -> Result<Self> {
-        let bad = |e: String| Error::new(ErrorKind::Io, "encoding", e);
-        if let Some(name) = &name
-            && (!name.ends_with(".js") || name.contains('/') || !name.is_ascii())
-        {
-            let message = format!("\"{name}\" is no name for the tracker");
-            return Err(Error::invalid("bad_name", message).hint("a name such as app.js, without a slash"));
-        }
-        // Escaped as JSON, and so that no quote of any kind ends the text that it stands in.
-        let key = serde_json::to_string(write_key).map_err(|e| bad(e.to_string()))?;
-        let key = key.trim_matches('"').replace('`', "\\u0060").replace('$', "\\u0024");
-        let plain = TRACKER.replace(PLACE_OF_KEY, &key.replace('\'', "\\u0027")).into_bytes();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let gzip =
-            encoder.write_all(&plain).and_then(|()| encoder.finish()).map_err(|e| bad(e.to_string()))?;
-        let hash = base64_url(&Sha256::digest(&plain));
-        let etag = format!("\"{}\"", hash.get(..16).unwrap_or(&hash));
-        Ok(Self { plain, gzip, etag, write_key: write_key.to_owned(), name })
-    }
-
-    /// Answers a request for a script. `file` is the last part of its path.
-    pub fn answer(&self, request: &Request, file: &str) -> Result<Response> {
-        let of_key = |suffix| file.strip_suffix(suffix) == Some(self.write_key.as_str());
-        let known = file == "i.js" || SUFFIXES.into_iter().any(of_key) || self.name.as_deref() == Some(file);
-        if !known {
-            let error = Error::new(ErrorKind::NotFound, "no_such_script", "there is no such script here");
-            return Err(error.at("path").hint("/i.js, or the write key with .2.js behind it"));
-        }
-        let has = |name, part: &str| request.headers.get(name).is_some_and(|value| value.contains(part));
-        let response = if has("if-none-match", &self.etag) {
-            Response::new(304, "", Vec::new())
-        } else if has("accept-encoding", "gzip") {
-            Response::new(200, CONTENT_TYPE, self.gzip.clone()).with("Content-Encoding", "gzip")
-        } else {
-            Response::new(200, CONTENT_TYPE, self.plain.clone())
-        };
-        // Pages of other origins load it, and a new version reaches them within the hour.
-        response
-            .with("Cache-Control", "public, max-age=3600")
-            .with("Vary", "Accept-Encoding")
-            .with("Cross-Origin-Resource-Policy", "cross-origin")
-            .with_value("ETag", self.etag.clone())
-    }
+/// Whether gzip is among the encodings and not excluded.
+fn accepts_gzip(header: &str) -> bool {
+    header.split(',').any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next().unwrap_or("");
+        let refused = parts.any(|part| {
+            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            weight.is_some_and(|w| w.parse::<f32>().is_ok_and(|w| w <= 0.0))
+        });
+        (name.eq_ignore_ascii_case("gzip") || name == "*") && !refused
+    })
 }
-
-const CONTENT_TYPE: &str = "text/javascript; charset=utf-8";
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::{Headers, Method};
     use super::*;
 
-    #[test]
-    fn the_key_stands_in_the_script_and_cannot_break_out_of_it() {
-        assert_eq!(TRACKER.matches(PLACE_OF_KEY).count(), 1);
-        let script = Script::new("wk`'\"${x}\\", None).unwrap();
-        let text = String::from_utf8(script.plain).unwrap();
-        assert!(text.contains("wk\\u0060\\u0027\\\"\\u0024{x}\\\\"), "{}", &text[text.len() - 80..]);
+    fn ask(query: &str, headers: &[(&str, &str)]) -> Response {
+        let mut all = Headers::default();
+        headers.iter().for_each(|(name, value)| all.push(name, value));
+        let peer = std::net::IpAddr::from([127, 0, 0, 1]);
+        let (path, query) = ("/i.js".to_owned(), query.to_owned());
+        answer(&Request { method: Method::Get, path, query, headers: all, body: Vec::new(), peer }).unwrap()
+    }
+
+    fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
+        response.headers().find(|(n, _)| *n == name).map(|(_, value)| value)
     }
 
     #[test]
-    fn it_is_small() {
-        let script = Script::new("wk_0123456789abcdef", None).unwrap();
-        assert!(script.gzip.len() <= 6 * 1024, "{} bytes", script.gzip.len());
-    }
-
-    #[test]
-    fn names_of_the_operator_are_plain() {
-        assert!(Script::new("k", Some("app.js".into())).is_ok());
-        for bad in ["app", "a/b.js", "\u{e9}.js"] {
-            assert!(Script::new("k", Some(bad.into())).is_err(), "{bad}");
+    fn it_is_compressed_for_whom_it_may() {
+        for (accept, gzip) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("*", true),
+            ("gzip;q=0", false),
+            ("br", false),
+            ("", false),
+        ] {
+            let response = ask("", &[("Accept-Encoding", accept)]);
+            assert_eq!(header(&response, "Content-Encoding").is_some(), gzip, "{accept}");
+            let expected = if gzip { tracker::GZIPPED } else { tracker::TEXT.as_bytes() };
+            assert_eq!(response.bytes(), expected);
+            assert_eq!(header(&response, "Vary"), Some("Accept-Encoding"));
         }
+    }
+
+    #[test]
+    fn who_has_it_need_not_load_it() {
+        let tag = header(&ask("", &[]), "ETag").unwrap().to_owned();
+        for (known, status) in
+            [(tag.as_str(), 304), (&format!("\"x\", {tag}"), 304), ("*", 304), ("\"x\"", 200)]
+        {
+            assert_eq!(ask("", &[("If-None-Match", known)]).status, status, "{known}");
+        }
+        let version = format!("v={}", *VERSION);
+        assert_eq!(header(&ask(&version, &[]), "Cache-Control"), Some(FOR_EVER));
+        assert_eq!(header(&ask("v=old", &[]), "Cache-Control"), Some(SOON_STALE));
     }
 }

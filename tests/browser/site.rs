@@ -1,51 +1,104 @@
-//! A web site of somebody who uses the tracker: pages as given, on a port of its own.
+//! A small site to be visited: a web server of a few fixed pages, each with the tracker in another way.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::thread;
 
-/// A page: what it is, a policy for it or none, and its text.
-pub struct Page {
-    pub kind: &'static str,
-    pub policy: Option<String>,
-    pub text: String,
-}
+use crate::support::WRITE_KEY;
 
-/// Serves pages by path until the process ends; the port.
-pub fn serve(pages: HashMap<&'static str, Page>) -> u16 {
+/// Serves the pages on a free port until the test ends; the address.
+pub fn start() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let pages = Arc::new(pages);
+    let addr = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let pages = Arc::clone(&pages);
-            thread::spawn(move || answer(stream, &pages));
+            thread::spawn(move || answer(stream).is_some());
         }
     });
-    port
+    addr
 }
 
-fn answer(mut stream: TcpStream, pages: &HashMap<&'static str, Page>) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn answer(stream: TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;
     let mut line = String::new();
     while reader.read_line(&mut line).ok()? > 2 {
         line.clear();
     }
-    let path = first.split(' ').nth(1)?.split('?').next()?.to_owned();
-    let missing = Page { kind: "text/plain", policy: None, text: "nothing here".into() };
-    let page = pages.get(path.as_str()).unwrap_or(&missing);
-    let policy =
-        page.policy.as_ref().map(|p| format!("Content-Security-Policy: {p}\r\n")).unwrap_or_default();
-    let status = if pages.contains_key(path.as_str()) { "200 OK" } else { "404 Not Found" };
+    let target = first.split(' ').nth(1)?;
+    let path = target.split('?').next()?;
+    let (status, kind, policy, body) = page(path);
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {}\r\n{policy}Content-Length: {}\r\nConnection: close\r\n\r\n",
-        page.kind,
-        page.text.len()
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{policy}Cache-Control: no-store\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
     );
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(page.text.as_bytes()).ok()
+    reader.get_mut().write_all(format!("{head}{body}").as_bytes()).ok()
+}
+
+/// The two scripts of the original snippet, from this server.
+fn snippet() -> String {
+    format!(
+        "<script>var _kmq = _kmq || []; var _kmk = _kmk || '{WRITE_KEY}';\n\
+         function _kms(u) {{ setTimeout(function () {{\n\
+         var d = document, f = d.getElementsByTagName('script')[0], s = d.createElement('script');\n\
+         s.type = 'text/javascript'; s.async = true; s.src = u; f.parentNode.insertBefore(s, f); }}, 1); }}\n\
+         _kms('//stats.example/i.js'); _kms('//stats.example/' + _kmk + '.2.js');</script>"
+    )
+}
+
+/// One tag, with attributes.
+fn tag(attributes: &str) -> String {
+    format!("<script async src='http://stats.example/{WRITE_KEY}.2.js' {attributes}></script>")
+}
+
+fn html(head: &str, body: &str) -> String {
+    format!("<!doctype html><meta charset=utf-8><title>Shop</title>{head}<body>{body}</body>")
+}
+
+/// What the pages of the shop can do.
+const SHOP: &str = r#"
+<button id=buy>Buy</button> <button class="small maybe"><b>Maybe</b></button>
+<button data-km-event="Asked" data-km-prop-topic="prices">Ask</button>
+<a id=out class=external href="http://other.example/there">Elsewhere</a>
+<form id=signup action=/thanks>
+<input name="user[name]" value=Jane><input name=email type=email value=jane@example.com>
+<input name=password type=password value=hunter2><input name=card_number_cc value=1><input name=cvc value=123>
+<input name=plan type=radio value=Free><input name=plan type=radio value=Pro checked>
+<input name="likes[]" type=checkbox value=tea checked><input name="likes[]" type=checkbox value=cake checked>
+<input name=hidden type=hidden value=1><input class=km_include name=source type=hidden value=footer>
+<input class=km_ignore name=note value=secret><textarea name=message>long</textarea>
+<select name=country><option>AT<option selected>DE</select><button id=send>Send</button></form>"#;
+
+const STRICT: &str = "Content-Security-Policy: default-src 'none'; script-src 'self' http://stats.example; \
+                      connect-src http://stats.example\r\n";
+const IMAGES: &str = "Content-Security-Policy: default-src 'none'; script-src 'self' http://stats.example; \
+                      img-src http://stats.example\r\n";
+const OWN_SCRIPT: &str = "window.violations = 0;\n\
+    document.addEventListener('securitypolicyviolation', () => violations++);\n\
+    window._kmq = window._kmq || []; _kmq.push(['record', 'Loaded', { policy: document.title }]);";
+
+fn page(path: &str) -> (&'static str, &'static str, &'static str, String) {
+    let kind = "text/html";
+    let own = "<script src=/own.js></script>";
+    match path {
+        "/" | "/thanks" => ("200 OK", kind, "", html(&snippet(), SHOP)),
+        "/links" => {
+            let policy = "Referrer-Policy: unsafe-url\r\n";
+            ("200 OK", kind, policy, html("", "<a id=go href='http://www.shop.example/'>Shop</a>"))
+        }
+        "/there" => ("200 OK", kind, "", html("", "there")),
+        "/spa" => ("200 OK", kind, "", html(&tag("data-page-views=on"), SHOP)),
+        "/asks" => ("200 OK", kind, "", html(&tag("data-consent=required"), SHOP)),
+        "/bare" => ("200 OK", kind, "", html(&tag("data-cookies=off"), SHOP)),
+        "/strict" => {
+            let tag =
+                format!("<script async src=http://stats.example/js/app.js data-key={WRITE_KEY}></script>");
+            ("200 OK", kind, STRICT, html(&format!("{own}{tag}"), SHOP))
+        }
+        "/images" => ("200 OK", kind, IMAGES, html(&format!("{own}{}", tag("")), SHOP)),
+        "/own.js" => ("200 OK", "text/javascript", "", OWN_SCRIPT.to_owned()),
+        _ => ("404 Not Found", kind, "", String::new()),
+    }
 }

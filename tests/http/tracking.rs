@@ -103,6 +103,9 @@ fn who_asks_for_json_is_told_the_truth() {
         ("/e?_p=a&_n=x&_d=1&_t=1740823200000", "200 duplicate"),
         ("/e?_p=a&_n=x&_d=1&_t=1740823200.5", "200 stored"),
         ("/e?_p=a&_n=x&_t=1740823200", "200 stored"),
+        ("/e?_p=a&_n=x&_i=one", "200 stored"),
+        ("/e?_p=a&_n=x&_i=one&_d=1&_t=1740823300", "200 duplicate"),
+        ("/s?_p=b&x=1&_i=one", "200 duplicate"),
         ("/e?_p=a&_n=x&_d=0&_t=yesterday", "200 stored"),
         ("/e?_p=a&_n=x&_d=1&_t=yesterday", "422 bad_time"),
         ("/e?_p=a&_n=x&_d=1&_t=4102444800", "422 bad_time"),
@@ -183,4 +186,40 @@ fn pages_of_any_origin_may_track_and_none_may_read() {
             assert_eq!(reply.header("access-control-allow-origin"), None, "{path}");
         }
     }
+}
+
+#[test]
+fn the_tracker_has_its_names_and_is_kept_by_browsers() {
+    let dir = tempfile::tempdir().unwrap();
+    let variables = [("WHODID_WRITE_KEY", WRITE_KEY), ("WHODID_TRACKER_PATH", "/js/app.js")];
+    let (server, _) = Server::start_with(&dir.path().join("store"), &variables);
+    let mut client = server.client();
+    let foreign =
+        [("Host", "stats.example"), ("Origin", "https://shop.example"), ("Accept-Encoding", "gzip")];
+    let first = client.send("GET", "/i.js", &foreign, b"");
+    for path in [&format!("/{WRITE_KEY}.2.js"), &format!("/{WRITE_KEY}.1.js"), "/js/app.js", "/i.js?x=1"] {
+        let reply = client.send("GET", path, &foreign, b"");
+        assert_eq!((reply.status, &reply.body), (200, &first.body), "{path}");
+        assert_eq!(reply.header("content-type"), Some("text/javascript; charset=utf-8"));
+        assert_eq!(reply.header("content-encoding"), Some("gzip"));
+        assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(reply.header("cross-origin-resource-policy"), Some("cross-origin"));
+        assert!(reply.header("cache-control").unwrap().starts_with("public, max-age=3600"));
+    }
+    assert!(first.body.len() <= 6 * 1024, "{} bytes", first.body.len());
+    let plain = client.open("/i.js");
+    assert!(plain.header("content-encoding").is_none() && plain.text().contains("Visited Site"));
+    let tag = first.header("etag").unwrap().to_owned();
+    let known = [("If-None-Match", tag.as_str())];
+    client.write(&[client.head("GET", b"/js/app.js", &known), b"\r\n".to_vec()].concat());
+    assert_eq!(client.reply(true).unwrap().status, 304);
+    let forever = client.open(format!("/i.js?v={}", tag.trim_start_matches("W/").trim_matches('"')));
+    assert_eq!(forever.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    for (path, code) in
+        [("/0123.2.js", "unknown_key"), ("/js/other.js", "not_found"), ("/.2.js", "not_found")]
+    {
+        let reply = client.open(path);
+        assert_eq!((reply.status, reply.code().as_str()), (404, code), "{path}");
+    }
+    assert_eq!(client.send("POST", "/i.js", &[], b"").status, 405);
 }

@@ -78,6 +78,8 @@ fn begin(out: &mut Vec<u8>, response: &Response, form: Form) {
     }
     if form.cross_origin {
         field(out, "Access-Control-Allow-Origin", "*");
+        // Isolated pages embed nothing without it.
+        field(out, "Cross-Origin-Resource-Policy", "cross-origin");
     }
     if !form.keep_alive {
         field(out, "Connection", "close");

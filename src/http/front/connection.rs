@@ -106,6 +106,9 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
         cross_origin: false,
     };
     forwarded_peer(shared, &mut head.request);
+    if shared.config.tracker_path.as_ref() == Some(&head.request.path) {
+        router::SCRIPT_PATH.clone_into(&mut head.request.path);
+    }
     match plan(shared, &head) {
         Ok(route) => {
             let form = Form { cross_origin: route.cross_origin, ..form };

@@ -1,5 +1,5 @@
-'use strict';
 // Adds what happens to the table, newest first. Everything is put in as text.
+'use strict';
 (function () {
   var table = document.querySelector('#live tbody');
   var state = document.getElementById('state');

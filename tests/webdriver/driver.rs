@@ -116,12 +116,6 @@ impl Browser {
         found[ELEMENT].as_str().expect("an element").to_owned()
     }
 
-    /// Clicks as a person does.
-    pub fn click(&mut self, css: &str) {
-        let element = self.find(css);
-        self.command("POST", &format!("/element/{element}/click"), json!({}));
-    }
-
     /// Types into a field.
     pub fn type_into(&mut self, css: &str, text: &str) {
         let element = self.find(css);

@@ -1,0 +1,151 @@
+// Records on their way. Each lies in the storage of the site until the server has answered for it, so it survives a
+// server that is down, a page that is left and a browser that is closed. It has an id of its own, and the server
+// stores an id once, so whatever is in doubt is sent again.
+
+const PREFIX = 'kmq.' + key + '.';
+const KEPT_DAYS = 7;
+const KEPT_MAX = 500;
+// Statuses that another try will not change.
+const HOPELESS = [400, 411, 413, 414, 415, 431];
+const unstored = {};
+const callbacks = {};
+const handedOver = {};
+let latest = 0;
+let busy = '';
+let failures = 0;
+let timer = 0;
+
+const storage = (() => {
+  try {
+    return cookieless ? null : window.localStorage;
+  } catch (e) {
+    return null;
+  }
+})();
+
+const random = (bytes) => String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)));
+
+// Names sort by time. No two records of a page have the same, so that their order is told by it.
+function newName() {
+  latest = Math.max(Date.now(), latest + 1);
+  return PREFIX + latest.toString(36) + btoa(random(12)).replace(/[+/]/g, '-');
+}
+
+const timeOf = (name) => parseInt(name.slice(PREFIX.length, PREFIX.length + 8), 36);
+
+function waiting() {
+  const names = Object.keys(unstored);
+  for (let at = 0; storage && at < storage.length; at++) {
+    const name = storage.key(at);
+    if (name.startsWith(PREFIX)) names.push(name);
+  }
+  return names.sort();
+}
+
+function drop(name) {
+  delete unstored[name];
+  if (storage) storage.removeItem(name);
+}
+
+function post(path, properties, required, done) {
+  const name = newName();
+  // A visit that goes on; one begins with a page only.
+  if (get('vs')) put('vs', '1', VISIT_SECONDS);
+  const given = properties || {};
+  const own = { _k: key, _i: name.slice(PREFIX.length) };
+  if (given._d != 1) own._t = latest / 1000;
+  const line = path + '?' + query({ ...given, ...required, ...own });
+  try {
+    storage.setItem(name, line);
+  } catch (e) {
+    // There is no storage, or it is full.
+    unstored[name] = line;
+  }
+  if (typeof done === 'function') {
+    let called = false;
+    callbacks[name] = () => called || (called = true) && done();
+    // Pages go on in their callback, also when the server is not there.
+    setTimeout(callbacks[name], 2000);
+  }
+  pump();
+}
+
+// The URL and the form of a record. Its age is told beside its time, since the visitor's clock may be wrong.
+function request(name) {
+  const line = unstored[name] || (storage && storage.getItem(name));
+  const at = line ? line.indexOf('?') : -1;
+  if (at < 0) return null;
+  const age = Math.max(0, Date.now() - timeOf(name));
+  return [host + line.slice(0, at), line.slice(at + 1) + '&_o=' + age];
+}
+
+// One after the other: what happened first arrives first.
+function pump() {
+  if (busy || off()) return;
+  const name = waiting()[0];
+  if (!name) return;
+  const parcel = request(name);
+  if (!parcel) {
+    drop(name);
+    return pump();
+  }
+  busy = name;
+  deliver(...parcel).then((arrived) => {
+    busy = '';
+    clearTimeout(timer);
+    if (!arrived) {
+      timer = setTimeout(pump, Math.min(1000 * 2 ** failures++, 60000));
+      return;
+    }
+    failures = 0;
+    drop(name);
+    if (callbacks[name]) callbacks[name]();
+    delete callbacks[name];
+    pump();
+  });
+}
+
+// As an image where the page's policy or the browser allows nothing else.
+function image(url, body) {
+  return new Promise((resolve) => {
+    if (url.length + body.length > 7000) return resolve(false);
+    const pixel = new Image(1, 1);
+    pixel.onload = () => resolve(true);
+    pixel.onerror = () => resolve(false);
+    pixel.src = url + '?' + body;
+  });
+}
+
+function deliver(url, body) {
+  if (!window.fetch) return image(url, body);
+  const aborted = window.AbortController && new AbortController();
+  const patience = setTimeout(() => aborted && aborted.abort(), 15000);
+  const options = { method: 'POST', body, credentials: 'omit', signal: aborted ? aborted.signal : undefined };
+  // Browsers take 64 KiB of these at once.
+  options.keepalive = body.length < 30000;
+  return fetch(url, options)
+    .then((answer) => answer.ok || HOPELESS.includes(answer.status), () => image(url, body))
+    .finally(() => clearTimeout(patience));
+}
+
+// The page is left. Nobody will hear an answer, so what is handed over stays in the storage, to be asked about later.
+function handOver() {
+  if (!navigator.sendBeacon || off()) return;
+  for (const name of waiting()) {
+    const parcel = !handedOver[name] && name !== busy && request(name);
+    if (parcel && navigator.sendBeacon(...parcel)) {
+      handedOver[name] = true;
+      delete unstored[name];
+    }
+  }
+}
+
+function resume() {
+  const names = waiting();
+  const old = names.filter((name) => !(Date.now() - timeOf(name) < KEPT_DAYS * 86400000));
+  [...old, ...names.slice(0, Math.max(0, names.length - KEPT_MAX))].forEach(drop);
+  addEventListener('pagehide', handOver);
+  addEventListener('online', pump);
+  document.addEventListener('visibilitychange', () => document.hidden && handOver());
+  pump();
+}

@@ -1,0 +1,7 @@
+//! What browsers meet: real pages in a headless Chromium, driven through WebDriver. Where there is no Chromium these tests say so
+//! and pass; `tests/install` installs it.
+
+mod driver;
+mod pages;
+mod segment;
+mod site;
