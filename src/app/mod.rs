@@ -1,5 +1,6 @@
 //! What the product does, whatever asks for it: HTTP and command line are two ways in.
 
+mod dashboard;
 mod export;
 mod import;
 mod keys;
@@ -9,23 +10,30 @@ pub mod saved;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
+pub use dashboard::{Dashboard, Share};
 pub use export::{export, export_csv};
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::StoredKeys;
 pub use reports::Reports;
 
+use crate::demo::Company;
 use crate::engine::{Engine, Options, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Millis, Record, RecordKind};
 use crate::store::refusals::{Refusal, Refusals};
 
+/// People and events of the demo: a few seconds to make, enough to look real.
+pub const DEMO_SIZE: (u32, u64) = (5_000, 100_000);
+
 /// An open store with everything that works on it.
 pub struct App {
     engine: Engine,
     reports: Reports,
+    dashboard: RwLock<Dashboard>,
     started: Instant,
     dir: std::path::PathBuf,
 }
@@ -35,7 +43,8 @@ impl App {
     pub fn open(dir: &Path) -> Result<Self> {
         let engine = Engine::open(dir, Options::default())?;
         let reports = Reports::new(saved::load(dir)?);
-        Ok(Self { engine, reports, started: Instant::now(), dir: dir.to_owned() })
+        let dashboard = RwLock::new(Dashboard::load(dir)?);
+        Ok(Self { engine, reports, dashboard, started: Instant::now(), dir: dir.to_owned() })
     }
 
     /// The store.
@@ -65,6 +74,39 @@ impl App {
             saved::store(&self.dir, &next)?;
             Ok(next)
         })
+    }
+
+    /// What the dashboard remembers.
+    pub fn dashboard(&self) -> Dashboard {
+        self.dashboard.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what the dashboard remembers; returns once it is durable.
+    pub fn change_dashboard(&self, change: impl FnOnce(&mut Dashboard) -> Result<()>) -> Result<()> {
+        let mut known = self.dashboard.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = known.clone();
+        change(&mut next)?;
+        next.store(&self.dir)?;
+        *known = next;
+        Ok(())
+    }
+
+    /// Fills an empty store with the records of a made-up company; whether it was empty.
+    pub fn fill_with_demo(&self) -> Result<bool> {
+        if self.snapshot().rows() > 0 {
+            return Ok(false);
+        }
+        let (people, events) = DEMO_SIZE;
+        let mut batch = Vec::new();
+        for record in Company::new(people, events, 1, self.now())?.records() {
+            batch.push(record.checked(self.now())?);
+            if batch.len() == 10_000 {
+                self.engine.write(std::mem::take(&mut batch))?;
+            }
+        }
+        self.engine.write(batch)?;
+        self.engine.flush()?;
+        Ok(true)
     }
 
     /// The store as it is now.

@@ -1,12 +1,12 @@
 //! The `serve` command: opens the store, makes keys at the first start, serves until it is told to stop.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::Serve;
 use super::output;
-use crate::app::{App, StoredKeys};
-use crate::demo::Company;
+use crate::app::{App, DEMO_SIZE, StoredKeys};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -17,9 +17,6 @@ use crate::http::{Config, Server};
 /// The funnel that `--demo` shows.
 const DEMO_FUNNEL: &str = r#"{"steps":[{"event":"Visited Pricing Page"},{"event":"Started Free Trial"},
 {"event":"Completed Onboarding"},{"event":"Purchased"}]}"#;
-/// People and events of the demo: a few seconds to make, enough to look real.
-const DEMO_SIZE: (u32, u64) = (5_000, 100_000);
-
 /// Serves until SIGINT or SIGTERM.
 pub fn run(data: &Path, args: &Serve) -> Result<()> {
     for key in [&args.write_key, &args.api_key].into_iter().flatten() {
@@ -38,6 +35,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         fill(&app)?;
     }
     let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
+    let login = api.login_link()?;
     let sockets = socket_dir(data)?;
     let mut config = Config::new(args.listen, sockets.clone());
     config.names.clone_from(&args.name);
@@ -47,7 +45,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
             .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
     let mut server = Server::start(config, Arc::new(api))?;
-    announce(&server, &keys, data)?;
+    announce(&server, &keys, data, &login)?;
     if args.demo {
         show_funnel(&app)?;
     }
@@ -124,7 +122,7 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
     Ok(Keys { stored, new_api_key: new_api_key_text })
 }
 
-fn announce(server: &Server, keys: &Keys, data: &Path) -> Result<()> {
+fn announce(server: &Server, keys: &Keys, data: &Path, login: &str) -> Result<()> {
     output::line(&format!("whodid listens on http://{}  (store: {})", server.addr(), data.display()))?;
     output::line(&format!("dashboard: http://{}/", server.addr()))?;
     output::line(&format!("write key: {}", keys.stored.write_key))?;
@@ -132,6 +130,13 @@ fn announce(server: &Server, keys: &Keys, data: &Path) -> Result<()> {
     output::line(&format!("tracker:   <script async src=\"{script}\"></script>"))?;
     if let Some(key) = &keys.new_api_key {
         output::line(&format!("API key:   {key}\n           shown this once: only its hash is kept"))?;
+    }
+    // Whoever reads the log of a service later gets no way in from it; whoever sits at the terminal does.
+    if keys.new_api_key.is_some() || std::io::stdout().is_terminal() {
+        output::line(&format!(
+            "log in:    http://{}{login}\n           works once, within an hour",
+            server.addr()
+        ))?;
     }
     Ok(())
 }
@@ -143,16 +148,7 @@ fn fill(app: &App) -> Result<()> {
     }
     let (people, events) = DEMO_SIZE;
     output::line(&format!("filling the empty store with {events} events of {people} generated people ..."))?;
-    let company = Company::new(people, events, 1, app.now())?;
-    let mut batch = Vec::new();
-    for record in company.records() {
-        batch.push(record.checked(app.now())?);
-        if batch.len() == 10_000 {
-            app.engine().write(std::mem::take(&mut batch))?;
-        }
-    }
-    app.engine().write(batch)?;
-    app.engine().flush()
+    app.fill_with_demo().map(drop)
 }
 
 fn show_funnel(app: &App) -> Result<()> {

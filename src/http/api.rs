@@ -9,7 +9,7 @@ use super::auth::{self, KeyHash, Keys};
 use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
 use super::pages::session::{self, Sessions};
-use super::pages::{self, Page};
+use super::pages::{self, Change, Page};
 use super::router::{Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::{App, Form, export, export_csv, live, saved};
@@ -120,16 +120,17 @@ impl Api {
                 self.sessions.log_in(request, |key| self.keys.check(Access::Read, Some(key)).is_ok())
             }
             Action::Logout => self.sessions.log_out(request),
+            Action::Shared => pages::shared(&self.app, request, &route.parameter(&request.path)?),
             Action::Asset => pages::asset(&route.parameter(&request.path)?),
             _ => Ok(self.health()),
         }
     }
 
-    /// Whether a request may have what the route gives. A session is as good as the API key for what changes nothing: the browser
-    /// sends its cookie by itself, so it must not be enough to change anything.
+    /// Whether a request may have what the route gives. A session is as good as the API key for what changes nothing. The browser sends
+    /// its cookie by itself, so to change anything it takes a page of ours that asks for it.
     fn may(&self, route: &Route, request: &Request) -> Result<()> {
-        let reads = route.access == Access::Read && request.method == Method::Get;
-        if reads && self.sessions.has(request) {
+        let safe = request.method == Method::Get || pages::from_own_page(request);
+        if route.access == Access::Read && safe && self.sessions.has(request) {
             return Ok(());
         }
         self.keys.check(route.access, auth::presented(request).as_deref())
@@ -140,8 +141,29 @@ impl Api {
         if !self.sessions.has(request) {
             return session::ask(request);
         }
-        let identity = if page == Page::Person { route.parameter(&request.path)? } else { String::new() };
-        Ok(pages::answer(&self.app, &self.write_key, page, request, &identity))
+        let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge);
+        let identity = if of_person { route.parameter(&request.path)? } else { String::new() };
+        pages::answer(&self.app, &self.write_key, page, request, &identity)
+    }
+
+    /// A change that a page asks for, for whoever has a session.
+    fn change(&self, change: Change, route: &Route, request: &Request) -> Result<Response> {
+        if !self.sessions.has(request) {
+            return session::ask(request);
+        }
+        if !pages::from_own_page(request) {
+            let message = "only pages of this server can change anything with a session";
+            return Err(Error::new(ErrorKind::Forbidden, "foreign_page", message)
+                .hint("use the API with its key, or the page itself"));
+        }
+        let identity =
+            if route.pattern.contains('{') { route.parameter(&request.path)? } else { String::new() };
+        pages::change(&self.app, change, request, &identity)
+    }
+
+    /// The path of a link that logs in once.
+    pub fn login_link(&self) -> Result<String> {
+        self.sessions.link()
     }
 
     fn track(&self, kind: RecordKind, request: &Request) -> Response {
@@ -250,6 +272,7 @@ impl Handler for Api {
                 segment::answer(&self.app, kind, &request, |key| self.keys.check(Access::Write, key))
             }
             Action::Page(page) => private(route, self.page(page, route, &request)),
+            Action::Change(change) => private(route, self.change(change, route, &request)),
             _ if route.access == Access::Open => private(route, self.open(route, &request)),
             _ => private(route, self.answer(route, &request)),
         }

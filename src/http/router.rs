@@ -4,7 +4,7 @@
 use super::message::{Method, decode_segment};
 use crate::app::saved::SavedKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::pages::Page;
+use crate::http::pages::{Change, Page};
 use crate::transfer::segment::Kind;
 
 /// Which key a route needs.
@@ -106,6 +106,10 @@ pub enum Action {
     Metrics,
     /// A page of the dashboard.
     Page(Page),
+    /// Something that a page changes.
+    Change(Change),
+    /// A report for whoever has its link.
+    Shared,
     /// The log-in page.
     LoginPage,
     /// Begin a session.
@@ -159,6 +163,10 @@ const fn page(pattern: &'static str, page: Page, doc: &'static str) -> Route {
     route(Method::Get, pattern, Access::Session, QUERY, Action::Page(page), doc)
 }
 
+const fn change(pattern: &'static str, change: Change, doc: &'static str) -> Route {
+    route(Method::Post, pattern, Access::Session, WRITE, Action::Change(change), doc)
+}
+
 const fn open(pattern: &'static str, method: Method, action: Action, doc: &'static str) -> Route {
     route(method, pattern, Access::Open, Class::Direct, action, doc)
 }
@@ -181,7 +189,7 @@ const HEALTH: Class = Class::Whole(Pool::Health);
 pub const SCRIPT_PATH: &str = "/i.js";
 
 /// Every route there is.
-pub static ROUTES: [Route; 95] = [
+pub static ROUTES: [Route; 111] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -405,6 +413,25 @@ pub static ROUTES: [Route; 95] = [
     page("/revenue/people", Page::List("revenue"), "page: the people behind a number"),
     page("/trends/people", Page::List("trend"), "page: the people behind a number"),
     page("/paths/people", Page::List("paths"), "page: the people behind a number"),
+    page("/lifecycle/people", Page::List("lifecycle"), "page: the people behind a number"),
+    page("/people/{identity}/merge", Page::Merge, "page: what a merge would do"),
+    page("/people/{identity}/unmerge", Page::Unmerge, "page: what an unmerge would do"),
+    change("/people/{identity}/merge", Change::Merge, "form: join two people"),
+    change("/people/{identity}/unmerge", Change::Unmerge, "form: take an identity out"),
+    change("/reports", Change::SaveReport, "form: save a report"),
+    change("/reports/delete", Change::DeleteReport, "form: delete one"),
+    change("/reports/pin", Change::Pin, "form: pin one to the overview"),
+    change("/reports/unpin", Change::Unpin, "form: take it off again"),
+    change("/audiences", Change::SaveAudience, "form: save an audience"),
+    change("/audiences/delete", Change::DeleteAudience, "form: delete one"),
+    change("/shares", Change::Share, "form: make a link to a report"),
+    change("/shares/delete", Change::EndShare, "form: end one"),
+    change("/settings", Change::Settings, "form: time zone and week"),
+    change("/demo", Change::Demo, "form: fill an empty store with generated data"),
+    Route {
+        class: QUERY,
+        ..open("/shared/{token}", Method::Get, Action::Shared, "page: a report, for whoever has its link")
+    },
     open("/login", Method::Get, Action::LoginPage, "page: log in with the API key"),
     open("/login", Method::Post, Action::Login, "begin a session"),
     open("/logout", Method::Post, Action::Logout, "end it"),

@@ -119,7 +119,7 @@ fn a_person_logs_in_and_finds_out_who_did_what() {
     for (page, words) in [
         ("Overview", "Signed Up"),
         ("Cohorts", "Start event"),
-        ("Revenue", "105 from 10 of 40 people"),
+        ("Revenue", "105.00 from 10 of 40 people"),
         ("Experiments", "Control"),
         ("Trends", "Event 1"),
         ("Paths", "Goal event"),

@@ -1,153 +1,336 @@
-//! The pages of funnels and experiments.
+//! The page of funnels.
 
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
-use super::Context;
-use super::view::{self, Answered, count, list, number, percent};
+use super::chart::{self, Layer};
+use super::edit::Pairs;
+use super::table::{Cell, Table};
+use super::view::{Answered, count, link, list, number, without};
+use super::words::{self, percent};
+use super::{Context, form};
 use crate::error::Result;
+use crate::report::HISTOGRAM_SECONDS;
 
 /// Parameters that the form has fields for.
-const KNOWN: [&str; 8] = ["step", "order", "within", "by", "from", "to", "control", "add"];
+const KNOWN: [&str; 7] = ["step", "order", "within", "by", "until", "exclude", "over"];
+/// Units that a course over time shows at most: each is a funnel of its own.
+const UNITS_MAX: usize = 26;
 
-/// A funnel, or with `compared` its variants against a control.
-pub fn page(context: &Context<'_>, compared: bool) -> Result<Answered> {
-    let (path, title) = if compared { ("/experiments", "Experiments") } else { ("/funnels", "Funnels") };
+/// A funnel: how many went how far, and where they stopped.
+pub fn page(context: &Context<'_>) -> Result<Answered> {
     let steps = context.values("step");
-    let pairs: Vec<(String, String)> =
-        context.pairs.iter().filter(|(name, _)| name != "add").cloned().collect();
+    let pairs = without(&context.pairs, &["add", "over"]);
     let ready = !steps.is_empty() && context.value("add").is_empty();
-    let ready =
-        ready && !(compared && (context.value("by").is_empty() || context.value("control").is_empty()));
-    let result = if ready { Some(context.ask("funnel", &pairs)) } else { None };
-    let (hidden, chips) = view::others(path, &context.pairs, &KNOWN);
-    let fields = steps.len().max(2) + usize::from(!context.value("add").is_empty());
+    let result = ready.then(|| context.ask("funnel", &pairs));
+    let over = match context.value("over") {
+        unit @ ("day" | "week" | "month") if ready => Some(over_time(context, &pairs, unit)?),
+        _ => None,
+    };
     let body = html! {
-        form.builder method="get" action=(path) {
+        @if !context.shared { (builder(context)?) }
+        (context.shown("funnel", result, "Choose events by name: the people who did the first, and how many of them went on to the next. Without a limit of time they may take as long as they like.", |answer| html! {
+            (rule(answer))
+            (headline(context, answer, &pairs))
+            (bars(context, answer, &pairs))
+            @if let Some(over) = &over { (over) }
+            (steps_table(context, answer, &pairs))
+            (times(context, answer))
+            @if !list(answer, "segments").is_empty() { (segments_table(context, answer, &pairs)) }
+        }))
+    };
+    Ok(Answered::new("Funnels", body))
+}
+
+fn builder(context: &Context<'_>) -> Result<Markup> {
+    let (hidden, chips) = form::others("/funnels", context, &KNOWN);
+    let orders = [("", "in this order"), ("strict", "nothing in between"), ("any", "in any order")];
+    let ends = [("", "whenever it comes"), ("to", "until the last day")];
+    let excluded = context.values("exclude");
+    let steps = context.values("step").len().max(2);
+    Ok(html! {
+        form.builder method="get" action="/funnels" {
             (hidden)
+            // The first button of a form is the one that the Enter key presses.
+            button.unseen tabindex="-1" aria-hidden="true" { "Show" }
             fieldset {
-                legend { "People who did, in this order" }
-                @for at in 0..fields {
-                    (view::field(&format!("Step {}", at + 1), "step", steps.get(at).copied().unwrap_or(""), "events"))
-                }
+                legend { "People who did" }
+                (form::events(context, "Step", "step", 2))
                 button.quiet name="add" value="step" { "Add step" }
             }
-            (view::choice("Order", "order", context.value("order"), &[("", "one after the other"), ("strict", "nothing in between"), ("any", "in any order")]))
-            (view::field("Within", "within", context.value("within"), "windows"))
-            (view::field("Segment by", "by", context.value("by"), "splits"))
-            @if compared { (view::field("Control", "control", context.value("control"), "")) }
-            (view::date("From", "from", context.value("from")))
-            (view::date("To", "to", context.value("to")))
-            button { "Show" }
-            (view::offers("events", &context.event_names()))
-            (view::offers("windows", &["1h", "1d", "7d", "30d", "90d"].map(str::to_owned)))
-            (view::offers("splits", &context.splits()?))
-        }
-        (chips)
-        @match result {
-            None => p.hint { "Choose events by name. Without a limit of time, people may take as long as they like." },
-            Some(Err(error)) => (view::problem(&error)),
-            Some(Ok(answer)) => {
-                (view::warnings(&answer))
-                @if compared { (experiment(&answer)) }
-                (steps_table(&answer, &pairs))
-                @if !list(&answer, "segments").is_empty() { (segments_table(&answer, &pairs)) }
-                (view::footing(&answer))
+            div.row {
+                (form::choice("Order", "order", context.value("order"), &orders))
+                (form::field("Within", "within", context.value("within"), "windows"))
+                (form::field("Segment by", "by", context.value("by"), "splits"))
+                (form::choice("Over time", "over", context.value("over"), &[("", "no"), ("day", "by day"), ("week", "by week"), ("month", "by month")]))
             }
+            div.row {
+                (form::narrowed(context))
+                details.more open[!excluded.is_empty() || !context.value("until").is_empty()] {
+                    summary { "Leave out" }
+                    @for at in 0..=excluded.len() {
+                        @let (event, after) = excluded.get(at).map_or(("", ""), |text| text.rsplit_once('@').unwrap_or((text, "1")));
+                        div.row {
+                            (form::field(&format!("Did not {}", at + 1), "exclude", event, "events"))
+                            (form::choice(&format!("Between {}", at + 1), "after", after, &between(steps).iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>()))
+                        }
+                    }
+                    div.row { (form::choice("Later steps count", "until", context.value("until"), &ends)) }
+                }
+                button.go { "Show" }
+            }
+            (form::all_offers(context)?)
+            (form::offers("windows", &["1h", "1d", "7d", "14d", "30d", "90d"].map(str::to_owned)))
         }
-    };
-    Ok(Answered::new(title, body))
+        (form::periods(context, "/funnels"))
+        (chips)
+    })
 }
 
-fn event(step: &Json) -> String {
-    match &step["event"] {
-        Json::Array(several) => several.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" or "),
-        other => view::value(other),
-    }
+fn between(steps: usize) -> Vec<(String, String)> {
+    (1..steps.max(2)).map(|at| (at.to_string(), format!("steps {at} and {}", at + 1))).collect()
 }
 
-fn steps_table(answer: &Json, pairs: &[(String, String)]) -> Markup {
-    let steps = list(answer, "steps");
-    let entered = steps.first().map_or(0, |s| number(&s["people"]));
-    let behind = |at: usize, outcome: &str| {
-        view::link(
-            "/funnels/people",
-            &report_only(pairs),
-            &[("at_step", &(at + 1).to_string()), ("outcome", outcome)],
-        )
+/// The rule of a funnel in words, from how it was understood.
+pub fn rule(answer: &Json) -> Markup {
+    let query = &answer["receipt"]["query"];
+    let steps: Vec<String> = list(query, "steps").iter().map(words::pattern).collect();
+    let joined = match query["order"].as_str() {
+        Some("any") => format!("{}, in any order", steps.join(" and ")),
+        Some("strict") => format!("{}, with nothing in between", steps.join(", next ")),
+        _ => steps.join(", then "),
     };
+    let within =
+        query["within"].as_str().map(|w| format!(", all within {w} of the first")).unwrap_or_default();
+    let excluded: Vec<String> = list(query, "exclude")
+        .iter()
+        .map(|one| format!("{} after step {}", words::pattern(one), number(&one["after"])))
+        .collect();
     html! {
-        p.headline { strong { (percent(&answer["conversion"])) } " of " (count(entered)) " people did all " (steps.len()) " steps" }
-        div.scroll { table {
-            thead { tr { th { "Step" } th { "Event" } th { "" } th.n { "People" } th.n { "From previous" } th.n { "From first" } th.n { "Lost" } th.n { "In progress" } th.n { "Median time" } } }
-            tbody { @for (at, step) in steps.iter().enumerate() { tr {
-                td { (at + 1) }
-                th scope="row" { (event(step)) }
-                td.wide { (view::bar(number(&step["people"]), number(&step["in_progress"]), entered)) }
-                td.n { (view::people(&step["people"], &behind(at, "reached"))) }
-                td.n { (percent(&step["from_previous"])) }
-                td.n { (percent(&step["from_first"])) }
-                td.n { (view::people(&step["lost"], &behind(at, "lost"))) }
-                td.n { (view::people(&step["in_progress"], &behind(at, "in_progress"))) }
-                td.n { (view::duration(&step["seconds"]["median"])) }
-            } } }
-        } }
+        p.rule {
+            "People who did " (joined) (within)
+            @if !excluded.is_empty() { ", without " (excluded.join(" or ")) }
+            @if query.get("people").is_some() { ". Only people: " (words::audience(&query["people"])) }
+            ". Entered" (Some(words::range_words(query)).filter(|r| !r.is_empty()).unwrap_or_else(|| " at any time".into()))
+            @if query["until"] == "to" { ", and all steps in that time" }
+            ". Each person counts once."
+        }
     }
 }
 
 /// The list's page has a limit of its own; what compares variants is no part of it.
-fn report_only(pairs: &[(String, String)]) -> Vec<(String, String)> {
-    pairs.iter().filter(|(name, _)| !["limit", "control"].contains(&name.as_str())).cloned().collect()
+fn report_only(pairs: &[(String, String)]) -> Pairs {
+    without(pairs, &["limit", "control", "over"])
 }
 
-fn segments_table(answer: &Json, pairs: &[(String, String)]) -> Markup {
+fn behind(pairs: &[(String, String)], at: usize, outcome: &str) -> String {
+    link("/funnels/people", &report_only(pairs), &[("at_step", &(at + 1).to_string()), ("outcome", outcome)])
+}
+
+fn headline(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
+    let steps = list(answer, "steps");
+    let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return html! {} };
+    let entered = words::some_people(number(&first["people"]));
+    let open: u64 = steps.iter().map(|step| number(&step["in_progress"])).sum();
+    html! {
+        p.headline { strong { (percent(&answer["conversion"])) } " of " (entered) " did all " (steps.len()) " steps"
+            ": " (context.people(&last["people"], &behind(pairs, steps.len() - 1, "reached"))) "."
+            @if open > 0 { small { " " (count(open)) " more are still on their way; of those whose time is over " (percent(&answer["conversion_decided"])) " did." } }
+        }
+    }
+}
+
+/// One bar for each step: how many of the people there went on, may still go on, and were lost.
+fn bars(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
+    let steps = list(answer, "steps");
+    let entered = steps.first().map_or(0, |s| number(&s["people"]));
+    let people = |step: &Json, name: &str, at: usize, outcome: &str| {
+        context.people(&step[name], &behind(pairs, at, outcome))
+    };
+    html! {
+        ul.legend { li.on { "went on" } li.open { "in progress" } li.lost { "lost" } }
+        ol.funnel { @for (at, step) in steps.iter().enumerate() {
+            @let next = steps.get(at + 1);
+            @let (here, open, lost) = (number(&step["people"]), number(&step["in_progress"]), number(&step["lost"]));
+            @let on = here.saturating_sub(open + lost);
+            li {
+                div.top { b { (words::pattern(step)) } span { (people(step, "people", at, "reached")) " people" @if at > 0 { ", " (percent(&step["from_first"])) } } }
+                (chart::bar(on, open, lost, entered))
+                @if let Some(next) = next {
+                    div.bottom {
+                        span { (percent(&next["from_previous"])) " went on" @if !next["seconds"]["median"].is_null() { ", half of them within " (words::duration(&next["seconds"]["median"])) } }
+                        span { (people(step, "lost", at, "lost")) " lost" @if open > 0 { ", " (people(step, "in_progress", at, "in_progress")) " in progress" } }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn steps_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
+    let head = [
+        "Step",
+        "Event",
+        "#People",
+        "#From previous",
+        "#From first",
+        "#Lost",
+        "#In progress",
+        "#Median time",
+    ];
+    let mut table = Table::new("steps", "Steps of the funnel", &head);
+    for (at, step) in list(answer, "steps").iter().enumerate() {
+        table.row(vec![
+            Cell::text((at + 1).to_string()),
+            Cell::head(words::pattern(step)),
+            Cell::people(&step["people"], behind(pairs, at, "reached")),
+            Cell::percent(&step["from_previous"]),
+            Cell::percent(&step["from_first"]),
+            Cell::people(&step["lost"], behind(pairs, at, "lost")),
+            Cell::people(&step["in_progress"], behind(pairs, at, "in_progress")),
+            Cell::duration(&step["seconds"]["median"]),
+        ]);
+    }
+    html! { h2 { "Steps" } (context.table(&table)) }
+}
+
+/// How long people took from step to step.
+fn times(context: &Context<'_>, answer: &Json) -> Markup {
+    let steps = list(answer, "steps");
+    let timed: Vec<(usize, &Json)> =
+        steps.iter().enumerate().filter(|(_, step)| step["seconds"]["median"].is_number()).collect();
+    if timed.is_empty() {
+        return html! {};
+    }
+    let mut table = Table::new(
+        "times",
+        "Time between steps",
+        &[
+            "To",
+            "#A quarter within",
+            "#Half within",
+            "#Three quarters within",
+            "#Nine tenths within",
+            "#Mean",
+        ],
+    );
+    for (_, step) in &timed {
+        let mut cells = vec![Cell::head(words::pattern(step))];
+        cells.extend(
+            ["p25", "median", "p75", "p90", "mean"].map(|name| Cell::duration(&step["seconds"][name])),
+        );
+        table.row(cells);
+    }
+    html! {
+        h2 { "How long it took" }
+        div.small { @for (at, step) in &timed {
+            figure { figcaption { "From step " (at) " to " (words::pattern(step)) } (histogram(&step["seconds"])) }
+        } }
+        (context.table(&table))
+    }
+}
+
+/// Bars of a histogram; those between the first and the last that somebody is in.
+fn histogram(seconds: &Json) -> Markup {
+    let bars = list(seconds, "histogram");
+    let starts: Vec<u64> = bars.iter().map(|bar| number(&bar["from"])).collect();
+    let (Some(first), Some(last)) = (starts.first(), starts.last()) else { return html! {} };
+    let edges = HISTOGRAM_SECONDS
+        .iter()
+        .filter_map(|edge| u64::try_from(*edge).ok())
+        .filter(|edge| edge >= first && edge <= last);
+    let mut places: Vec<u64> = starts.iter().copied().chain(edges).collect();
+    places.sort_unstable();
+    places.dedup();
+    let people = |start: &u64| {
+        bars.iter().find(|bar| number(&bar["from"]) == *start).map_or(0, |bar| number(&bar["people"]))
+    };
+    let values = places.iter().map(|start| people(start) as f64).collect();
+    let axis: Vec<String> =
+        places.iter().map(|start| format!("{}+", words::duration_of(*start as f64))).collect();
+    chart::columns(&[Layer { name: "people", values }], &axis, "")
+}
+
+/// The funnel of each unit in which people entered.
+fn over_time(context: &Context<'_>, pairs: &Pairs, unit: &str) -> Result<Markup> {
+    let mut ask = vec![("measure".to_owned(), "people".to_owned()), ("unit".to_owned(), unit.to_owned())];
+    ask.extend(pairs.iter().filter(|(n, _)| ["from", "to", "people", "tz"].contains(&n.as_str())).cloned());
+    ask.extend(context.values("step").first().map(|step| ("series".to_owned(), (*step).to_owned())));
+    let trend = context.ask("trend", &ask)?;
+    let starts: Vec<&str> =
+        list(&trend["series"][0], "points").iter().filter_map(|p| p["start"].as_str()).collect();
+    let shown = starts.get(starts.len().saturating_sub(UNITS_MAX)..).unwrap_or(&[]);
+    let steps = context.values("step").len();
+    let mut table = Table::new(
+        "over",
+        "Conversion by when people entered",
+        &["Entered", "#Entered", "#Converted", "#Conversion", "#In progress"],
+    );
+    let (mut values, mut open_from) = (Vec::new(), None);
+    for (at, start) in shown.iter().enumerate() {
+        let mut own = without(pairs, &["from", "by", "limit", "control", "times"]);
+        own.push(("from".to_owned(), (*start).to_owned()));
+        if let Some(last) =
+            shown.get(at + 1).and_then(|next| next.parse::<jiff::civil::Date>().ok()?.yesterday().ok())
+        {
+            own.retain(|(name, _)| name != "to");
+            own.push(("to".to_owned(), last.to_string()));
+        }
+        let mut timeless = own.clone();
+        timeless.push(("times".to_owned(), "false".to_owned()));
+        let answer = context.ask("funnel", &timeless)?;
+        let rows = list(&answer, "steps");
+        let open: u64 = rows.iter().map(|step| number(&step["in_progress"])).sum();
+        if open > 0 && open_from.is_none() {
+            open_from = Some(at);
+        }
+        values.push(answer["conversion"].as_f64().unwrap_or(0.0) * 100.0);
+        table.row(vec![
+            Cell::head(*start).class("date"),
+            Cell::people(
+                &rows.first().map_or(Json::Null, |s| s["people"].clone()),
+                behind(&own, 0, "reached"),
+            ),
+            Cell::people(
+                &rows.last().map_or(Json::Null, |s| s["people"].clone()),
+                behind(&own, steps.saturating_sub(1), "reached"),
+            ),
+            Cell::percent(&answer["conversion"]),
+            Cell::number(&open.into()),
+        ]);
+    }
+    let axis: Vec<String> = shown.iter().map(|s| (*s).to_owned()).collect();
+    Ok(html! {
+        h2 { "Over time" }
+        (chart::lines(&[Layer { name: "conversion", values }], &axis, open_from, " %"))
+        p.hint { "A funnel for each " (unit) " of entry, dotted where people are still on their way. Who entered in two of them counts in both."
+            @if starts.len() > shown.len() { " The last " (shown.len()) " are shown." } }
+        (context.table(&table))
+    })
+}
+
+fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let steps = list(answer, "steps").len();
     let shown = pairs.iter().find(|(name, _)| name == "limit").map_or("25", |(_, value)| value.as_str());
     let behind = |segment: &Json, at: usize| {
-        let value = segment.get("value").map_or_else(|| "{\"other\":true}".to_owned(), Json::to_string);
-        let at = (at + 1).to_string();
-        view::link(
-            "/funnels/people",
-            &report_only(pairs),
-            &[("at_step", &at), ("outcome", "reached"), ("segment", &value), ("shown", shown)],
-        )
+        let (value, at) = (words::segment_label(segment), (at + 1).to_string());
+        let more = [("at_step", at.as_str()), ("outcome", "reached"), ("segment", &value), ("shown", shown)];
+        link("/funnels/people", &report_only(pairs), &more)
     };
-    html! {
-        h2 { "By segment" }
-        div.scroll { table {
-            thead { tr { th { "Segment" } @for at in 1..=steps { th.n { "Step " (at) } } th.n { "Conversion" } } }
-            tbody { @for segment in list(answer, "segments") { tr {
-                th scope="row" { (view::segment(segment)) }
-                @for (at, step) in list(segment, "steps").iter().enumerate() {
-                    td.n { (view::people(&step["people"], &behind(segment, at))) }
-                }
-                td.n { (percent(&segment["conversion"])) }
-            } } }
-        } }
+    let mut table = Table::new("segments", "The funnel by segment", &["Segment"]);
+    (1..=steps).for_each(|at| table.column(&format!("#Step {at}")));
+    table.column("#Conversion");
+    table.column("");
+    let best = list(answer, "segments").iter().filter_map(|s| s["conversion"].as_f64()).fold(0.0, f64::max);
+    for segment in list(answer, "segments") {
+        let mut cells = vec![Cell::head(words::segment(segment))];
+        let people = list(segment, "steps").iter().enumerate();
+        cells.extend(people.map(|(at, step)| Cell::people(&step["people"], behind(segment, at))));
+        cells.push(Cell::percent(&segment["conversion"]));
+        let share = segment["conversion"].as_f64().unwrap_or(0.0);
+        let (part, whole) = ((share * 1e6) as u64, (best * 1e6) as u64);
+        cells.push(Cell::marked(chart::bar(part, 0, 0, whole), "").class("wide"));
+        table.row(cells);
     }
-}
-
-fn experiment(answer: &Json) -> Markup {
-    let experiment = &answer["experiment"];
-    html! {
-        @if experiment["enough_data"] == true {
-            @match experiment["winner"].as_str() {
-                Some(winner) => p.headline { strong { (winner) } " is better than the control." },
-                None => p.headline { "No variant is clearly better than the control." },
-            }
-        } @else { p.headline { "Not enough data yet." } }
-        div.scroll { table {
-            thead { tr { th { "Variant" } th.n { "People" } th.n { "Converted" } th.n { "Rate" } th.n { "95 % interval" } th.n { "Lift" } th.n { "p" } th.n { "Chance of being best" } } }
-            tbody { @for variant in list(experiment, "variants") { tr {
-                th scope="row" { (view::value(&variant["value"])) @if variant["control"] == true { " (control)" } }
-                td.n { (count(number(&variant["people"]))) }
-                td.n { (count(number(&variant["converted"]))) }
-                td.n { (percent(&variant["rate"])) }
-                td.n { (percent(&variant["interval"][0])) " to " (percent(&variant["interval"][1])) }
-                td.n { (percent(&variant["lift"])) }
-                td.n { (variant["p_value"].as_f64().map_or_else(|| "-".to_owned(), |p| format!("{p:.4}"))) }
-                td.n { (percent(&variant["probability_best"])) }
-            } } }
-        } }
-    }
+    html! { h2 { "By segment" } (context.table(&table)) }
 }

@@ -14,6 +14,28 @@
     return td;
   }
 
+  // How often each event and person came, and the five that came most.
+  function counter(id, target) {
+    var list = document.getElementById(id);
+    var counts = new Map();
+    return function (name) {
+      if (!name) return;
+      counts.set(name, (counts.get(name) || 0) + 1);
+      if (counts.size > 1000) counts.delete(counts.keys().next().value);
+      var top = Array.from(counts).sort(function (a, b) { return b[1] - a[1]; }).slice(0, 5);
+      list.replaceChildren.apply(list, top.map(function (entry) {
+        var item = document.createElement('li');
+        var link = document.createElement('a');
+        link.href = target + encodeURIComponent(entry[0]);
+        link.textContent = entry[0];
+        item.append(link, ' ' + entry[1]);
+        return item;
+      }));
+    };
+  }
+  var countEvent = counter('top-events', '/live?event=');
+  var countPerson = counter('top-people', '/live?person=');
+
   function show(time, what, person, properties, kind) {
     if (paused) return;
     var row = document.createElement('tr');
@@ -39,6 +61,8 @@
     var record = JSON.parse(event.data);
     var what = record.type === 'event' ? record.event : record.type === 'identify' ? 'identified as ' + record.to : 'set';
     var properties = Object.keys(record.properties).map(function (name) { return name + ': ' + record.properties[name]; });
+    countEvent(record.event);
+    countPerson(record.person);
     show(record.time, what, record.person, properties.join(', '));
   });
   source.addEventListener('refusal', function (event) {

@@ -1,22 +1,43 @@
 //! The dashboard: pages made on the server from the same answers that the API gives. A page's address is its report in the text form,
-//! so every view is a link. They work without a script; only the live view has one.
+//! so every view is a link. They work without a script; only the live view needs one, and keys are a comfort.
 
+mod changes;
+mod chart;
+mod cohorts;
+mod edit;
+mod experiments;
+mod form;
 mod funnels;
 mod live;
+mod overview;
+mod paths;
 mod people;
 mod person;
+mod revenue;
 pub mod session;
-mod tables;
+mod settings;
+mod table;
+mod trends;
 mod view;
+mod words;
 
+use std::cell::RefCell;
+
+use maud::{Markup, html};
 use serde_json::Value as Json;
 
+use super::auth::KeyHash;
 use super::message::{Request, Response};
-use crate::app::App;
+use crate::app::{App, Dashboard};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::properties::Owner;
 use crate::report::params;
+use edit::Pairs;
+use table::Table;
 use view::Answered;
+
+pub use changes::{Change, change, from_own_page};
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +60,10 @@ pub enum Page {
     People,
     /// One person.
     Person,
+    /// What a merge would do.
+    Merge,
+    /// What an unmerge would do.
+    Unmerge,
     /// What happens now.
     Live,
     /// Keys, the snippet, the events there are, what was refused.
@@ -52,9 +77,17 @@ pub struct Context<'a> {
     app: &'a App,
     snapshot: &'a Snapshot,
     write_key: &'a str,
+    dashboard: Dashboard,
+    /// The path of the address.
+    path: String,
     /// The address's parameters that say something.
-    pairs: Vec<(String, String)>,
+    pairs: Pairs,
     host: String,
+    /// Whether it is for somebody who has nothing but a link to it.
+    shared: bool,
+    /// The table that is wanted as a file instead of the page, and once it was made, the file.
+    wanted: Option<String>,
+    file: RefCell<Option<String>>,
 }
 
 impl Context<'_> {
@@ -63,19 +96,44 @@ impl Context<'_> {
         self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
+    /// The first value of a parameter, or what stands for none.
+    fn value_or<'v>(&'v self, name: &str, otherwise: &'v str) -> &'v str {
+        Some(self.value(name)).filter(|value| !value.is_empty()).unwrap_or(otherwise)
+    }
+
     fn values(&self, name: &str) -> Vec<&str> {
         self.pairs.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// Answers a report of the text form.
+    /// Answers a report of the text form, in the dashboard's zone and weeks unless it says otherwise.
     fn ask(&self, report: &str, pairs: &[(String, String)]) -> Result<Json> {
-        let query = params::query(report, pairs.iter().map(|(n, v)| (n, v)))?;
-        self.ask_json(report, &query)
+        self.ask_json(report, &params::query(report, self.with_defaults(report, pairs))?)
+    }
+
+    fn with_defaults(&self, report: &str, pairs: &[(String, String)]) -> Pairs {
+        let mut pairs = pairs.to_vec();
+        let mut put = |name: &str, value: &str| {
+            if !value.is_empty() && !pairs.iter().any(|(n, _)| n == name) {
+                pairs.push((name.to_owned(), value.to_owned()));
+            }
+        };
+        put("tz", &self.dashboard.tz);
+        if !report.starts_with("funnel") && !report.starts_with("p") {
+            put("week_start", &self.dashboard.week_start);
+        }
+        pairs
     }
 
     fn ask_json(&self, report: &str, query: &str) -> Result<Json> {
         let answer = self.app.reports().answer(report, self.snapshot, query, self.app.now())?;
         json(&answer)
+    }
+
+    /// Today in the dashboard's zone.
+    fn today(&self) -> Option<jiff::civil::Date> {
+        let zone = jiff::tz::TimeZone::get(&self.dashboard.tz).unwrap_or(jiff::tz::TimeZone::UTC);
+        let now = jiff::Timestamp::from_millisecond(self.app.now()).ok()?;
+        Some(zone.to_datetime(now).date())
     }
 
     /// The names of all events, for fields that take one.
@@ -86,13 +144,62 @@ impl Context<'_> {
         names
     }
 
-    /// The properties that people have, as reports are split by them.
+    /// The properties of people and events.
+    fn properties(&self) -> Result<Vec<String>> {
+        self.properties_of(None)
+    }
+
+    fn properties_of(&self, owner: Option<Owner>) -> Result<Vec<String>> {
+        let listed = json(&self.app.reports().properties(self.snapshot, owner)?)?;
+        let mut names: Vec<String> = view::list(&listed, "properties")
+            .iter()
+            .filter_map(|p| p["property"].as_str())
+            .map(str::to_owned)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// What reports can be split by: where people came from, their properties, saved audiences.
     fn splits(&self) -> Result<Vec<String>> {
-        let listed = json(
-            &self.app.reports().properties(self.snapshot, Some(crate::exec::properties::Owner::Person))?,
-        )?;
-        let names = listed["properties"].as_array().into_iter().flatten();
-        Ok(names.filter_map(|p| p["property"].as_str()).map(|name| format!("person.{name}")).collect())
+        let mut all: Vec<String> = ["source", "channel"].map(str::to_owned).to_vec();
+        all.extend(self.properties_of(Some(Owner::Person))?.iter().map(|name| format!("person.{name}")));
+        all.extend(self.app.reports().saved().audiences.keys().map(|name| format!("audience:{name}")));
+        Ok(all)
+    }
+
+    /// A table, with a link to its file; when this file is wanted, it is made.
+    fn table(&self, table: &Table) -> Markup {
+        if self.wanted.as_deref() == Some(table.name.as_str()) {
+            *self.file.borrow_mut() = Some(table.csv());
+        }
+        let pairs = view::without(&self.pairs, &["cursor"]);
+        let file = (!self.shared).then(|| view::link(&self.path, &pairs, &[("csv", &table.name)]));
+        table.html(!self.shared, file.as_deref())
+    }
+
+    /// A number of people that opens into them.
+    fn people(&self, number: &Json, target: &str) -> Markup {
+        let text = view::count(view::number(number));
+        html! { @if self.shared { (text) } @else { a.number href=(target) { (text) } } }
+    }
+
+    /// The result of a report, or what kept it from being made, or without a result `hint`.
+    fn shown(
+        &self,
+        report: &str,
+        result: Option<Result<Json>>,
+        hint: &str,
+        show: impl FnOnce(&Json) -> Markup,
+    ) -> Markup {
+        match result {
+            None => html! { p.hint { (hint) } },
+            Some(Err(error)) => view::problem(&error),
+            Some(Ok(answer)) => html! {
+                (view::warnings(&answer)) (show(&answer)) (view::footing(self, report, &answer))
+            },
+        }
     }
 }
 
@@ -100,38 +207,95 @@ fn json(text: &str) -> Result<Json> {
     serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
 }
 
+fn pairs_of(query: &str) -> Pairs {
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+fn context<'a>(
+    app: &'a App,
+    snapshot: &'a Snapshot,
+    write_key: &'a str,
+    request: &Request,
+    pairs: Pairs,
+) -> Context<'a> {
+    let wanted = pairs.iter().find(|(name, _)| name == "csv").map(|(_, table)| table.clone());
+    Context {
+        app,
+        snapshot,
+        write_key,
+        dashboard: app.dashboard(),
+        path: request.path.clone(),
+        pairs: view::without(&pairs, &["csv"]),
+        host: request.headers.get("host").unwrap_or("localhost").to_owned(),
+        shared: false,
+        wanted,
+        file: RefCell::new(None),
+    }
+}
+
 /// Makes a page. `identity` is that of its address.
-pub fn answer(app: &App, write_key: &str, page: Page, request: &Request, identity: &str) -> Response {
+pub fn answer(app: &App, write_key: &str, page: Page, request: &Request, identity: &str) -> Result<Response> {
+    let raw = pairs_of(&request.query);
+    let pairs = edit::tidy(&raw);
+    if pairs != raw {
+        let address = view::link(&request.path, &pairs, &[]);
+        return Response::new(303, "", Vec::new()).with_value("Location", address);
+    }
     let snapshot = app.snapshot();
-    let pairs = form_urlencoded::parse(request.query.as_bytes())
-        .map(|(name, value)| (name.into_owned(), value.trim().to_owned()))
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
-    let host = request.headers.get("host").unwrap_or("localhost").to_owned();
-    let context = Context { app, snapshot: &snapshot, write_key, pairs, host };
-    let made = match page {
-        Page::Overview => live::overview(&context),
-        Page::Funnels => funnels::page(&context, false),
-        Page::Experiments => funnels::page(&context, true),
-        Page::Cohorts => tables::cohorts(&context),
-        Page::Revenue => tables::revenue(&context),
-        Page::Trends => tables::trends(&context),
-        Page::Paths => tables::paths(&context),
-        Page::People => people::search(&context),
-        Page::Person => person::page(&context, identity),
-        Page::Live => live::page(&context),
-        Page::Settings => live::settings(&context),
-        Page::List(report) => people::list(&context, report),
+    let context = context(app, &snapshot, write_key, request, pairs);
+    let made = made(&context, page, identity);
+    if let (Some(file), Ok(_)) = (context.file.take(), &made) {
+        return Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
+            .with("Content-Disposition", "attachment; filename=\"whodid.csv\""));
+    }
+    Ok(view::respond(page, made.unwrap_or_else(|error| Answered::failed(page, &error))))
+}
+
+fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
+    match page {
+        Page::Overview => overview::page(context),
+        Page::Funnels => funnels::page(context),
+        Page::Experiments => experiments::page(context),
+        Page::Cohorts => cohorts::page(context),
+        Page::Revenue => revenue::page(context),
+        Page::Trends => trends::page(context),
+        Page::Paths => paths::page(context),
+        Page::People => people::search(context),
+        Page::Person => person::page(context, identity),
+        Page::Merge => person::merge(context, identity),
+        Page::Unmerge => person::unmerge(context, identity),
+        Page::Live => live::page(context),
+        Page::Settings => settings::page(context),
+        Page::List(report) => people::list(context, report),
+    }
+}
+
+/// The report of a link that was made for it, for anybody who has the link.
+pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
+    let hash = KeyHash::of(token).to_hex();
+    let nothing = || {
+        Error::new(ErrorKind::NotFound, "no_such_link", "this link shows nothing, or no longer").at("path")
     };
-    let made = made.unwrap_or_else(|error| Answered::failed(page, &error));
-    view::respond(page, made)
+    let share = app.dashboard().shares.into_iter().find(|s| s.token_sha256 == hash).ok_or_else(nothing)?;
+    let page = view::NAVIGATION.into_iter().find(|(_, path, ..)| *path == share.path).ok_or_else(nothing)?.0;
+    if !changes::SHARED.contains(&page) {
+        return Err(nothing());
+    }
+    let snapshot = app.snapshot();
+    let mut context = context(app, &snapshot, "", request, pairs_of(&share.query));
+    context.shared = true;
+    let made = made(&context, page, "").unwrap_or_else(|error| Answered::failed(page, &error));
+    Ok(view::shared(&made))
 }
 
 /// A style or script of the pages.
 pub fn asset(name: &str) -> Result<Response> {
     let (kind, text) = match name {
         "app.css" => ("text/css; charset=utf-8", include_str!("app.css")),
+        "app.js" => ("text/javascript; charset=utf-8", include_str!("app.js")),
         "live.js" => ("text/javascript; charset=utf-8", include_str!("live.js")),
+        "first.js" => ("text/javascript; charset=utf-8", include_str!("first.js")),
+        "icon.svg" => ("image/svg+xml", include_str!("icon.svg")),
         _ => return Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path").at("path")),
     };
     Ok(Response::new(200, kind, text.as_bytes()).with("Cache-Control", "no-cache"))

@@ -1,142 +1,227 @@
 //! The search for people, and the lists behind numbers.
 
-use maud::html;
+use maud::{Markup, html};
 use serde_json::{Value as Json, json};
 
-use super::Context;
-use super::view::{self, Answered, count, number};
+use super::table::{Cell, Table};
+use super::view::{self, Answered, count, link, number, person_link, person_path, without};
+use super::words;
+use super::{Context, edit, form};
 use crate::error::Result;
+use crate::limits;
 use crate::report::params;
+
+/// People on a page of a search.
+const PAGE: usize = 50;
+/// Properties shown where no columns were chosen.
+const PROPERTIES: usize = 4;
 
 /// A search: who somebody is, what they did, what they are.
 pub fn search(context: &Context<'_>) -> Result<Answered> {
-    let known = ["who", "did", "times", "not", "property", "is", "cursor", "people"];
-    let found = match context.value("who") {
-        "" => None,
-        who => Some(
-            context.snapshot.find_person(who)?.map(|person| context.snapshot.display(person)).transpose()?,
-        ),
-    };
-    let cursor = Some(context.value("cursor")).filter(|c| !c.is_empty());
-    let query = json!({"people": {"all": conditions(context)}, "limit": 50, "cursor": cursor});
+    let people = edit::all_of(context.value("people"));
+    let people: Vec<Json> = if context.value("people").is_empty() { Vec::new() } else { people };
+    let columns = context.values("columns");
+    let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
+    let mut query = json!({"people": {"all": people}, "limit": limit});
+    for (name, value) in [("cursor", context.value("cursor")), ("tz", &context.dashboard.tz)] {
+        if !value.is_empty() {
+            query[name] = value.into();
+        }
+    }
+    if !columns.is_empty() {
+        query["columns"] = columns.iter().map(|name| format!("person.{name}")).collect();
+    }
     let result = context.ask_json("people", &query.to_string());
-    let (_, chips) = view::others("/people", &context.pairs, &known);
+    let (_, chips) = form::others("/people", context, &["who", "columns", "cursor"]);
     let body = html! {
-        form.builder method="get" action="/people" {
-            (view::field("Search people", "who", context.value("who"), ""))
-            (view::field("Did", "did", context.value("did"), "events"))
-            (view::field("At least so often", "times", context.value("times"), ""))
-            (view::field("Did not", "not", context.value("not"), "events"))
-            (view::field("Property", "property", context.value("property"), "properties"))
-            (view::field("Is", "is", context.value("is"), ""))
-            button { "Search" }
-            (view::offers("events", &context.event_names()))
-            (view::offers("properties", &context.splits()?.iter().map(|s| s.replacen("person.", "", 1)).collect::<Vec<_>>()))
-        }
+        (builder(context)?)
         (chips)
-        @match &found {
-            Some(Some(person)) => p.headline { "\u{201c}" (context.value("who")) "\u{201d} is " (view::person_link(person)) },
-            Some(None) => p.warning role="status" { "Nobody is known as \u{201c}" (context.value("who")) "\u{201d}. Identities are looked up whole." },
-            None => {}
-        }
-        @match result {
-            Err(error) => (view::problem(&error)),
-            Ok(answer) => {
-                (view::warnings(&answer))
-                p.headline { strong { (count(number(&answer["total"]))) } " people" }
-                div.scroll { table {
-                    thead { tr { th { "Person" } th { "Properties" } th.n { "Events" } th { "First seen" } th { "Last seen" } } }
-                    tbody { @for person in view::list(&answer, "people") { tr {
-                        th scope="row" { (view::person_link(person["person"].as_str().unwrap_or_default())) }
-                        td { @for (name, value) in person["properties"].as_object().into_iter().flatten().take(4) {
-                            span.property { (name) ": " (view::value(value)) } " " } }
-                        td.n { (count(number(&person["events"]))) }
-                        td { (view::instant(&person["first_seen"])) } td { (view::instant(&person["last_seen"])) }
-                    } } }
-                } }
-                (more(context, "/people", &answer))
-                (view::footing(&answer))
-            }
-        }
+        (known(context)?)
+        (context.shown("people", Some(result), "", |answer| html! {
+            p.headline { strong { (count(number(&answer["total"]))) } @if number(&answer["total"]) == 1 { " person" } @else { " people" } }
+            (found(context, answer, &columns))
+            (more(context, "/people", answer))
+            @if !people.is_empty() { (keep_audience(context)) }
+        }))
     };
     Ok(Answered::new("People", body))
 }
 
-/// What the fields of the form ask of people, all of it.
-fn conditions(context: &Context<'_>) -> Vec<Json> {
-    let mut all: Vec<Json> = Vec::new();
-    if !context.value("did").is_empty() {
-        let times = context.value("times").parse::<u64>().unwrap_or(1).max(1);
-        all.push(json!({"did": context.value("did"), "at_least": times}));
-    }
-    if !context.value("not").is_empty() {
-        all.push(json!({"not": {"did": context.value("not")}}));
-    }
-    if !context.value("property").is_empty() {
-        let value: Json = match context.value("is") {
-            "" => json!({"property": context.value("property"), "set": true}),
-            // A number or a truth, or else text.
-            text => {
-                let value =
-                    serde_json::from_str::<Json>(text).ok().filter(|v| v.is_number() || v.is_boolean());
-                json!({"property": context.value("property"), "is": value.unwrap_or_else(|| text.into())})
+fn builder(context: &Context<'_>) -> Result<Markup> {
+    let properties = context.properties_of(Some(crate::exec::properties::Owner::Person))?;
+    let audiences: Vec<String> = context.app.reports().saved().audiences.keys().cloned().collect();
+    Ok(html! {
+        form.builder method="get" action="/people" role="search" {
+            @for (name, value) in context.pairs.iter().filter(|(n, _)| n == "people" || n == "columns") { input type="hidden" name=(name) value=(value); }
+            div.row {
+                (form::field("Search people", "who", context.value("who"), ""))
+                button.go { "Search" }
             }
-        };
-        all.push(value);
+            fieldset {
+                legend { "and who" }
+                div.row {
+                    (form::field("Did", "did", "", "events"))
+                    (form::field("At least so often", "often", "", ""))
+                    (form::date("Since", "since", ""))
+                    (form::date("Until", "before", ""))
+                    (form::field("Did not", "not", "", "events"))
+                }
+                div.row {
+                    (form::field("Property", "only", "", "properties"))
+                    (form::choice("Test", "op", "", &words::OPERATORS))
+                    (form::field("Value", "val", "", ""))
+                    @if !audiences.is_empty() { (form::field("In audience", "among", "", "audiences")) (form::offers("audiences", &audiences)) }
+                    (form::field("Show property", "columns", "", "properties"))
+                }
+            }
+            button.quiet { "Add to the search" }
+            (form::offers("events", &context.event_names()))
+            (form::offers("properties", &properties))
+        }
+    })
+}
+
+/// Whose identity was looked for.
+fn known(context: &Context<'_>) -> Result<Markup> {
+    let who = context.value("who");
+    if who.is_empty() {
+        return Ok(html! {});
     }
-    if !context.value("people").is_empty() {
-        let given = context.value("people");
-        all.push(serde_json::from_str(given).unwrap_or_else(|_| json!({"audience": given})));
+    let person =
+        context.snapshot.find_person(who)?.map(|person| context.snapshot.display(person)).transpose()?;
+    Ok(match person {
+        Some(person) => html! { p.headline { "\u{201c}" (who) "\u{201d} is " (person_link(&person)) } },
+        None => {
+            html! { p.warning role="status" { "Nobody is known as \u{201c}" (who) "\u{201d}. Identities are looked up whole." } }
+        }
+    })
+}
+
+fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
+    let mut table = Table::new("people", "People", &["Person"]);
+    if columns.is_empty() {
+        table.column("Properties")
+    } else {
+        columns.iter().for_each(|name| table.column(name))
     }
-    all
+    ["#Events", "First seen", "Last seen"].iter().for_each(|name| table.column(name));
+    for person in view::list(answer, "people") {
+        let name = person["person"].as_str().unwrap_or_default();
+        let mut cells = vec![Cell::head(name).link(person_path(name))];
+        if columns.is_empty() {
+            let some: Vec<(&String, &Json)> =
+                person["properties"].as_object().into_iter().flatten().take(PROPERTIES).collect();
+            let shown = html! { @for (name, value) in &some { span.property { (name) ": " (words::value(value)) } " " } };
+            let plain: Vec<String> =
+                some.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
+            cells.push(Cell::marked(shown, plain.join("; ")));
+        } else {
+            cells.extend(columns.iter().map(|name| Cell::text(words::value(&person["properties"][*name]))));
+        }
+        cells.extend([
+            Cell::number(&person["events"]),
+            Cell::instant(&person["first_seen"]),
+            Cell::instant(&person["last_seen"]),
+        ]);
+        table.row(cells);
+    }
+    context.table(&table)
+}
+
+fn keep_audience(context: &Context<'_>) -> Markup {
+    html! {
+        section.keep aria-label="Keep these people" { details {
+            summary { "Save as audience" }
+            form.row method="post" action="/audiences" {
+                input type="hidden" name="people" value=(context.value("people"));
+                div.field { label for="audience-name" { "Audience name" } input #audience-name name="name" required maxlength="255" autocomplete="off"; }
+                button { "Save audience" }
+            }
+        } }
+    }
 }
 
 /// The link to the next page.
-fn more(context: &Context<'_>, path: &str, answer: &Json) -> maud::Markup {
-    let rest: Vec<_> = context.pairs.iter().filter(|(name, _)| name != "cursor").cloned().collect();
+fn more(context: &Context<'_>, path: &str, answer: &Json) -> Markup {
     html! { @if let Some(cursor) = answer["cursor"].as_str() {
-        p { a href=(view::link(path, &rest, &[("cursor", cursor)])) { "Next people" } }
+        p { a href=(link(path, &without(&context.pairs, &["cursor"]), &[("cursor", cursor)])) { "Next people" } }
     } }
 }
+
+/// Parameters of a list that are none of its report.
+const OF_LIST: [&str; 12] = [
+    "at_step", "outcome", "segment", "shown", "row", "column", "number", "start_of", "which", "path",
+    "cursor", "limit",
+];
 
 /// The people behind a number of a report.
 pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     let name = format!("{report}/people");
-    let query = params::query(&name, context.pairs.iter().map(|(n, v)| (n, v)))?;
-    let answer = context.ask_json(&name, &query)?;
-    let page = match report {
-        "funnel" | "cohort" | "trend" => format!("/{report}s"),
-        _ => format!("/{report}"),
-    };
-    let of_list = [
-        "at_step", "outcome", "segment", "shown", "row", "column", "number", "start_of", "which", "path",
-        "cursor", "limit",
-    ];
-    let back: Vec<_> =
-        context.pairs.iter().filter(|(n, _)| !of_list.contains(&n.as_str())).cloned().collect();
+    let mut pairs = without(&context.pairs, &["over", "add"]);
+    if context.wanted.is_some() {
+        pairs.retain(|(name, _)| name != "limit" && name != "cursor");
+        pairs.push(("limit".to_owned(), limits::PAGE_MAX.to_string()));
+    }
+    let answer = context.ask_json(&name, &params::query(&name, context.with_defaults(report, &pairs))?)?;
+    let page = view::report_page(report);
+    let back = without(&context.pairs, &OF_LIST);
+    let which = context.pairs.iter().filter(|(n, _)| {
+        OF_LIST.contains(&n.as_str()) && !matches!(n.as_str(), "cursor" | "shown" | "limit")
+    });
     let body = html! {
-        p { a href=(view::link(&page, &back, &[])) { "Back to the report" } }
+        p { a href=(link(page, if report == "lifecycle" { &[] } else { &back }, &[])) { "Back to the report" } }
         ul.chips aria-label="Which people" {
-            @for (name, value) in context.pairs.iter().filter(|(n, _)| of_list.contains(&n.as_str()) && n != "cursor") { li { (name.replace('_', " ")) ": " (value) } }
+            @for (name, value) in which { li { (chip(name, value)) } }
         }
-        p.headline { strong { (count(number(&answer["total"]))) } " people" }
-        div.scroll { table {
-            thead { tr { th { "Person" } th { "Also known as" } @if report == "funnel" { th { "What they did" } th { "Why no further" } } } }
-            tbody { @for person in view::list(&answer, "people") {
-                @let name = person["person"].as_str().unwrap_or_default();
-                tr {
-                    th scope="row" { (view::person_link(name)) }
-                    td { (view::list(person, "identities").iter().filter_map(Json::as_str).filter(|i| *i != name).collect::<Vec<_>>().join(", ")) }
-                    @if report == "funnel" {
-                        td { @for (at, step) in view::list(person, "steps").iter().enumerate() {
-                            @if at > 0 { " \u{2192} " } span title=(view::instant(&step["time"])) { (view::value(&step["event"])) " " small { (view::instant(&step["time"])) } } } }
-                        td { (person["stopped"]["reason"].as_str().unwrap_or("").replace('_', " ")) }
-                    }
-                }
-            } }
-        } }
-        (more(context, &format!("{page}/people"), &answer))
-        (view::footing(&answer))
+        p.headline { strong { (count(number(&answer["total"]))) } @if number(&answer["total"]) == 1 { " person" } @else { " people" } }
+        (behind(context, report, &answer))
+        (more(context, &context.path, &answer))
+        (view::warnings(&answer))
+        p.footing { (format!("{:.1} ms", answer["elapsed_ms"].as_f64().unwrap_or(0.0))) }
     };
     Ok(Answered::new("People behind a number", body))
+}
+
+fn chip(name: &str, value: &str) -> String {
+    let read = serde_json::from_str::<Json>(value).ok();
+    match (name, read) {
+        ("at_step", _) => format!("step {value}"),
+        ("start_of", _) => format!("from {value}"),
+        ("segment" | "row", Some(Json::Null)) => format!("{name}: (not set)"),
+        ("segment" | "row", Some(Json::Object(_))) => format!("{name}: (other)"),
+        ("segment" | "row", Some(read)) => format!("{name}: {}", words::value(&read)),
+        ("path", Some(Json::Array(events))) => {
+            events.iter().map(|e| words::value(&e["event"])).collect::<Vec<_>>().join(" \u{2192} ")
+        }
+        ("outcome" | "which", _) => value.replace('_', " "),
+        _ => format!("{}: {value}", name.replace('_', " ")),
+    }
+}
+
+fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
+    let mut table = Table::new("people", "The people behind a number", &["Person", "Also known as"]);
+    if report == "funnel" {
+        table.column("What they did");
+        table.column("Why no further");
+    }
+    for person in view::list(answer, "people") {
+        let name = person["person"].as_str().unwrap_or_default();
+        let others: Vec<&str> =
+            view::list(person, "identities").iter().filter_map(Json::as_str).filter(|i| *i != name).collect();
+        let mut cells =
+            vec![Cell::head(name).link(person_path(name)), Cell::text(others.join(", ")).class("others")];
+        if report == "funnel" {
+            let steps: Vec<(String, String)> = view::list(person, "steps")
+                .iter()
+                .map(|step| (words::value(&step["event"]), words::instant(&step["time"])))
+                .collect();
+            let shown = html! { ol.way { @for (event, time) in &steps { li { (event) " " small.date { (time) } } } } };
+            let plain =
+                steps.iter().map(|(event, time)| format!("{event} {time}")).collect::<Vec<_>>().join(" > ");
+            cells.push(Cell::marked(shown, plain));
+            cells.push(Cell::text(person["stopped"]["reason"].as_str().unwrap_or("").replace('_', " ")));
+        }
+        table.row(cells);
+    }
+    context.table(&table)
 }

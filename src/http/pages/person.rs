@@ -1,24 +1,94 @@
-//! One person: who they are, what is known of them, what they did.
+//! One person: who they are, what is known of them, what they did; and what a merge or an unmerge would do.
 
-use maud::html;
+use maud::{Markup, html};
 use serde_json::Value as Json;
 
-use super::view::{self, Answered, count, list, number};
-use super::{Context, json};
-use crate::error::Result;
+use super::table::{Cell, Table};
+use super::view::{Answered, count, facts, link, list, number, person_link, person_path};
+use super::words;
+use super::{Context, form, json};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// Events on a page of the time line.
+const PAGE: usize = 100;
+
+fn profile(context: &Context<'_>, identity: &str) -> Result<Json> {
+    json(&context.app.reports().person(context.snapshot, identity)?)
+}
+
+fn timeline(context: &Context<'_>, identity: &str, limit: usize) -> Result<Json> {
+    let given = |name| Some(context.value(name)).filter(|text| !text.is_empty());
+    json(&context.app.reports().timeline(
+        context.snapshot,
+        identity,
+        given("event"),
+        limit,
+        given("cursor"),
+    )?)
+}
 
 /// The page of the person of an identity.
 pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
-    let reports = context.app.reports();
-    let person = json(&reports.person(context.snapshot, identity)?)?;
-    let event = Some(context.value("event")).filter(|e| !e.is_empty());
-    let cursor = Some(context.value("cursor")).filter(|c| !c.is_empty());
-    let line = json(&reports.timeline(context.snapshot, identity, event, 100, cursor)?)?;
+    let person = profile(context, identity)?;
+    let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
+    let line = timeline(context, identity, limit)?;
     let name = person["person"].as_str().unwrap_or(identity).to_owned();
-    let own = format!(
-        "/people/{}",
-        form_urlencoded::byte_serialize(identity.as_bytes()).collect::<String>().replace('+', "%20")
-    );
+    let revenue = if person["revenue"] == "0" { Json::Null } else { person["revenue"].clone() };
+    let body = html! {
+        (facts(&[
+            ("First seen", html! { (words::instant(&person["first_seen"])) }),
+            ("Last seen", html! { (words::instant(&person["last_seen"])) }),
+            ("Events", html! { (count(number(&person["events"]))) }),
+            ("Revenue", html! { (words::money(&revenue)) }),
+        ]))
+        div.columns {
+            section { h2 { "Identities" } (identities(&person, &name)) }
+            section { h2 { "Properties" } (properties(context, &person)) }
+        }
+        h2 { "What they did" }
+        (events(context, &person, &line, identity))
+    };
+    Ok(Answered::new(name, body))
+}
+
+fn identities(person: &Json, name: &str) -> Markup {
+    let all: Vec<&str> = list(person, "identities").iter().filter_map(Json::as_str).collect();
+    html! {
+        p.hint { @if person["identified"] == true { "Identified." } @else { "Anonymous so far." } }
+        ul.identities { @for one in &all { li {
+            code { (one) }
+            @if all.len() > 1 { " " a href=(format!("{}/unmerge", person_path(one))) aria-label=(format!("Take out {one}")) { "Take out" } }
+        } } }
+        form.row method="get" action=(format!("{}/merge", person_path(name))) {
+            (form::field("Is the same person as", "into", "", ""))
+            button.quiet { "Compare" }
+        }
+    }
+}
+
+fn properties(context: &Context<'_>, person: &Json) -> Markup {
+    let mut table = Table::new("properties", "Properties", &["Property", "Now", "First", "#Changes"]);
+    for (name, history) in person["property_history"].as_object().into_iter().flatten() {
+        let changes = list(history, "changes");
+        let times: Vec<String> = changes
+            .iter()
+            .map(|c| format!("{} {}", words::instant(&c["time"]), words::value(&c["value"])))
+            .collect();
+        table.row(vec![
+            Cell::head(name.as_str()),
+            Cell::text(words::value(&history["last"])),
+            Cell::text(words::value(&history["first"])),
+            Cell::number(&changes.len().into()).title(times.join("\n")),
+        ]);
+    }
+    html! { @if table.is_empty() { p.hint { "Nothing is known of them." } } @else { (context.table(&table)) } }
+}
+
+fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> Markup {
+    let own = person_path(identity);
+    let known: Vec<String> =
+        list(person, "counts").iter().filter_map(|c| c["event"].as_str()).map(str::to_owned).collect();
     let mut day = String::new();
     let mut turned = |time: &Json| {
         let today = time.as_str().and_then(|t| t.get(..10)).unwrap_or("").to_owned();
@@ -26,39 +96,111 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
         day.clone_from(&today);
         new.then_some(today)
     };
-    let body = html! {
-        section aria-label="Summary" { dl.facts {
-            div { dt { "First seen" } dd { (view::instant(&person["first_seen"])) } }
-            div { dt { "Last seen" } dd { (view::instant(&person["last_seen"])) } }
-            div { dt { "Events" } dd { (count(number(&person["events"]))) } }
-            div { dt { "Revenue" } dd { (person["revenue"].as_str().unwrap_or("0")) } }
-        } }
-        h2 { "Identities" }
-        ul { @for one in list(&person, "identities") { li { code { (one.as_str().unwrap_or_default()) } } } }
-        h2 { "Properties" }
-        div.scroll { table {
-            thead { tr { th { "Property" } th { "Now" } th { "First" } th.n { "Changes" } } }
-            tbody { @for (name, history) in person["property_history"].as_object().into_iter().flatten() { tr {
-                th scope="row" { (name) }
-                td { (view::value(&history["last"])) } td { (view::value(&history["first"])) }
-                td.n { (list(history, "changes").len()) }
-            } } }
-        } }
-        h2 { "What they did" }
-        form.builder method="get" action=(own) {
-            (view::field("Event", "event", context.value("event"), "events"))
-            button { "Show" }
-            (view::offers("events", &list(&person, "counts").iter().filter_map(|c| c["event"].as_str()).map(str::to_owned).collect::<Vec<_>>()))
+    let mut table = Table::new("events", "Events", &["Time", "Event", "Identity", "Properties"]);
+    if context.wanted.is_some() {
+        for event in list(line, "events") {
+            let cells = ["event", "identity"].map(|name| Cell::text(words::value(&event[name])));
+            let [what, who] = cells;
+            table.row(vec![
+                Cell::instant(&event["time"]),
+                what,
+                who,
+                Cell::text(event["properties"].to_string()),
+            ]);
         }
-        ol.timeline { @for event in list(&line, "events") {
+        return context.table(&table);
+    }
+    let earlier = line["cursor"].as_str().map(|cursor| {
+        let more = [("event", context.value("event")), ("cursor", cursor)];
+        link(&own, &[], &more.into_iter().filter(|(_, v)| !v.is_empty()).collect::<Vec<_>>())
+    });
+    html! {
+        form.row method="get" action=(own) {
+            (form::field("Event", "event", context.value("event"), "events"))
+            button.quiet { "Show" }
+            (form::offers("events", &known))
+        }
+        ol.timeline { @for event in list(line, "events") {
             @if let Some(day) = turned(&event["time"]) { li.day { (day) } }
-            li { time { (view::instant(&event["time"]).get(11..).unwrap_or("")) } " " strong { (view::value(&event["event"])) } " "
-                @for (name, value) in event["properties"].as_object().into_iter().flatten() { span.property { (name) ": " (view::value(value)) } " " }
+            li { time { (event["time"].as_str().and_then(|t| t.get(11..19)).unwrap_or("")) } " " b { (words::value(&event["event"])) } " "
+                @for (name, value) in event["properties"].as_object().into_iter().flatten() { span.property { (name) ": " (words::value(value)) } " " }
                 small { (event["identity"].as_str().unwrap_or_default()) } }
         } }
-        @if let Some(cursor) = line["cursor"].as_str() {
-            p { a href=(view::link(&own, &[], &[("event", context.value("event")), ("cursor", cursor)].into_iter().filter(|(_, v)| !v.is_empty()).collect::<Vec<_>>())) { "Earlier" } }
+        p.under { a.file href=(link(&own, &[], &[("csv", "events")])) download { "CSV" } }
+        @if let Some(earlier) = earlier { p { a href=(earlier) { "Earlier" } } }
+    }
+}
+
+/// What would become of two persons if they were one.
+pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
+    let other = context.value("into");
+    if other.is_empty() {
+        return Err(Error::invalid("missing_field", "who they are is missing").at("into"));
+    }
+    let (one, two) = (profile(context, identity)?, profile(context, other)?);
+    let mut table =
+        Table::new("merge", "The two and what they would be", &["", "This person", "That person", "Both"]);
+    let names =
+        |person: &Json| list(person, "identities").iter().map(words::value).collect::<Vec<_>>().join(", ");
+    table.row(vec![
+        Cell::head("Identities"),
+        Cell::text(names(&one)),
+        Cell::text(names(&two)),
+        Cell::text(format!("{}, {}", names(&two), names(&one))),
+    ]);
+    let (a, b) = (number(&one["events"]), number(&two["events"]));
+    table.row(vec![
+        Cell::head("Events"),
+        Cell::number(&a.into()),
+        Cell::number(&b.into()),
+        Cell::number(&(a + b).into()),
+    ]);
+    for (name, field) in [("First seen", "first_seen"), ("Last seen", "last_seen")] {
+        let (first, second) = (one[field].as_str(), two[field].as_str());
+        let both = if field == "first_seen" {
+            [first, second].into_iter().flatten().min()
+        } else {
+            first.max(second)
+        };
+        table.row(vec![
+            Cell::head(name),
+            Cell::instant(&one[field]),
+            Cell::instant(&two[field]),
+            Cell::instant(&both.into()),
+        ]);
+    }
+    let same = one["person"] == two["person"];
+    let body = html! {
+        p { a href=(person_path(identity)) { "Back to " (identity) } }
+        @if same { p.headline { "They are one person already." } }
+        @else {
+            (table.html(true, None))
+            p { "All reports will count them as one person, for all time. It can be undone: each identity can be taken out again." }
+            form method="post" action=(format!("{}/merge", person_path(identity))) {
+                input type="hidden" name="into" value=(other);
+                button { "Join the two" }
+            }
         }
     };
-    Ok(Answered::new(name, body))
+    Ok(Answered::new("Join two people?", body))
+}
+
+/// What would leave the person of an identity with it.
+pub fn unmerge(context: &Context<'_>, identity: &str) -> Result<Answered> {
+    let person = profile(context, identity)?;
+    let line = timeline(context, identity, limits::PAGE_MAX)?;
+    let all = list(&line, "events");
+    let own = all.iter().filter(|event| event["identity"] == identity).count();
+    let more = if line["cursor"].is_null() { "" } else { " of the latest" };
+    let alone = list(&person, "identities").len() < 2;
+    let body = html! {
+        p { a href=(person_path(identity)) { "Back to " (identity) } }
+        @if alone { p.headline { "It is the only identity of its person." } }
+        @else {
+            p.headline { code { (identity) } " leaves " (person_link(person["person"].as_str().unwrap_or_default())) " and is a person of its own again" }
+            p { (count(own as u64)) (more) " of " (count(all.len() as u64)) " events go with it: those that came under this identity. So do the properties that were set under it." }
+            form method="post" action=(format!("{}/unmerge", person_path(identity))) { button { "Take it out" } }
+        }
+    };
+    Ok(Answered::new("Take an identity out?", body))
 }

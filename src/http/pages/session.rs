@@ -18,6 +18,8 @@ const LASTS: Duration = Duration::from_secs(12 * 3600);
 const SESSIONS_MAX: usize = 1000;
 /// Wrong keys that are looked at in a minute: guessing 256 bits is hopeless anyway, this keeps the log readable.
 const WRONG_MAX: usize = 20;
+/// How long the link that is printed at the start can be used.
+const LINK_LASTS: Duration = Duration::from_secs(3600);
 const COOKIE: &str = "whodid_session";
 
 /// All sessions.
@@ -28,6 +30,8 @@ pub struct Sessions(Mutex<Inner>);
 struct Inner {
     ends: HashMap<String, Instant>,
     wrong: VecDeque<Instant>,
+    /// The hash of what the link that `serve` prints logs in with, until when.
+    first: Option<(KeyHash, Instant)>,
 }
 
 impl Sessions {
@@ -36,6 +40,14 @@ impl Sessions {
         let Some(token) = token_of(request) else { return false };
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.ends.get(&KeyHash::of(&token).to_hex()).is_some_and(|end| *end > Instant::now())
+    }
+
+    /// The path of a link that logs in once.
+    pub fn link(&self) -> Result<String> {
+        let token = new_api_key()?.replacen("rk_", "", 1);
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.first = Some((KeyHash::of(&token), Instant::now() + LINK_LASTS));
+        Ok(format!("/login?token={token}"))
     }
 
     /// The answer to a log-in with a key of which `known` says whether it is the right one.
@@ -50,9 +62,13 @@ impl Sessions {
             let page = form_page(&next, Some("Too many wrong keys. Wait a minute."));
             return Ok(framed("Log in", &page, 429).with("Retry-After", "60"));
         }
-        if !known(value("key").trim()) {
+        let by_link = !value("token").is_empty();
+        let right = if by_link { inner.take_link(value("token"), now) } else { known(value("key").trim()) };
+        if !right {
             inner.wrong.push_back(now);
-            return Ok(framed("Log in", &form_page(&next, Some("This is not the API key.")), 401));
+            let problem =
+                if by_link { "This link was used, or is too old." } else { "This is not the API key." };
+            return Ok(framed("Log in", &form_page(&next, Some(problem)), 401));
         }
         inner.ends.retain(|_, end| *end > now);
         if inner.ends.len() >= SESSIONS_MAX
@@ -76,8 +92,29 @@ impl Sessions {
     }
 }
 
-/// The log-in page.
+impl Inner {
+    /// Whether `token` is that of the link; if so, it was used.
+    fn take_link(&mut self, token: &str, now: Instant) -> bool {
+        let right = self.first.is_some_and(|(hash, until)| hash == KeyHash::of(token) && now < until);
+        if right {
+            self.first = None;
+        }
+        right
+    }
+}
+
+/// The log-in page. A link that logs in has a button on it all the same: what only looks at links must not use them up.
 pub fn page(request: &Request) -> Response {
+    if let Some(token) = request.parameter("token") {
+        let body = html! {
+            main.login #main {
+                h1 { "whodid" }
+                form method="post" action="/login" { input type="hidden" name="token" value=(token); button autofocus { "Log in" } }
+                p { a href="/login" { "With the API key instead" } }
+            }
+        };
+        return framed("Log in", &body, 200);
+    }
     framed("Log in", &form_page(&local(&request.parameter("next").unwrap_or_default()), None), 200)
 }
 
@@ -92,7 +129,8 @@ pub fn ask(request: &Request) -> Result<Response> {
     Response::new(303, "", Vec::new()).with_value("Location", format!("/login?next={next}"))
 }
 
-fn see(path: &str) -> Response {
+/// Sends the browser on to a page.
+pub fn see(path: &str) -> Response {
     let response = Response::new(303, "", Vec::new()).with("Cache-Control", "no-store");
     response
         .with_value("Location", path.to_owned())
@@ -100,7 +138,7 @@ fn see(path: &str) -> Response {
 }
 
 /// A path of this server, never the address of another.
-fn local(next: &str) -> String {
+pub fn local(next: &str) -> String {
     let fine = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') && next.is_ascii();
     if fine && !next.chars().any(char::is_control) { next.to_owned() } else { "/".to_owned() }
 }

@@ -1,12 +1,14 @@
-//! What all pages share: the frame with its navigation, forms, links that are reports, and how numbers read.
+//! What all pages share: the frame with its navigation, and links that are reports.
 
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value as Json;
 
-use super::Page;
+use super::{Context, Page};
 use crate::error::Error;
 use crate::http::message::Response;
 use crate::http::respond;
+
+pub use super::words::{count, list, number};
 
 /// What a page shows.
 pub struct Answered {
@@ -27,49 +29,84 @@ impl Answered {
     }
 }
 
-const NAVIGATION: [(Page, &str, &str); 10] = [
-    (Page::Overview, "/", "Overview"),
-    (Page::Funnels, "/funnels", "Funnels"),
-    (Page::Cohorts, "/cohorts", "Cohorts"),
-    (Page::Revenue, "/revenue", "Revenue"),
-    (Page::Experiments, "/experiments", "Experiments"),
-    (Page::Trends, "/trends", "Trends"),
-    (Page::Paths, "/paths", "Paths"),
-    (Page::People, "/people", "People"),
-    (Page::Live, "/live", "Live"),
-    (Page::Settings, "/settings", "Settings"),
+/// Page, address, name, and the key that follows `g` to get there.
+pub const NAVIGATION: [(Page, &str, &str, &str); 10] = [
+    (Page::Overview, "/", "Overview", "h"),
+    (Page::Funnels, "/funnels", "Funnels", "f"),
+    (Page::Cohorts, "/cohorts", "Cohorts", "r"),
+    (Page::Revenue, "/revenue", "Revenue", "m"),
+    (Page::Experiments, "/experiments", "Experiments", "x"),
+    (Page::Trends, "/trends", "Trends", "t"),
+    (Page::Paths, "/paths", "Paths", "w"),
+    (Page::People, "/people", "People", "p"),
+    (Page::Live, "/live", "Live", "v"),
+    (Page::Settings, "/settings", "Settings", "s"),
 ];
 
 /// The page of the navigation that a page belongs to.
 fn path(page: Page) -> &'static str {
     match page {
-        Page::Person => "/people",
-        Page::List("funnel") => "/funnels",
-        Page::List("cohort") => "/cohorts",
-        Page::List("revenue") => "/revenue",
-        Page::List("trend") => "/trends",
-        Page::List("paths") => "/paths",
-        _ => NAVIGATION.iter().find(|(one, ..)| *one == page).map_or("/", |(_, path, _)| path),
+        Page::Person | Page::Merge | Page::Unmerge => "/people",
+        Page::List(report) => report_page(report),
+        _ => NAVIGATION.iter().find(|(one, ..)| *one == page).map_or("/", |(_, path, ..)| path),
+    }
+}
+
+/// The address of the page of a report.
+pub fn report_page(report: &str) -> &'static str {
+    match report {
+        "funnel" => "/funnels",
+        "cohort" => "/cohorts",
+        "revenue" => "/revenue",
+        "trend" => "/trends",
+        "paths" => "/paths",
+        "people" => "/people",
+        _ => "/",
     }
 }
 
 /// The whole page.
 pub fn respond(page: Page, made: Answered) -> Response {
     let body = html! {
+        a.skip href="#main" { "Skip to the page" }
         header {
-            a.skip href="#main" { "Skip to the page" }
-            strong { "whodid" }
+            a.brand href="/" { "whodid" }
             nav aria-label="Pages" {
-                @for (_, target, name) in NAVIGATION {
-                    @if target == path(page) { a href=(target) aria-current="page" { (name) } }
-                    @else { a href=(target) { (name) } }
+                @for (_, target, name, key) in NAVIGATION {
+                    a href=(target) data-jump=(key) aria-current=[(target == path(page)).then_some("page")] { (name) }
                 }
             }
             form method="post" action="/logout" { button.quiet { "Log out" } }
         }
-        main #main { h1 { (made.title) } (made.body) }
+        main #main tabindex="-1" { h1 { (made.title) } (made.body) }
+        dialog #help aria-labelledby="help-title" {
+            h2 #help-title { "Keys" }
+            dl.keys {
+                @for (_, _, name, key) in NAVIGATION { div { dt { kbd { "g" } " " kbd { (key) } } dd { (name) } } }
+                div { dt { kbd { "/" } } dd { "To the first field" } }
+                div { dt { kbd { "?" } } dd { "This list" } }
+                div { dt { kbd { "Esc" } } dd { "Clear filters" } }
+                div { dt { kbd { "\u{2190}" } " " kbd { "\u{2192}" } } dd { "Period before, period after" } }
+                div { dt { kbd { "d" } " " kbd { "e" } } dd { "Today, yesterday" } }
+                div { dt { kbd { "w" } " " kbd { "f" } " " kbd { "t" } " " kbd { "n" } } dd { "7, 28, 30, 91 days" } }
+                div { dt { kbd { "m" } " " kbd { "p" } } dd { "This month, last month" } }
+                div { dt { kbd { "y" } " " kbd { "s" } " " kbd { "l" } } dd { "This year, 6 months, 12 months" } }
+                div { dt { kbd { "a" } " " kbd { "c" } } dd { "All time, choose days" } }
+            }
+            form method="dialog" { button { "Close" } }
+        }
+        script src="/assets/app.js" defer {}
     };
     framed(&made.title, &body, made.status)
+}
+
+/// A report for whoever has its link: nothing leads anywhere else.
+pub fn shared(made: &Answered) -> Response {
+    let body = html! {
+        header { span.brand { "whodid" } }
+        main #main tabindex="-1" { h1 { (made.title) } (made.body) }
+    };
+    framed(&made.title, &body, made.status).with("X-Robots-Tag", "noindex")
 }
 
 /// A page without navigation.
@@ -80,11 +117,20 @@ pub fn framed(title: &str, body: &Markup, status: u16) -> Response {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) " - whodid" }
+                meta name="color-scheme" content="light dark";
+                title { (title) " \u{2013} whodid" }
                 link rel="stylesheet" href="/assets/app.css";
-                link rel="icon" href="data:,";
+                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
             }
-            body { (body) }
+            body {
+                svg.defs aria-hidden="true" width="0" height="0" {
+                    pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                        rect.under width="6" height="6" {}
+                        rect.over width="3" height="6" {}
+                    }
+                }
+                (body)
+            }
         }
     };
     Response::new(status, "text/html; charset=utf-8", page.into_string().into_bytes())
@@ -118,73 +164,52 @@ pub fn warnings(answer: &Json) -> Markup {
     }
 }
 
-/// How long it took, and how many records there are.
-pub fn footing(answer: &Json) -> Markup {
+/// How long it took, and how many records there are; and what can be done with the report.
+pub fn footing(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let records = answer["receipt"]["records"].as_u64().unwrap_or(0);
     let millis = answer["elapsed_ms"].as_f64().unwrap_or(0.0);
-    html! { p.footing { (format!("{millis:.1}")) " ms, " (count(records)) " records, as of " (answer["receipt"]["as_of"].as_str().unwrap_or_default()) } }
+    let as_of = super::words::instant(&answer["receipt"]["as_of"]);
+    html! {
+        p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " records, as of " (as_of) ", days of " (answer["receipt"]["tz"].as_str().unwrap_or("UTC")) }
+        @if !context.shared { (keep(context, report, answer)) }
+    }
 }
 
-pub fn list<'j>(answer: &'j Json, name: &str) -> &'j [Json] {
-    answer[name].as_array().map_or(&[], Vec::as_slice)
-}
-
-/// A number with its digits grouped.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
+/// Ways to keep a report: under a name, and as a link for others.
+fn keep(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
+    let address = link(&context.path, &context.pairs, &[]);
+    html! {
+        section.keep aria-label="Keep this report" {
+            details {
+                summary { "Save" }
+                form.row method="post" action="/reports" {
+                    input type="hidden" name="report" value=(report);
+                    input type="hidden" name="query" value=(super::changes::kept_query(context, report, answer));
+                    input type="hidden" name="back" value=(address);
+                    div.field { label for="keep-name" { "Report name" } input #keep-name name="name" required maxlength="255" autocomplete="off"; }
+                    label.check { input type="checkbox" name="pinned" value="1" checked; " Pin to the overview" }
+                    button { "Save report" }
+                }
+            }
+            @if report != "people" {
+                details {
+                    summary { "Share" }
+                    form.row method="post" action="/shares" {
+                        input type="hidden" name="address" value=(address);
+                        p { "Makes a link that shows this report, read-only, to anybody who has it. It can be ended in the settings." }
+                        button { "Make a link" }
+                    }
+                }
+            }
         }
-        out.push(digit);
     }
-    out
-}
-
-pub fn number(value: &Json) -> u64 {
-    value.as_u64().unwrap_or(0)
-}
-
-/// A share in percent.
-pub fn percent(value: &Json) -> String {
-    value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
-}
-
-/// A property value as it reads.
-pub fn value(value: &Json) -> String {
-    match value {
-        Json::Null => "(not set)".to_owned(),
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// The name of a segment.
-pub fn segment(part: &Json) -> String {
-    part.get("value").map_or_else(|| "(other)".to_owned(), value)
-}
-
-/// A duration in seconds as people say it.
-pub fn duration(seconds: &Json) -> String {
-    let Some(seconds) = seconds.as_f64() else { return "-".to_owned() };
-    let (unit, size) = match seconds {
-        s if s < 60.0 => ("s", 1.0),
-        s if s < 3600.0 => ("min", 60.0),
-        s if s < 86_400.0 => ("h", 3600.0),
-        _ => ("d", 86_400.0),
-    };
-    format!("{:.1} {unit}", seconds / size)
-}
-
-/// An instant without the letters of its notation.
-pub fn instant(value: &Json) -> String {
-    let text = value.as_str().unwrap_or("-");
-    text.get(..19).unwrap_or(text).replace('T', " ")
 }
 
 /// An address with parameters.
 pub fn link(path: &str, pairs: &[(String, String)], more: &[(&str, &str)]) -> String {
+    if pairs.is_empty() && more.is_empty() {
+        return path.to_owned();
+    }
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in pairs {
         query.append_pair(name, value);
@@ -195,95 +220,24 @@ pub fn link(path: &str, pairs: &[(String, String)], more: &[(&str, &str)]) -> St
     format!("{path}?{}", query.finish())
 }
 
-/// A number of people that opens into them.
-pub fn people(number: &Json, target: &str) -> Markup {
-    html! { a.number href=(target) { (count(self::number(number))) } }
+/// The parameters without some.
+pub fn without(pairs: &[(String, String)], names: &[&str]) -> Vec<(String, String)> {
+    pairs.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect()
 }
 
-/// The address of a person.
-pub fn person_link(identity: &str) -> Markup {
-    let path: String = form_urlencoded::byte_serialize(identity.as_bytes()).collect();
+/// The address of a person's page.
+pub fn person_path(identity: &str) -> String {
     // A plus means a space in forms only.
-    html! { a href=(format!("/people/{}", path.replace('+', "%20"))) { (identity) } }
+    let path: String = form_urlencoded::byte_serialize(identity.as_bytes()).collect();
+    format!("/people/{}", path.replace('+', "%20"))
 }
 
-/// A text field with its label, which offers the entries of a list.
-pub fn field(label: &str, name: &str, value: &str, offered: &str) -> Markup {
-    let id = format!("f-{}", label.to_lowercase().replace(' ', "-"));
-    html! {
-        div.field {
-            label for=(id) { (label) }
-            input id=(id) name=(name) value=(value) list=[(!offered.is_empty()).then_some(offered)] autocomplete="off";
-        }
-    }
+/// A link to a person.
+pub fn person_link(identity: &str) -> Markup {
+    html! { a href=(person_path(identity)) { (identity) } }
 }
 
-/// A choice with its label.
-pub fn choice(label: &str, name: &str, value: &str, options: &[(&str, &str)]) -> Markup {
-    let id = format!("f-{}", label.to_lowercase().replace(' ', "-"));
-    html! {
-        div.field {
-            label for=(id) { (label) }
-            select id=(id) name=(name) {
-                @for (option, text) in options {
-                    option value=(option) selected[*option == value] { (text) }
-                }
-            }
-        }
-    }
-}
-
-/// A date with its label.
-pub fn date(label: &str, name: &str, value: &str) -> Markup {
-    let id = format!("f-{}", label.to_lowercase());
-    html! { div.field { label for=(id) { (label) } input id=(id) name=(name) type="date" value=(value); } }
-}
-
-/// Entries that fields can offer.
-pub fn offers(id: &str, entries: &[String]) -> Markup {
-    html! { datalist id=(id) { @for entry in entries { option value=(entry) {} } } }
-}
-
-/// Parameters that the form of a page has no field for: kept, shown, and each can be taken away.
-pub fn others(path: &str, pairs: &[(String, String)], known: &[&str]) -> (Markup, Markup) {
-    let kept = || pairs.iter().enumerate().filter(|(_, (name, _))| !known.contains(&name.as_str()));
-    let without = |at: usize| {
-        let rest: Vec<_> =
-            pairs.iter().enumerate().filter(|(k, _)| *k != at).map(|(_, p)| p.clone()).collect();
-        link(path, &rest, &[])
-    };
-    let hidden =
-        html! { @for (_, (name, value)) in kept() { input type="hidden" name=(name) value=(value); } };
-    let chips = html! {
-        @if kept().next().is_some() {
-            ul.chips aria-label="Filters" {
-                @for (at, (name, value)) in kept() {
-                    li { (name) ": " (value) " " a href=(without(at)) aria-label=(format!("Remove {name}")) { "\u{d7}" } }
-                }
-            }
-        }
-    };
-    (hidden, chips)
-}
-
-/// A bar of `part` of `whole`, filled further by `open`; the table beside it has the numbers.
-pub fn bar(part: u64, open: u64, whole: u64) -> Markup {
-    let width = |n: u64| format!("{:.2}", if whole == 0 { 0.0 } else { n as f64 * 100.0 / whole as f64 });
-    html! {
-        svg.bar viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" {
-            rect.back width="100" height="8" {}
-            rect.open width=(width(part + open)) height="8" {}
-            rect.fill width=(width(part)) height="8" {}
-        }
-    }
-}
-
-/// A line through values, for a glance; the table has the numbers.
-pub fn line(values: &[f64]) -> Markup {
-    let most = values.iter().copied().fold(0.0, f64::max);
-    let step = 300.0 / (values.len().saturating_sub(1)).max(1) as f64;
-    let y = |v: f64| if most > 0.0 { 58.0 - v / most * 54.0 } else { 58.0 };
-    let points: Vec<String> =
-        values.iter().enumerate().map(|(at, v)| format!("{:.1},{:.1}", at as f64 * step, y(*v))).collect();
-    html! { svg.line viewBox="0 0 300 60" preserveAspectRatio="none" aria-hidden="true" { polyline points=(points.join(" ")) {} } }
+/// Figures that say what a page is about.
+pub fn facts(facts: &[(&str, Markup)]) -> Markup {
+    html! { section aria-label="Summary" { dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } } }
 }

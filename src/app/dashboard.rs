@@ -1,0 +1,96 @@
+//! What the dashboard remembers for everybody: its zone and week, pinned reports, and links that show one report to whoever has
+//! them. A file beside the data, replaced as a whole with every change.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::replace;
+use crate::disk::{RealVfs, Vfs};
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::model::{WEEKDAYS, Zone};
+
+const FILE: &str = "dashboard.json";
+const FILE_NEW: &str = "dashboard.json.new";
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dashboard {
+    /// The zone of dates; empty for UTC.
+    pub tz: String,
+    /// The day on which weeks begin; empty for Monday.
+    pub week_start: String,
+    /// Names of saved reports that the overview shows.
+    pub pinned: BTreeSet<String>,
+    /// Links to reports.
+    pub shares: Vec<Share>,
+}
+
+/// A link that shows one report and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// SHA-256 in hex of the link's secret, which is kept nowhere.
+    pub token_sha256: String,
+    /// The page of the report, such as `/funnels`.
+    pub path: String,
+    /// The report in the text form.
+    pub query: String,
+    /// When the link was made.
+    pub made: String,
+}
+
+impl Dashboard {
+    /// What is remembered of the store in `dir`.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let vfs = RealVfs::new(dir)?;
+        if !vfs.list()?.iter().any(|f| f == FILE) {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(&vfs.open(FILE)?).map_err(|e| {
+            Error::corrupt(dir.join(FILE).display(), 0, e)
+                .hint("restore the file from a backup, or remove it to begin anew")
+        })
+    }
+
+    /// Puts it in the store directory `dir`, if it makes sense.
+    pub fn store(&self, dir: &Path) -> Result<()> {
+        if !self.tz.is_empty() {
+            Zone::parse(&self.tz).map_err(|e| e.at("tz"))?;
+        }
+        if !self.week_start.is_empty() && !WEEKDAYS.contains(&self.week_start.as_str()) {
+            let error = Error::invalid("unknown_choice", format!("no day is called \"{}\"", self.week_start));
+            return Err(error.at("week_start").hint(WEEKDAYS.join(", ")));
+        }
+        if self.shares.len() > limits::SAVED_MAX {
+            let message = format!("there are {} links already", limits::SAVED_MAX);
+            return Err(Error::invalid("too_many", message).hint("end some of them in the settings"));
+        }
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
+        replace(dir, FILE, FILE_NEW, &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Dashboard::load(dir.path()).unwrap(), Dashboard::default());
+        let mut dashboard = Dashboard { tz: "Mars/Olympus".into(), ..Dashboard::default() };
+        assert_eq!(dashboard.store(dir.path()).unwrap_err().code(), "unknown_zone");
+        dashboard.tz = "Europe/Berlin".into();
+        dashboard.week_start = "someday".into();
+        assert_eq!(dashboard.store(dir.path()).unwrap_err().code(), "unknown_choice");
+        dashboard.week_start = "sunday".into();
+        dashboard.pinned.insert("F".into());
+        dashboard.store(dir.path()).unwrap();
+        assert_eq!(Dashboard::load(dir.path()).unwrap(), dashboard);
+        std::fs::write(dir.path().join(FILE), "{\"tz\":3}").unwrap();
+        assert_eq!(Dashboard::load(dir.path()).unwrap_err().code(), "corrupt");
+    }
+}

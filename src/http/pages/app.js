@@ -1,0 +1,50 @@
+// Keys: jumps between pages, periods, help. Pages work without it.
+'use strict';
+(function () {
+  var help = document.getElementById('help');
+  var jumping = false;
+
+  function follow(selector) {
+    var link = document.querySelector(selector);
+    if (link) location.assign(link.href);
+    return !!link;
+  }
+
+  function act(key) {
+    if (jumping) {
+      jumping = false;
+      return follow('[data-jump="' + CSS.escape(key) + '"]');
+    }
+    if (key === 'g') {
+      jumping = true;
+      setTimeout(function () { jumping = false; }, 1500);
+      return true;
+    }
+    if (key === '?') {
+      help.showModal();
+      return true;
+    }
+    if (key === '/' || key === 'c') {
+      var field = document.querySelector(key === '/' ? 'main input:not([type=hidden])' : 'main input[name=from]');
+      if (field) field.focus();
+      return !!field;
+    }
+    if (key === 'Escape') {
+      var filters = document.querySelectorAll('ul.chips[aria-label="Filters"] a');
+      if (filters.length) {
+        var rest = new URLSearchParams(location.search);
+        rest.delete('people');
+        location.assign(location.pathname + '?' + rest);
+      }
+      return filters.length > 0;
+    }
+    return follow('[data-key="' + CSS.escape(key) + '"]');
+  }
+
+  document.addEventListener('keydown', function (event) {
+    var typing = event.target.closest('input, select, textarea, dialog[open]');
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    if (event.key.indexOf('Arrow') === 0 && event.target.closest('.scroll, pre')) return;
+    if (act(event.key.length === 1 ? event.key.toLowerCase() : event.key)) event.preventDefault();
+  });
+})();

@@ -1,0 +1,237 @@
+//! What can be changed from pages: forms that are sent with a session, and only from pages of this server. Each change is followed by a
+//! page to see what came of it, so that loading it again changes nothing.
+
+use std::collections::HashMap;
+
+use maud::html;
+use serde_json::{Map, Value as Json, json};
+
+use super::view::{self, Answered, link, person_path};
+use super::{Context, Page, edit, overview, pairs_of, session};
+use crate::app::saved::SavedKind;
+use crate::app::{App, Share};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::auth::{KeyHash, new_api_key};
+use crate::http::message::{Request, Response};
+use crate::model::format_millis;
+use crate::report::params;
+
+/// Something that a page can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Join two persons.
+    Merge,
+    /// Take an identity out of its person.
+    Unmerge,
+    /// Save a report under a name.
+    SaveReport,
+    /// Delete it.
+    DeleteReport,
+    /// Show it on the overview.
+    Pin,
+    /// No longer.
+    Unpin,
+    /// Save an audience under a name.
+    SaveAudience,
+    /// Delete it.
+    DeleteAudience,
+    /// Make a link that shows a report.
+    Share,
+    /// End it.
+    EndShare,
+    /// Zone and week.
+    Settings,
+    /// Fill an empty store with generated data.
+    Demo,
+}
+
+/// Pages that a link can show to whoever has it: reports, and no list of people.
+pub const SHARED: [Page; 6] =
+    [Page::Funnels, Page::Cohorts, Page::Revenue, Page::Experiments, Page::Trends, Page::Paths];
+
+/// The fields of a form.
+struct Form(HashMap<String, String>);
+
+impl Form {
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", |value| value.trim())
+    }
+
+    fn required(&self, name: &'static str) -> Result<&str> {
+        Some(self.get(name))
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| Error::invalid("missing_field", format!("\"{name}\" is missing")).at(name))
+    }
+}
+
+/// Makes a change that a page of ours asked for, for whoever has a session. `identity` is that of the address.
+pub fn change(app: &App, change: Change, request: &Request, identity: &str) -> Result<Response> {
+    let form = Form(form_urlencoded::parse(&request.body).into_owned().collect());
+    let made = made(app, change, request, &form, identity);
+    made.or_else(|error| Ok(view::respond(Page::Settings, Answered::failed(Page::Settings, &error))))
+}
+
+fn made(app: &App, change: Change, request: &Request, form: &Form, identity: &str) -> Result<Response> {
+    let next = match change {
+        Change::Merge => {
+            app.merge(identity, form.required("into")?)?;
+            person_path(identity)
+        }
+        Change::Unmerge => {
+            app.unmerge(identity)?;
+            person_path(identity)
+        }
+        Change::SaveReport => save_report(app, form)?,
+        Change::DeleteReport => {
+            let name = form.required("name")?;
+            app.forget(SavedKind::Report, name)?;
+            pin(app, name, false)?
+        }
+        Change::Pin | Change::Unpin => pin(app, form.required("name")?, change == Change::Pin)?,
+        Change::SaveAudience => {
+            let people = edit::all_of(form.required("people")?);
+            let body = json!({"people": {"all": people}}).to_string();
+            app.save(SavedKind::Audience, form.required("name")?, &body)?;
+            link("/people", &[], &[("among", form.get("name"))])
+        }
+        Change::DeleteAudience => {
+            app.forget(SavedKind::Audience, form.required("name")?)?;
+            "/settings".to_owned()
+        }
+        Change::Share => return share(app, request, form.required("address")?),
+        Change::EndShare => {
+            let hash = form.required("hash")?;
+            app.change_dashboard(|dashboard| {
+                dashboard.shares.retain(|share| share.token_sha256 != hash);
+                Ok(())
+            })?;
+            "/settings".to_owned()
+        }
+        Change::Settings => {
+            app.change_dashboard(|dashboard| {
+                form.get("tz").clone_into(&mut dashboard.tz);
+                form.get("week_start").clone_into(&mut dashboard.week_start);
+                Ok(())
+            })?;
+            "/settings".to_owned()
+        }
+        Change::Demo => {
+            if !app.fill_with_demo()? {
+                let message = "there are records already; demo data would be mixed up with them";
+                return Err(Error::new(ErrorKind::Conflict, "not_empty", message));
+            }
+            "/".to_owned()
+        }
+    };
+    Ok(session::see(&next))
+}
+
+fn save_report(app: &App, form: &Form) -> Result<String> {
+    let (name, report) = (form.required("name")?, form.required("report")?);
+    let query: Json = super::json(form.required("query")?)?;
+    app.save(SavedKind::Report, name, &json!({"report": report, "query": query}).to_string())?;
+    pin(app, name, !form.get("pinned").is_empty())?;
+    let back = session::local(form.get("back"));
+    if back != "/" {
+        return Ok(back);
+    }
+    let query: Map<String, Json> = query.as_object().cloned().unwrap_or_default();
+    Ok(overview::address(report, &query))
+}
+
+/// Shows a saved report on the overview, or no longer.
+fn pin(app: &App, name: &str, pinned: bool) -> Result<String> {
+    app.change_dashboard(|dashboard| {
+        if pinned {
+            dashboard.pinned.insert(name.to_owned());
+        } else {
+            dashboard.pinned.remove(name);
+        }
+        Ok(())
+    })?;
+    Ok("/settings".to_owned())
+}
+
+/// Makes a link to the report at an address of ours, and shows it this once.
+fn share(app: &App, request: &Request, address: &str) -> Result<Response> {
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    let page = view::NAVIGATION.into_iter().find(|(_, known, ..)| *known == path).map(|(page, ..)| page);
+    if !page.is_some_and(|page| SHARED.contains(&page)) {
+        return Err(Error::invalid("not_shared", "only reports can be shared").at("address"));
+    }
+    let token = new_api_key()?.replacen("rk_", "", 1);
+    let share = Share {
+        token_sha256: KeyHash::of(&token).to_hex(),
+        path: path.to_owned(),
+        query: link("", &edit::tidy(&pairs_of(query)), &[]).trim_start_matches('?').to_owned(),
+        made: format_millis(app.now()),
+    };
+    app.change_dashboard(|dashboard| {
+        dashboard.shares.push(share);
+        Ok(())
+    })?;
+    let scheme = if request.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let target = format!("{scheme}://{}/shared/{token}", request.headers.get("host").unwrap_or("localhost"));
+    let body = html! {
+        p { "Whoever has this link sees the report, as it is whenever they look, and nothing else. It is shown this once:" }
+        pre tabindex="0" { code { a href=(target) { (target) } } }
+        p { a href=(address) { "Back to the report" } " \u{b7} " a href="/settings" { "All links" } }
+    };
+    Ok(view::respond(page.unwrap_or(Page::Overview), Answered::new("A link to this report", body)))
+}
+
+/// The query of a report as it is saved: what was asked, and not when.
+pub fn kept_query(context: &Context<'_>, report: &str, answer: &Json) -> String {
+    if report == "people" {
+        let people = Some(context.value("people")).filter(|text| !text.is_empty());
+        return json!({"people": {"all": people.map(edit::all_of).unwrap_or_default()}}).to_string();
+    }
+    let pairs = context.with_defaults(report, &view::without(&context.pairs, &["add", "over"]));
+    params::query(report, pairs).unwrap_or_else(|_| answer["receipt"]["query"].to_string())
+}
+
+/// Whether a request comes from a page of this server. Browsers say so themselves; older ones, and those that came without TLS, name
+/// the origin. What says neither was not sent by a form of ours.
+pub fn from_own_page(request: &Request) -> bool {
+    match request.headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => {
+            let origin = request.headers.get("origin").and_then(|origin| origin.split_once("://"));
+            let host = request.headers.get("host");
+            origin.zip(host).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::message::{Headers, Method};
+
+    #[test]
+    fn only_own_pages_change_anything() {
+        let sent = |fields: &[(&str, &str)]| {
+            let mut headers = Headers::default();
+            headers.push("Host", "stats.example.com:8080");
+            fields.iter().for_each(|(name, value)| headers.push(name, value));
+            let peer = std::net::IpAddr::from([127, 0, 0, 1]);
+            let (path, query) = ("/settings".to_owned(), String::new());
+            from_own_page(&Request { method: Method::Post, path, query, headers, body: Vec::new(), peer })
+        };
+        assert!(
+            sent(&[("Sec-Fetch-Site", "same-origin")])
+                && sent(&[("Origin", "http://stats.example.com:8080")])
+        );
+        for foreign in [
+            &[][..],
+            &[("Sec-Fetch-Site", "cross-site")],
+            &[("Sec-Fetch-Site", "same-site"), ("Origin", "http://stats.example.com:8080")],
+            &[("Sec-Fetch-Site", "none")],
+            &[("Origin", "null")],
+            &[("Origin", "http://evil.test")],
+            &[("Origin", "http://stats.example.com:8080.evil.test")],
+        ] {
+            assert!(!sent(foreign), "{foreign:?}");
+        }
+    }
+}

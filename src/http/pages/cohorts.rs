@@ -1,0 +1,142 @@
+//! The page of cohorts: who came back, as a sentence to fill in, a curve and a triangle.
+
+use maud::{Markup, html};
+use serde_json::Value as Json;
+
+use super::chart::{self, Layer};
+use super::table::{Cell, Table};
+use super::view::{Answered, count, link, list, number, without};
+use super::words::{self, percent};
+use super::{Context, form};
+use crate::error::Result;
+
+const KNOWN: [&str; 9] =
+    ["start", "return", "cohort", "bucket", "count", "by", "measure", "property", "mode"];
+
+/// Who came back.
+pub fn page(context: &Context<'_>) -> Result<Answered> {
+    let ready = !context.value("start").is_empty() && !context.value("return").is_empty();
+    let result = ready.then(|| context.ask("cohort", &context.pairs));
+    let body = html! {
+        @if !context.shared { (builder(context)?) }
+        (context.shown("cohort", result, "Fill in the sentence: who begins by doing what, and what counts as coming back.", |answer| html! {
+            (rule(answer))
+            (curve(answer))
+            (triangle(context, answer))
+        }))
+    };
+    Ok(Answered::new("Cohorts", body))
+}
+
+fn builder(context: &Context<'_>) -> Result<Markup> {
+    let (hidden, chips) = form::others("/cohorts", context, &KNOWN);
+    let cohort = context.value_or("cohort", "month");
+    let modes = [("", "in that time"), ("at_least", "then or later")];
+    Ok(html! {
+        form.builder method="get" action="/cohorts" {
+            (hidden)
+            fieldset {
+                legend { "People who first did \u{2026} and came back to do \u{2026}" }
+                ol.events.plain {
+                    li { (form::event("Start event", "start", context.value("start"))) }
+                    li { (form::event("Return event", "return", context.value("return"))) }
+                }
+            }
+            div.row {
+                (form::choice("Cohorts by", "cohort", cohort, &form::UNITS))
+                (form::choice("Came back in", "bucket", context.value_or("bucket", cohort), &form::UNITS))
+                (form::choice("Counted", "mode", context.value("mode"), &modes))
+                (form::field("Columns", "count", context.value("count"), ""))
+                (form::field("Segment by", "by", context.value("by"), "splits"))
+            }
+            div.row { (form::narrowed(context)) button.go { "Show" } }
+            (form::all_offers(context)?)
+        }
+        (form::periods(context, "/cohorts"))
+        (chips)
+    })
+}
+
+fn rule(answer: &Json) -> Markup {
+    let query = &answer["receipt"]["query"];
+    let unit = |name: &str| query[name].as_str().unwrap_or("month").to_owned();
+    html! {
+        p.rule {
+            "People who first did " (words::pattern(&query["start"])) (words::range_words(query))
+            @match query["by"].as_str() { Some(by) => { ", by " (by) } None => { ", by the " (unit("cohort")) " in which they did" } }
+            "; and the share of them who came back to do " (words::pattern(&query["return"])) ", by " (unit("bucket")) " since"
+            @if query.get("people").is_some() { ". Only people: " (words::audience(&query["people"])) }
+            "."
+        }
+    }
+}
+
+/// The pooled curve: of all cohorts that are old enough, how many came back.
+fn curve(answer: &Json) -> Markup {
+    let values: Vec<f64> =
+        list(answer, "average").iter().map_while(Json::as_f64).map(|share| share * 100.0).collect();
+    let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month").to_owned();
+    let axis: Vec<String> = (0..values.len()).map(|at| format!("{unit} {at}")).collect();
+    html! { @if values.len() > 1 { (chart::lines(&[Layer { name: "came back", values }], &axis, None, " %")) } }
+}
+
+fn row_name(row: &Json) -> String {
+    match row.get("cohort") {
+        Some(Json::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => "{\"other\":true}".to_owned(),
+    }
+}
+
+fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
+    let rows = list(answer, "cohorts");
+    let columns = rows.iter().map(|row| list(row, "cells").len()).max().unwrap_or(0);
+    let base = without(&context.pairs, &["limit"]);
+    let behind = |row: &Json, column: Option<usize>| {
+        let (name, column) = (row_name(row), column.map(|c| c.to_string()));
+        let mut more = vec![("row", name.as_str())];
+        more.extend(column.as_deref().map(|c| ("column", c)));
+        link("/cohorts/people", &base, &more)
+    };
+    let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
+    let mut table = Table::new("cohorts", "Share of each cohort that came back", &["Cohort", "#People"]);
+    table.class = "triangle";
+    (0..columns).for_each(|at| table.column(&format!("#{unit} {at}")));
+    let all: u64 = rows.iter().map(|row| number(&row["size"])).sum();
+    let mut pooled = vec![Cell::head("All that are over"), Cell::number(&all.into())];
+    pooled.extend((0..columns).map(|at| {
+        let share = list(answer, "average").get(at).cloned().unwrap_or_default();
+        Cell::percent(&share).class(shade(&share))
+    }));
+    table.sum(pooled);
+    for row in rows {
+        let name = row.get("cohort").map_or_else(|| "(other)".to_owned(), words::value);
+        let mut cells = vec![Cell::head(name).class("date"), Cell::people(&row["size"], behind(row, None))];
+        for (at, cell) in list(row, "cells").iter().enumerate() {
+            cells.push(shown(cell, &row["size"]).link(behind(row, Some(at))));
+        }
+        table.row(cells);
+    }
+    html! {
+        (context.table(&table))
+        p.hint { "A hatched cell is not over: more may still come back. The first row pools the cells that are." }
+    }
+}
+
+fn shown(cell: &Json, size: &Json) -> Cell {
+    let people = number(&cell["people"]);
+    let title = format!("{} of {}", words::some_people(people), count(number(size)));
+    if cell["complete"] == true {
+        return Cell::percent(&cell["share"]).class(shade(&cell["share"])).title(title);
+    }
+    // Nothing has come of a time that has not begun; a share would read as a bad one.
+    let text = if people == 0 { "\u{b7}".to_owned() } else { format!("{}*", percent(&cell["share"])) };
+    Cell::shown_number(text, &cell["share"]).class("open").title(format!("{title}, not over yet"))
+}
+
+/// A class of a cell, by how much of the cohort came back.
+fn shade(share: &Json) -> &'static str {
+    const SHADES: [&str; 11] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10"];
+    let at = (share.as_f64().unwrap_or(0.0) * 10.0).ceil().clamp(0.0, 10.0);
+    SHADES.get(at as usize).copied().unwrap_or("s0")
+}

@@ -1,0 +1,241 @@
+//! What the forms of pages send beyond the text form of a report, turned into it: conditions typed into fields of their own, steps moved
+//! and taken out. Afterwards the address is the report, and nothing but it.
+
+use serde_json::{Map, Value as Json, json};
+
+/// Names and values of an address.
+pub type Pairs = Vec<(String, String)>;
+
+/// Parameters that hold events with conditions, so that `where` may follow them.
+const PATTERNS: [&str; 5] = ["step", "series", "start", "return", "goal"];
+
+/// Parameters that no report has.
+const OWN: [&str; 13] =
+    ["where", "op", "val", "after", "only", "among", "did", "often", "since", "before", "not", "drop", "up"];
+
+/// The parameters of a form as those of its report.
+pub fn tidy(raw: &[(String, String)]) -> Pairs {
+    let plain = |(name, value): &(String, String)| {
+        !OWN.contains(&name.as_str()) && !value.is_empty() && value.trim() == value
+    };
+    if raw.iter().all(plain) {
+        return raw.to_vec();
+    }
+    let mut out: Pairs = Vec::new();
+    let (mut people, mut edits) = (Vec::new(), Vec::new());
+    let mut rest = raw.iter();
+    while let Some((name, value)) = rest.next() {
+        let value = value.trim();
+        match name.as_str() {
+            "where" => {
+                let condition = condition(value, &mut rest);
+                if let Some((last, text)) = out.last_mut()
+                    && PATTERNS.contains(&last.as_str())
+                    && let Some(condition) = condition
+                {
+                    *text = with_condition(text, condition);
+                }
+            }
+            "after" => match out.last_mut() {
+                Some((last, text)) if last == "exclude" && !text.is_empty() && !text.contains('@') => {
+                    *text = format!("{text}@{value}");
+                }
+                _ => {}
+            },
+            "only" => people.extend(condition(value, &mut rest)),
+            "among" if !value.is_empty() => people.push(json!({ "audience": value })),
+            "did" => people.extend(did(value, &mut rest)),
+            "not" if !value.is_empty() => people.push(json!({ "not": { "did": value } })),
+            "people" if !value.is_empty() => people.splice(0..0, all_of(value)).for_each(drop),
+            "drop" | "up" => edits.push((name.as_str(), value)),
+            // Of the fields above without their first one nothing is left.
+            "op" | "val" | "often" | "since" | "before" | "among" | "not" | "people" => {}
+            _ => out.push((name.clone(), value.to_owned())),
+        }
+    }
+    edits.into_iter().for_each(|(edit, place)| moved(&mut out, edit, place));
+    out.retain(|(_, value)| !value.is_empty());
+    if let Some(text) = written(people) {
+        out.push(("people".to_owned(), text));
+    }
+    out
+}
+
+/// The next value, if it is that of `name`.
+fn next_is<'a>(rest: &mut std::slice::Iter<'a, (String, String)>, name: &str) -> Option<&'a str> {
+    let (found, value) = rest.as_slice().first()?;
+    (found == name).then(|| {
+        rest.next();
+        value.trim()
+    })
+}
+
+/// The condition of a property, an operator and a value in three fields; none without a property.
+fn condition(property: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option<Json> {
+    let operator = next_is(rest, "op").filter(|op| !op.is_empty()).unwrap_or("is");
+    let value = next_is(rest, "val").unwrap_or("");
+    let condition = match operator {
+        "set" => json!({ "property": property, "set": true }),
+        "unset" => json!({ "property": property, "set": false }),
+        // Without a value the question can only be whether there is one.
+        _ if value.is_empty() => json!({ "property": property, "set": true }),
+        operator => json!({ "property": property, operator: typed(value) }),
+    };
+    (!property.is_empty()).then_some(condition)
+}
+
+fn did(event: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option<Json> {
+    let times = next_is(rest, "often").and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 1);
+    let (since, before) = (next_is(rest, "since"), next_is(rest, "before"));
+    let mut out = json!({ "did": event });
+    let mut put = |name: &str, value: Option<Json>| {
+        if let Some(value) = value {
+            out[name] = value;
+        }
+    };
+    put("at_least", times.map(Json::from));
+    put("from", since.filter(|d| !d.is_empty()).map(Json::from));
+    put("to", before.filter(|d| !d.is_empty()).map(Json::from));
+    (!event.is_empty()).then_some(out)
+}
+
+/// A number or a truth, or else text.
+fn typed(text: &str) -> Json {
+    let value = serde_json::from_str::<Json>(text).ok().filter(|v| v.is_number() || v.is_boolean());
+    value.unwrap_or_else(|| text.into())
+}
+
+/// An event in the text form with one more condition.
+fn with_condition(text: &str, condition: Json) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let mut pattern = match serde_json::from_str::<Map<String, Json>>(text) {
+        Ok(pattern) => Json::Object(pattern),
+        Err(_) => json!({ "event": text }),
+    };
+    match pattern["where"].as_array_mut() {
+        Some(conditions) => conditions.push(condition),
+        None => pattern["where"] = json!([condition]),
+    }
+    pattern.to_string()
+}
+
+/// Takes out the parameter `step:2`, or moves it before its neighbour.
+fn moved(out: &mut Pairs, edit: &str, place: &str) {
+    let Some((name, number)) = place.split_once(':') else { return };
+    let places: Vec<usize> =
+        out.iter().enumerate().filter(|(_, (n, _))| n == name).map(|(at, _)| at).collect();
+    let number = number.parse::<usize>().unwrap_or(0);
+    let Some(at) = number.checked_sub(1).and_then(|n| places.get(n)).copied() else { return };
+    if edit == "drop" {
+        out.remove(at);
+    } else if let Some(before) = number.checked_sub(2).and_then(|n| places.get(n)).copied() {
+        out.swap(at, before);
+    }
+}
+
+/// The conditions that people meet all of.
+pub fn all_of(people: &str) -> Vec<Json> {
+    match serde_json::from_str::<Json>(people) {
+        Ok(Json::Object(mut read)) => match read.get_mut("all").and_then(Json::as_array_mut) {
+            Some(all) => std::mem::take(all),
+            None => vec![Json::Object(read)],
+        },
+        _ => vec![json!({ "audience": people })],
+    }
+}
+
+/// Conditions as the parameter `people`; none without any.
+pub fn written(mut all: Vec<Json>) -> Option<String> {
+    match all.len() {
+        0 => None,
+        1 => all.pop().map(|one| match one["audience"].as_str() {
+            // A name that looks like JSON has to be in it.
+            Some(name) if !name.starts_with(['{', '[']) => name.to_owned(),
+            _ => one.to_string(),
+        }),
+        _ => Some(json!({ "all": all }).to_string()),
+    }
+}
+
+/// An event in the text form as its fields show it: event, property, operator and value. What does not fit stays whole in the first.
+pub fn fields(text: &str) -> [String; 4] {
+    let whole = || [text.to_owned(), String::new(), String::new(), String::new()];
+    let Ok(Json::Object(pattern)) = serde_json::from_str::<Json>(text) else { return whole() };
+    let condition = match pattern.get("where").and_then(Json::as_array).map(Vec::as_slice) {
+        Some([Json::Object(one)]) if one.len() == 2 => one,
+        _ => return whole(),
+    };
+    let (Some(event), Some(property)) =
+        (pattern.get("event").and_then(Json::as_str), condition.get("property").and_then(Json::as_str))
+    else {
+        return whole();
+    };
+    let Some((operator, value)) = condition.iter().find(|(name, _)| *name != "property") else {
+        return whole();
+    };
+    let (operator, value) = match (operator.as_str(), value) {
+        ("set", value) => (if *value == true { "set" } else { "unset" }, String::new()),
+        (operator, Json::String(text)) => (operator, text.clone()),
+        (operator, value) if !value.is_array() => (operator, value.to_string()),
+        _ => return whole(),
+    };
+    [event.to_owned(), property.to_owned(), operator.to_owned(), value]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Pairs {
+        form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+    }
+
+    fn tidied(text: &str) -> String {
+        let pairs = tidy(&read(text));
+        pairs.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("&")
+    }
+
+    #[test]
+    fn forms_become_reports() {
+        for (form, report) in [
+            ("step=A&where=&op=is&val=&step=&where=Plan&op=is&val=Pro&within=", "step=A"),
+            ("step=A&where=Price&op=gt&val=5", r#"step={"event":"A","where":[{"gt":5,"property":"Price"}]}"#),
+            (
+                "step=A&where=Plan&op=unset&val=",
+                r#"step={"event":"A","where":[{"property":"Plan","set":false}]}"#,
+            ),
+            ("step=A&step=&step=B&step=C&drop=step:3", "step=A&step=C"),
+            ("step=A&step=B&up=step:2&up=step:1&drop=step:9", "step=B&step=A"),
+            ("exclude=X&after=2&exclude=&after=1", "exclude=X@2"),
+            ("only=Plan&op=is_not&val=Free", r#"people={"is_not":"Free","property":"Plan"}"#),
+            ("among=Payers", "people=Payers"),
+            (
+                "people=Payers&did=Paid&often=3&since=2025-01-01&before=&not=Left",
+                r#"people={"all":[{"audience":"Payers"},{"at_least":3,"did":"Paid","from":"2025-01-01"},{"not":{"did":"Left"}}]}"#,
+            ),
+            ("op=is&val=x&often=3", ""),
+        ] {
+            assert_eq!(tidied(form), report, "{form}");
+            assert_eq!(tidy(&tidy(&read(form))), tidy(&read(form)), "nothing is left to do: {form}");
+        }
+    }
+
+    #[test]
+    fn fields_show_what_they_sent() {
+        for step in
+            ["step=A&where=&op=&val=", "step=A&where=Price&op=gt&val=5", "step=A&where=P&op=unset&val="]
+        {
+            let text = tidy(&read(step)).remove(0).1;
+            let [event, property, operator, value] = fields(&text);
+            let again = format!("step={event}&where={property}&op={operator}&val={value}");
+            assert_eq!(tidied(&again), format!("step={text}"));
+        }
+        for whole in
+            [r#"{"event":["A","B"]}"#, r#"{"event":"A","where":[{"property":"p","in":[1,2]}]}"#, "{", "A"]
+        {
+            assert_eq!(fields(whole)[0], whole);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The forms of pages: fields with labels, lists of events and the filters that all reports have. They work without a script, as
+//! buttons are ways to send the form.
+
+use jiff::{ToSpan, civil::Date};
+use maud::{Markup, html};
+
+use super::Context;
+use super::edit::{self, Pairs};
+use super::view::link;
+use super::words;
+use crate::error::Result;
+
+/// Calendar units.
+pub const UNITS: [(&str, &str); 3] = [("day", "day"), ("week", "week"), ("month", "month")];
+
+fn id(label: &str) -> String {
+    format!("f-{}", label.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
+}
+
+/// A text field with its label, which offers the entries of a list.
+pub fn field(label: &str, name: &str, value: &str, offered: &str) -> Markup {
+    let id = id(label);
+    html! {
+        div.field {
+            label for=(id) { (label) }
+            input id=(id) name=(name) value=(value) list=[(!offered.is_empty()).then_some(offered)] autocomplete="off" spellcheck="false";
+        }
+    }
+}
+
+/// A choice with its label.
+pub fn choice(label: &str, name: &str, value: &str, options: &[(&str, &str)]) -> Markup {
+    let id = id(label);
+    html! {
+        div.field {
+            label for=(id) { (label) }
+            select id=(id) name=(name) {
+                @for (option, text) in options { option value=(option) selected[*option == value] { (text) } }
+            }
+        }
+    }
+}
+
+/// A date with its label.
+pub fn date(label: &str, name: &str, value: &str) -> Markup {
+    let (id, day) = (id(label), value.get(..10).unwrap_or(value));
+    html! { div.field.short { label for=(id) { (label) } input id=(id) name=(name) type="date" value=(day); } }
+}
+
+/// Entries that fields can offer.
+pub fn offers(id: &str, entries: &[String]) -> Markup {
+    html! { datalist id=(id) { @for entry in entries { option value=(entry) {} } } }
+}
+
+/// The lists that fields of every report offer: events, properties, what reports are split by.
+pub fn all_offers(context: &Context<'_>) -> Result<Markup> {
+    let (splits, properties) = (context.splits()?, context.properties()?);
+    Ok(html! {
+        (offers("events", &context.event_names()))
+        (offers("properties", &properties))
+        (offers("splits", &splits))
+    })
+}
+
+/// An event with a condition on it. `label` says which it is.
+pub fn event(label: &str, name: &str, text: &str) -> Markup {
+    let [event, property, operator, value] = edit::fields(text);
+    html! {
+        (field(label, name, &event, "events"))
+        details.where open[!property.is_empty()] {
+            summary aria-label=(format!("Filter {label}")) { "where\u{2026}" }
+            div.row { (condition(label, "where", &property, &operator, &value)) }
+        }
+    }
+}
+
+/// The fields of a condition on a property.
+fn condition(of: &str, name: &str, property: &str, operator: &str, value: &str) -> Markup {
+    let mut operators: Vec<(&str, &str)> = words::OPERATORS.to_vec();
+    operators.push(("unset", "is not known"));
+    html! {
+        (field(&format!("{of}: property"), name, property, "properties"))
+        (choice(&format!("{of}: test"), "op", operator, &operators))
+        (field(&format!("{of}: value"), "val", value, ""))
+    }
+}
+
+/// A list of events in their order, each with buttons that move it and take it out. With the parameter `add` it has one field more.
+pub fn events(context: &Context<'_>, label: &str, name: &str, fewest: usize) -> Markup {
+    let given = context.values(name);
+    let fields = given.len().max(fewest) + usize::from(!context.value("add").is_empty());
+    html! {
+        ol.events { @for at in 0..fields {
+            @let number = at + 1;
+            @let own = format!("{label} {number}");
+            li {
+                (event(&own, name, given.get(at).copied().unwrap_or("")))
+                @if given.len() > 1 && at < given.len() {
+                    span.moves {
+                        @if at > 0 { button.icon name="up" value=(format!("{name}:{number}")) aria-label=(format!("Move {own} up")) { "\u{2191}" } }
+                        button.icon name="drop" value=(format!("{name}:{number}")) aria-label=(format!("Remove {own}")) { "\u{d7}" }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+/// When, and which people: what every report can be narrowed to.
+pub fn narrowed(context: &Context<'_>) -> Markup {
+    let audiences: Vec<String> = context.app.reports().saved().audiences.keys().cloned().collect();
+    html! {
+        (date("From", "from", context.value("from")))
+        (date("To", "to", context.value("to")))
+        details.more {
+            summary { "Filter people" }
+            div.row {
+                (condition("Only people whose", "only", "", "", ""))
+                @if !audiences.is_empty() { (field("Only people in", "among", "", "audiences")) (offers("audiences", &audiences)) }
+            }
+        }
+    }
+}
+
+/// Ways to a period in one step, by link and by key.
+pub fn periods(context: &Context<'_>, path: &str) -> Markup {
+    let Some(today) = context.today() else { return html! {} };
+    let (from, to) = (context.value("from"), context.value("to"));
+    let rest: Pairs = context
+        .pairs
+        .iter()
+        .filter(|(n, _)| !["from", "to", "cursor"].contains(&n.as_str()))
+        .cloned()
+        .collect();
+    let to_period = |from: Option<Date>, to: Option<Date>| {
+        let (from, to) = (from.map(|d| d.to_string()), to.map(|d| d.to_string()));
+        let more: Vec<(&str, &str)> = [("from", from.as_deref()), ("to", to.as_deref())]
+            .into_iter()
+            .filter_map(|(n, v)| Some((n, v?)))
+            .collect();
+        link(path, &rest, &more)
+    };
+    let days = |count: i64| today.checked_sub((count - 1).days()).ok();
+    let month = today.first_of_month();
+    let known: [(&str, &str, Option<Date>, Option<Date>); 12] = [
+        ("d", "Today", Some(today), Some(today)),
+        ("e", "Yesterday", today.yesterday().ok(), today.yesterday().ok()),
+        ("w", "7 days", days(7), Some(today)),
+        ("f", "28 days", days(28), Some(today)),
+        ("t", "30 days", days(30), Some(today)),
+        ("n", "91 days", days(91), Some(today)),
+        ("m", "This month", Some(month), Some(today)),
+        ("p", "Last month", month.yesterday().ok().map(Date::first_of_month), month.yesterday().ok()),
+        ("y", "This year", Some(today.first_of_year()), Some(today)),
+        ("s", "6 months", today.checked_sub(6.months()).ok(), Some(today)),
+        ("l", "12 months", today.checked_sub(12.months()).ok(), Some(today)),
+        ("a", "All time", None, None),
+    ];
+    let chosen = |one: &(&str, &str, Option<Date>, Option<Date>)| {
+        let same = |text: &str, day: Option<Date>| text == day.map(|d| d.to_string()).unwrap_or_default();
+        same(from, one.2) && same(to, one.3)
+    };
+    html! {
+        nav.periods aria-label="Period" {
+            @for one in &known {
+                a href=(to_period(one.2, one.3)) data-key=(one.0) aria-current=[chosen(one).then_some("true")] { (one.1) }
+            }
+            @if let (Ok(from), Ok(to)) = (from.parse::<Date>(), to.parse::<Date>()) {
+                @let length = from.until(to).map_or(0, |span| span.get_days()) + 1;
+                @let shifted = |sign: i32| (from.checked_add((sign * length).days()).ok(), to.checked_add((sign * length).days()).ok());
+                a href=(to_period(shifted(-1).0, shifted(-1).1)) data-key="ArrowLeft" aria-label="Previous period" { "\u{2190}" }
+                a href=(to_period(shifted(1).0, shifted(1).1)) data-key="ArrowRight" aria-label="Following period" { "\u{2192}" }
+            }
+        }
+    }
+}
+
+/// Parameters that the form of a page has no field for: kept, shown, and each can be taken away.
+pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Markup) {
+    let pairs = &context.pairs;
+    let unknown = |name: &str| !known.contains(&name) && !matches!(name, "from" | "to" | "add" | "people");
+    let kept: Vec<usize> =
+        (0..pairs.len()).filter(|at| pairs.get(*at).is_some_and(|(n, _)| unknown(n))).collect();
+    let without = |at: usize| -> Pairs {
+        pairs
+            .iter()
+            .enumerate()
+            .filter(|(k, (n, _))| *k != at && n != "cursor")
+            .map(|(_, p)| p.clone())
+            .collect()
+    };
+    let mut chips: Vec<(String, String)> = Vec::new();
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        if name == "people" {
+            let all = edit::all_of(value);
+            for number in 0..all.len() {
+                let Some(words) = all.get(number).map(words::audience) else { continue };
+                let rest = all
+                    .iter()
+                    .enumerate()
+                    .filter(|(k, _)| *k != number)
+                    .map(|(_, one)| one.clone())
+                    .collect();
+                let rest = edit::written(rest);
+                let more: Vec<(&str, &str)> = rest.iter().map(|text| ("people", text.as_str())).collect();
+                chips.push((words, link(path, &without(at), &more)));
+            }
+        } else if kept.contains(&at) {
+            chips.push((format!("{name}: {value}"), link(path, &without(at), &[])));
+        }
+    }
+    let hidden = html! {
+        @for (name, value) in pairs.iter().filter(|(n, _)| unknown(n) || n == "people") { input type="hidden" name=(name) value=(value); }
+    };
+    let chips = html! {
+        @if !chips.is_empty() {
+            ul.chips aria-label="Filters" { @for (words, target) in &chips {
+                li { (words) @if !context.shared { " " a href=(target) aria-label=(format!("Remove {words}")) { "\u{d7}" } } }
+            } }
+        }
+    };
+    (hidden, chips)
+}

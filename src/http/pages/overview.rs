@@ -1,0 +1,178 @@
+//! The overview: how much there is, pinned reports, and for an empty store the way to its first event.
+
+use maud::{Markup, html};
+use serde_json::{Map, Value as Json, json};
+
+use super::chart::{self, Layer};
+use super::table::{Cell, Table};
+use super::view::{self, Answered, count, facts, link, list, number};
+use super::words::{self, money, percent};
+use super::{Context, json as read, settings};
+use crate::error::Result;
+use crate::report::params;
+
+/// Weeks shown.
+const WEEKS: usize = 26;
+
+/// How much there is, and where to go on.
+pub fn page(context: &Context<'_>) -> Result<Answered> {
+    let stats = context.app.reports().stats(context.snapshot);
+    if number(&stats["events"]) == 0 {
+        return Ok(first_run(context));
+    }
+    let day = |days: i64| {
+        context.today().and_then(|d| d.checked_sub(jiff::ToSpan::days(days)).ok()).map(|d| d.to_string())
+    };
+    let month = day(29).unwrap_or_default();
+    let active =
+        context.ask_json("people", &json!({"people": {"seen": {"from": day(6)}}, "limit": 0}).to_string())?;
+    let revenue = context.ask("revenue", &[("from".to_owned(), month.clone())])?;
+    let seen = json!({"seen": {"from": day(6)}}).to_string();
+    let body = html! {
+        (facts(&[
+            ("People", html! { a.number href="/people" { (count(number(&stats["people"]))) } }),
+            ("Active, 7 days", html! { a.number href=(link("/people", &[], &[("people", &seen)])) { (count(number(&active["total"]))) } }),
+            ("Revenue, 30 days", html! { a href=(link("/revenue", &[], &[("unit", "day"), ("from", &month)])) { (money(&revenue["total"])) } }),
+            ("Events", html! { (count(number(&stats["events"]))) }),
+        ]))
+        (pinned(context)?)
+        (weeks(context)?)
+        (events(context)?)
+    };
+    Ok(Answered::new("Overview", body))
+}
+
+/// Saved reports, the pinned ones with what they say now.
+fn pinned(context: &Context<'_>) -> Result<Markup> {
+    let saved = context.app.reports().saved();
+    let mut cards = Vec::new();
+    for (name, report) in saved.reports.iter().filter(|(name, _)| context.dashboard.pinned.contains(*name)) {
+        let query: Map<String, Json> = serde_json::from_str(&report.query).unwrap_or_default();
+        let says = match context.ask_json(&report.report, &report.query) {
+            Ok(answer) => says(&report.report, &answer),
+            Err(error) => error.message().to_owned(),
+        };
+        cards.push((name, address(&report.report, &query), says));
+    }
+    Ok(html! {
+        @if !cards.is_empty() {
+            h2 { "Pinned" }
+            ul.cards { @for (name, address, says) in &cards { li { a href=(address) { (name) } p { (says) } } } }
+        } @else { p.hint { "Save a report, and it is pinned here with what it says now." } }
+    })
+}
+
+/// The address of the page that shows a saved report.
+pub fn address(report: &str, query: &Map<String, Json>) -> String {
+    let page = if query.contains_key("control") { "/experiments" } else { view::report_page(report) };
+    let text = params::text(report, query);
+    if text.is_empty() { page.to_owned() } else { format!("{page}?{text}") }
+}
+
+/// A report's answer in a line.
+fn says(report: &str, answer: &Json) -> String {
+    match report {
+        "funnel" => {
+            let entered = list(answer, "steps").first().map_or(0, |s| number(&s["people"]));
+            format!("{} of {}", percent(&answer["conversion"]), words::some_people(entered))
+        }
+        "cohort" => {
+            let average = list(answer, "average");
+            format!(
+                "{} came back after one, {} cohorts",
+                percent(average.get(1).unwrap_or(&Json::Null)),
+                list(answer, "cohorts").len()
+            )
+        }
+        "revenue" => {
+            format!("{} from {}", money(&answer["total"]), words::some_people(number(&answer["paying"])))
+        }
+        "trend" => format!("{} in all", words::measured(&answer["series"][0]["total"])),
+        "paths" => format!("{} on their ways", words::some_people(number(&answer["people"]))),
+        "people" => words::some_people(number(&answer["total"])),
+        _ => String::new(),
+    }
+}
+
+/// Who was active, week by week.
+fn weeks(context: &Context<'_>) -> Result<Markup> {
+    let answer = context.ask("lifecycle", &[("unit".to_owned(), "week".to_owned())])?;
+    let all = list(&answer, "points");
+    let shown = all.get(all.len().saturating_sub(WEEKS)..).unwrap_or(&[]);
+    let stages = [("new", "New"), ("returning", "Returning"), ("resurrected", "Back after a pause")];
+    let layers: Vec<Layer<'_>> = stages
+        .iter()
+        .map(|(field, name)| Layer {
+            name,
+            values: shown.iter().map(|p| number(&p[*field]) as f64).collect(),
+        })
+        .collect();
+    let axis: Vec<String> = shown.iter().map(|p| words::value(&p["start"])).collect();
+    let mut table = Table::new(
+        "weeks",
+        "Active people by week",
+        &["Week from", "#New", "#Returning", "#Back after a pause", "#Gone quiet"],
+    );
+    for point in shown.iter().rev() {
+        let start = point["start"].as_str().unwrap_or_default();
+        let mut cells = vec![Cell::head(start).class("date")];
+        cells.extend(["new", "returning", "resurrected", "dormant"].map(|which| {
+            Cell::people(
+                &point[which],
+                link("/lifecycle/people", &[], &[("unit", "week"), ("start_of", start), ("which", which)]),
+            )
+        }));
+        table.row(cells);
+    }
+    Ok(html! {
+        h2 { "Active people by week" }
+        (chart::columns(&layers, &axis, ""))
+        details.more { summary { "Numbers" } (context.table(&table)) }
+    })
+}
+
+fn events(context: &Context<'_>) -> Result<Markup> {
+    let events = read(&context.app.reports().events(context.snapshot)?)?;
+    let mut top: Vec<&Json> = list(&events, "events").iter().collect();
+    top.sort_by_key(|event| std::cmp::Reverse(number(&event["people"])));
+    let mut table = Table::new("events", "Events", &["Event", "#People", "#Times", "First", "Last"]);
+    for event in top.iter().take(50) {
+        let name = event["event"].as_str().unwrap_or_default();
+        let did = json!({ "did": name }).to_string();
+        table.row(vec![
+            Cell::head(name).link(link("/trends", &[], &[("series", name)])),
+            Cell::people(&event["people"], link("/people", &[], &[("people", &did)])),
+            Cell::number(&event["count"]),
+            Cell::instant(&event["first"]),
+            Cell::instant(&event["last"]),
+        ]);
+    }
+    Ok(html! { h2 { "Events" } (context.table(&table)) })
+}
+
+/// The way to the first event.
+fn first_run(context: &Context<'_>) -> Answered {
+    let body = html! {
+        p.headline { "Nothing has come yet. Three ways to change that:" }
+        ol.start {
+            li {
+                h2 { "Put this into your pages" }
+                p { "Before the end of each page\u{2019}s head:" }
+                (settings::snippet(context))
+                p #first role="status" { "Waiting for the first event\u{2026}" noscript { " Load this page again to see whether it came." } }
+            }
+            li {
+                h2 { "Or send one from here" }
+                pre tabindex="0" { code { "curl '//" (context.host) "/e?_k=" (context.write_key) "&_p=jane@example.com&_n=Signed+Up&_debug=1'" } }
+                p { "or load a file: " code { "whodid import events.ndjson" } }
+            }
+            li {
+                h2 { "Or look around first" }
+                p { "A year of a made-up company: 5,000 people, 100,000 events. It cannot be told from your own later, so use a directory for it that you can throw away." }
+                form method="post" action="/demo" { button.quiet { "Fill with demo data" } }
+            }
+        }
+        script src="/assets/first.js" defer {}
+    };
+    Answered::new("Welcome", body)
+}

@@ -1,0 +1,96 @@
+//! The page of paths: the ways people take.
+
+use maud::{Markup, html};
+use serde_json::Value as Json;
+
+use super::chart;
+use super::table::{Cell, Table};
+use super::view::{Answered, count, link, list, number, without};
+use super::words;
+use super::{Context, form};
+use crate::error::Result;
+
+const KNOWN: [&str; 4] = ["start", "goal", "events", "side"];
+
+/// What people did after a start, before a goal, or between the two.
+pub fn page(context: &Context<'_>) -> Result<Answered> {
+    let ready = !context.value("start").is_empty() || !context.value("goal").is_empty();
+    let result = ready.then(|| context.ask("paths", &context.pairs));
+    let body = html! {
+        @if !context.shared { (builder(context)?) }
+        (context.shown("paths", result, "What people did after a start, before a goal, or between the two.", |answer| html! {
+            (rule(answer))
+            p.headline { (context.people(&answer["people"], &link("/paths/people", &without(&context.pairs, &["limit"]), &[]))) " people"
+                @if number(&answer["other"]) > 0 { ", " (count(number(&answer["other"]))) " of them on ways that are not shown" } }
+            (ways(context, answer))
+        }))
+    };
+    Ok(Answered::new("Paths", body))
+}
+
+fn builder(context: &Context<'_>) -> Result<Markup> {
+    let (hidden, chips) = form::others("/paths", context, &KNOWN);
+    let sides = [("", "nearest the start"), ("last", "nearest the goal")];
+    Ok(html! {
+        form.builder method="get" action="/paths" {
+            (hidden)
+            fieldset {
+                legend { "The ways from \u{2026} to \u{2026}" }
+                ol.events.plain {
+                    li { (form::event("Start event", "start", context.value("start"))) }
+                    li { (form::event("Goal event", "goal", context.value("goal"))) }
+                }
+            }
+            div.row {
+                (form::field("Events", "events", context.value_or("events", "5"), ""))
+                (form::choice("Which of them", "side", context.value("side"), &sides))
+            }
+            div.row { (form::narrowed(context)) button.go { "Show" } }
+            (form::all_offers(context)?)
+        }
+        (form::periods(context, "/paths"))
+        (chips)
+    })
+}
+
+fn rule(answer: &Json) -> Markup {
+    let query = &answer["receipt"]["query"];
+    let (start, goal) = (query.get("start").map(words::pattern), query.get("goal").map(words::pattern));
+    html! {
+        p.rule {
+            "One way a person"
+            @if let Some(start) = start { ", from their first " (start) }
+            @if let Some(goal) = goal { ", to the first " (goal) " after it" }
+            (words::range_words(query)) ". The same event several times in a row counts as one (\u{d7} says how often)."
+        }
+    }
+}
+
+fn ways(context: &Context<'_>, answer: &Json) -> Markup {
+    let base = without(&context.pairs, &["limit"]);
+    let mut table =
+        Table::new("paths", "The most common ways", &["Way", "", "#People", "#Share", "#Median time"]);
+    let most = list(answer, "paths").first().map_or(0, |path| number(&path["people"]));
+    for path in list(answer, "paths") {
+        let events: Vec<String> = list(path, "events")
+            .iter()
+            .map(|event| match number(&event["times"]) {
+                0 | 1 => words::value(&event["event"]),
+                times => format!("{} \u{d7}{}", words::value(&event["event"]), count(times)),
+            })
+            .collect();
+        let way = html! {
+            @if events.is_empty() { "(nothing in between)" }
+            @else { ol.way { @for event in &events { li { (event) } } } }
+        };
+        let behind = link("/paths/people", &base, &[("path", &path["events"].to_string())]);
+        table.row(vec![
+            Cell::marked(way, events.join(" > ")).heading(),
+            Cell::marked(chart::bar(number(&path["people"]), 0, 0, most), "").class("wide"),
+            Cell::people(&path["people"], behind),
+            Cell::percent(&path["share"]),
+            Cell::duration(&path["seconds"]["median"]),
+        ]);
+    }
+    context.table(&table)
+}

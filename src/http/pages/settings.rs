@@ -1,0 +1,193 @@
+//! The settings: the snippet and the keys, days and weeks, saved reports and links, the dictionary of events, what was refused.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use serde_json::{Map, Value as Json};
+
+use super::table::{Cell, Table};
+use super::view::{Answered, link, list, person_path};
+use super::{Context, form, json, overview, words};
+use crate::error::Result;
+use crate::model::{WEEKDAYS, format_millis};
+
+/// Refusals shown; the API has all that are kept.
+const REFUSALS: usize = 100;
+
+/// Everything that is set or looked up now and then.
+pub fn page(context: &Context<'_>) -> Result<Answered> {
+    let body = html! {
+        h2 { "Your pages" }
+        p { "Put this before the end of each page\u{2019}s head. Pages that have the snippet of Kissmetrics only need another host in it." }
+        (snippet(context))
+        (keys(context))
+        h2 { "Days and weeks" }
+        (calendar(context))
+        (saved(context))
+        h2 { "Events" }
+        (dictionary(context)?)
+        (merges(context))
+        h2 { "Refused" }
+        (refused(context))
+    };
+    Ok(Answered::new("Settings", body))
+}
+
+/// What goes into pages.
+pub fn snippet(context: &Context<'_>) -> Markup {
+    let text = format!(
+        "<script>var _kmq = _kmq || []; var _kmk = _kmk || '{}';</script>\n<script async src=\"//{}/i.js\"></script>",
+        context.write_key, context.host
+    );
+    html! { pre tabindex="0" { code { (text) } } }
+}
+
+fn keys(context: &Context<'_>) -> Markup {
+    html! {
+        dl.plain {
+            div { dt { "Write key" } dd { code { (context.write_key) } " It is public and can only send." } }
+            div { dt { "API key" } dd { "Only its hash is kept. To change it, start the server once with " code { "--api-key" } ": all sessions end." } }
+        }
+    }
+}
+
+fn calendar(context: &Context<'_>) -> Markup {
+    let days: Vec<(&str, &str)> = WEEKDAYS.iter().map(|day| (*day, *day)).collect();
+    let zones: Vec<String> =
+        jiff::tz::db().available().map(|name| name.to_string()).filter(|name| name.contains('/')).collect();
+    let tz = if context.dashboard.tz.is_empty() { "UTC" } else { &context.dashboard.tz };
+    html! {
+        form.row method="post" action="/settings" {
+            (form::field("Time zone", "tz", tz, "zones"))
+            (form::choice("Weeks begin on", "week_start", &context.dashboard.week_start, &days))
+            button { "Save settings" }
+            (form::offers("zones", &zones))
+        }
+    }
+}
+
+/// A form of one button that names what it is about.
+fn button(action: &str, name: &str, value: &str, text: &str, label: &str) -> Markup {
+    html! { form.inline method="post" action=(action) { input type="hidden" name=(name) value=(value); button.quiet aria-label=(label) { (text) } } }
+}
+
+fn saved(context: &Context<'_>) -> Markup {
+    let saved = context.app.reports().saved();
+    let mut reports = Table::new("reports", "Saved reports", &["Report", "Kind", ""]);
+    for (name, report) in &saved.reports {
+        let query: Map<String, Json> = serde_json::from_str(&report.query).unwrap_or_default();
+        let pinned = context.dashboard.pinned.contains(name);
+        let (action, text) = if pinned { ("/reports/unpin", "Unpin") } else { ("/reports/pin", "Pin") };
+        let buttons = html! { (button(action, "name", name, text, &format!("{text} {name}"))) " " (button("/reports/delete", "name", name, "Delete", &format!("Delete {name}"))) };
+        reports.row(vec![
+            Cell::head(name.as_str()).link(overview::address(&report.report, &query)),
+            Cell::text(report.report.as_str()),
+            Cell::marked(buttons, ""),
+        ]);
+    }
+    let mut audiences = Table::new("audiences", "Saved audiences", &["Audience", "Who", ""]);
+    for (name, text) in &saved.audiences {
+        let words =
+            serde_json::from_str(text).map_or_else(|_| text.clone(), |people: Json| words::audience(&people));
+        audiences.row(vec![
+            Cell::head(name.as_str()).link(link("/people", &[], &[("among", name)])),
+            Cell::text(words),
+            Cell::marked(button("/audiences/delete", "name", name, "Delete", &format!("Delete {name}")), ""),
+        ]);
+    }
+    let mut shares = Table::new("shares", "Links to reports", &["Report", "Made", ""]);
+    for share in &context.dashboard.shares {
+        shares.row(vec![
+            Cell::head(words_of(&share.path, &share.query)).link(format!("{}?{}", share.path, share.query)),
+            Cell::instant(&share.made.as_str().into()),
+            Cell::marked(
+                button(
+                    "/shares/delete",
+                    "hash",
+                    &share.token_sha256,
+                    "End",
+                    &format!("End the link to {}", share.path),
+                ),
+                "",
+            ),
+        ]);
+    }
+    html! { @for (title, table) in [("Saved reports", &reports), ("Saved audiences", &audiences), ("Links", &shares)] {
+        @if !table.is_empty() { h2 { (title) } (table.html(true, None)) }
+    } }
+}
+
+fn words_of(path: &str, query: &str) -> String {
+    let pairs = super::pairs_of(query);
+    let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
+    format!("{} {}", path.trim_start_matches('/'), values.join(", "))
+}
+
+/// Names that people take for one: the same but for case, spaces and signs.
+fn alike(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+fn dictionary(context: &Context<'_>) -> Result<Markup> {
+    let events = json(&context.app.reports().events(context.snapshot)?)?;
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in list(&events, "events").iter().filter_map(|e| e["event"].as_str()) {
+        groups.entry(alike(name)).or_default().push(name);
+    }
+    groups.retain(|_, names| names.len() > 1);
+    let mut table = Table::new("dictionary", "Every event", &["Event", "#People", "#Times", "First", "Last"]);
+    for event in list(&events, "events") {
+        let name = event["event"].as_str().unwrap_or_default();
+        let did = serde_json::json!({ "did": name }).to_string();
+        table.row(vec![
+            Cell::head(name).link(link("/trends", &[], &[("series", name)])),
+            Cell::people(&event["people"], link("/people", &[], &[("people", &did)])),
+            Cell::number(&event["count"]),
+            Cell::instant(&event["first"]),
+            Cell::instant(&event["last"]),
+        ]);
+    }
+    Ok(html! {
+        @for names in groups.values() { p.warning role="status" { "These differ only in how they are written: " (names.join(", ")) } }
+        @if table.is_empty() { p.hint { "None yet." } } @else { (context.table(&table)) }
+    })
+}
+
+/// Identifies that would have joined two people who are known apart.
+fn merges(context: &Context<'_>) -> Markup {
+    let refusals = context.app.refusals();
+    let mut table = Table::new("merges", "Merges that were refused", &["When", "One", "Other", ""]);
+    for refusal in refusals.latest().filter(|r| r.reason == "merge_refused").take(REFUSALS) {
+        let compare =
+            link(&format!("{}/merge", person_path(&refusal.identity)), &[], &[("into", &refusal.name)]);
+        table.row(vec![
+            Cell::instant(&format_millis(refusal.time).into()),
+            Cell::head(refusal.identity.as_str()).link(person_path(&refusal.identity)),
+            Cell::text(refusal.name.as_str()).link(person_path(&refusal.name)),
+            Cell::text("Compare").link(compare),
+        ]);
+    }
+    html! { @if !table.is_empty() { h2 { "Merges that were refused" } p { "Tracking said that these are one person, but both were identified. If they are, join them." } (context.table(&table)) } }
+}
+
+fn refused(context: &Context<'_>) -> Markup {
+    let refusals = context.app.refusals();
+    let mut table =
+        Table::new("refusals", "What was refused", &["When", "Reason", "Message", "Identity", "Name"]);
+    for refusal in refusals.latest().take(REFUSALS) {
+        table.row(vec![
+            Cell::instant(&format_millis(refusal.time).into()),
+            Cell::head(refusal.reason.as_str()),
+            Cell::text(refusal.message.as_str()),
+            Cell::text(refusal.identity.as_str()),
+            Cell::text(refusal.name.as_str()),
+        ]);
+    }
+    html! {
+        @if table.is_empty() { p { "Nothing was refused." } }
+        @else {
+            ul.chips aria-label="Refusals by reason" { @for (reason, number) in refusals.counts() { li { (reason) ": " (words::count(*number)) } } }
+            (context.table(&table))
+        }
+    }
+}

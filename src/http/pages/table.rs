@@ -1,0 +1,250 @@
+//! Tables: one description gives the rows of a page and the CSV of the same name, so that the two cannot differ.
+
+use maud::{Markup, html};
+use serde_json::Value as Json;
+
+use super::words;
+
+/// A table of a page.
+pub struct Table {
+    /// What the address of its CSV calls it.
+    pub name: String,
+    /// What it shows, for whoever does not see it.
+    pub caption: String,
+    /// How it looks, besides.
+    pub class: &'static str,
+    head: Vec<(String, bool)>,
+    rows: Vec<(&'static str, Vec<Cell>)>,
+}
+
+/// One cell.
+pub struct Cell {
+    shown: Markup,
+    plain: Plain,
+    link: Option<String>,
+    heads: bool,
+    class: String,
+    title: Option<String>,
+}
+
+/// What a cell is in a file.
+enum Plain {
+    Text(String),
+    Number(String),
+}
+
+impl Cell {
+    fn new(shown: Markup, plain: Plain) -> Self {
+        let class = if matches!(plain, Plain::Number(_)) { "n" } else { "" };
+        Self { shown, plain, link: None, heads: false, class: class.to_owned(), title: None }
+    }
+
+    /// Text.
+    pub fn text(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::new(html! { (text) }, Plain::Text(text))
+    }
+
+    /// What the row is about.
+    pub fn head(text: impl Into<String>) -> Self {
+        Self { heads: true, ..Self::text(text) }
+    }
+
+    /// Something that is shown in more than words.
+    pub fn marked(shown: Markup, plain: impl Into<String>) -> Self {
+        Self::new(shown, Plain::Text(plain.into()))
+    }
+
+    /// Is what the row is about.
+    pub fn heading(mut self) -> Self {
+        self.heads = true;
+        self
+    }
+
+    /// A number of events or the like.
+    pub fn number(number: &Json) -> Self {
+        let number = words::number(number);
+        Self::new(html! { (words::count(number)) }, Plain::Number(number.to_string()))
+    }
+
+    /// A number of people, which opens into them.
+    pub fn people(number: &Json, link: String) -> Self {
+        Self { link: Some(link), ..Self::number(number) }
+    }
+
+    /// A share.
+    pub fn percent(share: &Json) -> Self {
+        Self::shown_number(words::percent(share), share)
+    }
+
+    /// A duration in seconds.
+    pub fn duration(seconds: &Json) -> Self {
+        Self::shown_number(words::duration(seconds), seconds)
+    }
+
+    /// Money.
+    pub fn money(amount: &Json) -> Self {
+        Self::shown_number(words::money(amount), amount)
+    }
+
+    /// What a trend measures.
+    pub fn measured(value: &Json) -> Self {
+        Self::shown_number(words::measured(value), value)
+    }
+
+    /// A number that reads `shown`.
+    pub fn shown_number(shown: String, value: &Json) -> Self {
+        let number = match value {
+            Json::String(text) if text.parse::<f64>().is_ok_and(f64::is_finite) => text.clone(),
+            Json::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        Self::new(html! { (shown) }, Plain::Number(number))
+    }
+
+    /// An instant.
+    pub fn instant(instant: &Json) -> Self {
+        let plain = Plain::Text(instant.as_str().unwrap_or_default().to_owned());
+        Self::new(html! { (words::instant(instant)) }, plain).class("date")
+    }
+
+    /// Opens this address.
+    pub fn link(mut self, target: String) -> Self {
+        self.link = Some(target);
+        self
+    }
+
+    /// Looks like this, besides.
+    pub fn class(mut self, class: &str) -> Self {
+        if !self.class.is_empty() {
+            self.class.push(' ');
+        }
+        self.class.push_str(class);
+        self
+    }
+
+    /// Says more to whoever stays on it.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    fn html(&self, linked: bool) -> Markup {
+        let class = (!self.class.is_empty()).then_some(self.class.as_str());
+        let number = matches!(self.plain, Plain::Number(_));
+        let inner = html! {
+            @match self.link.as_ref().filter(|_| linked) {
+                Some(target) => a.number[number] href=(target) { (self.shown) },
+                None => (self.shown),
+            }
+        };
+        html! {
+            @if self.heads { th scope="row" class=[class] title=[&self.title] { (inner) } }
+            @else { td class=[class] title=[&self.title] { (inner) } }
+        }
+    }
+}
+
+impl Table {
+    /// An empty table. The names of columns of numbers begin with `#`.
+    pub fn new(name: impl Into<String>, caption: impl Into<String>, head: &[&str]) -> Self {
+        let mut table = Self {
+            name: name.into(),
+            caption: caption.into(),
+            class: "",
+            head: Vec::new(),
+            rows: Vec::new(),
+        };
+        head.iter().for_each(|column| table.column(column));
+        table
+    }
+
+    /// One more column.
+    pub fn column(&mut self, name: &str) {
+        let number = name.strip_prefix('#');
+        self.head.push((number.unwrap_or(name).to_owned(), number.is_some()));
+    }
+
+    /// One more row.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(("", cells));
+    }
+
+    /// A row that sums up others.
+    pub fn sum(&mut self, cells: Vec<Cell>) {
+        self.rows.push(("pooled", cells));
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// As a part of a page; without `linked` numbers open nothing. `file` is the address of its CSV.
+    pub fn html(&self, linked: bool, file: Option<&str>) -> Markup {
+        html! {
+            div.scroll role="region" aria-label=(self.caption) tabindex="0" {
+                table class=[(!self.class.is_empty()).then_some(self.class)] {
+                    caption { (self.caption) }
+                    thead { tr { @for (name, number) in &self.head { th scope="col" class=[number.then_some("n")] { (name) } } } }
+                    tbody { @for (class, cells) in &self.rows {
+                        tr class=[(!class.is_empty()).then_some(class)] { @for cell in cells { (cell.html(linked)) } }
+                    } }
+                }
+            }
+            @if let Some(file) = file { p.under { a.file href=(file) download { "CSV" } } }
+        }
+    }
+
+    /// As a file: numbers as they are, every text in quotes.
+    pub fn csv(&self) -> String {
+        let mut out = self.head.iter().map(|(name, _)| quoted(name)).collect::<Vec<_>>().join(",");
+        out.push_str("\r\n");
+        for (_, cells) in &self.rows {
+            let line: Vec<String> = cells
+                .iter()
+                .map(|cell| match &cell.plain {
+                    Plain::Text(text) => quoted(text),
+                    Plain::Number(number) => number.clone(),
+                })
+                .collect();
+            out.push_str(&line.join(","));
+            out.push_str("\r\n");
+        }
+        out
+    }
+}
+
+/// Text in quotes. What a spreadsheet could take for a formula gets an apostrophe, which makes it text there too.
+fn quoted(text: &str) -> String {
+    let first = text.trim_start_matches([' ', '"', '\'']).chars().next();
+    // The last four are the full-width forms of the first.
+    let formula = |c: char| "=+-@\t\r\n\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}".contains(c);
+    let mark = if first.is_some_and(formula) { "'" } else { "" };
+    format!("\"{mark}{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_holds_what_the_page_shows_and_no_formulas() {
+        let mut table = Table::new("t", "T", &["Name", "#People"]);
+        for hostile in
+            ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\"=1", "\u{ff1d}1", "plain, \"x\""]
+        {
+            table.row(vec![Cell::head(hostile), Cell::people(&1234.into(), "/x".into())]);
+        }
+        table.row(vec![Cell::money(&"-5.5".into()), Cell::percent(&Json::Null)]);
+        let text = table.csv();
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), 11);
+        assert!(rows.iter().take(9).all(|row| row[0].starts_with('\'') && &row[1] == "1234"), "{text}");
+        assert_eq!((&rows[9][0], &rows[10][0], &rows[10][1]), ("plain, \"x\"", "-5.5", ""));
+        let page = table.html(true, None).into_string();
+        assert!(page.contains("<a class=\"number\" href=\"/x\">1,234</a>") && page.contains("&quot;x&quot;"));
+        assert!(!table.html(false, None).into_string().contains("href"));
+    }
+}

@@ -1,0 +1,240 @@
+//! How numbers, instants and definitions read on pages.
+
+use serde_json::Value as Json;
+
+/// A list in an answer; empty if there is none of that name.
+pub fn list<'j>(answer: &'j Json, name: &str) -> &'j [Json] {
+    answer[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A number with its digits grouped.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A whole number of an answer, 0 if it is none.
+pub fn number(value: &Json) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// "1 person", "2 people".
+pub fn some_people(number: u64) -> String {
+    format!("{} {}", count(number), if number == 1 { "person" } else { "people" })
+}
+
+/// A share in percent.
+pub fn percent(value: &Json) -> String {
+    value.as_f64().map_or_else(|| "\u{2013}".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
+
+/// Money with its digits grouped, rounded half up to cents: sums are exact, quotients have more digits than anybody reads.
+pub fn money(value: &Json) -> String {
+    let Some(text) = value.as_str() else { return "\u{2013}".to_owned() };
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("\u{2212}", rest));
+    let (whole, cents) = rest.split_once('.').unwrap_or((rest, ""));
+    let padded = format!("{cents:0<3}");
+    let digits = |text: &str| text.parse::<u128>().ok();
+    let (Some(whole), Some(thousandths)) = (digits(whole), padded.get(..3).and_then(digits)) else {
+        return text.to_owned();
+    };
+    let hundredths = whole.saturating_mul(100).saturating_add((thousandths + 5) / 10);
+    let Ok(units) = u64::try_from(hundredths / 100) else { return text.to_owned() };
+    let sign = if hundredths == 0 { "" } else { sign };
+    format!("{sign}{}.{:02}", count(units), hundredths % 100)
+}
+
+/// A measured value: whole numbers grouped, others with at most two digits behind the point.
+pub fn measured(value: &Json) -> String {
+    match (value.as_u64(), value.as_f64()) {
+        (Some(whole), _) => count(whole),
+        (None, Some(number)) => money(&Json::from(format!("{number:.6}"))),
+        _ if value.is_string() => money(value),
+        _ => "\u{2013}".to_owned(),
+    }
+}
+
+/// A property value as it reads.
+pub fn value(value: &Json) -> String {
+    match value {
+        Json::Null => "(not set)".to_owned(),
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The name of a segment.
+pub fn segment(part: &Json) -> String {
+    part.get("value").map_or_else(|| "(other)".to_owned(), value)
+}
+
+/// The name of a segment, as a list of its people takes it.
+pub fn segment_label(part: &Json) -> String {
+    part.get("value").map_or_else(|| "{\"other\":true}".to_owned(), Json::to_string)
+}
+
+/// A duration in seconds as people say it.
+pub fn duration(seconds: &Json) -> String {
+    seconds.as_f64().map_or_else(|| "\u{2013}".to_owned(), duration_of)
+}
+
+/// See [`duration`].
+pub fn duration_of(seconds: f64) -> String {
+    let (unit, size) = match seconds {
+        s if s < 60.0 => ("s", 1.0),
+        s if s < 3600.0 => ("min", 60.0),
+        s if s < 86_400.0 => ("h", 3600.0),
+        _ => ("d", 86_400.0),
+    };
+    let text = format!("{:.1}", seconds / size);
+    format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// An instant without the letters of its notation, to the minute.
+pub fn instant(value: &Json) -> String {
+    let text = value.as_str().unwrap_or("\u{2013}");
+    text.get(..16).unwrap_or(text).replace('T', " ")
+}
+
+/// One event, or several joined by "or", with what they must meet.
+pub fn pattern(pattern: &Json) -> String {
+    let events = match &pattern["event"] {
+        Json::Array(several) => several.iter().map(value).collect::<Vec<_>>().join(" or "),
+        other => value(other),
+    };
+    let conditions: Vec<String> = list(pattern, "where").iter().map(condition).collect();
+    if conditions.is_empty() { events } else { format!("{events} where {}", conditions.join(" and ")) }
+}
+
+/// The operators of conditions, as a query and as people say them.
+pub const OPERATORS: [(&str, &str); 9] = [
+    ("is", "is"),
+    ("is_not", "is not"),
+    ("contains", "contains"),
+    ("starts_with", "starts with"),
+    ("gt", "is above"),
+    ("gte", "is at least"),
+    ("lt", "is below"),
+    ("lte", "is at most"),
+    ("set", "is known"),
+];
+
+/// A condition on a property.
+pub fn condition(condition: &Json) -> String {
+    let name = value(&condition["property"]);
+    let name = if condition["which"] == "first" { format!("first {name}") } else { name };
+    if let Some(known) = condition["set"].as_bool() {
+        return format!("{name} is {}", if known { "known" } else { "not known" });
+    }
+    if let Some(values) = condition["in"].as_array() {
+        return format!("{name} is {}", values.iter().map(value).collect::<Vec<_>>().join(" or "));
+    }
+    let found = OPERATORS.iter().find_map(|(operator, words)| Some((words, condition.get(operator)?)));
+    found.map_or_else(|| condition.to_string(), |(words, wanted)| format!("{name} {words} {}", value(wanted)))
+}
+
+/// Which people, in words.
+pub fn audience(people: &Json) -> String {
+    let joined = |all: &[Json], word: &str| {
+        let parts: Vec<String> = all.iter().map(audience).collect();
+        parts.join(word)
+    };
+    if let Some(all) = people["all"].as_array() {
+        return joined(all, " and ");
+    }
+    if let Some(any) = people["any"].as_array() {
+        return format!("({})", joined(any, " or "));
+    }
+    if let Some(inner) = people.get("not") {
+        return format!("not: {}", audience(inner));
+    }
+    if people.get("did").is_some() {
+        return did(people);
+    }
+    if people.get("property").is_some() {
+        return condition(people);
+    }
+    if let Some(known) = people["identified"].as_bool() {
+        return if known { "identified".to_owned() } else { "anonymous".to_owned() };
+    }
+    if let Some(name) = people["audience"].as_str() {
+        return format!("in \u{201c}{name}\u{201d}");
+    }
+    if let Some(range) = people.get("seen") {
+        return format!("seen{}", range_words(range));
+    }
+    if let Some(funnel) = people.get("funnel") {
+        let steps: Vec<String> = list(funnel, "steps").iter().map(pattern).collect();
+        let outcome = people["outcome"].as_str().unwrap_or("reached").replace('_', " ");
+        return format!("{outcome} at step {} of {}", value(&people["step"]), steps.join(", then "));
+    }
+    people.to_string()
+}
+
+fn did(people: &Json) -> String {
+    let events = match &people["did"] {
+        Json::Array(several) => several.iter().map(value).collect::<Vec<_>>().join(" or "),
+        other => value(other),
+    };
+    let (least, most) = (people["at_least"].as_u64().unwrap_or(1), people["at_most"].as_u64());
+    let times = match (least, most) {
+        (1, None) => String::new(),
+        (least, None) => format!(" at least {least} times"),
+        (least, Some(most)) if least == most => format!(" exactly {most} times"),
+        (least, Some(most)) => format!(" {least} to {most} times"),
+    };
+    let conditions: Vec<String> = list(people, "where").iter().map(condition).collect();
+    let met =
+        if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+    format!("did {events}{times}{met}{}", range_words(people))
+}
+
+/// The days of a range, with a space before them; nothing if there is none.
+pub fn range_words(range: &Json) -> String {
+    let day = |name: &str| range[name].as_str().map(|text| instant(&text.into()).replace(" 00:00", ""));
+    match (day("from"), day("to")) {
+        (None, None) => String::new(),
+        (Some(from), None) => format!(" from {from} on"),
+        (None, Some(to)) => format!(" before {to}"),
+        (Some(from), Some(to)) => format!(" from {from} until {to}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn money_is_rounded_to_cents() {
+        for (text, shown) in [
+            ("454.399264", "454.40"),
+            ("105", "105.00"),
+            ("-9539.17", "\u{2212}9,539.17"),
+            ("0.995", "1.00"),
+            ("-0.001", "0.00"),
+            ("1234567.8", "1,234,567.80"),
+            ("strange", "strange"),
+        ] {
+            assert_eq!(money(&text.into()), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn definitions_are_sentences() {
+        let people =
+            json!({"all": [{"did": "Paid", "at_least": 2}, {"not": {"property": "Plan", "is": "Pro"}}]});
+        assert_eq!(audience(&people), "did Paid at least 2 times and not: Plan is Pro");
+        let step = json!({"event": ["A", "B"], "where": [{"property": "Price", "gte": 5}]});
+        assert_eq!(pattern(&step), "A or B where Price is at least 5");
+        assert_eq!(duration_of(172_800.0), "2 d");
+    }
+}
