@@ -3,6 +3,7 @@
 mod errors;
 mod import;
 mod live;
+mod pages;
 mod reading;
 mod saved;
 mod segment;

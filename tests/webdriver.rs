@@ -1,7 +1,10 @@
 //! What browsers meet: real pages in a headless Chromium, driven through WebDriver. Where there is no Chromium these tests say so
 //! and pass; `tests/install` installs it.
 
+mod access;
+mod changes;
 mod driver;
 mod pages;
 mod segment;
 mod site;
+mod walk;

@@ -111,6 +111,18 @@ impl Browser {
         self.command("POST", "/execute/sync", json!({"script": script, "args": []}))
     }
 
+    /// Runs a script in the page that calls its last argument with the result.
+    pub fn run_async(&mut self, script: &str) -> Json {
+        self.command("POST", "/execute/async", json!({"script": script, "args": []}))
+    }
+
+    /// Makes the window this large, in pixels of pages.
+    pub fn resize(&mut self, width: u32, height: u32) {
+        let path = format!("/session/{}/goog/cdp/execute", self.session);
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.ask("POST", &path, &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}));
+    }
+
     fn find(&mut self, css: &str) -> String {
         let found = self.command("POST", "/element", json!({"using": "css selector", "value": css}));
         found[ELEMENT].as_str().expect("an element").to_owned()

@@ -1,83 +1,10 @@
 //! The dashboard as a person uses it: by what is written on the pages.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use super::driver::{Browser, Driver};
-use crate::support::{API_KEY, Server};
-
-const PEOPLE: usize = 40;
-
-/// People who visit, sign up and pay; one of them has a name that would like to be markup.
-fn history() -> String {
-    let mut lines = String::new();
-    for n in 0..PEOPLE {
-        let person =
-            if n == 0 { "<img src=x onerror=alert(1)>".to_owned() } else { format!("p{n}@example.com") };
-        let person = Json::from(person).to_string();
-        let mut add = |event: &str, day: usize, more: &str| {
-            lines.push_str(&format!(
-                "{{\"type\":\"event\",\"person\":{person},\"event\":\"{event}\",\"time\":\"2025-03-{day:02}T10:00:00Z\",\"properties\":{{{more}}}}}\n"
-            ));
-        };
-        add("Visited", 1 + n % 5, "");
-        if n % 2 == 0 {
-            add("Signed Up", 8, "\"Plan\":\"Pro\"");
-        }
-        if n % 4 == 0 {
-            add("Paid", 15, "\"Revenue\":10.5");
-        }
-        lines.push_str(&format!(
-            "{{\"type\":\"set\",\"person\":{person},\"time\":\"2025-03-01T09:00:00Z\",\"properties\":{{\"Campaign Source\":\"{}\"}}}}\n",
-            ["google", "<b>news</b>"][n % 2]
-        ));
-    }
-    lines
-}
-
-fn text(browser: &mut Browser) -> String {
-    browser.run("return document.querySelector('main').innerText").as_str().unwrap().to_owned()
-}
-
-/// Types into the field with this label.
-fn fill(browser: &mut Browser, label: &str, value: &str) {
-    let id = browser.run(&format!(
-        "var l = Array.from(document.querySelectorAll('label')).find(l => l.textContent === {}); return l ? l.htmlFor : null",
-        Json::from(label)
-    ));
-    let id = id.as_str().unwrap_or_else(|| panic!("no field {label}")).to_owned();
-    browser.run(&format!("document.getElementById('{id}').value = ''"));
-    browser.type_into(&format!("#{id}"), value);
-}
-
-/// Presses the button or link with this text, and waits for the next page.
-fn press(browser: &mut Browser, name: &str) {
-    browser.run("window.before = 1");
-    let pressed = browser.run(&format!(
-        "var e = Array.from(document.querySelectorAll('main button, main a, nav a, header button')).find(e => e.textContent.trim() === {});
-         if (e) {{ e.click(); }} return !!e",
-        Json::from(name)
-    ));
-    assert_eq!(pressed, true, "nothing is called {name}: {}", text(browser));
-    browser.wait_for("return !window.before && document.readyState === 'complete'");
-}
-
-fn logged_in(browser: &mut Browser, server: &Server, path: &str) {
-    browser.go(&format!("http://{}{path}", server.addr));
-    assert!(browser.run("return document.cookie") == "");
-    fill(browser, "API key", API_KEY);
-    press(browser, "Log in");
-}
-
-/// Follows the number in the row that begins with `row`; how many people the page says there are.
-fn open_number(browser: &mut Browser, row: &str, column: usize) -> String {
-    let number = browser.run(&format!(
-        "var r = Array.from(document.querySelectorAll('tbody tr')).find(r => r.innerText.includes({}));
-         window.before = 1; var a = r.querySelectorAll('a.number')[{column}]; a.click(); return a.textContent",
-        Json::from(row)
-    ));
-    browser.wait_for("return !window.before && document.readyState === 'complete'");
-    number.as_str().unwrap().to_owned()
-}
+use super::driver::Driver;
+use super::walk::{arrived, fill, history, keys, logged_in, open_number, press, text};
+use crate::support::Server;
 
 #[test]
 fn a_person_logs_in_and_finds_out_who_did_what() {
@@ -147,4 +74,142 @@ fn a_person_logs_in_and_finds_out_who_did_what() {
     press(&mut browser, "Log out");
     browser.go(&format!("http://{}/people", server.addr));
     assert!(text(&mut browser).contains("API key"));
+}
+
+/// The cells of the rows of the table with this caption, links and all as text.
+fn rows(browser: &mut super::driver::Browser, caption: &str) -> Vec<Vec<String>> {
+    let rows = browser.run(&format!(
+        "var t = Array.from(document.querySelectorAll('table')).find(t => t.caption && t.caption.textContent === {});
+         return t && Array.from(t.tBodies[0].rows).map(r => Array.from(r.cells).map(c => c.textContent))",
+        Json::from(caption)
+    ));
+    serde_json::from_value(rows).unwrap_or_else(|_| panic!("no table {caption}: {}", text(browser)))
+}
+
+fn percent(share: &Json) -> String {
+    format!("{:.1} %", share.as_f64().unwrap() * 100.0)
+}
+
+#[test]
+fn pages_say_what_the_api_says() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    let address = |path: &str| format!("http://{}{path}", server.addr);
+    let funnel = "step=Visited&step=Signed+Up&step=Paid&within=9d&by=person.Campaign+Source";
+    logged_in(&mut browser, &server, &format!("/funnels?{funnel}"));
+    let answer = server.get(&format!("/api/v1/funnel?{funnel}"));
+    let shown = rows(&mut browser, "Steps of the funnel");
+    for (step, row) in answer["steps"].as_array().unwrap().iter().zip(&shown) {
+        let expected = ["people", "lost", "in_progress"].map(|name| step[name].to_string());
+        assert_eq!((&row[2], &row[5], &row[6]), (&expected[0], &expected[1], &expected[2]), "{row:?}");
+        assert_eq!((&row[3], &row[4]), (&percent(&step["from_previous"]), &percent(&step["from_first"])));
+    }
+    let segments = rows(&mut browser, "The funnel by segment");
+    for (segment, row) in answer["segments"].as_array().unwrap().iter().zip(&segments) {
+        let people = segment["steps"].as_array().unwrap().iter().map(|step| step["people"].to_string());
+        assert_eq!(&row[1..4], people.collect::<Vec<_>>(), "{row:?}");
+    }
+    assert!(text(&mut browser).contains("People who did Visited, then Signed Up, then Paid, all within 9d"));
+
+    browser.go(&address("/cohorts?start=Visited&return=Paid&cohort=week&bucket=week&count=4"));
+    let answer = server.get("/api/v1/cohort?start=Visited&return=Paid&cohort=week&bucket=week&count=4");
+    let shown = rows(&mut browser, "Share of each cohort that came back");
+    for (cohort, row) in answer["cohorts"].as_array().unwrap().iter().zip(&shown[1..]) {
+        assert_eq!(
+            (&row[0], &row[1]),
+            (&cohort["cohort"].as_str().unwrap().to_owned(), &cohort["size"].to_string())
+        );
+        let cells = cohort["cells"].as_array().unwrap().iter().map(|cell| percent(&cell["share"]));
+        assert_eq!(row[2..], cells.collect::<Vec<_>>());
+    }
+    browser.go(&address("/trends?series=Paid&measure=sum&property=Revenue&unit=month"));
+    assert_eq!(rows(&mut browser, "Numbers of event 1"), [["In all", "105"], ["2025-03-01", "105"]]);
+    browser.go(&address("/paths?start=Visited&goal=Paid"));
+    assert_eq!(rows(&mut browser, "The most common ways")[0][2..4], ["10", "100.0 %"]);
+    browser.go(&address("/revenue?by=person.Campaign+Source"));
+    assert_eq!(
+        rows(&mut browser, "Revenue by segment")[0],
+        ["google", "105.00", "0.00", "20", "10", "5.25", "10.50"]
+    );
+    browser.go(&address("/experiments?step=Visited&step=Paid&by=person.Campaign+Source&control=google"));
+    assert!(text(&mut browser).contains("Too early to tell."));
+    let variants = rows(&mut browser, "Variants compared with the control");
+    assert!(variants.iter().any(|row| row[..3] == ["google (control)", "20", "10"]), "{variants:?}");
+    // A number opens into so many people, on every page.
+    assert_eq!(open_number(&mut browser, "google", 1), "10");
+    assert_eq!(rows(&mut browser, "The people behind a number").len(), 10);
+    let file = browser.run(
+        "var x = new XMLHttpRequest(); x.open('GET', document.querySelector('a.file').href, false); x.send();
+         return x.getResponseHeader('content-disposition') + x.responseText",
+    );
+    assert!(
+        file.as_str().unwrap().starts_with("attachment; filename=\"whodid.csv\"\"Person\",\"Also known as\""),
+        "{file}"
+    );
+    assert_eq!(file.as_str().unwrap().lines().count(), 11);
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+#[test]
+fn steps_conditions_and_periods_are_changed_by_hand_and_by_key() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    logged_in(&mut browser, &server, "/funnels?step=Visited&step=Paid&step=Signed+Up");
+    let label = |browser: &mut super::driver::Browser, name: &str| {
+        browser.run("window.before = 1");
+        let pressed = browser.run(&format!(
+            "var e = document.querySelector('[aria-label={}]'); e.click(); return !!e",
+            json!(name)
+        ));
+        assert_eq!(pressed, true);
+        browser.wait_for("return !window.before && document.readyState === 'complete'");
+    };
+    label(&mut browser, "Move Step 3 up");
+    arrived(&mut browser, "step=Visited&step=Signed+Up&step=Paid");
+    label(&mut browser, "Remove Step 1");
+    arrived(&mut browser, "/funnels?step=Signed+Up&step=Paid");
+    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)");
+    fill(&mut browser, "Step 1: property", "Plan");
+    fill(&mut browser, "Step 1: value", "Pro");
+    fill(&mut browser, "Only people whose: property", "Campaign Source");
+    fill(&mut browser, "Only people whose: value", "google");
+    fill(&mut browser, "Did not 1", "Visited");
+    press(&mut browser, "Show");
+    let page = text(&mut browser);
+    assert!(
+        page.contains("People who did Signed Up where Plan is Pro, then Paid, without Visited after step 1"),
+        "{page}"
+    );
+    assert!(
+        page.contains("50.0 % of 20 people") && page.contains("Only people: Campaign Source is google"),
+        "{page}"
+    );
+    // Loading the page again, and going back and forth, shows the same.
+    browser.run("location.reload()");
+    browser.wait_for("return document.readyState === 'complete' && document.querySelector('.funnel')");
+    assert!(text(&mut browser).contains("50.0 % of 20 people"));
+    keys(&mut browser, "p");
+    arrived(&mut browser, "from=");
+    assert!(text(&mut browser).contains("of 0 people"), "nobody last month");
+    browser.run("history.back()");
+    browser.wait_for("return !location.href.includes('from=') && document.querySelector('.funnel')");
+    label(&mut browser, "Remove Campaign Source is google");
+    browser.wait_for("return !document.querySelector('ul.chips') && document.querySelector('.funnel')");
+
+    keys(&mut browser, "?");
+    assert_eq!(browser.run("return document.getElementById('help').open"), true);
+    browser.run("document.getElementById('help').close()");
+    for (jump, path) in [("r", "/cohorts"), ("p", "/people"), ("h", "/"), ("f", "/funnels")] {
+        keys(&mut browser, &format!("g{jump}"));
+        browser.wait_for(&format!(
+            "return location.pathname === '{path}' && document.readyState === 'complete'"
+        ));
+    }
+    assert_eq!(browser.errors(), [""; 0]);
 }

@@ -65,7 +65,7 @@ fn verdict(experiment: &Json) -> Markup {
             _ if experiment["enough_data"] != true => p.headline.verdict { strong { "Too early to tell." } " Each variant needs 30 people, 5 who converted and 5 who did not." }
             Some((name, variant)) => p.headline.verdict.good {
                 strong { (name) " wins" } ": " (percent(&variant["lift"])) " more of its people convert than of the control\u{2019}s"
-                @if let Some(p) = variant["p_value"].as_f64() { ". By chance alone so large a difference comes up in " (percent(&p.into())) " of experiments." }
+                @if let Some(p) = variant["p_value"].as_f64() { ". By chance alone so large a difference comes up in " (if p < 0.001 { "fewer than 0.1 %".to_owned() } else { percent(&p.into()) }) " of experiments." }
             }
             None => p.headline.verdict { strong { "No winner." } " No variant is better than the control by more than chance explains." }
         }
@@ -89,7 +89,10 @@ fn variants(context: &Context<'_>, answer: &Json) -> Markup {
     for variant in list(&answer["experiment"], "variants") {
         let name = words::value(&variant["value"]);
         let control = variant["value"] == answer["experiment"]["control"];
-        let p = variant["p_value"].as_f64().map_or_else(|| "\u{2013}".to_owned(), |p| format!("{p:.4}"));
+        let p = variant["p_value"].as_f64().map_or_else(
+            || "\u{2013}".to_owned(),
+            |p| if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{p:.4}") },
+        );
         let interval =
             format!("{} to {}", percent(&variant["interval"][0]), percent(&variant["interval"][1]));
         let behind = |outcome: &str| {

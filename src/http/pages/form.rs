@@ -68,7 +68,7 @@ pub fn event(label: &str, name: &str, text: &str) -> Markup {
     html! {
         (field(label, name, &event, "events"))
         details.where open[!property.is_empty()] {
-            summary aria-label=(format!("Filter {label}")) { "where\u{2026}" }
+            summary { "where\u{2026}" span.unseen { " for " (label) } }
             div.row { (condition(label, "where", &property, &operator, &value)) }
         }
     }
@@ -215,7 +215,7 @@ pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Mar
     let chips = html! {
         @if !chips.is_empty() {
             ul.chips aria-label="Filters" { @for (words, target) in &chips {
-                li { (words) @if !context.shared { " " a href=(target) aria-label=(format!("Remove {words}")) { "\u{d7}" } } }
+                li { span { (words) } @if !context.shared { " " a href=(target) aria-label=(format!("Remove {words}")) { "\u{d7}" } } }
             } }
         }
     };

@@ -1,6 +1,13 @@
 // Adds what happens to the table, newest first. Everything is put in as text.
 'use strict';
 (function () {
+  // Characters that turn or hide others are shown as what they are.
+  function visible(text) {
+    return String(text).replace(/[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, function (c) {
+      return '[U+' + c.charCodeAt(0).toString(16).toUpperCase() + ']';
+    });
+  }
+
   var table = document.querySelector('#live tbody');
   var state = document.getElementById('state');
   var pause = document.getElementById('pause');
@@ -9,7 +16,7 @@
 
   function cell(row, text, tag) {
     var td = document.createElement(tag || 'td');
-    td.textContent = text;
+    td.textContent = visible(text);
     row.appendChild(td);
     return td;
   }
@@ -27,7 +34,7 @@
         var item = document.createElement('li');
         var link = document.createElement('a');
         link.href = target + encodeURIComponent(entry[0]);
-        link.textContent = entry[0];
+        link.textContent = visible(entry[0]);
         item.append(link, ' ' + entry[1]);
         return item;
       }));
@@ -46,7 +53,7 @@
     if (person) {
       var link = document.createElement('a');
       link.href = '/people/' + encodeURIComponent(person);
-      link.textContent = person;
+      link.textContent = visible(person);
       who.appendChild(link);
     }
     cell(row, properties);

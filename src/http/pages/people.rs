@@ -114,7 +114,7 @@ fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
             let shown = html! { @for (name, value) in &some { span.property { (name) ": " (words::value(value)) } " " } };
             let plain: Vec<String> =
                 some.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
-            cells.push(Cell::marked(shown, plain.join("; ")));
+            cells.push(Cell::marked(shown, plain.join("; ")).class("properties"));
         } else {
             cells.extend(columns.iter().map(|name| Cell::text(words::value(&person["properties"][*name]))));
         }

@@ -134,7 +134,7 @@ impl Cell {
         let number = matches!(self.plain, Plain::Number(_));
         let inner = html! {
             @match self.link.as_ref().filter(|_| linked) {
-                Some(target) => a.number[number] href=(target) { (self.shown) },
+                Some(target) => a class=[number.then_some("number")] href=(target) { (self.shown) },
                 None => (self.shown),
             }
         };

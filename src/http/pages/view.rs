@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value as Json;
 
-use super::{Context, Page};
+use super::{Context, Page, words};
 use crate::error::Error;
 use crate::http::message::Response;
 use crate::http::respond;
@@ -133,7 +133,7 @@ pub fn framed(title: &str, body: &Markup, status: u16) -> Response {
             }
         }
     };
-    Response::new(status, "text/html; charset=utf-8", page.into_string().into_bytes())
+    Response::new(status, "text/html; charset=utf-8", words::visible(&page.into_string()).into_bytes())
         .with("Content-Security-Policy", POLICY)
         .with("Referrer-Policy", "same-origin")
         .with("Cache-Control", "no-store")
@@ -168,7 +168,7 @@ pub fn warnings(answer: &Json) -> Markup {
 pub fn footing(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let records = answer["receipt"]["records"].as_u64().unwrap_or(0);
     let millis = answer["elapsed_ms"].as_f64().unwrap_or(0.0);
-    let as_of = super::words::instant(&answer["receipt"]["as_of"]);
+    let as_of = words::instant(&answer["receipt"]["as_of"]);
     html! {
         p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " records, as of " (as_of) ", days of " (answer["receipt"]["tz"].as_str().unwrap_or("UTC")) }
         @if !context.shared { (keep(context, report, answer)) }

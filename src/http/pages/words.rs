@@ -207,6 +207,27 @@ pub fn range_words(range: &Json) -> String {
     }
 }
 
+/// A page in whose text characters that turn or hide others can be seen. Attributes keep them, so that forms send what they show; the
+/// joiners that scripts and emoji need are left alone.
+pub fn visible(page: &str) -> String {
+    let deceives = |c: char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let (mut out, mut tag) = (String::with_capacity(page.len()), false);
+    for c in page.chars() {
+        // Angle brackets of texts and attributes are escaped: these are of tags.
+        match c {
+            '<' => tag = true,
+            '>' => tag = false,
+            _ => {}
+        }
+        if deceives(c) && !tag {
+            out.push_str(&format!("[U+{:04X}]", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -226,6 +247,12 @@ mod tests {
         ] {
             assert_eq!(money(&text.into()), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn what_deceives_can_be_seen() {
+        let page = maud::html! { a title="a\u{202e}>b" { "c\u{202e}<d\u{200d}" } }.into_string();
+        assert_eq!(visible(&page), "<a title=\"a\u{202e}&gt;b\">c[U+202E]&lt;d\u{200d}</a>");
     }
 
     #[test]

@@ -1,0 +1,215 @@
+//! Pages as browsers of attackers meet them: who may look, who may change, and what files hold.
+
+use super::{fresh, history};
+use crate::support::{API_KEY, Reply, Server};
+
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+const OWN: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
+
+fn post(server: &Server, target: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    server.client().send("POST", target, headers, body.as_bytes())
+}
+
+/// The cookie of a new session.
+fn session(server: &Server) -> String {
+    let reply = post(server, "/login", &[FORM], &format!("key={API_KEY}"));
+    let cookie = reply.header("set-cookie").expect("a cookie").to_owned();
+    assert!(cookie.contains("; HttpOnly; SameSite=Strict;"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn nothing_is_changed_for_other_pages() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = session(&server);
+    let cookie = ("Cookie", session.as_str());
+    let own_origin = format!("http://{}", server.addr);
+    let targets = [
+        ("/settings", "tz=Europe%2FBerlin&week_start=monday"),
+        ("/people/person1%40example.com/merge", "into=person2%40example.com"),
+        ("/reports", "name=R&report=funnel&query=%7B%22steps%22%3A%5B%7B%22event%22%3A%22A%22%7D%5D%7D"),
+        ("/audiences", "name=A&people=%7B%22did%22%3A%22Paid%22%7D"),
+        ("/shares", "address=%2Ffunnels%3Fstep%3DPaid"),
+    ];
+    for (target, body) in targets {
+        for foreign in [
+            vec![cookie, FORM],
+            vec![cookie, FORM, ("Origin", "https://evil.test")],
+            vec![cookie, FORM, ("Origin", "null")],
+            vec![cookie, ("Content-Type", "text/plain"), ("Sec-Fetch-Site", "cross-site")],
+            vec![cookie, FORM, ("Sec-Fetch-Site", "same-site"), ("Origin", own_origin.as_str())],
+        ] {
+            let reply = post(&server, target, &foreign, body);
+            assert_eq!(
+                (reply.status, reply.code()),
+                (403, "foreign_page".to_owned()),
+                "{target} {foreign:?}"
+            );
+        }
+        let reply = post(&server, target, &[FORM, OWN], body);
+        assert_eq!(
+            (reply.status, reply.header("location").is_some_and(|l| l.starts_with("/login"))),
+            (303, true)
+        );
+    }
+    let data = server.data.join("dashboard.json");
+    assert!(!data.exists() && server.get("/api/v1/stats")["people"] == 60);
+    for (target, body) in targets {
+        let reply = post(&server, target, &[cookie, FORM, ("Origin", own_origin.as_str())], body);
+        assert!(matches!(reply.status, 200 | 303), "{target}: {} {}", reply.status, reply.text());
+    }
+    assert_eq!(server.get("/api/v1/stats")["people"], 59);
+    assert!(std::fs::read_to_string(&data).unwrap().contains("Europe/Berlin"));
+}
+
+#[test]
+fn a_session_uses_the_api_from_own_pages_only() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = session(&server);
+    let cookie = ("Cookie", session.as_str());
+    let query = r#"{"steps":[{"event":"Paid"}]}"#;
+    assert_eq!(post(&server, "/api/v1/funnel", &[cookie], query).status, 401);
+    assert_eq!(
+        post(&server, "/api/v1/funnel", &[cookie, ("Sec-Fetch-Site", "cross-site")], query).status,
+        401
+    );
+    assert_eq!(post(&server, "/api/v1/funnel", &[cookie, OWN], query).status, 200);
+    let merge = |headers: &[(&str, &str)]| {
+        post(
+            &server,
+            "/api/v1/people/person1%40example.com/merge",
+            headers,
+            r#"{"into":"person2@example.com"}"#,
+        )
+        .status
+    };
+    assert_eq!((merge(&[cookie]), merge(&[cookie, OWN])), (401, 200));
+    post(&server, "/logout", &[cookie, FORM], "");
+    assert_eq!(post(&server, "/api/v1/funnel", &[cookie, OWN], query).status, 401);
+}
+
+#[test]
+fn a_link_shows_one_report_and_ends() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = session(&server);
+    let cookie = ("Cookie", session.as_str());
+    let share = |address: &str| {
+        let body = form_urlencoded::Serializer::new(String::new()).append_pair("address", address).finish();
+        post(&server, "/shares", &[cookie, OWN, FORM], &body)
+    };
+    for other in
+        ["/people", "/settings", "/people/person1%40example.com", "https://evil.test/funnels", "/nothing"]
+    {
+        assert_eq!(share(other).status, 422, "{other}");
+    }
+    let page = share("/funnels?step=Visited&step=Paid").text();
+    let token = page.split("/shared/").nth(1).unwrap().split(['"', '<']).next().unwrap().to_owned();
+    let stored = std::fs::read_to_string(server.data.join("dashboard.json")).unwrap();
+    assert!(!stored.contains(&token) && stored.contains("/funnels"));
+    let seen = server.client().open(format!("/shared/{token}?step=Signed+Up&csv=steps"));
+    let text = seen.text();
+    assert!(
+        seen.status == 200
+            && text.contains("25.0 %")
+            && !text.contains("Signed Up")
+            && !text.contains("/people"),
+        "{text}"
+    );
+    assert!(
+        seen.header("content-security-policy").is_some() && seen.header("cache-control") == Some("no-store")
+    );
+    for other in [format!("/shared/{token}x"), "/shared/".to_owned(), format!("/shared/{}", "0".repeat(43))] {
+        assert_eq!(server.client().open(&other).status, 404, "{other}");
+    }
+    assert_eq!(server.client().open(format!("/funnels?step=Paid&token={token}")).status, 303);
+    let hash = stored.split("token_sha256\": \"").nth(1).unwrap().split('"').next().unwrap();
+    post(&server, "/shares/delete", &[cookie, OWN, FORM], &format!("hash={hash}"));
+    assert_eq!(server.client().open(format!("/shared/{token}")).status, 404);
+}
+
+#[test]
+fn the_printed_link_logs_in_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, printed) = Server::start_with(&dir.path().join("store"), &[]);
+    let line = printed.iter().find(|line| line.contains("/login?token=")).expect("a link is printed");
+    let token = line.split("token=").nth(1).unwrap().trim().to_owned();
+    let page = server.client().open(format!("/login?token={token}"));
+    assert!(page.status == 200 && page.header("set-cookie").is_none(), "looking does not use it up");
+    let body = format!("token={token}");
+    let reply = post(&server, "/login", &[FORM], &body);
+    let cookie = reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(server.client().send("GET", "/settings", &[("Cookie", &cookie)], b"").status, 200);
+    assert_eq!(post(&server, "/login", &[FORM], &body).status, 401);
+    assert_eq!(post(&server, "/login", &[FORM], "token=wrong").status, 401);
+    server.stop();
+    // From then on nothing that is printed lets anybody in.
+    let (_server, printed) = Server::start_with(&dir.path().join("store"), &[]);
+    assert!(!printed.iter().any(|line| line.contains("token=")), "{printed:?}");
+}
+
+#[test]
+fn files_hold_no_formulas_and_pages_no_markup_of_senders() {
+    let (_dir, server) = fresh();
+    let hostile = [
+        "=cmd|' /C calc'!A0",
+        "+1",
+        "-1+1",
+        "@SUM(1)",
+        "\t=1",
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "\" onmouseover=\"x",
+        "\u{202e}evil",
+    ];
+    let mut lines = String::new();
+    for text in hostile {
+        let text = serde_json::json!(text);
+        lines.push_str(&format!("{{\"type\":\"event\",\"person\":{text},\"event\":\"Did\",\"time\":\"2025-03-01T10:00:00Z\",\"properties\":{{\"p\":{text}}}}}\n"));
+        lines.push_str(&format!("{{\"type\":\"set\",\"person\":{text},\"time\":\"2025-03-01T09:00:00Z\",\"properties\":{{\"Plan\":{text}}}}}\n"));
+    }
+    server.import(&lines);
+    let session = session(&server);
+    let get = |target: &str| server.client().send("GET", target, &[("Cookie", session.as_str())], b"");
+    for target in [
+        "/people?csv=people",
+        "/funnels?step=Did&by=person.Plan&csv=segments",
+        "/funnels/people?step=Did&at_step=1&outcome=reached&csv=people",
+    ] {
+        let reply = get(target);
+        assert_eq!(
+            reply.header("content-disposition"),
+            Some("attachment; filename=\"whodid.csv\""),
+            "{target}"
+        );
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        let text = reply.text();
+        assert!(text.lines().count() > 5, "{text}");
+        for cell in text.split([',', '\n']).map(|cell| cell.trim_start_matches('"')) {
+            assert!(!cell.starts_with(['=', '+', '-', '@', '\t']), "{target}: {cell}");
+        }
+    }
+    for target in [
+        "/",
+        "/people",
+        "/people?columns=Plan",
+        "/funnels?step=Did&by=person.Plan",
+        "/trends?series=Did&by=event.p&unit=month",
+        "/paths?start=Did",
+        "/revenue?by=person.Plan",
+        "/settings",
+        "/funnels?step=%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+        "/people/%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+    ] {
+        let page = get(target).text();
+        assert!(
+            page.contains("<main")
+                && !page.contains("<script>alert")
+                && !page.contains("<img")
+                && !page.contains("\" onmouseover=\""),
+            "{target}: {page}"
+        );
+    }
+}

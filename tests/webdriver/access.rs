@@ -1,0 +1,74 @@
+//! What every page owes to everybody: it can be used without eyes or mouse, fits a telephone, is small, and asks nobody else.
+
+use serde_json::json;
+
+use super::driver::Driver;
+use super::walk::{history, logged_in};
+use crate::sdks::installed;
+use crate::support::Server;
+
+const PAGES: [&str; 18] = [
+    "/",
+    "/funnels",
+    "/funnels?step=Visited&step=Signed+Up&step=Paid&by=person.Campaign+Source&exclude=Now%401&over=week&people=%7B%22did%22%3A%22Visited%22%7D",
+    "/funnels/people?step=Visited&step=Paid&at_step=1&outcome=lost",
+    "/cohorts",
+    "/cohorts?start=Visited&return=Paid&cohort=week&bucket=week",
+    "/revenue?lifetime=true&by=person.Campaign+Source",
+    "/experiments?step=Visited&step=Paid&by=person.Campaign+Source&control=google",
+    "/trends?series=Visited&series=Paid&unit=week",
+    "/trends?series=Visited&by=person.Campaign+Source&unit=day",
+    "/paths?start=Visited&goal=Paid",
+    "/people",
+    "/people?people=%7B%22did%22%3A%22Paid%22%7D&columns=Campaign+Source",
+    "/people/p1%40example.com",
+    "/people/p1%40example.com/merge?into=p2%40example.com",
+    "/live",
+    "/settings",
+    "/funnels?stp=1",
+];
+
+/// Bytes of the first page with all that it loads.
+const FIRST_LOAD_BYTES: u64 = 300 * 1024;
+
+#[test]
+fn pages_are_for_everybody() {
+    let Some(driver) = Driver::start() else { return };
+    let axe = installed("node_modules/axe-core")
+        .map(|dir| std::fs::read_to_string(dir.join("axe.min.js")).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    logged_in(&mut browser, &server, "/");
+    let loaded = browser.run(
+        "var all = performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'));
+         return {bytes: all.reduce((sum, e) => sum + e.transferSize, 0), hosts: Array.from(new Set(all.map(e => new URL(e.name).host))),
+                 millis: performance.getEntriesByType('navigation')[0].loadEventStart}",
+    );
+    assert_eq!(loaded["hosts"], json!([server.addr]));
+    assert!(
+        loaded["bytes"].as_u64().unwrap() < FIRST_LOAD_BYTES && loaded["millis"].as_f64().unwrap() < 500.0,
+        "{loaded}"
+    );
+    let mut found = Vec::new();
+    for width in [1440, 390] {
+        browser.resize(width, 844);
+        for page in PAGES {
+            browser.go(&format!("http://{}{page}", server.addr));
+            let wide = browser
+                .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(wide, 0, "{page} is wider than {width}");
+            let Some(axe) = &axe else { continue };
+            let faults = browser.run_async(&format!(
+                "var done = arguments[0]; {axe};
+                 axe.run({{resultTypes: ['violations']}}).then(r => done(r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical')
+                    .map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html + n.any.map(a => a.message).join()).join(' | '))), e => done([String(e)]))"
+            ));
+            let faults: Vec<String> = serde_json::from_value(faults).unwrap();
+            found.extend(faults.into_iter().map(|fault| format!("{page} at {width}: {fault}")));
+        }
+    }
+    assert_eq!(found, [""; 0]);
+    assert_eq!(browser.errors(), [""; 0]);
+}

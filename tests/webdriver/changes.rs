@@ -1,0 +1,122 @@
+//! What a person changes in the dashboard: reports and audiences under names, links for others, who is who, the first event.
+
+use super::driver::{Browser, Driver};
+use super::walk::{arrived, fill, history, logged_in, press, text};
+use crate::support::{Server, WRITE_KEY};
+
+/// Opens what is folded under these words.
+fn unfold(browser: &mut Browser, words: &str) {
+    let found = browser.run(&format!(
+        "var d = Array.from(document.querySelectorAll('details')).find(d => d.firstElementChild.textContent === '{words}'); d.open = true; return !!d"
+    ));
+    assert_eq!(found, true, "nothing is folded under {words}");
+}
+
+#[test]
+fn reports_are_kept_pinned_and_shared() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    logged_in(&mut browser, &server, "/funnels?step=Visited&step=Paid");
+    unfold(&mut browser, "Save");
+    fill(&mut browser, "Report name", "<b>Sales</b>");
+    press(&mut browser, "Save report");
+    arrived(&mut browser, "/funnels?step=Visited");
+    assert_eq!(server.get("/api/v1/reports/%3Cb%3ESales%3C%2Fb%3E")["query"]["steps"][1]["event"], "Paid");
+    press(&mut browser, "Overview");
+    assert!(
+        text(&mut browser).contains("<b>Sales</b>") && text(&mut browser).contains("25.0 % of 40 people")
+    );
+    press(&mut browser, "<b>Sales</b>");
+    unfold(&mut browser, "Share");
+    press(&mut browser, "Make a link");
+    let target = browser.run("return document.querySelector('main pre a').href").as_str().unwrap().to_owned();
+    let mut other = driver.browser();
+    other.go(&target);
+    let seen = text(&mut other);
+    assert!(seen.contains("25.0 % of 40 people") && seen.contains("Steps"), "{seen}");
+    assert_eq!(
+        other.run("return document.querySelectorAll('a:not(.skip), form, script').length"),
+        0,
+        "it leads nowhere"
+    );
+    other.go(&format!("http://{}/funnels?step=Visited", server.addr));
+    assert!(text(&mut other).contains("API key"), "and opens nothing else");
+    assert_eq!(other.errors(), [""; 0]);
+    press(&mut browser, "All links");
+    press(&mut browser, "End");
+    other.go(&target);
+    assert!(other.run("return document.body.innerText").as_str().unwrap().contains("no_such_link"));
+    press(&mut browser, "Unpin");
+    press(&mut browser, "Overview");
+    assert!(!text(&mut browser).contains("Sales"));
+
+    press(&mut browser, "People");
+    fill(&mut browser, "Did", "Paid");
+    press(&mut browser, "Add to the search");
+    fill(&mut browser, "Did not", "Signed Up");
+    press(&mut browser, "Add to the search");
+    assert!(text(&mut browser).contains("0 people"));
+    browser.run("document.querySelector('[aria-label^=\"Remove not\"]').click()");
+    browser.wait_for(
+        "return document.querySelectorAll('ul.chips li').length === 1 && document.readyState === 'complete'",
+    );
+    assert!(text(&mut browser).contains("10 people"));
+    unfold(&mut browser, "Save as audience");
+    fill(&mut browser, "Audience name", "Payers");
+    press(&mut browser, "Save audience");
+    arrived(&mut browser, "people=Payers");
+    assert!(
+        text(&mut browser).contains("in \u{201c}Payers\u{201d}") && text(&mut browser).contains("10 people")
+    );
+    press(&mut browser, "Settings");
+    fill(&mut browser, "Time zone", "Europe/Berlin");
+    press(&mut browser, "Save settings");
+    browser.go(&format!("http://{}/trends?series=Paid", server.addr));
+    assert!(text(&mut browser).contains("days of Europe/Berlin"));
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+#[test]
+fn people_are_joined_and_taken_apart_after_a_look() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    logged_in(&mut browser, &server, "/people/p1%40example.com");
+    fill(&mut browser, "Is the same person as", "p4@example.com");
+    press(&mut browser, "Compare");
+    assert!(text(&mut browser).contains("p4@example.com, p1@example.com"));
+    assert_eq!(server.get("/api/v1/people/p1%40example.com")["events"], 1, "a look changes nothing");
+    press(&mut browser, "Join the two");
+    assert_eq!(server.get("/api/v1/people/p1%40example.com")["events"], 4);
+    browser.run("document.querySelector('[aria-label=\"Take out p1@example.com\"]').click()");
+    arrived(&mut browser, "/unmerge");
+    assert!(text(&mut browser).contains("1 of 4 events go with it"), "{}", text(&mut browser));
+    press(&mut browser, "Take it out");
+    assert_eq!(server.get("/api/v1/people/p1%40example.com")["events"], 1);
+    assert_eq!(server.get("/api/v1/people/p4%40example.com")["events"], 3);
+    assert_eq!(browser.errors(), [""; 0]);
+}
+
+#[test]
+fn the_first_event_is_seen_to_come() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    let mut browser = driver.browser();
+    logged_in(&mut browser, &server, "/");
+    assert!(
+        text(&mut browser).contains(WRITE_KEY) && text(&mut browser).contains("Waiting for the first event")
+    );
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    server.client().open(format!("/e?_k={WRITE_KEY}&_p=<i>jane&_n=<b>Hello"));
+    browser.wait_for("return document.querySelector('#first.came')");
+    assert!(text(&mut browser).contains("It came: <b>Hello of <i>jane"));
+    press(&mut browser, "See who that is");
+    assert!(text(&mut browser).contains("<b>Hello"));
+    assert_eq!(browser.errors(), [""; 0]);
+}
