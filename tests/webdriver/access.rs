@@ -52,8 +52,8 @@ fn pages_are_for_everybody() {
         "{loaded}"
     );
     let mut found = Vec::new();
-    for width in [1440, 390] {
-        browser.resize(width, 844);
+    for (width, scheme) in [(1440, "light"), (390, "dark")] {
+        browser.appear(width, scheme);
         for page in PAGES {
             browser.go(&format!("http://{}{page}", server.addr));
             let wide = browser
@@ -66,7 +66,7 @@ fn pages_are_for_everybody() {
                     .map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html + n.any.map(a => a.message).join()).join(' | '))), e => done([String(e)]))"
             ));
             let faults: Vec<String> = serde_json::from_value(faults).unwrap();
-            found.extend(faults.into_iter().map(|fault| format!("{page} at {width}: {fault}")));
+            found.extend(faults.into_iter().map(|fault| format!("{page} in {scheme}: {fault}")));
         }
     }
     assert_eq!(found, [""; 0]);

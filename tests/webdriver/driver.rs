@@ -116,11 +116,13 @@ impl Browser {
         self.command("POST", "/execute/async", json!({"script": script, "args": []}))
     }
 
-    /// Makes the window this large, in pixels of pages.
-    pub fn resize(&mut self, width: u32, height: u32) {
+    /// Shows pages at this width, in a light or dark scheme.
+    pub fn appear(&mut self, width: u32, scheme: &str) {
         let path = format!("/session/{}/goog/cdp/execute", self.session);
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let metrics = json!({"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": false});
         self.ask("POST", &path, &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}));
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.ask("POST", &path, &json!({"cmd": "Emulation.setEmulatedMedia", "params": media}));
     }
 
     fn find(&mut self, css: &str) -> String {

@@ -72,6 +72,9 @@ pub enum Page {
     List(&'static str),
 }
 
+/// Names that a field offers at most: some 20 KB of a page.
+const OFFERED_MAX: usize = 1000;
+
 /// What a page is made of.
 pub struct Context<'a> {
     app: &'a App,
@@ -136,10 +139,14 @@ impl Context<'_> {
         Some(zone.to_datetime(now).date())
     }
 
-    /// The names of all events, for fields that take one.
+    /// The names of events, for fields that take one: of very many only the most frequent, as lists are sent with every page.
     fn event_names(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.snapshot.catalog.events().map(|(_, name)| name.to_owned()).collect();
+        let mut names: Vec<_> = self.snapshot.catalog.events().collect();
+        if names.len() > OFFERED_MAX {
+            names.sort_by_key(|(id, _)| std::cmp::Reverse(self.snapshot.rows_of(*id)));
+            names.truncate(OFFERED_MAX);
+        }
+        let mut names: Vec<String> = names.into_iter().map(|(_, name)| name.to_owned()).collect();
         names.sort_unstable();
         names
     }
@@ -158,6 +165,7 @@ impl Context<'_> {
             .collect();
         names.sort_unstable();
         names.dedup();
+        names.truncate(OFFERED_MAX);
         Ok(names)
     }
 

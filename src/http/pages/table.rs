@@ -5,6 +5,9 @@ use serde_json::Value as Json;
 
 use super::words;
 
+/// Rows that a page shows of a table: more than anybody reads, and few enough to be drawn at once.
+const SHOWN_MAX: usize = 1000;
+
 /// A table of a page.
 pub struct Table {
     /// What the address of its CSV calls it.
@@ -187,11 +190,12 @@ impl Table {
                 table class=[(!self.class.is_empty()).then_some(self.class)] {
                     caption { (self.caption) }
                     thead { tr { @for (name, number) in &self.head { th scope="col" class=[number.then_some("n")] { (name) } } } }
-                    tbody { @for (class, cells) in &self.rows {
+                    tbody { @for (class, cells) in self.rows.iter().take(SHOWN_MAX) {
                         tr class=[(!class.is_empty()).then_some(class)] { @for cell in cells { (cell.html(linked)) } }
                     } }
                 }
             }
+            @if self.rows.len() > SHOWN_MAX { p.hint { (words::count((self.rows.len() - SHOWN_MAX) as u64)) " more rows are in the file." } }
             @if let Some(file) = file { p.under { a.file href=(file) download { "CSV" } } }
         }
     }
@@ -246,5 +250,10 @@ mod tests {
         let page = table.html(true, None).into_string();
         assert!(page.contains("<a class=\"number\" href=\"/x\">1,234</a>") && page.contains("&quot;x&quot;"));
         assert!(!table.html(false, None).into_string().contains("href"));
+        (0..SHOWN_MAX).for_each(|_| table.row(vec![Cell::text("x")]));
+        assert!(
+            table.html(true, None).into_string().contains("11 more rows")
+                && table.csv().lines().count() > SHOWN_MAX
+        );
     }
 }
