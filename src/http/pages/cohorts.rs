@@ -33,7 +33,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
     let cohort = context.value_or("cohort", "month");
     let modes = [("", "in that time"), ("at_least", "then or later")];
     Ok(html! {
-        form.builder method="get" action="/cohorts" {
+        form.builder.side method="get" action="/cohorts" {
             (hidden)
             fieldset {
                 legend { "People who first did \u{2026} and came back to do \u{2026}" }

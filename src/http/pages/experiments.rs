@@ -31,7 +31,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 fn builder(context: &Context<'_>) -> Result<Markup> {
     let (hidden, chips) = form::others("/experiments", context, &KNOWN);
     Ok(html! {
-        form.builder method="get" action="/experiments" {
+        form.builder.side method="get" action="/experiments" {
             (hidden)
             button.unseen tabindex="-1" aria-hidden="true" { "Show" }
             fieldset {

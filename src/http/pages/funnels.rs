@@ -49,7 +49,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
     let excluded = context.values("exclude");
     let steps = context.values("step").len().max(2);
     Ok(html! {
-        form.builder method="get" action="/funnels" {
+        form.builder.side method="get" action="/funnels" {
             (hidden)
             // The first button of a form is the one that the Enter key presses.
             button.unseen tabindex="-1" aria-hidden="true" { "Show" }

@@ -32,7 +32,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
     let (hidden, chips) = form::others("/paths", context, &KNOWN);
     let sides = [("", "nearest the start"), ("last", "nearest the goal")];
     Ok(html! {
-        form.builder method="get" action="/paths" {
+        form.builder.side method="get" action="/paths" {
             (hidden)
             fieldset {
                 legend { "The ways from \u{2026} to \u{2026}" }

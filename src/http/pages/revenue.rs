@@ -26,7 +26,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 fn builder(context: &Context<'_>) -> Result<Markup> {
     let (hidden, chips) = form::others("/revenue", context, &KNOWN);
     Ok(html! {
-        form.builder method="get" action="/revenue" {
+        form.builder.side method="get" action="/revenue" {
             (hidden)
             div.row {
                 (form::choice("By", "unit", context.value_or("unit", "month"), &form::UNITS))

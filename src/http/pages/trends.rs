@@ -38,7 +38,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 fn builder(context: &Context<'_>) -> Result<Markup> {
     let (hidden, chips) = form::others("/trends", context, &KNOWN);
     Ok(html! {
-        form.builder method="get" action="/trends" {
+        form.builder.side method="get" action="/trends" {
             (hidden)
             button.unseen tabindex="-1" aria-hidden="true" { "Show" }
             fieldset {
