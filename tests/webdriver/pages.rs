@@ -33,6 +33,14 @@ fn a_person_logs_in_and_finds_out_who_did_what() {
     let number = open_number(&mut browser, "Signed Up", 1);
     let listed = text(&mut browser);
     assert!(number == "10" && listed.contains("10 people"), "lost behind step 2: {number} {listed}");
+    press(&mut browser, "Search among these people");
+    let searched = text(&mut browser);
+    assert!(
+        searched.contains("10 people") && searched.contains("lost at step 2 of Visited, then"),
+        "{searched}"
+    );
+    browser.run("history.back()");
+    arrived(&mut browser, "/funnels/people");
     press(&mut browser, "Back to the report");
     assert_eq!(open_number(&mut browser, "google", 0), "20");
     assert!(text(&mut browser).contains("<img src=x onerror=alert(1)>"), "shown as text");

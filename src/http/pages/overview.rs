@@ -11,6 +11,8 @@ use super::{Context, json as read, settings};
 use crate::error::Result;
 use crate::report::params;
 
+/// Pinned reports shown: each is made anew for every look.
+const PINNED_MAX: usize = 24;
 /// Weeks shown.
 const WEEKS: usize = 26;
 
@@ -46,7 +48,8 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 fn pinned(context: &Context<'_>) -> Result<Markup> {
     let saved = context.app.reports().saved();
     let mut cards = Vec::new();
-    for (name, report) in saved.reports.iter().filter(|(name, _)| context.dashboard.pinned.contains(*name)) {
+    let pinned = saved.reports.iter().filter(|(name, _)| context.dashboard.pinned.contains(*name));
+    for (name, report) in pinned.take(PINNED_MAX) {
         let query: Map<String, Json> = serde_json::from_str(&report.query).unwrap_or_default();
         let says = match context.ask_json(&report.report, &report.query) {
             Ok(answer) => says(&report.report, &answer),

@@ -174,12 +174,30 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
             @for (name, value) in which { li { (chip(name, value)) } }
         }
         p.headline { strong { (count(number(&answer["total"]))) } @if number(&answer["total"]) == 1 { " person" } @else { " people" } }
+        @if let Some(people) = as_audience(context, report, &answer) {
+            p { a href=(link("/people", &[], &[("people", &people)])) { "Search among these people" } ", or save them as an audience there." }
+        }
         (behind(context, report, &answer))
         (more(context, &context.path, &answer))
         (view::warnings(&answer))
         p.footing { (format!("{:.1} ms", answer["elapsed_ms"].as_f64().unwrap_or(0.0))) }
     };
     Ok(Answered::new("People behind a number", body))
+}
+
+/// The people behind a number of a funnel as an audience, whoever they are by then; those of one segment are none.
+fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<String> {
+    if report != "funnel" || !context.value("segment").is_empty() {
+        return None;
+    }
+    let mut funnel = answer["receipt"]["query"].clone();
+    let fields = funnel.as_object_mut()?;
+    ["as_of", "by", "limit", "times"].iter().for_each(|name| drop(fields.remove(*name)));
+    let step: u64 = context.value("at_step").parse().ok()?;
+    Some(
+        json!({"funnel": funnel, "step": step, "outcome": context.value_or("outcome", "reached")})
+            .to_string(),
+    )
 }
 
 fn chip(name: &str, value: &str) -> String {

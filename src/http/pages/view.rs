@@ -72,8 +72,8 @@ pub fn respond(page: Page, made: Answered) -> Response {
         header {
             a.brand href="/" { "whodid" }
             nav aria-label="Pages" {
-                @for (_, target, name, key) in NAVIGATION {
-                    a href=(target) data-jump=(key) aria-current=[(target == path(page)).then_some("page")] { (name) }
+                @for (own, target, name, key) in NAVIGATION {
+                    a href=(target) data-jump=(key) data-key=[(own == Page::Live).then_some("r")] aria-current=[(target == path(page)).then_some("page")] { (name) }
                 }
             }
             form method="post" action="/logout" { button.quiet { "Log out" } }
@@ -91,6 +91,7 @@ pub fn respond(page: Page, made: Answered) -> Response {
                 div { dt { kbd { "w" } " " kbd { "f" } " " kbd { "t" } " " kbd { "n" } } dd { "7, 28, 30, 91 days" } }
                 div { dt { kbd { "m" } " " kbd { "p" } } dd { "This month, last month" } }
                 div { dt { kbd { "y" } " " kbd { "s" } " " kbd { "l" } } dd { "This year, 6 months, 12 months" } }
+                div { dt { kbd { "r" } } dd { "What happens now" } }
                 div { dt { kbd { "a" } " " kbd { "c" } } dd { "All time, choose days" } }
             }
             form method="dialog" { button { "Close" } }
