@@ -156,6 +156,9 @@ impl Api {
             return Err(Error::new(ErrorKind::Forbidden, "foreign_page", message)
                 .hint("use the API with its key, or the page itself"));
         }
+        if change == Change::EndSessions {
+            self.sessions.end_others(request);
+        }
         let identity =
             if route.pattern.contains('{') { route.parameter(&request.path)? } else { String::new() };
         pages::change(&self.app, change, request, &identity)

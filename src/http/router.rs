@@ -189,7 +189,7 @@ const HEALTH: Class = Class::Whole(Pool::Health);
 pub const SCRIPT_PATH: &str = "/i.js";
 
 /// Every route there is.
-pub static ROUTES: [Route; 111] = [
+pub static ROUTES: [Route; 112] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -427,6 +427,7 @@ pub static ROUTES: [Route; 111] = [
     change("/shares", Change::Share, "form: make a link to a report"),
     change("/shares/delete", Change::EndShare, "form: end one"),
     change("/settings", Change::Settings, "form: time zone and week"),
+    change("/sessions/end", Change::EndSessions, "form: end all other sessions"),
     change("/demo", Change::Demo, "form: fill an empty store with generated data"),
     Route {
         class: QUERY,

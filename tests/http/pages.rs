@@ -11,7 +11,7 @@ fn post(server: &Server, target: &str, headers: &[(&str, &str)], body: &str) -> 
 }
 
 /// The cookie of a new session.
-fn session(server: &Server) -> String {
+fn log_in(server: &Server) -> String {
     let reply = post(server, "/login", &[FORM], &format!("key={API_KEY}"));
     let cookie = reply.header("set-cookie").expect("a cookie").to_owned();
     assert!(cookie.contains("; HttpOnly; SameSite=Strict;"), "{cookie}");
@@ -22,7 +22,7 @@ fn session(server: &Server) -> String {
 fn nothing_is_changed_for_other_pages() {
     let (_dir, server) = fresh();
     server.import(&history());
-    let session = session(&server);
+    let session = log_in(&server);
     let cookie = ("Cookie", session.as_str());
     let own_origin = format!("http://{}", server.addr);
     let targets = [
@@ -67,7 +67,7 @@ fn nothing_is_changed_for_other_pages() {
 fn a_session_uses_the_api_from_own_pages_only() {
     let (_dir, server) = fresh();
     server.import(&history());
-    let session = session(&server);
+    let session = log_in(&server);
     let cookie = ("Cookie", session.as_str());
     let query = r#"{"steps":[{"event":"Paid"}]}"#;
     assert_eq!(post(&server, "/api/v1/funnel", &[cookie], query).status, 401);
@@ -86,6 +86,11 @@ fn a_session_uses_the_api_from_own_pages_only() {
         .status
     };
     assert_eq!((merge(&[cookie]), merge(&[cookie, OWN])), (401, 200));
+    let other = log_in(&server);
+    let looks = |session: &str| server.client().send("GET", "/settings", &[("Cookie", session)], b"").status;
+    assert_eq!((looks(&session), looks(&other)), (200, 200));
+    post(&server, "/sessions/end", &[cookie, OWN, FORM], "");
+    assert_eq!((looks(&session), looks(&other)), (200, 303), "all other sessions are ended");
     post(&server, "/logout", &[cookie, FORM], "");
     assert_eq!(post(&server, "/api/v1/funnel", &[cookie, OWN], query).status, 401);
 }
@@ -94,7 +99,7 @@ fn a_session_uses_the_api_from_own_pages_only() {
 fn a_link_shows_one_report_and_ends() {
     let (_dir, server) = fresh();
     server.import(&history());
-    let session = session(&server);
+    let session = log_in(&server);
     let cookie = ("Cookie", session.as_str());
     let share = |address: &str| {
         let body = form_urlencoded::Serializer::new(String::new()).append_pair("address", address).finish();
@@ -171,7 +176,7 @@ fn files_hold_no_formulas_and_pages_no_markup_of_senders() {
         lines.push_str(&format!("{{\"type\":\"set\",\"person\":{text},\"time\":\"2025-03-01T09:00:00Z\",\"properties\":{{\"Plan\":{text}}}}}\n"));
     }
     server.import(&lines);
-    let session = session(&server);
+    let session = log_in(&server);
     let get = |target: &str| server.client().send("GET", target, &[("Cookie", session.as_str())], b"");
     for target in [
         "/people?csv=people",

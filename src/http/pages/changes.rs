@@ -41,6 +41,8 @@ pub enum Change {
     EndShare,
     /// Zone and week.
     Settings,
+    /// End all sessions but the one that asks.
+    EndSessions,
     /// Fill an empty store with generated data.
     Demo,
 }
@@ -115,6 +117,8 @@ fn made(app: &App, change: Change, request: &Request, form: &Form, identity: &st
             })?;
             "/settings".to_owned()
         }
+        // Whoever keeps the sessions has ended them before.
+        Change::EndSessions => "/settings".to_owned(),
         Change::Demo => {
             if !app.fill_with_demo()? {
                 let message = "there are records already; demo data would be mixed up with them";

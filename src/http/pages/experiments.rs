@@ -33,7 +33,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
     Ok(html! {
         form.builder.side method="get" action="/experiments" {
             (hidden)
-            button.unseen tabindex="-1" aria-hidden="true" { "Show" }
+            button.unseen tabindex="-1" aria-hidden="true" {}
             fieldset {
                 legend { "People who did" }
                 (form::events(context, "Step", "step", 2))

@@ -52,7 +52,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
         form.builder.side method="get" action="/funnels" {
             (hidden)
             // The first button of a form is the one that the Enter key presses.
-            button.unseen tabindex="-1" aria-hidden="true" { "Show" }
+            button.unseen tabindex="-1" aria-hidden="true" {}
             fieldset {
                 legend { "People who did" }
                 (form::events(context, "Step", "step", 2))

@@ -13,6 +13,8 @@ use crate::report::params;
 
 /// Pinned reports shown: each is made anew for every look.
 const PINNED_MAX: usize = 24;
+/// Records up to which weeks are shown unasked: they take a pass over every event, some 50 ms a million.
+const WEEKS_RECORDS_MAX: u64 = 3_000_000;
 /// Weeks shown.
 const WEEKS: usize = 26;
 
@@ -38,7 +40,8 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             ("Events", html! { (count(number(&stats["events"]))) }),
         ]))
         (pinned(context)?)
-        (weeks(context)?)
+        @if number(&stats["records"]) <= WEEKS_RECORDS_MAX || !context.value("weeks").is_empty() { (weeks(context)?) }
+        @else { p { a href="/?weeks=show" { "Active people by week" } } }
         (events(context)?)
     };
     Ok(Answered::new("Overview", body))

@@ -82,6 +82,14 @@ impl Sessions {
         see(&next).with_value("Set-Cookie", cookie(request, &token, LASTS.as_secs()))
     }
 
+    /// Ends all sessions but that of a request.
+    pub fn end_others(&self, request: &Request) {
+        let own = token_of(request).map(|token| KeyHash::of(&token).to_hex());
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.ends.retain(|token, _| Some(token) == own.as_ref());
+        inner.first = None;
+    }
+
     /// Ends the session of a request.
     pub fn log_out(&self, request: &Request) -> Result<Response> {
         if let Some(token) = token_of(request) {

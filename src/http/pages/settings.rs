@@ -48,6 +48,7 @@ fn keys(context: &Context<'_>) -> Markup {
             div { dt { "Write key" } dd { code { (context.write_key) } " It is public and can only send." } }
             div { dt { "API key" } dd { "Only its hash is kept. To change it, start the server once with " code { "--api-key" } ": all sessions end." } }
         }
+        form method="post" action="/sessions/end" { button.quiet { "End all other sessions" } }
     }
 }
 

@@ -40,7 +40,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
     Ok(html! {
         form.builder.side method="get" action="/trends" {
             (hidden)
-            button.unseen tabindex="-1" aria-hidden="true" { "Show" }
+            button.unseen tabindex="-1" aria-hidden="true" {}
             fieldset {
                 legend { "Over time" }
                 (form::events(context, "Event", "series", 1))
