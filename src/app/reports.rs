@@ -147,6 +147,11 @@ impl Reports {
         to_json(&self.executor.profile(snapshot, identity)?)
     }
 
+    /// The identifies that made a person.
+    pub fn links(&self, snapshot: &Snapshot, identity: &str) -> Result<String> {
+        to_json(&self.executor.links(snapshot, identity)?)
+    }
+
     /// A page of a person's time line.
     pub fn timeline(
         &self,

@@ -36,7 +36,7 @@ pub use events::{EventCount, EventList};
 pub use funnel::{FunnelPeoplePage, FunnelPerson};
 pub use listing::{Listed, PeoplePage};
 pub use people::{Found, PeopleReport};
-pub use person::{Profile, Timeline};
+pub use person::{Link, Profile, Timeline};
 pub use rows::{StoredRow, stored_rows};
 pub use scope::Explanation;
 
@@ -218,6 +218,11 @@ impl Executor {
     /// The profile of the person of `identity`.
     pub fn profile(&self, snapshot: &Snapshot, identity: &str) -> Result<Profile> {
         person::profile(&Source::new(snapshot.clone()), identity)
+    }
+
+    /// The identifies that made the person of `identity`.
+    pub fn links(&self, snapshot: &Snapshot, identity: &str) -> Result<Vec<Link>> {
+        person::links(&Source::new(snapshot.clone()), identity)
     }
 
     /// A page of the time line of the person of `identity`, newest first, perhaps of one event.

@@ -222,6 +222,38 @@ pub fn profile(source: &Source, identity: &str) -> Result<Profile> {
     })
 }
 
+/// An identify: that two identities are one person.
+#[derive(Clone, Debug, Serialize)]
+pub struct Link {
+    /// When.
+    pub time: String,
+    /// The identity that it came under.
+    pub identity: String,
+    /// The other.
+    pub other: String,
+    /// Whether the two are one person now.
+    pub joined: bool,
+}
+
+/// What made the person of `identity` of its identities: the identifies that came under them, in the order of their times.
+pub fn links(source: &Source, identity: &str) -> Result<Vec<Link>> {
+    let snapshot = &source.snapshot;
+    let person = find(source, identity)?;
+    let mut rows = PersonReader::new(source).rows(person, |name| name == NameId::IDENTIFY)?;
+    rows.sort_by_key(|r| (r.time, r.identity, r.at));
+    let mut targets = source.column(NameId::IDENTIFY, PropertyId::TARGET);
+    let links = rows.into_iter().map(|row| {
+        let target = targets.raw(row.at)? as IdentityId;
+        Ok(Link {
+            time: format_millis(row.time),
+            identity: snapshot.identity(row.identity)?,
+            other: snapshot.identity(target)?,
+            joined: snapshot.persons.person_of(target) == person,
+        })
+    });
+    links.collect()
+}
+
 fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, History>> {
     let mut arrivals = source.column(NameId::SET, PropertyId::ARRIVAL);
     let mut changes: BTreeMap<PropertyId, Vec<(Millis, u64, Value)>> = BTreeMap::new();

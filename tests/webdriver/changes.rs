@@ -99,6 +99,21 @@ fn people_are_joined_and_taken_apart_after_a_look() {
     press(&mut browser, "Take it out");
     assert_eq!(server.get("/api/v1/people/p1%40example.com")["events"], 1);
     assert_eq!(server.get("/api/v1/people/p4%40example.com")["events"], 3);
+    // What tracking said about who is who can be looked at, also what was not believed.
+    server.import(
+        "{\"type\":\"identify\",\"person\":\"anon-2\",\"identity\":\"p2@example.com\",\"time\":\"2025-03-02T10:00:00Z\"}\n\
+         {\"type\":\"identify\",\"person\":\"anon-6\",\"identity\":\"p6@example.com\",\"time\":\"2025-03-02T10:00:00Z\"}\n\
+         {\"type\":\"identify\",\"person\":\"p2@example.com\",\"identity\":\"p6@example.com\",\"time\":\"2025-03-03T10:00:00Z\"}\n",
+    );
+    browser.go(&format!("http://{}/people/p2%40example.com", server.addr));
+    unfold(&mut browser, "How they were linked");
+    let page = text(&mut browser);
+    assert!(page.contains("2025-03-02 10:00 anon-2 is p2@example.com"), "{page}");
+    assert!(page.contains("2025-03-03 10:00 p2@example.com is p6@example.com (known apart)"), "{page}");
+    press(&mut browser, "Settings");
+    assert!(text(&mut browser).contains("Merges that were refused"));
+    press(&mut browser, "Compare");
+    assert!(text(&mut browser).contains("Join two people?"));
     assert_eq!(browser.errors(), [""; 0]);
 }
 

@@ -33,6 +33,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let person = profile(context, identity)?;
     let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
     let line = timeline(context, identity, limit)?;
+    let links = json(&context.app.reports().links(context.snapshot, identity)?)?;
     let name = person["person"].as_str().unwrap_or(identity).to_owned();
     let revenue = if person["revenue"] == "0" { Json::Null } else { person["revenue"].clone() };
     let body = html! {
@@ -43,7 +44,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
             ("Revenue", html! { (words::money(&revenue)) }),
         ]))
         div.columns {
-            section { h2 { "Identities" } (identities(&person, &name)) }
+            section { h2 { "Identities" } (identities(&person, &name, &links)) }
             section { h2 { "Properties" } (properties(context, &person)) }
         }
         h2 { "What they did" }
@@ -52,7 +53,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
     Ok(Answered::new(name, body))
 }
 
-fn identities(person: &Json, name: &str) -> Markup {
+fn identities(person: &Json, name: &str, links: &Json) -> Markup {
     let all: Vec<&str> = list(person, "identities").iter().filter_map(Json::as_str).collect();
     html! {
         p.hint { @if person["identified"] == true { "Identified." } @else { "Anonymous so far." } }
@@ -60,6 +61,15 @@ fn identities(person: &Json, name: &str) -> Markup {
             code { (one) }
             @if all.len() > 1 { " " a href=(format!("{}/unmerge", person_path(one))) aria-label=(format!("Take out {one}")) { "Take out" } }
         } } }
+        @if let Some(links) = links.as_array().filter(|links| !links.is_empty()) {
+            details.more {
+                summary { "How they were linked" }
+                ol.timeline { @for link in links.iter().take(PAGE) { li {
+                    time { (words::instant(&link["time"])) } " " code { (words::value(&link["identity"])) } " is " code { (words::value(&link["other"])) }
+                    @if link["joined"] != true { small { " (known apart)" } }
+                } } }
+            }
+        }
         form.row method="get" action=(format!("{}/merge", person_path(name))) {
             (form::field("Is the same person as", "into", "", ""))
             button.quiet { "Compare" }
