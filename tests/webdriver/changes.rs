@@ -127,6 +127,10 @@ fn the_first_event_is_seen_to_come() {
     assert!(
         text(&mut browser).contains(WRITE_KEY) && text(&mut browser).contains("Waiting for the first event")
     );
+    browser.appear(390, "light");
+    let wide =
+        browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+    assert_eq!(wide, 0, "it fits a telephone");
     std::thread::sleep(std::time::Duration::from_millis(300));
     server.client().open(format!("/e?_k={WRITE_KEY}&_p=<i>jane&_n=<b>Hello"));
     browser.wait_for("return document.querySelector('#first.came')");

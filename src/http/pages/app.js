@@ -3,6 +3,9 @@
 (function () {
   var help = document.getElementById('help');
   var jumping = false;
+  var here = document.querySelector('header nav [aria-current]');
+  // On a telephone the navigation is wider than the screen.
+  if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.clientWidth / 3;
 
   function follow(selector) {
     var link = document.querySelector(selector);

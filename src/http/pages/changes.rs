@@ -174,8 +174,11 @@ fn share(app: &App, request: &Request, address: &str) -> Result<Response> {
         dashboard.shares.push(share);
         Ok(())
     })?;
-    let scheme = if request.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    let target = format!("{scheme}://{}/shared/{token}", request.headers.get("host").unwrap_or("localhost"));
+    let target = format!(
+        "{}://{}/shared/{token}",
+        super::scheme(request),
+        request.headers.get("host").unwrap_or("localhost")
+    );
     let body = html! {
         p { "Whoever has this link sees the report, as it is whenever they look, and nothing else. It is shown this once:" }
         pre tabindex="0" { code { a href=(target) { (target) } } }

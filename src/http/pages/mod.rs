@@ -86,6 +86,8 @@ pub struct Context<'a> {
     /// The address's parameters that say something.
     pairs: Pairs,
     host: String,
+    /// `http`, or `https` behind a proxy that has it.
+    scheme: &'static str,
     /// Whether it is for somebody who has nothing but a link to it.
     shared: bool,
     /// The table that is wanted as a file instead of the page, and once it was made, the file.
@@ -215,6 +217,10 @@ fn json(text: &str) -> Result<Json> {
     serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
 }
 
+fn scheme(request: &Request) -> &'static str {
+    if request.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" }
+}
+
 fn pairs_of(query: &str) -> Pairs {
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
@@ -235,6 +241,7 @@ fn context<'a>(
         path: request.path.clone(),
         pairs: view::without(&pairs, &["csv"]),
         host: request.headers.get("host").unwrap_or("localhost").to_owned(),
+        scheme: scheme(request),
         shared: false,
         wanted,
         file: RefCell::new(None),

@@ -169,7 +169,7 @@ fn first_run(context: &Context<'_>) -> Answered {
             }
             li {
                 h2 { "Or send one from here" }
-                pre tabindex="0" { code { "curl '//" (context.host) "/e?_k=" (context.write_key) "&_p=jane@example.com&_n=Signed+Up&_debug=1'" } }
+                pre tabindex="0" { code { "curl '" (context.scheme) "://" (context.host) "/e?_k=" (context.write_key) "&_p=jane@example.com&_n=Signed+Up&_debug=1'" } }
                 p { "or load a file: " code { "whodid import events.ndjson" } }
             }
             li {
