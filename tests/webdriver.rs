@@ -6,5 +6,5 @@ mod changes;
 mod driver;
 mod pages;
 mod segment;
-mod site;
+pub mod site;
 mod walk;

@@ -20,7 +20,7 @@ pub fn text<'a>(answer: &'a Json, field: &str) -> &'a str {
 
 /// The count in a field with its digits grouped.
 pub fn count(answer: &Json, field: &str) -> String {
-    answer.get(field).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), format::thousands)
+    answer.get(field).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), crate::model::thousands)
 }
 
 /// The share in a field.

@@ -1,18 +1,5 @@
 //! Numbers, shares and durations as people read them.
 
-/// Digits in groups of three: `1,234,567`.
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// A share as `43.2 %`; a share of nothing is `-`.
 pub fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
@@ -89,11 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_grouped() {
-        for (n, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(thousands(n), shown);
-        }
-        assert_eq!(thousands(u64::MAX), "18,446,744,073,709,551,615");
+    fn shares_are_percents() {
         assert_eq!((percent(Some(0.4321)), percent(None)), ("43.2 %".into(), "-".into()));
     }
 

@@ -68,7 +68,7 @@ fn comparison(experiment: &Json, width: usize) -> String {
     let mixed = if several == 0 {
         String::new()
     } else {
-        format!("{} people have had several variants.\n", format::thousands(several))
+        format!("{} people have had several variants.\n", crate::model::thousands(several))
     };
     format!("{}{verdict}\n{mixed}", table.render(width))
 }

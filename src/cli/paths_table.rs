@@ -26,7 +26,7 @@ pub fn render(report: &Json, width: usize) -> String {
     let others = report.get("other").and_then(Json::as_u64).unwrap_or(0);
     out.push_str(&format!("{} people", answer::count(report, "people")));
     if others > 0 {
-        out.push_str(&format!(", {} of them on other paths", format::thousands(others)));
+        out.push_str(&format!(", {} of them on other paths", crate::model::thousands(others)));
     }
     out.push('\n');
     out.push_str(&answer::warnings(report));

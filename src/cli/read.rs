@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::args::{Basis, Export, Format, Funnel, Generate, Person};
-use super::{events_table, format, funnel_args, funnel_table, output, person_table};
+use super::{events_table, funnel_args, funnel_table, output, person_table};
 use crate::app::{Reports, export as export_records, export_csv, saved};
 use crate::demo::Company;
 use crate::engine::read_only;
@@ -82,7 +82,7 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
     }
     for (name, value) in stats.as_object().into_iter().flatten() {
         if name != "cached_bytes" {
-            let number = value.as_u64().map_or_else(|| value.to_string(), format::thousands);
+            let number = value.as_u64().map_or_else(|| value.to_string(), crate::model::thousands);
             output::line(&format!("{:<16}{number:>16}", name.replace('_', " ")))?;
         }
     }

@@ -35,7 +35,9 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         fill(&app)?;
     }
     let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
-    let login = api.login_link()?;
+    // Whoever reads the log of a service later gets no way in from it; whoever sits at the terminal does.
+    let shown = keys.new_api_key.is_some() || std::io::stdout().is_terminal();
+    let login = shown.then(|| api.login_link()).transpose()?;
     let sockets = socket_dir(data)?;
     let mut config = Config::new(args.listen, sockets.clone());
     config.names.clone_from(&args.name);
@@ -45,7 +47,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
             .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
     let mut server = Server::start(config, Arc::new(api))?;
-    announce(&server, &keys, data, &login)?;
+    announce(&server, &keys, data, login.as_deref())?;
     if args.demo {
         show_funnel(&app)?;
     }
@@ -122,7 +124,7 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
     Ok(Keys { stored, new_api_key: new_api_key_text })
 }
 
-fn announce(server: &Server, keys: &Keys, data: &Path, login: &str) -> Result<()> {
+fn announce(server: &Server, keys: &Keys, data: &Path, login: Option<&str>) -> Result<()> {
     output::line(&format!("whodid listens on http://{}  (store: {})", server.addr(), data.display()))?;
     output::line(&format!("dashboard: http://{}/", server.addr()))?;
     output::line(&format!("write key: {}", keys.stored.write_key))?;
@@ -131,8 +133,7 @@ fn announce(server: &Server, keys: &Keys, data: &Path, login: &str) -> Result<()
     if let Some(key) = &keys.new_api_key {
         output::line(&format!("API key:   {key}\n           shown this once: only its hash is kept"))?;
     }
-    // Whoever reads the log of a service later gets no way in from it; whoever sits at the terminal does.
-    if keys.new_api_key.is_some() || std::io::stdout().is_terminal() {
+    if let Some(login) = login {
         output::line(&format!(
             "log in:    http://{}{login}\n           works once, within an hour",
             server.addr()

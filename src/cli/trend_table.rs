@@ -41,7 +41,7 @@ fn label(segment: &Json) -> String {
 /// Whole numbers with their digits grouped, others to two digits.
 fn number(value: &Json) -> String {
     match (value.as_u64(), value.as_f64()) {
-        (Some(whole), _) => super::format::thousands(whole),
+        (Some(whole), _) => crate::model::thousands(whole),
         (None, Some(real)) => format!("{real:.2}"),
         (None, None) => "-".to_owned(),
     }

@@ -114,7 +114,12 @@ pub fn new_write_key() -> Result<String> {
 
 /// A new API key: `rk_` and 256 random bits.
 pub fn new_api_key() -> Result<String> {
-    Ok(format!("rk_{}", base64_url(&random::<32>()?)))
+    Ok(format!("rk_{}", new_token()?))
+}
+
+/// A new secret of a session or a link: 256 random bits.
+pub fn new_token() -> Result<String> {
+    Ok(base64_url(&random::<32>()?))
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {

@@ -117,6 +117,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// `http`, or `https` if a proxy in front says that it was asked by that.
+    pub fn scheme(&self) -> &'static str {
+        if self.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" }
+    }
+
     /// The path's segments, percent-decoded. Bytes that are no UTF-8 are an error, not another name.
     pub fn segments(&self) -> Result<Vec<String>> {
         self.path.split('/').skip(1).map(decode_segment).collect()

@@ -59,7 +59,7 @@ fn store(
 /// What a browser's client asks for before it sends: where to send to.
 pub fn settings(request: &Request, key: &str) -> Response {
     let host = request.headers.get("host").unwrap_or("localhost");
-    let proto = if request.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let proto = request.scheme();
     let settings = json!({
         "integrations": { "Segment.io": {
             "apiKey": key,

@@ -12,4 +12,4 @@ pub use record::{Properties, Record, RecordKind, check_name, check_properties};
 pub use time::{
     Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,
 };
-pub use value::{Number, Value, ValueRef};
+pub use value::{Number, Value, ValueRef, thousands};

@@ -1,40 +1,11 @@
 //! A small site to be visited: a web server of a few fixed pages, each with the tracker in another way.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
-
 use crate::support::WRITE_KEY;
+use crate::webdriver::site::{Page, serve};
 
-/// Serves the pages on a free port until the test ends; the address.
+/// Serves the pages on a free port until the tests end; the address.
 pub fn start() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer(stream).is_some());
-        }
-    });
-    addr
-}
-
-fn answer(stream: TcpStream) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    let mut line = String::new();
-    while reader.read_line(&mut line).ok()? > 2 {
-        line.clear();
-    }
-    let target = first.split(' ').nth(1)?;
-    let path = target.split('?').next()?;
-    let (status, kind, policy, body) = page(path);
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{policy}Cache-Control: no-store\r\n\
-         Connection: close\r\n\r\n",
-        body.len()
-    );
-    reader.get_mut().write_all(format!("{head}{body}").as_bytes()).ok()
+    format!("127.0.0.1:{}", serve(page))
 }
 
 /// The two scripts of the original snippet, from this server.
@@ -51,10 +22,6 @@ fn snippet() -> String {
 /// One tag, with attributes.
 fn tag(attributes: &str) -> String {
     format!("<script async src='http://stats.example/{WRITE_KEY}.2.js' {attributes}></script>")
-}
-
-fn html(head: &str, body: &str) -> String {
-    format!("<!doctype html><meta charset=utf-8><title>Shop</title>{head}<body>{body}</body>")
 }
 
 /// What the pages of the shop can do.
@@ -79,26 +46,29 @@ const OWN_SCRIPT: &str = "window.violations = 0;\n\
     document.addEventListener('securitypolicyviolation', () => violations++);\n\
     window._kmq = window._kmq || []; _kmq.push(['record', 'Loaded', { policy: document.title }]);";
 
-fn page(path: &str) -> (&'static str, &'static str, &'static str, String) {
-    let kind = "text/html";
+fn page(path: &str) -> Option<Page> {
     let own = "<script src=/own.js></script>";
-    match path {
-        "/" | "/thanks" => ("200 OK", kind, "", html(&snippet(), SHOP)),
+    let html = |fields, head: &str, body: &str| {
+        let text = format!("<!doctype html><meta charset=utf-8><title>Shop</title>{head}<body>{body}</body>");
+        Page { kind: "text/html", fields, text }
+    };
+    Some(match path {
+        "/" | "/thanks" => html("", &snippet(), SHOP),
         "/links" => {
-            let policy = "Referrer-Policy: unsafe-url\r\n";
-            ("200 OK", kind, policy, html("", "<a id=go href='http://www.shop.example/'>Shop</a>"))
+            let link = "<a id=go href='http://www.shop.example/'>Shop</a>";
+            html("Referrer-Policy: unsafe-url\r\n", "", link)
         }
-        "/there" => ("200 OK", kind, "", html("", "there")),
-        "/spa" => ("200 OK", kind, "", html(&tag("data-page-views=on"), SHOP)),
-        "/asks" => ("200 OK", kind, "", html(&tag("data-consent=required"), SHOP)),
-        "/bare" => ("200 OK", kind, "", html(&tag("data-cookies=off"), SHOP)),
+        "/there" => html("", "", "there"),
+        "/spa" => html("", &tag("data-page-views=on"), SHOP),
+        "/asks" => html("", &tag("data-consent=required"), SHOP),
+        "/bare" => html("", &tag("data-cookies=off"), SHOP),
         "/strict" => {
             let tag =
                 format!("<script async src=http://stats.example/js/app.js data-key={WRITE_KEY}></script>");
-            ("200 OK", kind, STRICT, html(&format!("{own}{tag}"), SHOP))
+            html(STRICT, &format!("{own}{tag}"), SHOP)
         }
-        "/images" => ("200 OK", kind, IMAGES, html(&format!("{own}{}", tag("")), SHOP)),
-        "/own.js" => ("200 OK", "text/javascript", "", OWN_SCRIPT.to_owned()),
-        _ => ("404 Not Found", kind, "", String::new()),
-    }
+        "/images" => html(IMAGES, &format!("{own}{}", tag("")), SHOP),
+        "/own.js" => Page { kind: "text/javascript", fields: "", text: OWN_SCRIPT.to_owned() },
+        _ => return None,
+    })
 }

@@ -1,7 +1,5 @@
 //! Segment's own client in a browser, with nothing changed but where it loads its settings from.
 
-use std::collections::HashMap;
-
 use super::driver::Driver;
 use super::site::{Page, serve};
 use crate::sdks::installed;
@@ -15,10 +13,11 @@ fn the_client_of_segment_in_a_browser() {
     let server = Server::start(&dir.path().join("store"));
     let bundle = std::fs::read_to_string(modules.join("@segment/analytics-next/dist/umd/index.js")).unwrap();
     let html = "<!doctype html><script src=\"/analytics.js\"></script>".to_owned();
-    let mut pages = HashMap::new();
-    pages.insert("/", Page { kind: "text/html", policy: None, text: html });
-    pages.insert("/analytics.js", Page { kind: "text/javascript", policy: None, text: bundle });
-    let port = serve(pages);
+    let port = serve(move |path| match path {
+        "/" => Some(Page { kind: "text/html", fields: "", text: html.clone() }),
+        "/analytics.js" => Some(Page { kind: "text/javascript", fields: "", text: bundle.clone() }),
+        _ => None,
+    });
     let mut browser = driver.browser();
     browser.go(&format!("http://shop.test:{port}/?utm_source=news"));
     browser.run(&format!(

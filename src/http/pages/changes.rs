@@ -11,7 +11,7 @@ use super::{Context, Page, edit, overview, pairs_of, session};
 use crate::app::saved::SavedKind;
 use crate::app::{App, Share};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::auth::{KeyHash, new_api_key};
+use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
 use crate::model::format_millis;
 use crate::report::params;
@@ -48,8 +48,13 @@ pub enum Change {
 }
 
 /// Pages that a link can show to whoever has it: reports, and no list of people.
-pub const SHARED: [Page; 6] =
+const SHARED: [Page; 6] =
     [Page::Funnels, Page::Cohorts, Page::Revenue, Page::Experiments, Page::Trends, Page::Paths];
+
+/// The page at a path, if a link can show it.
+pub fn shared_page(path: &str) -> Option<Page> {
+    SHARED.into_iter().find(|page| view::path(*page) == path)
+}
 
 /// The fields of a form.
 struct Form(HashMap<String, String>);
@@ -159,11 +164,9 @@ fn pin(app: &App, name: &str, pinned: bool) -> Result<String> {
 /// Makes a link to the report at an address of ours, and shows it this once.
 fn share(app: &App, request: &Request, address: &str) -> Result<Response> {
     let (path, query) = address.split_once('?').unwrap_or((address, ""));
-    let page = view::NAVIGATION.into_iter().find(|(_, known, ..)| *known == path).map(|(page, ..)| page);
-    if !page.is_some_and(|page| SHARED.contains(&page)) {
-        return Err(Error::invalid("not_shared", "only reports can be shared").at("address"));
-    }
-    let token = new_api_key()?.replacen("rk_", "", 1);
+    let not_shared = || Error::invalid("not_shared", "only reports can be shared").at("address");
+    let page = shared_page(path).ok_or_else(not_shared)?;
+    let token = new_token()?;
     let share = Share {
         token_sha256: KeyHash::of(&token).to_hex(),
         path: path.to_owned(),
@@ -176,7 +179,7 @@ fn share(app: &App, request: &Request, address: &str) -> Result<Response> {
     })?;
     let target = format!(
         "{}://{}/shared/{token}",
-        super::scheme(request),
+        request.scheme(),
         request.headers.get("host").unwrap_or("localhost")
     );
     let body = html! {
@@ -184,7 +187,7 @@ fn share(app: &App, request: &Request, address: &str) -> Result<Response> {
         pre tabindex="0" { code { a href=(target) { (target) } } }
         p { a href=(address) { "Back to the report" } " \u{b7} " a href="/settings" { "All links" } }
     };
-    Ok(view::respond(page.unwrap_or(Page::Overview), Answered::new("A link to this report", body)))
+    Ok(view::respond(page, Answered::new("A link to this report", body)))
 }
 
 /// The query of a report as it is saved: what was asked, and not when.

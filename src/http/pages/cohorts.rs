@@ -29,32 +29,26 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
-    let (hidden, chips) = form::others("/cohorts", context, &KNOWN);
     let cohort = context.value_or("cohort", "month");
     let modes = [("", "in that time"), ("at_least", "then or later")];
-    Ok(html! {
-        form.builder.side method="get" action="/cohorts" {
-            (hidden)
-            fieldset {
-                legend { "People who first did \u{2026} and came back to do \u{2026}" }
-                ol.events.plain {
-                    li { (form::event("Start event", "start", context.value("start"))) }
-                    li { (form::event("Return event", "return", context.value("return"))) }
-                }
+    let fields = html! {
+        fieldset {
+            legend { "People who first did \u{2026} and came back to do \u{2026}" }
+            ol.events.plain {
+                li { (form::event("Start event", "start", context.value("start"))) }
+                li { (form::event("Return event", "return", context.value("return"))) }
             }
-            div.row {
-                (form::choice("Cohorts by", "cohort", cohort, &form::UNITS))
-                (form::choice("Came back in", "bucket", context.value_or("bucket", cohort), &form::UNITS))
-                (form::choice("Counted", "mode", context.value("mode"), &modes))
-                (form::field("Columns", "count", context.value("count"), ""))
-                (form::field("Segment by", "by", context.value("by"), "splits"))
-            }
-            div.row { (form::narrowed(context)) button.go { "Show" } }
-            (form::all_offers(context)?)
         }
-        (form::periods(context, "/cohorts"))
-        (chips)
-    })
+        div.row {
+            (form::choice("Cohorts by", "cohort", cohort, &form::UNITS))
+            (form::choice("Came back in", "bucket", context.value_or("bucket", cohort), &form::UNITS))
+            (form::choice("Counted", "mode", context.value("mode"), &modes))
+            (form::field("Columns", "count", context.value("count"), ""))
+            (form::field("Segment by", "by", context.value("by"), "splits"))
+        }
+        (form::show(context))
+    };
+    form::report(context, "/cohorts", &KNOWN, &fields)
 }
 
 fn rule(answer: &Json) -> Markup {
@@ -65,7 +59,7 @@ fn rule(answer: &Json) -> Markup {
             "People who first did " (words::pattern(&query["start"])) (words::range_words(query))
             @match query["by"].as_str() { Some(by) => { ", by " (by) } None => { ", by the " (unit("cohort")) " in which they did" } }
             "; and the share of them who came back to do " (words::pattern(&query["return"])) ", by " (unit("bucket")) " since"
-            @if query.get("people").is_some() { ". Only people: " (words::audience(&query["people"])) }
+            (words::only_people(query))
             "."
         }
     }

@@ -29,27 +29,20 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
-    let (hidden, chips) = form::others("/experiments", context, &KNOWN);
-    Ok(html! {
-        form.builder.side method="get" action="/experiments" {
-            (hidden)
-            button.unseen tabindex="-1" aria-hidden="true" {}
-            fieldset {
-                legend { "People who did" }
-                (form::events(context, "Step", "step", 2))
-                button.quiet name="add" value="step" { "Add step" }
-            }
-            div.row {
-                (form::field("Segment by", "by", context.value("by"), "splits"))
-                (form::field("Control", "control", context.value("control"), ""))
-                (form::field("Within", "within", context.value("within"), ""))
-            }
-            div.row { (form::narrowed(context)) button.go { "Show" } }
-            (form::all_offers(context)?)
+    let fields = html! {
+        fieldset {
+            legend { "People who did" }
+            (form::events(context, "Step", "step", 2))
+            button.quiet name="add" value="step" { "Add step" }
         }
-        (form::periods(context, "/experiments"))
-        (chips)
-    })
+        div.row {
+            (form::field("Segment by", "by", context.value("by"), "splits"))
+            (form::field("Control", "control", context.value("control"), ""))
+            (form::field("Within", "within", context.value("within"), ""))
+        }
+        (form::show(context))
+    };
+    form::report(context, "/experiments", &KNOWN, &fields)
 }
 
 /// What the numbers say.

@@ -1,13 +1,6 @@
 // Waits for the first event, and says when it came.
 'use strict';
 (function () {
-  // Characters that turn or hide others are shown as what they are.
-  function visible(text) {
-    return String(text).replace(/[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, function (c) {
-      return '[U+' + c.charCodeAt(0).toString(16).toUpperCase() + ']';
-    });
-  }
-
   var state = document.getElementById('first');
   var source = new EventSource('/api/v1/live');
   source.addEventListener('record', function (event) {

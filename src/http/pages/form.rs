@@ -53,7 +53,7 @@ pub fn offers(id: &str, entries: &[String]) -> Markup {
 }
 
 /// The lists that fields of every report offer: events, properties, what reports are split by.
-pub fn all_offers(context: &Context<'_>) -> Result<Markup> {
+fn all_offers(context: &Context<'_>) -> Result<Markup> {
     let (splits, properties) = (context.splits()?, context.properties()?);
     Ok(html! {
         (offers("events", &context.event_names()))
@@ -123,7 +123,7 @@ pub fn narrowed(context: &Context<'_>) -> Markup {
 }
 
 /// Ways to a period in one step, by link and by key.
-pub fn periods(context: &Context<'_>, path: &str) -> Markup {
+fn periods(context: &Context<'_>, path: &str) -> Markup {
     let Some(today) = context.today() else { return html! {} };
     let (from, to) = (context.value("from"), context.value("to"));
     let rest: Pairs = context
@@ -173,6 +173,28 @@ pub fn periods(context: &Context<'_>, path: &str) -> Markup {
             }
         }
     }
+}
+
+/// The form of a report at `path` around its own `fields`, whose parameters are `known`, with what they offer; under it periods
+/// and filters.
+pub fn report(context: &Context<'_>, path: &str, known: &[&str], fields: &Markup) -> Result<Markup> {
+    let (hidden, chips) = others(path, context, known);
+    Ok(html! {
+        form.builder.side method="get" action=(path) {
+            (hidden)
+            // The first button of a form is the one that the Enter key presses.
+            button.unseen tabindex="-1" aria-hidden="true" {}
+            (fields)
+            (all_offers(context)?)
+        }
+        (periods(context, path))
+        (chips)
+    })
+}
+
+/// The last row of most forms: what every report can be narrowed to, and the button.
+pub fn show(context: &Context<'_>) -> Markup {
+    html! { div.row { (narrowed(context)) button.go { "Show" } } }
 }
 
 /// Parameters that the form of a page has no field for: kept, shown, and each can be taken away.

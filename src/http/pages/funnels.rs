@@ -43,48 +43,40 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
-    let (hidden, chips) = form::others("/funnels", context, &KNOWN);
     let orders = [("", "in this order"), ("strict", "nothing in between"), ("any", "in any order")];
     let ends = [("", "whenever it comes"), ("to", "until the last day")];
     let excluded = context.values("exclude");
     let steps = context.values("step").len().max(2);
-    Ok(html! {
-        form.builder.side method="get" action="/funnels" {
-            (hidden)
-            // The first button of a form is the one that the Enter key presses.
-            button.unseen tabindex="-1" aria-hidden="true" {}
-            fieldset {
-                legend { "People who did" }
-                (form::events(context, "Step", "step", 2))
-                button.quiet name="add" value="step" { "Add step" }
-            }
-            div.row {
-                (form::choice("Order", "order", context.value("order"), &orders))
-                (form::field("Within", "within", context.value("within"), "windows"))
-                (form::field("Segment by", "by", context.value("by"), "splits"))
-                (form::choice("Over time", "over", context.value("over"), &[("", "no"), ("day", "by day"), ("week", "by week"), ("month", "by month")]))
-            }
-            div.row {
-                (form::narrowed(context))
-                details.more open[!excluded.is_empty() || !context.value("until").is_empty()] {
-                    summary { "Leave out" }
-                    @for at in 0..=excluded.len() {
-                        @let (event, after) = excluded.get(at).map_or(("", ""), |text| text.rsplit_once('@').unwrap_or((text, "1")));
-                        div.row {
-                            (form::field(&format!("Did not {}", at + 1), "exclude", event, "events"))
-                            (form::choice(&format!("Between {}", at + 1), "after", after, &between(steps).iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>()))
-                        }
-                    }
-                    div.row { (form::choice("Later steps count", "until", context.value("until"), &ends)) }
-                }
-                button.go { "Show" }
-            }
-            (form::all_offers(context)?)
-            (form::offers("windows", &["1h", "1d", "7d", "14d", "30d", "90d"].map(str::to_owned)))
+    let fields = html! {
+        fieldset {
+            legend { "People who did" }
+            (form::events(context, "Step", "step", 2))
+            button.quiet name="add" value="step" { "Add step" }
         }
-        (form::periods(context, "/funnels"))
-        (chips)
-    })
+        div.row {
+            (form::choice("Order", "order", context.value("order"), &orders))
+            (form::field("Within", "within", context.value("within"), "windows"))
+            (form::field("Segment by", "by", context.value("by"), "splits"))
+            (form::choice("Over time", "over", context.value("over"), &[("", "no"), ("day", "by day"), ("week", "by week"), ("month", "by month")]))
+        }
+        div.row {
+            (form::narrowed(context))
+            details.more open[!excluded.is_empty() || !context.value("until").is_empty()] {
+                summary { "Leave out" }
+                @for at in 0..=excluded.len() {
+                    @let (event, after) = excluded.get(at).map_or(("", ""), |text| text.rsplit_once('@').unwrap_or((text, "1")));
+                    div.row {
+                        (form::field(&format!("Did not {}", at + 1), "exclude", event, "events"))
+                        (form::choice(&format!("Between {}", at + 1), "after", after, &between(steps).iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>()))
+                    }
+                }
+                div.row { (form::choice("Later steps count", "until", context.value("until"), &ends)) }
+            }
+            button.go { "Show" }
+        }
+        (form::offers("windows", &["1h", "1d", "7d", "14d", "30d", "90d"].map(str::to_owned)))
+    };
+    form::report(context, "/funnels", &KNOWN, &fields)
 }
 
 fn between(steps: usize) -> Vec<(String, String)> {
@@ -110,7 +102,7 @@ pub fn rule(answer: &Json) -> Markup {
         p.rule {
             "People who did " (joined) (within)
             @if !excluded.is_empty() { ", without " (excluded.join(" or ")) }
-            @if query.get("people").is_some() { ". Only people: " (words::audience(&query["people"])) }
+            (words::only_people(query))
             ". Entered" (Some(words::range_words(query)).filter(|r| !r.is_empty()).unwrap_or_else(|| " at any time".into()))
             @if query["until"] == "to" { ", and all steps in that time" }
             ". Each person counts once."
@@ -127,11 +119,16 @@ fn behind(pairs: &[(String, String)], at: usize, outcome: &str) -> String {
     link("/funnels/people", &report_only(pairs), &[("at_step", &(at + 1).to_string()), ("outcome", outcome)])
 }
 
+/// How many may still go on, over all steps.
+fn in_progress(steps: &[Json]) -> u64 {
+    steps.iter().map(|step| number(&step["in_progress"])).sum()
+}
+
 fn headline(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let steps = list(answer, "steps");
     let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return html! {} };
     let entered = words::some_people(number(&first["people"]));
-    let open: u64 = steps.iter().map(|step| number(&step["in_progress"])).sum();
+    let open = in_progress(steps);
     html! {
         p.headline { strong { (percent(&answer["conversion"])) } " of " (entered) " did all " (steps.len()) " steps"
             ": " (context.people(&last["people"], &behind(pairs, steps.len() - 1, "reached"))) "."
@@ -280,7 +277,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, unit: &str) -> Result<Markup>
         timeless.push(("times".to_owned(), "false".to_owned()));
         let answer = context.ask("funnel", &timeless)?;
         let rows = list(&answer, "steps");
-        let open: u64 = rows.iter().map(|step| number(&step["in_progress"])).sum();
+        let open = in_progress(rows);
         if open > 0 && open_from.is_none() {
             open_from = Some(at);
         }

@@ -1,13 +1,6 @@
 // Adds what happens to the table, newest first. Everything is put in as text.
 'use strict';
 (function () {
-  // Characters that turn or hide others are shown as what they are.
-  function visible(text) {
-    return String(text).replace(/[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, function (c) {
-      return '[U+' + c.charCodeAt(0).toString(16).toUpperCase() + ']';
-    });
-  }
-
   var table = document.querySelector('#live tbody');
   var state = document.getElementById('state');
   var pause = document.getElementById('pause');

@@ -217,10 +217,6 @@ fn json(text: &str) -> Result<Json> {
     serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
 }
 
-fn scheme(request: &Request) -> &'static str {
-    if request.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" }
-}
-
 fn pairs_of(query: &str) -> Pairs {
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
@@ -241,7 +237,7 @@ fn context<'a>(
         path: request.path.clone(),
         pairs: view::without(&pairs, &["csv"]),
         host: request.headers.get("host").unwrap_or("localhost").to_owned(),
-        scheme: scheme(request),
+        scheme: request.scheme(),
         shared: false,
         wanted,
         file: RefCell::new(None),
@@ -292,10 +288,7 @@ pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
         Error::new(ErrorKind::NotFound, "no_such_link", "this link shows nothing, or no longer").at("path")
     };
     let share = app.dashboard().shares.into_iter().find(|s| s.token_sha256 == hash).ok_or_else(nothing)?;
-    let page = view::NAVIGATION.into_iter().find(|(_, path, ..)| *path == share.path).ok_or_else(nothing)?.0;
-    if !changes::SHARED.contains(&page) {
-        return Err(nothing());
-    }
+    let page = changes::shared_page(&share.path).ok_or_else(nothing)?;
     let snapshot = app.snapshot();
     let mut context = context(app, &snapshot, "", request, pairs_of(&share.query));
     context.shared = true;
@@ -308,8 +301,12 @@ pub fn asset(name: &str) -> Result<Response> {
     let (kind, text) = match name {
         "app.css" => ("text/css; charset=utf-8", include_str!("app.css")),
         "app.js" => ("text/javascript; charset=utf-8", include_str!("app.js")),
-        "live.js" => ("text/javascript; charset=utf-8", include_str!("live.js")),
-        "first.js" => ("text/javascript; charset=utf-8", include_str!("first.js")),
+        "live.js" => {
+            ("text/javascript; charset=utf-8", concat!(include_str!("visible.js"), include_str!("live.js")))
+        }
+        "first.js" => {
+            ("text/javascript; charset=utf-8", concat!(include_str!("visible.js"), include_str!("first.js")))
+        }
         "icon.svg" => ("image/svg+xml", include_str!("icon.svg")),
         _ => return Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path").at("path")),
     };

@@ -28,10 +28,10 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         context.today().and_then(|d| d.checked_sub(jiff::ToSpan::days(days)).ok()).map(|d| d.to_string())
     };
     let month = day(29).unwrap_or_default();
-    let active =
-        context.ask_json("people", &json!({"people": {"seen": {"from": day(6)}}, "limit": 0}).to_string())?;
+    let seen = json!({"seen": {"from": day(6)}});
+    let active = context.ask_json("people", &json!({"people": seen, "limit": 0}).to_string())?;
+    let seen = seen.to_string();
     let revenue = context.ask("revenue", &[("from".to_owned(), month.clone())])?;
-    let seen = json!({"seen": {"from": day(6)}}).to_string();
     let body = html! {
         (facts(&[
             ("People", html! { a.number href="/people" { (count(number(&stats["people"]))) } }),
@@ -141,8 +141,14 @@ fn events(context: &Context<'_>) -> Result<Markup> {
     let events = read(&context.app.reports().events(context.snapshot)?)?;
     let mut top: Vec<&Json> = list(&events, "events").iter().collect();
     top.sort_by_key(|event| std::cmp::Reverse(number(&event["people"])));
-    let mut table = Table::new("events", "Events", &["Event", "#People", "#Times", "First", "Last"]);
-    for event in top.iter().take(50) {
+    top.truncate(50);
+    Ok(html! { h2 { "Events" } (context.table(&event_table("events", "Events", &top))) })
+}
+
+/// A table of events, each of which opens into its people.
+pub fn event_table(name: &str, caption: &str, events: &[&Json]) -> Table {
+    let mut table = Table::new(name, caption, &["Event", "#People", "#Times", "First", "Last"]);
+    for event in events {
         let name = event["event"].as_str().unwrap_or_default();
         let did = json!({ "did": name }).to_string();
         table.row(vec![
@@ -153,7 +159,7 @@ fn events(context: &Context<'_>) -> Result<Markup> {
             Cell::instant(&event["last"]),
         ]);
     }
-    Ok(html! { h2 { "Events" } (context.table(&table)) })
+    table
 }
 
 /// The way to the first event.

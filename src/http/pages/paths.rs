@@ -29,28 +29,22 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
-    let (hidden, chips) = form::others("/paths", context, &KNOWN);
     let sides = [("", "nearest the start"), ("last", "nearest the goal")];
-    Ok(html! {
-        form.builder.side method="get" action="/paths" {
-            (hidden)
-            fieldset {
-                legend { "The ways from \u{2026} to \u{2026}" }
-                ol.events.plain {
-                    li { (form::event("Start event", "start", context.value("start"))) }
-                    li { (form::event("Goal event", "goal", context.value("goal"))) }
-                }
+    let fields = html! {
+        fieldset {
+            legend { "The ways from \u{2026} to \u{2026}" }
+            ol.events.plain {
+                li { (form::event("Start event", "start", context.value("start"))) }
+                li { (form::event("Goal event", "goal", context.value("goal"))) }
             }
-            div.row {
-                (form::field("Events", "events", context.value_or("events", "5"), ""))
-                (form::choice("Which of them", "side", context.value("side"), &sides))
-            }
-            div.row { (form::narrowed(context)) button.go { "Show" } }
-            (form::all_offers(context)?)
         }
-        (form::periods(context, "/paths"))
-        (chips)
-    })
+        div.row {
+            (form::field("Events", "events", context.value_or("events", "5"), ""))
+            (form::choice("Which of them", "side", context.value("side"), &sides))
+        }
+        (form::show(context))
+    };
+    form::report(context, "/paths", &KNOWN, &fields)
 }
 
 fn rule(answer: &Json) -> Markup {

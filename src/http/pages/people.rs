@@ -38,7 +38,7 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
         (chips)
         (known(context)?)
         (context.shown("people", Some(result), "", |answer| html! {
-            p.headline { strong { (count(number(&answer["total"]))) } @if number(&answer["total"]) == 1 { " person" } @else { " people" } }
+            (headcount(answer))
             (found(context, answer, &columns))
             (more(context, "/people", answer))
             @if !people.is_empty() { (keep_audience(context)) }
@@ -79,6 +79,11 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
             (form::offers("properties", &properties))
         }
     })
+}
+
+fn headcount(answer: &Json) -> Markup {
+    let total = number(&answer["total"]);
+    html! { p.headline { strong { (count(total)) } @if total == 1 { " person" } @else { " people" } } }
 }
 
 /// Whose identity was looked for.
@@ -173,7 +178,7 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         ul.chips aria-label="Which people" {
             @for (name, value) in which { li { (chip(name, value)) } }
         }
-        p.headline { strong { (count(number(&answer["total"]))) } @if number(&answer["total"]) == 1 { " person" } @else { " people" } }
+        (headcount(&answer))
         @if let Some(people) = as_audience(context, report, &answer) {
             p { a href=(link("/people", &[], &[("people", &people)])) { "Search among these people" } ", or save them as an audience there." }
         }

@@ -24,22 +24,16 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
-    let (hidden, chips) = form::others("/revenue", context, &KNOWN);
-    Ok(html! {
-        form.builder.side method="get" action="/revenue" {
-            (hidden)
-            div.row {
-                (form::choice("By", "unit", context.value_or("unit", "month"), &form::UNITS))
-                (form::field("Segment by", "by", context.value("by"), "splits"))
-                (form::field("Property", "property", context.value("property"), "properties"))
-                (form::choice("Lifetimes", "lifetime", context.value("lifetime"), &[("", "no"), ("true", "gained, kept and lost")]))
-            }
-            div.row { (form::narrowed(context)) button.go { "Show" } }
-            (form::all_offers(context)?)
+    let fields = html! {
+        div.row {
+            (form::choice("By", "unit", context.value_or("unit", "month"), &form::UNITS))
+            (form::field("Segment by", "by", context.value("by"), "splits"))
+            (form::field("Property", "property", context.value("property"), "properties"))
+            (form::choice("Lifetimes", "lifetime", context.value("lifetime"), &[("", "no"), ("true", "gained, kept and lost")]))
         }
-        (form::periods(context, "/revenue"))
-        (chips)
-    })
+        (form::show(context))
+    };
+    form::report(context, "/revenue", &KNOWN, &fields)
 }
 
 fn amount(value: &Json) -> f64 {
@@ -55,7 +49,7 @@ fn amounts(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
     html! {
         p.rule { "The sum of " (words::value(&query["property"])) " of all events" (words::range_words(query)) ", refunds taken off"
-            @if query.get("people").is_some() { ". Only people: " (words::audience(&query["people"])) } "." }
+            (words::only_people(query)) "." }
         p.headline { strong { (money(&answer["total"])) } " from " (context.people(&answer["paying"], &behind(&[])))
             " of " (context.people(&answer["people"], &behind(&[("which", "people")]))) " people" }
         (facts(&[

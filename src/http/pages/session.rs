@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::view::framed;
 use crate::error::Result;
-use crate::http::auth::{KeyHash, new_api_key};
+use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
 
 /// How long a session lasts.
@@ -44,7 +44,7 @@ impl Sessions {
 
     /// The path of a link that logs in once.
     pub fn link(&self) -> Result<String> {
-        let token = new_api_key()?.replacen("rk_", "", 1);
+        let token = new_token()?;
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.first = Some((KeyHash::of(&token), Instant::now() + LINK_LASTS));
         Ok(format!("/login?token={token}"))
@@ -77,7 +77,7 @@ impl Sessions {
         {
             inner.ends.remove(&oldest);
         }
-        let token = new_api_key()?;
+        let token = new_token()?;
         inner.ends.insert(KeyHash::of(&token).to_hex(), now + LASTS);
         see(&next).with_value("Set-Cookie", cookie(request, &token, LASTS.as_secs()))
     }
@@ -152,7 +152,7 @@ pub fn local(next: &str) -> String {
 }
 
 fn cookie(request: &Request, token: &str, seconds: u64) -> String {
-    let secure = if request.headers.get("x-forwarded-proto") == Some("https") { "; Secure" } else { "" };
+    let secure = if request.scheme() == "https" { "; Secure" } else { "" };
     format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
 }
 

@@ -136,18 +136,8 @@ fn dictionary(context: &Context<'_>) -> Result<Markup> {
         groups.entry(alike(name)).or_default().push(name);
     }
     groups.retain(|_, names| names.len() > 1);
-    let mut table = Table::new("dictionary", "Every event", &["Event", "#People", "#Times", "First", "Last"]);
-    for event in list(&events, "events") {
-        let name = event["event"].as_str().unwrap_or_default();
-        let did = serde_json::json!({ "did": name }).to_string();
-        table.row(vec![
-            Cell::head(name).link(link("/trends", &[], &[("series", name)])),
-            Cell::people(&event["people"], link("/people", &[], &[("people", &did)])),
-            Cell::number(&event["count"]),
-            Cell::instant(&event["first"]),
-            Cell::instant(&event["last"]),
-        ]);
-    }
+    let every: Vec<&Json> = list(&events, "events").iter().collect();
+    let table = overview::event_table("dictionary", "Every event", &every);
     Ok(html! {
         @for names in groups.values() { p.warning role="status" { "These differ only in how they are written: " (names.join(", ")) } }
         @if table.is_empty() { p.hint { "None yet." } } @else { (context.table(&table)) }

@@ -36,28 +36,21 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
-    let (hidden, chips) = form::others("/trends", context, &KNOWN);
-    Ok(html! {
-        form.builder.side method="get" action="/trends" {
-            (hidden)
-            button.unseen tabindex="-1" aria-hidden="true" {}
-            fieldset {
-                legend { "Over time" }
-                (form::events(context, "Event", "series", 1))
-                button.quiet name="add" value="event" { "Add event" }
-            }
-            div.row {
-                (form::choice("Measure", "measure", context.value("measure"), &MEASURES))
-                (form::field("Property", "property", context.value("property"), "properties"))
-                (form::choice("By", "unit", context.value_or("unit", "day"), &form::UNITS))
-                (form::field("Segment by", "by", context.value("by"), "splits"))
-            }
-            div.row { (form::narrowed(context)) button.go { "Show" } }
-            (form::all_offers(context)?)
+    let fields = html! {
+        fieldset {
+            legend { "Over time" }
+            (form::events(context, "Event", "series", 1))
+            button.quiet name="add" value="event" { "Add event" }
         }
-        (form::periods(context, "/trends"))
-        (chips)
-    })
+        div.row {
+            (form::choice("Measure", "measure", context.value("measure"), &MEASURES))
+            (form::field("Property", "property", context.value("property"), "properties"))
+            (form::choice("By", "unit", context.value_or("unit", "day"), &form::UNITS))
+            (form::field("Segment by", "by", context.value("by"), "splits"))
+        }
+        (form::show(context))
+    };
+    form::report(context, "/trends", &KNOWN, &fields)
 }
 
 fn values(part: &Json) -> Vec<f64> {
@@ -77,7 +70,7 @@ fn series(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let query = &answer["receipt"]["query"];
     html! {
         p.rule { "By " (query["unit"].as_str().unwrap_or("day")) (words::range_words(query))
-            @if query.get("people").is_some() { ". Only people: " (words::audience(&query["people"])) } "." }
+            (words::only_people(query)) "." }
         @if !split && layers.len() > 1 { (chart::lines(&layers, &all.first().map(axis).unwrap_or_default(), None, "")) }
         @for (at, series) in all.iter().enumerate() {
             h2 { (names.get(at).map_or("", String::as_str)) ": " (measure(series, &query["series"][at])) }

@@ -44,7 +44,7 @@ pub const NAVIGATION: [(Page, &str, &str, &str); 10] = [
 ];
 
 /// The page of the navigation that a page belongs to.
-fn path(page: Page) -> &'static str {
+pub fn path(page: Page) -> &'static str {
     match page {
         Page::Person | Page::Merge | Page::Unmerge => "/people",
         Page::List(report) => report_page(report),

@@ -2,6 +2,8 @@
 
 use serde_json::Value as Json;
 
+use crate::model::thousands;
+
 /// A list in an answer; empty if there is none of that name.
 pub fn list<'j>(answer: &'j Json, name: &str) -> &'j [Json] {
     answer[name].as_array().map_or(&[], Vec::as_slice)
@@ -9,15 +11,7 @@ pub fn list<'j>(answer: &'j Json, name: &str) -> &'j [Json] {
 
 /// A number with its digits grouped.
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    thousands(number)
 }
 
 /// A whole number of an answer, 0 if it is none.
@@ -105,12 +99,20 @@ pub fn instant(value: &Json) -> String {
 
 /// One event, or several joined by "or", with what they must meet.
 pub fn pattern(pattern: &Json) -> String {
-    let events = match &pattern["event"] {
+    let (events, met) = events_and_conditions(&pattern["event"], pattern);
+    events + &met
+}
+
+/// The events in words, and behind " where" what `pattern` wants of them; nothing if it wants nothing.
+fn events_and_conditions(events: &Json, pattern: &Json) -> (String, String) {
+    let events = match events {
         Json::Array(several) => several.iter().map(value).collect::<Vec<_>>().join(" or "),
         other => value(other),
     };
     let conditions: Vec<String> = list(pattern, "where").iter().map(condition).collect();
-    if conditions.is_empty() { events } else { format!("{events} where {}", conditions.join(" and ")) }
+    let met =
+        if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+    (events, met)
 }
 
 /// The operators of conditions, as a query and as people say them.
@@ -138,6 +140,11 @@ pub fn condition(condition: &Json) -> String {
     }
     let found = OPERATORS.iter().find_map(|(operator, words)| Some((words, condition.get(operator)?)));
     found.map_or_else(|| condition.to_string(), |(words, wanted)| format!("{name} {words} {}", value(wanted)))
+}
+
+/// Whom a report is narrowed to, as the end of a sentence; nothing if to nobody.
+pub fn only_people(query: &Json) -> String {
+    query.get("people").map_or_else(String::new, |people| format!(". Only people: {}", audience(people)))
 }
 
 /// Which people, in words.
@@ -179,10 +186,7 @@ pub fn audience(people: &Json) -> String {
 }
 
 fn did(people: &Json) -> String {
-    let events = match &people["did"] {
-        Json::Array(several) => several.iter().map(value).collect::<Vec<_>>().join(" or "),
-        other => value(other),
-    };
+    let (events, met) = events_and_conditions(&people["did"], people);
     let (least, most) = (people["at_least"].as_u64().unwrap_or(1), people["at_most"].as_u64());
     let times = match (least, most) {
         (1, None) => String::new(),
@@ -190,9 +194,6 @@ fn did(people: &Json) -> String {
         (least, Some(most)) if least == most => format!(" exactly {most} times"),
         (least, Some(most)) => format!(" {least} to {most} times"),
     };
-    let conditions: Vec<String> = list(people, "where").iter().map(condition).collect();
-    let met =
-        if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
     format!("did {events}{times}{met}{}", range_words(people))
 }
 
