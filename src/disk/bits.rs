@@ -77,18 +77,34 @@ impl<'a> Packed<'a> {
         value & self.mask
     }
 
-    /// The row of `value` among the first `count`, whose values rise.
+    /// The row of `value` among the first `count`, whose values rise. They are mostly spread evenly over what the width holds, so
+    /// the search begins where it would then lie, and goes on in steps that double.
     pub fn find(&self, count: usize, value: u64) -> Option<usize> {
+        let guess = ((u128::from(value) * count as u128) >> self.width) as usize;
         let (mut from, mut to) = (0, count);
-        while from < to {
-            let middle = usize::midpoint(from, to);
-            match self.get(middle).cmp(&value) {
-                std::cmp::Ordering::Less => from = middle + 1,
-                std::cmp::Ordering::Greater => to = middle,
-                std::cmp::Ordering::Equal => return Some(middle),
+        let mut step = 1;
+        let mut at = guess.min(count.checked_sub(1)?);
+        loop {
+            match self.get(at).cmp(&value) {
+                std::cmp::Ordering::Equal => return Some(at),
+                std::cmp::Ordering::Less => {
+                    from = at + 1;
+                    at += step;
+                }
+                std::cmp::Ordering::Greater => {
+                    to = at;
+                    at = at.saturating_sub(step);
+                }
             }
+            if from >= to {
+                return None;
+            }
+            // Once both ends are known, or the step would pass them, halving is best.
+            if at < from || at >= to {
+                at = usize::midpoint(from, to);
+            }
+            step *= 2;
         }
-        None
     }
 }
 
@@ -110,6 +126,23 @@ mod tests {
                 assert_eq!(packed.get(i), *v, "width {width} row {i}");
             }
             assert!(width == 0 || Packed::new(&out[..out.len() - 1], 100, width).is_none());
+        }
+    }
+
+    #[test]
+    fn every_value_is_found_and_no_other() {
+        for (count, step) in [(0, 1), (1, 7), (2, 60_000), (300, 3), (300, 218), (65_536, 1), (9000, 7)] {
+            let values: Vec<u64> = (0..count).map(|i| i * step).collect();
+            let mut out = Vec::new();
+            pack(values.iter().copied(), 16, &mut out);
+            let packed = Packed::new(&out, values.len(), 16).unwrap();
+            for value in 0..=65_535 {
+                assert_eq!(
+                    packed.find(values.len(), value),
+                    values.binary_search(&value).ok(),
+                    "{count} {value}"
+                );
+            }
         }
     }
 }

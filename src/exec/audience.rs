@@ -1,12 +1,10 @@
 //! Audiences on one scope: the persons of it who meet an expression.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use super::cell::Cell;
 use super::funnel;
 use super::person_values::Which;
-use super::persons::PersonSet;
+use super::persons::{PersonSet, Without};
 use super::scope::Scope;
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
@@ -32,7 +30,18 @@ pub fn names(audience: &Audience, snapshot: &Snapshot, out: &mut Vec<NameId>) {
 
 /// The persons of `scope` who meet `audience`, as of `as_of`.
 pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<PersonSet> {
-    decide_among(audience, scope, as_of, scope.universe())
+    // Where they all did one thing, there is no need to begin with everybody.
+    let mut of = audience;
+    while let Audience::All(list) = of
+        && let [first, ..] = list.as_slice()
+    {
+        of = list.iter().find(|a| matches!(a, Audience::Did(_))).unwrap_or(first);
+    }
+    let among = match as_cell(of, scope, as_of)? {
+        Some((cell, false)) => scope.people_of(&cell),
+        _ => scope.universe(),
+    };
+    decide_among(audience, scope, as_of, among)
 }
 
 /// The persons among `among`, who are of `scope`, who meet `audience`. The fewer there are, the less is read.
@@ -42,11 +51,22 @@ fn decide_among(
     as_of: Millis,
     mut among: PersonSet,
 ) -> Result<PersonSet> {
+    if let Some(cell) = as_cell(audience, scope, as_of)? {
+        among.narrow(&[cell]);
+        return Ok(among);
+    }
     match audience {
         Audience::All(list) => {
-            let mut list: Vec<&Audience> = list.iter().collect();
-            list.sort_by_key(|inner| cost(inner));
+            let (mut cells, mut rest) = (Vec::new(), Vec::new());
             for inner in list {
+                match as_cell(inner, scope, as_of)? {
+                    Some(cell) => cells.push(cell),
+                    None => rest.push(inner),
+                }
+            }
+            among.narrow(&cells);
+            rest.sort_by_key(|inner| cost(inner));
+            for inner in rest {
                 among = decide_among(inner, scope, as_of, among)?;
             }
             Ok(among)
@@ -59,12 +79,6 @@ fn decide_among(
             Ok(any)
         }
         Audience::Not(inner) => {
-            if let Audience::Did(did) = inner.as_ref()
-                && let Some(cell) = whole_cell(did, scope, as_of)?
-                && among.minus_cell(&cell)
-            {
-                return Ok(among);
-            }
             let inside = decide_among(inner, scope, as_of, among.clone())?;
             among.minus(&inside);
             Ok(among)
@@ -99,29 +113,39 @@ fn cost(audience: &Audience) -> u32 {
     }
 }
 
-/// The cell whose persons are those who meet `did`, where one is.
-fn whole_cell(did: &Did, scope: &Scope<'_>, as_of: Millis) -> Result<Option<Arc<Cell>>> {
+/// The cell whose persons are those who meet `audience`, or with the flag those who do not, where there is one with an index.
+fn as_cell(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<Option<Without>> {
+    let (did, without) = match audience {
+        Audience::Did(did) => (did, false),
+        Audience::Not(inner) => match inner.as_ref() {
+            Audience::Did(did) => (did, true),
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
     let [event] = did.events.as_slice() else { return Ok(None) };
-    let Some(name) = scope.source().snapshot.event(event) else { return Ok(None) };
     let once = did.at_least == 1 && did.at_most == u64::MAX && did.conditions.is_empty();
+    let (Some(chunk), true) = (scope.chunk, once) else { return Ok(None) };
+    let Some(name) = scope.source().snapshot.event(event) else { return Ok(None) };
     let cell = scope.cell(name)?;
-    let whole = once && cell.lies_in(did.from, did.to.min(as_of.saturating_add(1)));
-    Ok(Some(cell).filter(|_| whole))
+    let whole = cell.lies_in(did.from, did.to.min(as_of.saturating_add(1)));
+    Ok((whole && cell.index_of(chunk).is_some()).then_some((cell, without)))
 }
 
 fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet) -> Result<PersonSet> {
-    if let Some(cell) = whole_cell(did, scope, as_of)?
-        && among.and_cell(&cell)
-    {
-        return Ok(among);
-    }
     let source = scope.source();
     let mut events: Vec<NameId> = did.events.iter().filter_map(|e| source.snapshot.event(e)).collect();
     events.sort_unstable();
     events.dedup();
     let once = did.at_least == 1 && did.at_most == u64::MAX;
+    let within = |n: u64| did.at_least <= n && n <= did.at_most;
+    // Of one event nobody is met twice, so that nothing has to be kept.
+    let one = events.len() == 1;
     let mut counts: HashMap<u32, u64> = HashMap::new();
     let mut found = scope.none();
+    if one && within(0) {
+        found.or(&among);
+    }
     for name in events {
         let cell = scope.cell(name)?;
         let end = did.to.min(as_of.saturating_add(1));
@@ -132,29 +156,32 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet)
         let mut conditions = source.conditions(name, &did.conditions);
         cell.each_in(&among, |rank, person| {
             let times = cell.times(rank);
-            let from = times.partition_point(|t| *t < did.from);
-            let to = times.partition_point(|t| *t < end).max(from);
-            let mut count = (to - from) as u64;
-            if !conditions.is_empty() {
+            // Most have few rows, and to look at each costs less than a search whose every step is a surprise.
+            let mut count =
+                times.iter().map(|t| u64::from(did.from <= *t) & u64::from(*t < end)).sum::<u64>();
+            if count > 0 && !conditions.is_empty() {
                 let base = cell.rows(rank).start;
+                let from = base + times.partition_point(|t| *t < did.from);
+                let all = from..from + count as usize;
                 count = 0;
-                for row in base + from..base + to {
+                for row in all {
                     count += u64::from(conditions.matches(cell.row_ref(row))?);
                 }
             }
-            if count > 0 && once {
+            if one && within(0) && !within(count) {
+                found.remove(person);
+            } else if (one && within(count)) || (once && count > 0) {
                 found.insert(person);
-            } else if count > 0 {
+            } else if !one && count > 0 {
                 *counts.entry(person).or_default() += count;
             }
             Ok::<(), Error>(())
         })?;
     }
-    if once {
+    if once || one {
         among.and(&found);
         return Ok(among);
     }
-    let within = |n: u64| did.at_least <= n && n <= did.at_most;
     let mut found = if within(0) { among } else { scope.none() };
     for (person, count) in counts {
         if within(count) {

@@ -153,6 +153,11 @@ impl Cell {
         from <= self.span.0 && self.span.1 < to
     }
 
+    /// Its index, if it has one and is of this chunk.
+    pub fn index_of(&self, chunk: u32) -> Option<&Index> {
+        self.index.as_ref().filter(|index| index.chunk == chunk)
+    }
+
     /// Adds its persons to a set.
     pub fn mark(&self, set: &mut PersonSet) {
         match (&self.index, &mut *set) {

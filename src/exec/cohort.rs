@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::audience;
 use super::binder::{Binder, Selection};
 use super::cell::{Cell, RowRef};
+use super::cohort_masks::{EqualBuckets, MaskTally};
 use super::funnel_walk::content_key;
 use super::listing::{self, PeoplePage};
 use super::persons::PersonSet;
@@ -15,7 +16,7 @@ use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::COHORTS_MAX;
-use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Value};
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, UnitTable, Value};
 use crate::report::{
     Bucket, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, Label, Measure, Segment, Tally, Warning,
     shown,
@@ -81,7 +82,7 @@ impl<'d> CohortPlan<'d> {
         }
     }
 
-    /// The length of the buckets, where [`walk_masks`] can do the work.
+    /// The length of the buckets, where [`EqualBuckets`] can do the work.
     fn equal_buckets(&self) -> Option<i64> {
         let plain = !self.definition.calendar && !self.definition.at_least && self.shared.is_empty();
         let people = matches!(self.definition.measure, Measure::People) && self.definition.count <= 64;
@@ -310,19 +311,15 @@ impl Rows<'_, '_> {
 }
 
 fn tally_scope(plan: &CohortPlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
+    if let Some(length) = plan.equal_buckets() {
+        return tally_masks(plan, scope, length);
+    }
     let splitter = plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
     let mut rows = Rows { plan, by_time: BTreeMap::new(), splitter, by_number: Vec::new() };
-    if let Some(length) = plan.equal_buckets() {
-        walk_masks(plan, scope, length, |person, start, buckets| {
-            rows.of(person, start)?.add_mask(plan.ended(start), buckets);
-            Ok(())
-        })?;
-    } else {
-        walk(plan, scope, |member| {
-            let ended = plan.ended(member.start);
-            rows.of(member.person, member.start)?.add(ended, member.buckets, plan.definition.at_least)
-        })?;
-    }
+    walk(plan, scope, |member| {
+        let ended = plan.ended(member.start);
+        rows.of(member.person, member.start)?.add(ended, member.buckets, plan.definition.at_least)
+    })?;
     let by_value = match rows.splitter {
         Some(splitter) => Groups::of_numbers(rows.by_number, &splitter.table),
         None => Groups::default(),
@@ -330,15 +327,10 @@ fn tally_scope(plan: &CohortPlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
     Ok(Tallies { by_time: rows.by_time, by_value })
 }
 
-/// Calls `visit` as [`walk`] does with the buckets as bits, where all are `length` milliseconds long, there are few, and nothing but
-/// people is counted.
-fn walk_masks(
-    plan: &CohortPlan<'_>,
-    scope: &Scope<'_>,
-    length: i64,
-    mut visit: impl FnMut(PersonId, Millis, u64) -> Result<()>,
-) -> Result<()> {
+/// As [`tally_scope`], where [`EqualBuckets`] do the work.
+fn tally_masks(plan: &CohortPlan<'_>, scope: &Scope<'_>, length: i64) -> Result<Tallies> {
     let basis = &plan.definition.basis;
+    let count = plan.definition.count;
     let only = basis.people.as_ref().map(|a| audience::decide(a, scope, plan.as_of)).transpose()?;
     let allowed = scope.allowed(only);
     let starts = plan.start.cells(scope)?;
@@ -347,32 +339,38 @@ fn walk_masks(
         several => Arc::new(Cell::union(several)),
     };
     let returns = plan.returns.cells(scope)?;
-    let mut near = vec![0; returns.len()];
-    let (from, to) = (basis.from(), basis.seen_to(plan.as_of));
-    let end = length * plan.definition.count as i64;
-    // Exact: the quotient of numbers this small only rounds to a whole one if it is one. And several times quicker.
-    let bucket = |millis: i64| (millis as f64 / length as f64) as u64;
-    for (rank, person) in start.persons.iter().enumerate() {
-        let begin = start.first(rank);
-        if begin < from || begin >= to || allowed.as_ref().is_some_and(|allowed| !allowed.contains(*person)) {
-            continue;
+    let range = (basis.from(), basis.seen_to(plan.as_of));
+    let buckets = EqualBuckets::new(length, count, plan.as_of);
+    let finish = |tally: MaskTally| {
+        CohortTally::of_people(tally.size, plan.ended(tally.latest), &tally.came.finish(), count)
+    };
+    let mut tallies: Vec<MaskTally> = Vec::new();
+    let mut at = |place: usize, begin: Millis, mask: u64| {
+        if tallies.len() <= place {
+            tallies.resize_with(place + 1, MaskTally::default);
         }
-        let last = begin.saturating_add(end - 1).min(plan.as_of);
-        let mut buckets = 0u64;
-        for (cell, near) in returns.iter().zip(&mut near) {
-            let Some(rank) = cell.find(*person, near) else { continue };
-            for time in cell.times(rank) {
-                if *time > last {
-                    break;
-                }
-                if *time >= begin {
-                    buckets |= 1 << (bucket(time - begin) & 63);
-                }
-            }
-        }
-        visit(*person, begin, buckets)?;
+        tallies[place].add(begin, mask);
+    };
+    if let Some(split) = &plan.split {
+        let mut splitter = Splitter::new(split, scope, plan.as_of)?;
+        buckets.walk(&start, &returns, allowed.as_ref(), range, |person, begin, mask| {
+            at(splitter.number(person, begin, None)? as usize, begin, mask);
+            Ok::<(), Error>(())
+        })?;
+        let tallies = tallies.into_iter().map(finish).collect();
+        let by_value = Groups::of_numbers(tallies, &splitter.table);
+        return Ok(Tallies { by_time: BTreeMap::new(), by_value });
     }
-    Ok(())
+    if start.persons.is_empty() {
+        return Ok(Tallies::default());
+    }
+    let table = UnitTable::new(&plan.calendar, plan.definition.cohort.unit, start.span);
+    buckets.walk(&start, &returns, allowed.as_ref(), range, |_, begin, mask| {
+        at(table.place(begin), begin, mask);
+        Ok::<(), Error>(())
+    })?;
+    let named = (table.first()..).zip(tallies).filter(|(_, tally)| tally.size > 0);
+    Ok(Tallies { by_time: named.map(|(n, tally)| (n, finish(tally))).collect(), by_value: Groups::default() })
 }
 
 fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally>>> {

@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::audience;
 use super::binder::Binder;
 use super::listing;
-use super::person::{PersonReader, PersonRow};
+use super::person::{PersonRow, rows_of};
 use super::scope::View;
 use super::source::Source;
 use crate::engine::Snapshot;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
 use crate::report::{Audience, People, Warning};
 
@@ -79,21 +79,41 @@ pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport
         0 => (Vec::new(), None),
         limit => listing::page(&found, limit, query.cursor.as_deref())?,
     };
-    let mut reader = PersonReader::new(&view.source);
-    let people =
-        page.into_iter().map(|id| one(&view.source, &mut reader, id, query, as_of)).collect::<Result<_>>()?;
+    let people = describe(&view.source, &page, query, as_of)?;
     Ok(PeopleReport { total: found.len(), people, cursor, warnings: binder.warnings })
+}
+
+/// Persons of a page for which another thread is worth its start.
+const SHARED_PERSONS: usize = 16;
+
+/// What is known of some persons. Half of a longer page is looked up beside the other half.
+fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis) -> Result<Vec<Found>> {
+    let part = |persons: &[PersonId]| -> Result<Vec<Found>> {
+        let rows = rows_of(source, persons, |name| name.is_event() || name == NameId::SET)?;
+        persons.iter().zip(rows).map(|(id, rows)| one(source, *id, rows, query, as_of)).collect()
+    };
+    if persons.len() < SHARED_PERSONS {
+        return part(persons);
+    }
+    let (mine, others) = persons.split_at(persons.len() / 2);
+    let (mine, others) = std::thread::scope(|scope| {
+        let others = scope.spawn(|| part(others));
+        let panicked = || Error::new(ErrorKind::Io, "panic", "a thread of the search panicked");
+        (part(mine), others.join().unwrap_or_else(|_| Err(panicked())))
+    });
+    let mut found = mine?;
+    found.extend(others?);
+    Ok(found)
 }
 
 fn one(
     source: &Source,
-    reader: &mut PersonReader<'_>,
     id: PersonId,
+    mut rows: Vec<PersonRow>,
     query: &People,
     as_of: Millis,
 ) -> Result<Found> {
     let snapshot = &source.snapshot;
-    let mut rows = reader.rows(id, |name| name.is_event() || name == NameId::SET)?;
     rows.retain(|row| row.time <= as_of);
     let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.name == NameId::SET);
     let values = ends(source, &sets)?;

@@ -8,7 +8,7 @@ use super::cell::RowRef;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, Millis, NameId, Number, PersonId, PropertyId, Value, format_millis};
-use crate::store::segment::block::Block;
+use crate::store::segment::Segment;
 
 /// A row of one person.
 #[derive(Clone, Copy, Debug)]
@@ -112,68 +112,81 @@ pub fn find(source: &Source, identity: &str) -> Result<PersonId> {
     source.snapshot.find_person(identity.trim())?.ok_or_else(|| nobody(identity))
 }
 
-/// A chunk and the block of it, if there is one.
-type Kept<'a> = Option<(u32, Option<Block<'a>>)>;
-
-/// Finds the rows of one person after another; neighbours lie in the same blocks.
-pub struct PersonReader<'a> {
-    source: &'a Source,
-    /// By segment and place of the name the block last looked at, and its chunk.
-    blocks: Vec<Vec<Kept<'a>>>,
+/// The rows of a person of the names that `wanted` says true for, in no particular order.
+pub fn rows(source: &Source, person: PersonId, wanted: impl Fn(NameId) -> bool) -> Result<Vec<PersonRow>> {
+    Ok(rows_of(source, &[person], wanted)?.pop().unwrap_or_default())
 }
 
-impl<'a> PersonReader<'a> {
-    /// Over all rows of a snapshot.
-    pub fn new(source: &'a Source) -> Self {
-        let names = source.snapshot.segments.iter().map(|s| s.directory().names.len());
-        Self { source, blocks: names.map(|names| (0..names).map(|_| None).collect()).collect() }
-    }
-
-    /// The rows of a person of the names that `wanted` says true for, in no particular order.
-    pub fn rows(&mut self, person: PersonId, wanted: impl Fn(NameId) -> bool) -> Result<Vec<PersonRow>> {
-        let mut out = Vec::new();
-        let source = self.source;
-        for identity in source.snapshot.persons.members(person) {
-            for number in 0..source.snapshot.segments.len() {
-                self.stored(number, identity, &wanted, &mut out)?;
-            }
-            recent(source, identity, &wanted, &mut out);
-        }
-        Ok(out)
-    }
-
-    /// Adds the rows of an identity in a segment.
-    fn stored(
-        &mut self,
-        number: usize,
-        identity: IdentityId,
-        wanted: &impl Fn(NameId) -> bool,
-        out: &mut Vec<PersonRow>,
-    ) -> Result<()> {
-        let snapshot = &self.source.snapshot;
-        let Some(segment) = snapshot.segments.get(number) else { return Ok(()) };
-        let stored = snapshot.persons.person_at(identity, segment.identity_version());
-        let Some(slot) = segment.slot_of(stored, identity)? else { return Ok(()) };
-        let chunk = stored >> 16;
-        for (name_at, entry) in segment.directory().names.iter().enumerate() {
-            let name = NameId(entry.name);
-            if !wanted(name) {
-                continue;
-            }
-            let Some(kept) = self.blocks.get_mut(number).and_then(|b| b.get_mut(name_at)) else { continue };
-            if kept.as_ref().is_none_or(|(of, _)| *of != chunk) {
-                *kept = Some((chunk, segment.block_of(name_at, chunk)?));
-            }
-            let Some((_, Some(block))) = kept else { continue };
-            let Some(rank) = block.rank_of((stored & 0xffff) as u16) else { continue };
-            let chunk_at = entry.chunks.partition_point(|c| c.chunk < chunk) as u32;
-            for row in block.rows_of(rank).filter(|row| block.slot(*row) == slot) {
-                let at = RowRef { source: number as u32, chunk_at, row: row as u32 };
-                out.push(PersonRow { name, time: block.time(row), identity, at });
+/// As [`rows`] of several persons. Those whose rows lie in the same blocks are looked up together.
+pub fn rows_of(
+    source: &Source,
+    persons: &[PersonId],
+    wanted: impl Fn(NameId) -> bool,
+) -> Result<Vec<Vec<PersonRow>>> {
+    let snapshot = &source.snapshot;
+    let members: Vec<_> = persons.iter().map(|person| snapshot.persons.members(*person)).collect();
+    let mut out = vec![Vec::new(); persons.len()];
+    for (number, segment) in (0u32..).zip(snapshot.segments.iter()) {
+        let mut stored = Vec::new();
+        for (place, identity) in members.iter().enumerate().flat_map(|(p, m)| m.iter().map(move |i| (p, *i)))
+        {
+            let person = snapshot.persons.person_at(identity, segment.identity_version());
+            if let Some(slot) = segment.slot_of(person, identity)? {
+                stored.push(Stored { person, identity, slot, place });
             }
         }
-        Ok(())
+        stored.sort_unstable_by_key(|s| (s.person, s.slot));
+        for of_chunk in stored.chunk_by(|a, b| a.person >> 16 == b.person >> 16) {
+            stored_rows(segment, number, of_chunk, &wanted, &mut out)?;
+        }
     }
+    for (members, out) in members.iter().zip(&mut out) {
+        members.iter().for_each(|identity| recent(source, *identity, &wanted, out));
+    }
+    Ok(out)
+}
+
+/// An identity whose rows a segment may hold.
+struct Stored {
+    /// The person it is stored under.
+    person: PersonId,
+    identity: IdentityId,
+    /// Its place among the identities of that person.
+    slot: usize,
+    /// The list its rows go to.
+    place: usize,
+}
+
+/// Adds the rows of some identities of one chunk, in the order of the persons.
+fn stored_rows(
+    segment: &Segment,
+    number: u32,
+    stored: &[Stored],
+    wanted: &impl Fn(NameId) -> bool,
+    out: &mut [Vec<PersonRow>],
+) -> Result<()> {
+    let Some(chunk) = stored.first().map(|s| s.person >> 16) else { return Ok(()) };
+    for (name_at, entry) in segment.directory().names.iter().enumerate() {
+        let name = NameId(entry.name);
+        let Ok(chunk_at) = entry.chunks.binary_search_by_key(&chunk, |c| c.chunk) else { continue };
+        if !wanted(name) {
+            continue;
+        }
+        let block = segment.block(name_at, chunk_at)?;
+        for of_person in stored.chunk_by(|a, b| a.person == b.person) {
+            let low = of_person.first().map_or(0, |s| s.person as u16);
+            let Some(rank) = block.rank_of(low) else { continue };
+            for row in block.rows_of(rank) {
+                let slot = block.slot(row);
+                let Some(of) = of_person.iter().find(|s| s.slot == slot) else { continue };
+                let at = RowRef { source: number, chunk_at: chunk_at as u32, row: row as u32 };
+                if let Some(out) = out.get_mut(of.place) {
+                    out.push(PersonRow { name, time: block.time(row), identity: of.identity, at });
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Adds the recent rows of an identity.
@@ -194,7 +207,7 @@ fn recent(source: &Source, identity: IdentityId, wanted: &impl Fn(NameId) -> boo
 pub fn profile(source: &Source, identity: &str) -> Result<Profile> {
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
-    let mut rows = PersonReader::new(source).rows(person, |name| name.is_event() || name == NameId::SET)?;
+    let mut rows = rows(source, person, |name| name.is_event() || name == NameId::SET)?;
     rows.sort_by_key(|r| (r.name, r.time));
     let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.name == NameId::SET);
     let property_history = histories(source, &sets)?;
@@ -239,7 +252,7 @@ pub struct Link {
 pub fn links(source: &Source, identity: &str) -> Result<Vec<Link>> {
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
-    let mut rows = PersonReader::new(source).rows(person, |name| name == NameId::IDENTIFY)?;
+    let mut rows = rows(source, person, |name| name == NameId::IDENTIFY)?;
     rows.sort_by_key(|r| (r.time, r.identity, r.at));
     let mut targets = source.column(NameId::IDENTIFY, PropertyId::TARGET);
     let links = rows.into_iter().map(|row| {
@@ -312,8 +325,7 @@ pub fn timeline(
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
     let only = event.map(|name| snapshot.event(name));
-    let mut rows = PersonReader::new(source)
-        .rows(person, |name| name.is_event() && only.is_none_or(|o| o == Some(name)))?;
+    let mut rows = rows(source, person, |name| name.is_event() && only.is_none_or(|o| o == Some(name)))?;
     // Newest first; names and places only make the order of one instant definite.
     rows.sort_by_key(|r| (std::cmp::Reverse(r.time), r.name, r.identity, r.at));
     let skip = match cursor {

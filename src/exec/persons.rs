@@ -1,6 +1,8 @@
 //! Sets of persons of one scope. Those of a chunk are one bit each in 1,024 words, so that sets are cut and joined word by word
 //! without a look at who is in them; the unsettled persons, who are few and of any id, are a roaring bitmap.
 
+use std::sync::Arc;
+
 use roaring::RoaringBitmap;
 
 use super::cell::Cell;
@@ -15,6 +17,39 @@ pub type Words = Box<[u64; WORDS]>;
 /// No bits.
 pub fn no_words() -> Words {
     Box::new([0; WORDS])
+}
+
+/// A cell, and whether those who are in it are to be left out.
+pub type Without = (Arc<Cell>, bool);
+
+/// Words that are counted side by side, so that the compiler uses vector registers.
+const LANES: usize = 4;
+
+/// How many bits are set. Carry-save adders add eight words of each lane before any bit is counted, which without an instruction for
+/// it is slow (W. Wilson, S. Harley; D. Lemire et al., "Faster population counts using AVX2 instructions", 2018).
+fn count_ones(words: &[u64; WORDS]) -> u64 {
+    type Lane = [u64; LANES];
+    let add = |a: Lane, b: Lane, c: Lane| -> (Lane, Lane) {
+        let half: Lane = std::array::from_fn(|i| a[i] ^ b[i]);
+        (std::array::from_fn(|i| (a[i] & b[i]) | (half[i] & c[i])), std::array::from_fn(|i| half[i] ^ c[i]))
+    };
+    let bits = |lane: Lane| lane.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
+    let (mut ones, mut twos, mut fours) = ([0; LANES], [0; LANES], [0; LANES]);
+    let mut eights = 0;
+    for w in words.as_chunks::<LANES>().0.as_chunks::<8>().0 {
+        let (a, sum) = add(ones, w[0], w[1]);
+        let (b, sum) = add(sum, w[2], w[3]);
+        let (c, sum) = add(sum, w[4], w[5]);
+        let (d, sum) = add(sum, w[6], w[7]);
+        ones = sum;
+        let (e, sum) = add(twos, a, b);
+        let (f, sum) = add(sum, c, d);
+        twos = sum;
+        let (eight, sum) = add(fours, e, f);
+        fours = sum;
+        eights += bits(eight);
+    }
+    8 * eights + 4 * bits(fours) + 2 * bits(twos) + bits(ones)
 }
 
 /// A set of persons.
@@ -39,6 +74,11 @@ impl PersonSet {
             Some(chunk) => Self::Chunk(chunk, no_words()),
             None => Self::Any(RoaringBitmap::new()),
         }
+    }
+
+    /// The chunk, if it is of one.
+    pub fn chunk(&self) -> Option<u32> {
+        if let Self::Chunk(chunk, _) = self { Some(*chunk) } else { None }
     }
 
     /// Adds a person of the scope.
@@ -89,7 +129,7 @@ impl PersonSet {
     /// How many are in it.
     pub fn len(&self) -> u64 {
         match self {
-            Self::Chunk(_, words) => words.iter().map(|word| u64::from(word.count_ones())).sum(),
+            Self::Chunk(_, words) => count_ones(words),
             Self::Any(any) => any.len(),
         }
     }
@@ -105,9 +145,7 @@ impl PersonSet {
     /// How many are in both.
     pub fn shared(&self, other: &Self) -> u64 {
         match (self, other) {
-            (Self::Chunk(_, a), Self::Chunk(_, b)) => {
-                a.iter().zip(b.iter()).map(|(a, b)| u64::from((a & b).count_ones())).sum()
-            }
+            (Self::Chunk(_, a), Self::Chunk(_, b)) => count_ones(&std::array::from_fn(|at| a[at] & b[at])),
             (Self::Any(a), Self::Any(b)) => a.intersection_len(b),
             // Unreachable: scopes do not mix.
             (a, b) => a.iter().filter(|person| b.contains(*person)).count() as u64,
@@ -149,25 +187,20 @@ impl PersonSet {
         }
     }
 
-    /// Leaves those who are in a cell of the chunk. False, and nothing done, if the cell has no index.
-    pub fn and_cell(&mut self, cell: &Cell) -> bool {
-        match (self, &cell.index) {
-            (Self::Chunk(chunk, words), Some(index)) if *chunk == index.chunk => {
-                words.iter_mut().zip(index.words.iter()).for_each(|(a, b)| *a &= b);
-                true
+    /// Leaves those who are in all of some cells, in one pass. The cells have an index of the chunk, and the set is of it.
+    pub fn narrow(&mut self, cells: &[Without]) {
+        let Self::Chunk(chunk, words) = self else { return };
+        let indexed = cells.iter().filter_map(|(cell, without)| Some((cell.index_of(*chunk)?, *without)));
+        let (without, within): (Vec<_>, Vec<_>) = indexed.partition(|(_, without)| *without);
+        for (at, block) in words.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            for (index, _) in &within {
+                let Some(set) = index.words.as_chunks::<32>().0.get(at) else { continue };
+                block.iter_mut().zip(set).for_each(|(a, b)| *a &= b);
             }
-            _ => false,
-        }
-    }
-
-    /// Takes those who are in a cell of the chunk out. False, and nothing done, if the cell has no index.
-    pub fn minus_cell(&mut self, cell: &Cell) -> bool {
-        match (self, &cell.index) {
-            (Self::Chunk(chunk, words), Some(index)) if *chunk == index.chunk => {
-                words.iter_mut().zip(index.words.iter()).for_each(|(a, b)| *a &= !b);
-                true
+            for (index, _) in &without {
+                let Some(set) = index.words.as_chunks::<32>().0.get(at) else { continue };
+                block.iter_mut().zip(set).for_each(|(a, b)| *a &= !b);
             }
-            _ => false,
         }
     }
 
@@ -319,6 +352,22 @@ mod tests {
         let mut set = PersonSet::none(chunk);
         persons.iter().for_each(|p| set.insert(*p));
         set
+    }
+
+    #[test]
+    fn bits_are_counted_one_by_one_and_in_lanes_alike() {
+        let mut words = no_words();
+        for round in 0..50u64 {
+            for (at, word) in (0u64..).zip(words.iter_mut()) {
+                *word = (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left((round % 64) as u32)
+                    >> (round % 7);
+            }
+            let plain: u64 = words.iter().map(|word| u64::from(word.count_ones())).sum();
+            assert_eq!(count_ones(&words), plain);
+            words[round as usize] = u64::MAX;
+            let plain: u64 = words.iter().map(|word| u64::from(word.count_ones())).sum();
+            assert_eq!(count_ones(&words), plain);
+        }
     }
 
     #[test]

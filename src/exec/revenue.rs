@@ -10,6 +10,7 @@ use super::lifetime::{self, LifetimePlan, Wanted};
 use super::listing::{self, PeoplePage};
 use super::persons::PersonSet;
 use super::properties;
+use super::revenue_columns::Columns;
 use super::scope::{Scope, View, map_scopes};
 use super::settled::{NO_NUMBER, Numbers};
 use super::source::ColumnReader;
@@ -106,7 +107,7 @@ pub(super) struct AmountReader<'a> {
     cell: Arc<Cell>,
     column: ColumnReader<'a>,
     /// Where the cell is one block of a segment: the codes, and which number each is. So nearly all are.
-    packed: Option<(Option<Column<'a>>, Numbers)>,
+    packed: Option<(Option<Column<'a>>, Arc<Numbers>)>,
 }
 
 impl<'a> AmountReader<'a> {
@@ -127,7 +128,7 @@ impl<'a> AmountReader<'a> {
     pub(super) fn read(&mut self, row: usize) -> Result<Option<Number>> {
         if let Some((column, numbers)) = &self.packed {
             let code = column.as_ref().and_then(|column| column.code(row));
-            let number = code.and_then(|code| numbers.get(code as usize));
+            let number = code.and_then(|code| numbers.each.get(code as usize));
             return Ok(number
                 .filter(|(_, scale)| *scale != NO_NUMBER)
                 .map(|(mantissa, scale)| Number::new_canonical(*mantissa, *scale)));
@@ -135,22 +136,27 @@ impl<'a> AmountReader<'a> {
         let found = self.column.get(self.cell.row_ref(row))?;
         Ok(self.column.value(found)?.and_then(|v| v.number()))
     }
+
+    /// The codes of the cell's rows and what they stand for, where the cell is one block.
+    pub(super) fn packed(&self) -> Option<(Option<Column<'a>>, Arc<Numbers>)> {
+        self.packed.as_ref().map(|(column, numbers)| (*column, Arc::clone(numbers)))
+    }
 }
 
 /// The amounts of one event while a scope is walked.
-struct Carrier<'a> {
-    cell: Arc<Cell>,
-    amounts: AmountReader<'a>,
+pub(super) struct Carrier<'a> {
+    pub(super) cell: Arc<Cell>,
+    pub(super) amounts: AmountReader<'a>,
     near: usize,
 }
 
 /// The amounts of a scope, person by person.
-struct Walker<'a> {
-    carriers: Vec<Carrier<'a>>,
+pub(super) struct Walker<'a> {
+    pub(super) carriers: Vec<Carrier<'a>>,
     /// Of these people.
-    people: PersonSet,
+    pub(super) people: PersonSet,
     /// The first and the last time of any of their rows.
-    span: (Millis, Millis),
+    pub(super) span: (Millis, Millis),
 }
 
 impl<'a> Walker<'a> {
@@ -211,12 +217,23 @@ struct Tallies {
     by_value: Groups<Amounts>,
 }
 
+impl Tallies {
+    /// From the amounts by number of value, and by unit from `base` on.
+    fn new(by_number: ByNumber, base: i64, by_unit: ByNumber, splitter: &Splitter<'_>) -> Result<Self> {
+        let mut whole = Amounts::default();
+        by_number.0.iter().try_for_each(|amounts| whole.merge(*amounts))?;
+        let by_unit = (base..).zip(by_unit.0).filter(|(_, amounts)| amounts.size() > 0).collect();
+        Ok(Self { whole, by_unit, by_value: Groups::of_numbers(by_number.0, &splitter.table) })
+    }
+}
+
 /// Amounts by the number of a value.
 #[derive(Default)]
-struct ByNumber(Vec<Amounts>);
+pub(super) struct ByNumber(Vec<Amounts>);
 
 impl ByNumber {
-    fn at(&mut self, number: usize) -> &mut Amounts {
+    /// Those of a number.
+    pub(super) fn at(&mut self, number: usize) -> &mut Amounts {
         if self.0.len() <= number {
             self.0.resize(number + 1, Amounts::default());
         }
@@ -232,6 +249,11 @@ fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
         by_number.at(number as usize).people += count;
     }
     let walker = Walker::new(plan, scope, &people)?;
+    if let Some(quick) = Columns::new(plan, &walker) {
+        let base = quick.first_unit();
+        quick.add(plan, &mut splitter, &mut by_number, &mut by_unit)?;
+        return Tallies::new(by_number, base, by_unit, &splitter);
+    }
     let unit = plan.definition.units.unit;
     let base = plan.calendar.number(unit, walker.span.0);
     let mut paid_in: Vec<i64> = Vec::new();
@@ -252,10 +274,7 @@ fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
         paid_in.iter().for_each(|unit| by_unit.at((unit - base).max(0) as usize).paying += 1);
         Ok(())
     })?;
-    let mut whole = Amounts::default();
-    by_number.0.iter().try_for_each(|amounts| whole.merge(*amounts))?;
-    let by_unit = (base..).zip(by_unit.0).filter(|(_, amounts)| amounts.size() > 0).collect();
-    Ok(Tallies { whole, by_unit, by_value: Groups::of_numbers(by_number.0, &splitter.table) })
+    Tallies::new(by_number, base, by_unit, &splitter)
 }
 
 /// Answers a revenue query.

@@ -15,6 +15,7 @@ use super::settled::Settled;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, NameId, PersonId, PropertyId};
+use crate::report::processors;
 
 /// A snapshot as reports read it.
 pub struct View {
@@ -129,6 +130,14 @@ impl<'a> Scope<'a> {
         all
     }
 
+    /// The persons of a cell of this scope.
+    pub fn people_of(&self, cell: &Cell) -> PersonSet {
+        let mut set = self.none();
+        cell.mark(&mut set);
+        set.minus_any(&self.view.overlay.touched);
+        set
+    }
+
     /// Who of the persons that cells name may be read here, if that is not everybody: those of this scope, of those in `only`.
     pub fn allowed(&self, only: Option<PersonSet>) -> Option<PersonSet> {
         let touched = &self.view.overlay.touched;
@@ -209,7 +218,7 @@ pub fn map_scopes<'a, T: Send>(
         fold(work(scope)?)?;
         rest = later;
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(rest.len());
+    let threads = processors().min(rest.len());
     if threads <= 1 {
         return rest.iter().try_for_each(|scope| fold(work(scope)?));
     }

@@ -36,15 +36,48 @@ pub struct Settled {
     /// Per name, the properties that any of its rows has.
     properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
     /// Per segment and property, which number each value is.
-    numbers: Mutex<HashMap<(u32, PropertyId), Numbers>>,
+    numbers: Mutex<HashMap<(u32, PropertyId), Arc<Numbers>>>,
     /// Per chunk, who is a person.
     alive: Mutex<HashMap<u32, Arc<Words>>>,
     /// Per chunk, when its persons were seen.
     seen: Mutex<HashMap<u32, Arc<Seen>>>,
 }
 
-/// By its code the number that a value is: the mantissa, and the scale or [`NO_NUMBER`].
-pub type Numbers = Arc<Vec<(i64, u8)>>;
+/// The numbers among the values of a property.
+pub struct Numbers {
+    /// By its code the number that a value is: the mantissa, and the scale or [`NO_NUMBER`].
+    pub each: Vec<(i64, u8)>,
+    /// All of them at one scale, if they fit.
+    pub scaled: Option<Scaled>,
+}
+
+/// The mantissa of a value that is no number.
+pub const NO_AMOUNT: i64 = i64::MIN;
+
+/// Numbers at one scale.
+pub struct Scaled {
+    /// Digits behind the decimal point.
+    pub scale: u8,
+    /// By its code the mantissa of a value, or [`NO_AMOUNT`].
+    pub mantissas: Vec<i64>,
+    /// Their largest size.
+    pub largest: u64,
+}
+
+impl Scaled {
+    fn of(each: &[(i64, u8)]) -> Option<Self> {
+        let scale =
+            each.iter().map(|(_, scale)| *scale).filter(|scale| *scale != NO_NUMBER).max().unwrap_or(0);
+        let at_scale = |(mantissa, own): &(i64, u8)| match *own {
+            NO_NUMBER => Some(NO_AMOUNT),
+            own => mantissa.checked_mul(10i64.checked_pow(u32::from(scale - own))?),
+        };
+        let mantissas: Vec<i64> = each.iter().map(at_scale).collect::<Option<_>>()?;
+        let numbers = mantissas.iter().filter(|m| **m != NO_AMOUNT);
+        let largest = numbers.map(|m| m.unsigned_abs()).max().unwrap_or(0);
+        Some(Self { scale, mantissas, largest })
+    }
+}
 
 /// The scale of a value that is no number.
 pub const NO_NUMBER: u8 = u8::MAX;
@@ -307,7 +340,7 @@ fn decode_block(
 
 impl Settled {
     /// The numbers among the values of a property in a segment, unless there are too many to keep.
-    pub fn numbers(&self, source: u32, property: PropertyId) -> Result<Option<Numbers>> {
+    pub fn numbers(&self, source: u32, property: PropertyId) -> Result<Option<Arc<Numbers>>> {
         let key = (source, property);
         if let Some(known) = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Some(Arc::clone(known)));
@@ -317,10 +350,10 @@ impl Settled {
         if dictionary.as_ref().is_some_and(|d| d.len() > NUMBERS_MAX) {
             return Ok(None);
         }
-        let mut numbers = Vec::new();
+        let mut each = Vec::new();
         if let Some(dictionary) = &dictionary {
             for code in 0..dictionary.len() {
-                numbers.push(match dictionary.value(code).number() {
+                each.push(match dictionary.value(code).number() {
                     None => (0, NO_NUMBER),
                     Some(number) => match i64::try_from(number.mantissa()) {
                         Ok(mantissa) => (mantissa, number.scale()),
@@ -329,7 +362,8 @@ impl Settled {
                 });
             }
         }
-        let numbers: Numbers = Arc::new(numbers);
+        let scaled = Scaled::of(&each);
+        let numbers = Arc::new(Numbers { each, scaled });
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&numbers));
         Ok(Some(numbers))
     }

@@ -4,6 +4,7 @@ mod calendar;
 mod ids;
 mod record;
 mod time;
+mod unit_table;
 mod value;
 
 pub use calendar::{Calendar, Unit, WEEKDAYS};
@@ -12,4 +13,5 @@ pub use record::{Properties, Record, RecordKind, check_name, check_properties};
 pub use time::{
     Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,
 };
+pub use unit_table::UnitTable;
 pub use value::{Number, Value, ValueRef, thousands};

@@ -240,17 +240,11 @@ impl CohortTally {
         Ok(())
     }
 
-    /// Adds a person who came back in the buckets whose bits are set.
-    #[inline]
-    pub fn add_mask(&mut self, ended: i64, mut buckets: u64) {
-        self.size += 1;
-        self.ended = self.ended.min(ended);
-        while buckets != 0 {
-            if let Some(people) = self.people.get_mut(buckets.trailing_zeros() as usize) {
-                *people += 1;
-            }
-            buckets &= buckets - 1;
-        }
+    /// Of `size` people, of whom nothing is counted but how many came back in each of `count` buckets.
+    pub fn of_people(size: u64, ended: i64, came: &[u64], count: usize) -> Self {
+        let mut tally = Self { size, ended, ..Self::new(count) };
+        tally.people.iter_mut().take(count).zip(came).for_each(|(people, came)| *people = *came);
+        tally
     }
 
     /// The cells of the cohort.

@@ -214,6 +214,13 @@ impl Amounts {
         }
         self.total.add(amount)
     }
+
+    /// Adds the sum of some amounts, and that of the negative ones.
+    pub fn add_sums(&mut self, events: u64, total: Number, refunds: Number) -> Result<()> {
+        self.events += events;
+        self.refunds.add(refunds)?;
+        self.total.add(total)
+    }
 }
 
 impl Tally for Amounts {

@@ -1,6 +1,7 @@
 //! Counts of a funnel that add up, and the report that is made of them: rates, exact quantiles and histograms are computed
 //! here and nowhere else.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
@@ -151,7 +152,7 @@ fn finish_all(tallies: &[&FunnelTally], funnel: &Funnel) -> Result<Vec<Part>> {
     // The largest first, so that no thread is left with one at the end.
     work.sort_by_key(|one| std::cmp::Reverse(size(one)));
     let all: usize = work.iter().map(size).sum();
-    let threads = if funnel.times && all > SPREAD_MIN { available() } else { 1 };
+    let threads = if funnel.times && all > SPREAD_MIN { processors() } else { 1 };
     let next = AtomicUsize::new(0);
     let run = || {
         let mut done = Vec::new();
@@ -183,8 +184,10 @@ fn finish_all(tallies: &[&FunnelTally], funnel: &Funnel) -> Result<Vec<Part>> {
 /// Durations from which it is worth to spread their work.
 const SPREAD_MIN: usize = 50_000;
 
-fn available() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// Processors for us. To ask takes longer than a small report, so it is asked once.
+pub fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// A share; of nothing there is none.
