@@ -112,6 +112,16 @@ pub const TIME_AHEAD_MS: i64 = 86_400_000;
 pub const MEMTABLE_ROWS_MAX: usize = 256 * 1024;
 /// Bytes of one write-ahead log before it is flushed: bounds the time of recovery.
 pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Identities that the writer remembers, in each of two generations: at most 30 MB in all.
+pub const IDENTITY_CACHE: usize = 256 * 1024;
+/// The same four bounds for an import that has the process for itself: it may take about 500 MB. See [`MEMTABLE_ROWS_MAX`].
+pub const BULK_ROWS: usize = 768 * 1024;
+/// See [`WAL_BYTES_MAX`].
+pub const BULK_LOG_BYTES: u64 = 192 * 1024 * 1024;
+/// See [`IDENTITY_CACHE`].
+pub const BULK_IDENTITY_CACHE: usize = 2 * 1024 * 1024;
+/// Segments of like size that a bulk import merges: more of them, so that each row is written fewer times.
+pub const BULK_MERGE_SEGMENTS: usize = 16;
 /// Bytes of one write-ahead log frame.
 pub const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Records that one group commit takes from the queue.

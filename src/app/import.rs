@@ -6,7 +6,7 @@ use std::io::Read;
 use serde::Serialize;
 
 use super::{App, too_many_names};
-use crate::engine::{Outcome, Ticket};
+use crate::engine::{Batch, Outcome, Preparer, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::transfer::format::Format;
@@ -14,7 +14,7 @@ use crate::transfer::lines::{ParsedLine, for_each_block, unpacked};
 use crate::transfer::{csv, kissmetrics, ndjson};
 
 /// Blocks that are written and not yet known to be durable.
-const BLOCKS_AHEAD: usize = 12;
+const BLOCKS_AHEAD: usize = 128;
 
 /// The form of what is imported.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,31 @@ pub struct Rejected {
     pub at: Option<String>,
 }
 
+/// Parsed lines on their way to the store.
+struct Block {
+    /// The line of each record.
+    numbers: Vec<u64>,
+    batch: Batch,
+    rejected: Vec<(u64, Error)>,
+}
+
+impl Block {
+    fn new(lines: Vec<ParsedLine>, preparer: &Preparer) -> Self {
+        let (mut numbers, mut records) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
+        let mut rejected = Vec::new();
+        for (line, parsed) in lines {
+            match parsed {
+                Ok(record) => {
+                    numbers.push(line);
+                    records.push(record);
+                }
+                Err(error) => rejected.push((line, error)),
+            }
+        }
+        Self { numbers, batch: preparer.batch(records.into_iter()), rejected }
+    }
+}
+
 impl ImportReport {
     fn reject(&mut self, line: u64, error: &Error, each: &mut dyn FnMut(&Rejected)) {
         self.rejected += 1;
@@ -108,33 +133,30 @@ impl App {
         }
         let format = form.format.unwrap_or_else(|| Format::guess(None, &begin));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let each = |lines: Vec<ParsedLine>| {
-            let (mut numbers, mut records) =
-                (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
-            for (line, parsed) in lines {
-                match parsed {
-                    Ok(record) => {
-                        numbers.push(line);
-                        records.push(record);
-                    }
-                    Err(error) => {
-                        report.reject(line, &error, &mut rejected);
-                        self.refuse(&error, "", "");
-                    }
-                }
+        let each = |block: Block| {
+            for (line, error) in block.rejected {
+                report.reject(line, &error, &mut rejected);
+                self.refuse(&error, "", "");
             }
-            ahead.push_back((numbers, self.engine.begin_write(records)?));
+            ahead.push_back((block.numbers, self.engine.begin_write(block.batch)?));
             if ahead.len() > BLOCKS_AHEAD {
                 settle(&mut ahead, &mut report, &mut rejected)?;
                 progress(&report);
             }
             Ok(())
         };
+        // On the parsing threads, with the names that are known by then.
+        let prepare = |lines: Vec<ParsedLine>| Block::new(lines, &Preparer::new(&self.engine.snapshot()));
         let now = self.now();
         let read = match format {
-            Format::Ndjson => for_each_block(input, threads, now, ndjson::parse_record, each),
-            Format::Kissmetrics => for_each_block(input, threads, now, kissmetrics::parse_record, each),
-            Format::Csv => csv::for_each_block(input, &form.mapping, now, each),
+            Format::Ndjson => for_each_block(input, threads, now, ndjson::parse_record, prepare, each),
+            Format::Kissmetrics => {
+                for_each_block(input, threads, now, kissmetrics::parse_record, prepare, each)
+            }
+            Format::Csv => {
+                let mut each = each;
+                csv::for_each_block(input, &form.mapping, now, |lines| each(prepare(lines)))
+            }
         };
         // What was begun is settled even if the input broke off, so that the counts are true.
         while !ahead.is_empty() {

@@ -41,7 +41,12 @@ pub struct App {
 impl App {
     /// Opens the store in `dir`.
     pub fn open(dir: &Path) -> Result<Self> {
-        let engine = Engine::open(dir, Options::default())?;
+        Self::open_with(dir, Options::default())
+    }
+
+    /// As [`App::open`], with an engine that runs as `options` say.
+    pub fn open_with(dir: &Path, options: Options) -> Result<Self> {
+        let engine = Engine::open(dir, options)?;
         let reports = Reports::new(saved::load(dir)?);
         let dashboard = RwLock::new(Dashboard::load(dir)?);
         Ok(Self { engine, reports, dashboard, started: Instant::now(), dir: dir.to_owned() })

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{Format, Import};
 use super::{output, served};
 use crate::app::{App, Form, ImportReport};
+use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::csv::Mapping;
 use crate::transfer::format as transfer;
@@ -23,7 +24,7 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
         }
     }
     let mapping = args.map.iter().map(|text| meaning(text)).collect::<Result<Mapping>>()?;
-    let app = App::open(data).map_err(served)?;
+    let app = App::open_with(data, Options::bulk()).map_err(served)?;
     let mut total = ImportReport::default();
     for file in &args.files {
         let named = args.format.map(Format::form);

@@ -29,7 +29,15 @@ pub fn decode<T: serde::de::DeserializeOwned>(file: &str, payload: &[u8]) -> Res
 }
 
 /// Appends a LEB128 integer.
-pub fn put_varint(mut n: u128, out: &mut Vec<u8>) {
+#[inline]
+pub fn put_varint(n: u128, out: &mut Vec<u8>) {
+    // Nearly all fit 64 bits, which are far quicker to shift.
+    let mut wide = n;
+    while wide > u128::from(u64::MAX) {
+        out.push(wide as u8 | 0x80);
+        wide >>= 7;
+    }
+    let mut n = wide as u64;
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -128,7 +136,22 @@ impl<'a> Reader<'a> {
     }
 
     /// The next LEB128 integer.
+    #[inline]
     pub fn varint(&mut self) -> Option<u128> {
+        // Most take one byte, and nearly all fit 64 bits, which are far quicker to shift.
+        let rest = self.bytes.get(self.at..)?;
+        let mut n: u64 = 0;
+        for (at, byte) in rest.iter().take(9).enumerate() {
+            n |= u64::from(byte & 0x7f) << (7 * at);
+            if byte & 0x80 == 0 {
+                self.at += at + 1;
+                return Some(u128::from(n));
+            }
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Option<u128> {
         let mut n: u128 = 0;
         for shift in (0..126).step_by(7) {
             let byte = self.u8()?;
@@ -159,6 +182,24 @@ impl<'a> Reader<'a> {
     pub fn text(&mut self) -> Option<&'a str> {
         let length = usize::try_from(self.varint()?).ok()?;
         std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    /// The bytes of the next value.
+    pub fn raw_value(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        match self.u8()? {
+            0 | 1 => {}
+            2 => {
+                self.u8()?;
+                self.varint()?;
+            }
+            3 => {
+                let length = usize::try_from(self.varint()?).ok()?;
+                self.take(length)?;
+            }
+            _ => return None,
+        }
+        self.bytes.get(start..self.at)
     }
 
     /// The next value.
@@ -196,10 +237,26 @@ mod tests {
             let mut out = Vec::new();
             put_value(value.as_ref(), &mut out);
             assert_eq!(value_of(&out), value);
+            assert_eq!(Reader::new(&out).raw_value(), Some(out.as_slice()));
             for cut in 0..out.len() {
                 assert!(Reader::new(&out[..cut]).value().is_none());
+                assert!(Reader::new(&out[..cut]).raw_value().is_none());
             }
         }
         assert!(Reader::new(&[0xff; 40]).varint().is_none());
+    }
+
+    #[test]
+    fn integers_of_every_length_round_trip() {
+        for bit in 0..126u32 {
+            for n in [(1u128 << bit) - 1, 1 << bit, (1 << bit) + 1] {
+                let mut out = Vec::new();
+                put_varint(n, &mut out);
+                assert_eq!(out.len(), ((128 - n.leading_zeros()).div_ceil(7)).max(1) as usize);
+                let mut reader = Reader::new(&out);
+                assert_eq!((reader.varint(), reader.is_empty()), (Some(n), true));
+                (0..out.len()).for_each(|cut| assert_eq!(Reader::new(&out[..cut]).varint(), None));
+            }
+        }
     }
 }

@@ -137,7 +137,7 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
             }
             while !shared.closing.load(Ordering::SeqCst) {
                 let rows: Vec<u64> = shared.snapshot().segments.iter().map(|s| s.directory().rows).collect();
-                let Some(picked) = compaction::pick(&rows) else { break };
+                let Some(picked) = compaction::pick(&rows, shared.options.merge_segments) else { break };
                 if let Err(error) = merge(&shared, &picked) {
                     give_up(&shared, &error);
                     break;

@@ -2,6 +2,7 @@
 //! compactions run beside it.
 
 mod background;
+mod batch;
 pub mod feed;
 mod recent;
 mod recovery;
@@ -19,12 +20,14 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
+pub use batch::{Batch, Preparer};
 pub use snapshot::{Counters, Sealed, Snapshot};
 
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Clock, Record, SystemClock};
+use crate::store::compaction;
 use crate::store::manifest::Manifest;
 use crate::store::refusals::{Refusal, Refusals};
 use feed::{Feed, Happening};
@@ -37,6 +40,10 @@ pub struct Options {
     pub memtable_rows: usize,
     /// Bytes of the log before the memtable is flushed.
     pub log_bytes: u64,
+    /// Identities that the writer's cache holds, in each of two generations, about 28 bytes each.
+    pub identity_cache: usize,
+    /// Segments of like size that are merged into one.
+    pub merge_segments: usize,
     /// Whether segments are merged in the background.
     pub compaction: bool,
     /// Where "now" comes from.
@@ -48,8 +55,24 @@ impl Default for Options {
         Self {
             memtable_rows: limits::MEMTABLE_ROWS_MAX,
             log_bytes: limits::WAL_BYTES_MAX,
+            identity_cache: limits::IDENTITY_CACHE,
+            merge_segments: compaction::TIER_SEGMENTS,
             compaction: true,
             clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl Options {
+    /// For a process that does nothing but bring in much: it takes a few hundred megabytes of memory, and writes each row fewer
+    /// times.
+    pub fn bulk() -> Self {
+        Self {
+            memtable_rows: limits::BULK_ROWS,
+            log_bytes: limits::BULK_LOG_BYTES,
+            identity_cache: limits::BULK_IDENTITY_CACHE,
+            merge_segments: limits::BULK_MERGE_SEGMENTS,
+            ..Self::default()
         }
     }
 }
@@ -172,7 +195,8 @@ impl Engine {
     /// Opens the store on any [`Vfs`].
     pub fn open_on(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self> {
         let lock = vfs.lock()?;
-        let recovered = recovery::recover(&vfs)?;
+        let mut recovered = recovery::recover(&vfs)?;
+        recovered.state.identities.cache_at_most(options.identity_cache);
         let shared = Arc::new(Shared {
             vfs,
             feed: Feed::new(options.clock.now()),
@@ -204,18 +228,18 @@ impl Engine {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        self.request(Op::Records(records), true)
+        self.request(Op::Records(Batch::of(records)), true)
     }
 
     /// Begins to store records, as [`Engine::write`] does; the ticket waits for the end. Who keeps a few tickets keeps the writer
     /// busy while the disk syncs.
-    pub fn begin_write(&self, records: Vec<Record>) -> Result<Ticket> {
-        self.send(Op::Records(records), true).map(Ticket)
+    pub fn begin_write(&self, batch: Batch) -> Result<Ticket> {
+        self.send(Op::Records(batch), true).map(Ticket)
     }
 
     /// As [`Engine::write`], but an error of kind `Busy` at once if too many are waiting.
     pub fn try_write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
-        self.request(Op::Records(records), false)
+        self.request(Op::Records(Batch::of(records)), false)
     }
 
     /// Joins the person of `identity` into that of `into`. False if they are one already.

@@ -1,51 +1,67 @@
 //! Which rows and record ids are in memtables, so that duplicates among recent records are found without a search: exact sets,
 //! one for each memtable, dropped with it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
-use crate::model::{IdentityId, Millis, NameId};
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::store::memtable::Memtable;
 use crate::store::row::Row;
-
-type RowKey = (NameId, IdentityId, Millis);
-
-fn key_of(row: &Row) -> RowKey {
-    (row.name, row.identity, row.time)
-}
+use crate::store::segment::filter::row_key;
 
 #[derive(Debug, Default)]
 struct Keys {
-    rows: HashSet<RowKey>,
+    /// Keyed hashes of name, identity and time: nobody can make them collide, and what collides is compared as a whole.
+    rows: FxHashSet<u64>,
     record_ids: HashSet<Box<str>>,
 }
 
 /// The rows of the group being written, and the keys of all rows in memtables.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recent {
+    secret: u64,
     active: Keys,
     sealed: VecDeque<(u64, Keys)>,
     group: Vec<Row>,
     /// By key the latest row of the group with it, and for each row the one before it with the same key. They are filled only
     /// when a key is met twice, as far as the length of `group_previous`.
-    group_latest: HashMap<RowKey, usize>,
+    group_latest: FxHashMap<u64, usize>,
     group_previous: Vec<Option<usize>>,
 }
 
 impl Recent {
+    /// Nothing yet, in a store with this secret.
+    pub fn new(secret: u64) -> Self {
+        Self {
+            secret,
+            active: Keys::default(),
+            sealed: VecDeque::new(),
+            group: Vec::new(),
+            group_latest: FxHashMap::default(),
+            group_previous: Vec::new(),
+        }
+    }
+
+    fn key_of(&self, row: &Row) -> u64 {
+        row_key(self.secret, row.name, row.identity, row.time)
+    }
+
     /// Adds a row to the group.
     pub fn push(&mut self, row: Row) {
         if let Some(id) = row.record_id() {
             self.active.record_ids.insert(id.into());
         }
-        self.active.rows.insert(key_of(&row));
+        let key = self.key_of(&row);
+        self.active.rows.insert(key);
         self.group.push(row);
     }
 
     fn group_has(&mut self, row: &Row) -> bool {
         for (at, added) in self.group.iter().enumerate().skip(self.group_previous.len()) {
-            self.group_previous.push(self.group_latest.insert(key_of(added), at));
+            let key = row_key(self.secret, added.name, added.identity, added.time);
+            self.group_previous.push(self.group_latest.insert(key, at));
         }
-        let mut at = self.group_latest.get(&key_of(row)).copied();
+        let mut at = self.group_latest.get(&self.key_of(row)).copied();
         while let Some(index) = at {
             if self.group.get(index).is_some_and(|r| r.says_the_same(row)) {
                 return true;
@@ -68,7 +84,7 @@ impl Recent {
         active: &Memtable,
         sealed: impl Iterator<Item = (u64, &'a Memtable)>,
     ) -> bool {
-        let key = key_of(row);
+        let key = self.key_of(row);
         if self.active.rows.contains(&key) && (self.group_has(row) || table_has(active, row)) {
             return true;
         }

@@ -125,7 +125,7 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         catalog: Arc::new(catalog),
         active: Memtable::default(),
         next_arrival,
-        recent: Recent::default(),
+        recent: Recent::new(manifest.secret[0]),
         counters: Counters::default(),
         secret: manifest.secret,
         refused: Vec::new(),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::batch::{Batch, Named, Prepared};
 use super::recent::Recent;
 use super::snapshot::{Counters, Snapshot};
 use super::{Outcome, hash_record_id};
@@ -10,12 +11,12 @@ use crate::error::Result;
 use crate::model::{IdentityId, Millis, NameId, PropertyId, Record, RecordKind, Value};
 use crate::store::catalog::Catalog;
 use crate::store::entry::{Entry, put_entry, put_row};
-use crate::store::identities::Identities;
+use crate::store::identities::{Fingerprint, Identities};
 use crate::store::lookup;
 use crate::store::memtable::Memtable;
 use crate::store::persons::{Identified, Persons};
 use crate::store::refusals::Refusal;
-use crate::store::row::{Row, put_property};
+use crate::store::row::{PropertyBytes, Row, put_property};
 
 /// The mutable state. Only the writer thread (and recovery before it) has one.
 pub struct State {
@@ -57,28 +58,67 @@ impl State {
         }
         let Some(name) = self.name_of(record, log) else { return Ok(Outcome::TooManyNames) };
         let Some(properties) = self.property_bytes(record, log) else { return Ok(Outcome::TooManyNames) };
-        let known = self.identities.find(&record.identity)?;
-        let target =
-            if record.kind == RecordKind::Identify { self.identities.find(&record.name)? } else { Some(0) };
-        let mut row =
-            Row { name, identity: 0, time: record.time.unwrap_or(now), target: 0, arrival: 0, properties };
+        let identity = (self.identities.fingerprint(&record.identity), record.identity.as_str());
+        let target = (record.kind == RecordKind::Identify)
+            .then(|| (self.identities.fingerprint(&record.name), record.name.as_str()));
+        // A record with an id of its own is known by it alone.
+        let may_repeat = record.time.is_some() && record.id.is_none();
+        let time = record.time.unwrap_or(now);
+        let row = Row { name, identity: 0, time, target: 0, arrival: 0, properties };
+        self.place(row, identity, target, may_repeat, (now, stored), log)
+    }
+
+    /// As [`State::resolve`], of a record that was prepared.
+    pub fn resolve_prepared(
+        &mut self,
+        prepared: &Prepared,
+        batch: &Batch,
+        now: Millis,
+        stored: &Snapshot,
+        log: &mut Vec<u8>,
+    ) -> Result<Outcome> {
+        let named = |named: Named| (named.fingerprint, batch.text(named));
+        let row = Row {
+            name: prepared.name,
+            identity: 0,
+            time: prepared.time.unwrap_or(now),
+            target: 0,
+            arrival: 0,
+            properties: batch.properties(prepared),
+        };
+        let (identity, target) = (named(prepared.identity), prepared.target.map(named));
+        self.place(row, identity, target, prepared.time.is_some(), (now, stored), log)
+    }
+
+    /// Finds or adds the identities of a row and stores it, unless it is there already.
+    fn place(
+        &mut self,
+        mut row: Row,
+        identity: (Fingerprint, &str),
+        target: Option<(Fingerprint, &str)>,
+        may_repeat: bool,
+        (now, stored): (Millis, &Snapshot),
+        log: &mut Vec<u8>,
+    ) -> Result<Outcome> {
+        let known = self.identities.find_as(identity.0, identity.1)?;
+        let known_target = target.map(|(of, text)| self.identities.find_as(of, text)).transpose()?;
         // Only a record whose identities are known can be a duplicate.
-        if let (Some(identity), Some(target), Some(_), None) = (known, target, record.time, &record.id) {
+        if let (Some(identity), Some(target), true) = (known, known_target.unwrap_or(Some(0)), may_repeat) {
             (row.identity, row.target) = (identity, target);
             if self.has_row(&row, stored)? {
                 self.counters.duplicates += 1;
                 return Ok(Outcome::Duplicate);
             }
         }
-        row.identity = known.unwrap_or_else(|| self.add_identity(&record.identity, log));
-        if record.kind == RecordKind::Identify {
+        row.identity = known.unwrap_or_else(|| self.add_identity(identity.1, log));
+        if let Some((of, text)) = target {
             // Looked up again: the record may name one new identity twice.
-            row.target = match self.identities.find(&record.name)? {
+            row.target = match self.identities.find_as(of, text)? {
                 Some(id) => id,
-                None => self.add_identity(&record.name, log),
+                None => self.add_identity(text, log),
             };
         }
-        if !name.is_event() {
+        if !row.name.is_event() {
             row.arrival = self.next_arrival;
         }
         put_row(&row, log);
@@ -88,8 +128,8 @@ impl State {
                 time: now,
                 reason: "merge_refused".into(),
                 message: "both are identified people: tracking alone never joins them".into(),
-                identity: record.identity.clone(),
-                name: record.name.clone(),
+                identity: identity.1.to_owned(),
+                name: target.map(|(_, text)| text.to_owned()).unwrap_or_default(),
             });
         }
         Ok(outcome)
@@ -182,7 +222,7 @@ impl State {
         }
     }
 
-    fn property_bytes(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<Arc<[u8]>> {
+    fn property_bytes(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<PropertyBytes> {
         let mut properties: Vec<(PropertyId, &Value)> = Vec::with_capacity(record.properties.len());
         for (name, value) in &record.properties {
             let id = match self.catalog.property(name) {
@@ -203,7 +243,7 @@ impl State {
         for (id, value) in properties {
             put_property(id, value.as_ref(), &mut bytes);
         }
-        Some(bytes.into())
+        Some(bytes.as_slice().into())
     }
 
     fn has_record_id(&self, id: &str, stored: &Snapshot) -> Result<bool> {

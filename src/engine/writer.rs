@@ -7,20 +7,20 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Receiver, Sender};
 
 use super::background::FlushJob;
+use super::batch::{Batch, Item};
 use super::feed::Happening;
 use super::snapshot::Sealed;
 use super::state::State;
 use super::{Outcome, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::Record;
 use crate::store::entry::{Entry, put_entry};
 use crate::store::wal::WalWriter;
 
 /// What a caller wants of the writer.
 pub(crate) enum Op {
     /// Store records.
-    Records(Vec<Record>),
+    Records(Batch),
     /// Join two persons.
     Merge(String, String),
     /// Take an identity out.
@@ -61,6 +61,8 @@ struct Writer {
     generation: u64,
 }
 
+/// Records whose identities are looked at together.
+const LOOK_AHEAD: usize = 32;
 /// Bytes of a log frame above which a large group gets another one.
 const FRAME_BYTES: usize = 4 << 20;
 const _: () = assert!(FRAME_BYTES + limits::IMPORT_LINE_BYTES_MAX < limits::FRAME_BYTES_MAX as usize);
@@ -136,11 +138,21 @@ impl Writer {
     fn resolve(&mut self, op: Op, log: &mut Vec<u8>) -> Result<Vec<Outcome>> {
         let stored = self.shared.snapshot();
         match op {
-            Op::Records(records) => {
+            Op::Records(batch) => {
                 let now = self.shared.options.clock.now();
-                let mut outcomes = Vec::with_capacity(records.len());
-                for record in &records {
-                    outcomes.push(self.state.resolve(record, now, &stored, log)?);
+                let mut outcomes = Vec::with_capacity(batch.len());
+                for (at, item) in batch.items.iter().enumerate() {
+                    if at.is_multiple_of(LOOK_AHEAD) {
+                        let ahead = batch.items.iter().skip(at).take(LOOK_AHEAD);
+                        std::hint::black_box(self.state.identities.expect(ahead.filter_map(Item::identity)));
+                    }
+                    let outcome = match item {
+                        Item::Record(record) => self.state.resolve(record, now, &stored, log),
+                        Item::Prepared(prepared) => {
+                            self.state.resolve_prepared(prepared, &batch, now, &stored, log)
+                        }
+                    };
+                    outcomes.push(outcome?);
                     if log.len() >= FRAME_BYTES {
                         // Synced one by one: of several unsynced frames a crash could keep a later one alone.
                         self.log.append(log)?;

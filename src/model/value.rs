@@ -20,6 +20,14 @@ impl Number {
 
     /// `mantissa` x 10^-`scale`, brought to canonical form.
     pub fn new(mut mantissa: i128, mut scale: u8) -> Self {
+        // Divisions of 128 bits are calls; nearly all numbers fit 64.
+        if let Ok(mut short) = i64::try_from(mantissa) {
+            while scale > 0 && short % 10 == 0 {
+                short /= 10;
+                scale -= 1;
+            }
+            return Self { mantissa: i128::from(short), scale };
+        }
         while scale > 0 && mantissa % 10 == 0 {
             mantissa /= 10;
             scale -= 1;
@@ -48,6 +56,32 @@ impl Number {
     /// Reads a decimal literal as JSON has it (`-12.50`, `1e3`), exactly. `None` if it is no such literal or
     /// has more digits than [`limits::NUMBER_DIGITS_MAX`] and [`limits::NUMBER_SCALE_MAX`] allow.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_short(text).or_else(|| Self::parse_any(text))
+    }
+
+    /// As [`Number::parse`] of up to 18 digits without an exponent, as nearly all are; `None` of anything else.
+    fn parse_short(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+        let (mut mantissa, mut scale, mut behind) = (0i64, 0u8, false);
+        if digits.len() > 18 || !digits.first()?.is_ascii_digit() || !digits.last()?.is_ascii_digit() {
+            return None;
+        }
+        for digit in digits {
+            match digit {
+                b'0'..=b'9' => {
+                    mantissa = mantissa * 10 + i64::from(digit - b'0');
+                    scale += u8::from(behind);
+                }
+                b'.' if !behind => behind = true,
+                _ => return None,
+            }
+        }
+        let leading_zero = digits.first() == Some(&b'0') && digits.get(1).is_some_and(u8::is_ascii_digit);
+        let mantissa = if text.starts_with('-') { -mantissa } else { mantissa };
+        (!leading_zero).then(|| Self::new(i128::from(mantissa), scale))
+    }
+
+    fn parse_any(text: &str) -> Option<Self> {
         let (digits, exponent) = match text.find(['e', 'E']) {
             None => (text, 0),
             Some(at) => (text.get(..at)?, parse_exponent(text.get(at + 1..)?)?),
@@ -327,6 +361,23 @@ mod tests {
         }
         for text in ["", "-", "01", "1.", ".5", "1e", "0x1", "NaN", " 1", "1 ", "1e400", "+1"] {
             assert_eq!(Number::parse(text), None, "{text}");
+        }
+        for text in [
+            "0",
+            "-0",
+            "0.0",
+            "-0.50",
+            "10.010",
+            "999999999999999999",
+            "00",
+            "0.",
+            ".0",
+            "-",
+            "1..2",
+            "1.2.3",
+            "1-2",
+        ] {
+            assert_eq!(Number::parse(text), Number::parse_any(text), "{text}");
         }
         assert_eq!(Number::parse_plain("1e5"), None);
         let (a, b) = (Number::parse("0.1").unwrap(), Number::parse("0.2").unwrap());

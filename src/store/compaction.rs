@@ -6,13 +6,14 @@
 
 use crate::limits;
 
-/// Segments of one tier that are merged.
-const TIER_SEGMENTS: usize = 4;
+/// Segments of one tier that are merged, unless said otherwise.
+pub const TIER_SEGMENTS: usize = 4;
 /// Rows of the largest segment of a tier over those of the smallest.
 const TIER_FACTOR: u64 = 4;
 
-/// The segments to merge next, as places in `rows`, which holds the rows of each segment; `None` if all is well.
-pub fn pick(rows: &[u64]) -> Option<Vec<usize>> {
+/// The segments to merge next, as places in `rows`, which holds the rows of each segment; `None` if all is well. A tier of
+/// `tier_segments` is merged.
+pub fn pick(rows: &[u64], tier_segments: usize) -> Option<Vec<usize>> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     let rows_of = |at: &usize| rows.get(*at).copied().unwrap_or(0);
     order.sort_by_key(|at| rows_of(at));
@@ -29,7 +30,7 @@ pub fn pick(rows: &[u64]) -> Option<Vec<usize>> {
             })
             .copied()
             .collect();
-        if tier.len() >= TIER_SEGMENTS {
+        if tier.len() >= tier_segments {
             return Some(tier);
         }
     }
@@ -60,10 +61,10 @@ mod tests {
 
     #[test]
     fn four_alike_are_merged_and_unlike_ones_are_not() {
-        assert_eq!(pick(&[100, 100, 100]), None);
-        assert_eq!(pick(&[1000, 100, 120, 90, 360]), Some(vec![3, 1, 2, 4]));
-        assert_eq!(pick(&[1, 10, 100, 1000, 10_000]), None);
-        assert_eq!(pick(&[5, 5, 5, 5, 4000]), Some(vec![0, 1, 2, 3]));
+        assert_eq!(pick(&[100, 100, 100], TIER_SEGMENTS), None);
+        assert_eq!(pick(&[1000, 100, 120, 90, 360], TIER_SEGMENTS), Some(vec![3, 1, 2, 4]));
+        assert_eq!(pick(&[1, 10, 100, 1000, 10_000], TIER_SEGMENTS), None);
+        assert_eq!(pick(&[5, 5, 5, 5, 4000], TIER_SEGMENTS), Some(vec![0, 1, 2, 3]));
     }
 
     #[test]
@@ -71,7 +72,7 @@ mod tests {
         let mut rows: Vec<u64> = Vec::new();
         for _ in 0..500 {
             rows.push(256 * 1024);
-            while let Some(picked) = pick(&rows) {
+            while let Some(picked) = pick(&rows, TIER_SEGMENTS) {
                 let sum = picked.iter().map(|at| rows[*at]).sum();
                 let mut at = 0;
                 rows.retain(|_| {

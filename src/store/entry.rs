@@ -11,8 +11,6 @@
 //! ```
 //! Integers are LEB128, times zigzag; text is a length and UTF-8.
 
-use std::sync::Arc;
-
 use super::row::Row;
 use crate::disk::codec::{Reader, put_signed, put_text, put_varint};
 use crate::model::{IdentityId, NameId};
@@ -81,7 +79,7 @@ pub fn read_entry<'a>(reader: &mut Reader<'a>) -> Option<Entry<'a>> {
             let time = i64::try_from(reader.signed()?).ok()?;
             let (target, arrival) = (reader.varint_u32()?, reader.varint_u64()?);
             let length = usize::try_from(reader.varint()?).ok()?;
-            let properties: Arc<[u8]> = reader.take(length)?.into();
+            let properties = reader.take(length)?.into();
             Entry::Row(Row { name, identity, time, target, arrival, properties })
         }
         5 => Entry::Merge(reader.varint_u32()?, reader.varint_u32()?),
@@ -102,7 +100,7 @@ mod tests {
             time: -3,
             target: 2,
             arrival: 1 << 40,
-            properties: Arc::new([3, 0]),
+            properties: [3u8, 0].as_slice().into(),
         };
         let entries = [
             Entry::Event("Signed Up"),

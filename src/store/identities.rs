@@ -1,34 +1,94 @@
 //! The dictionary of identities: string to id and back. Strings live in identity files, which are read in place; only those that came
 //! since the last flush are in memory, and a bounded cache of the ones that the writer met lately.
 
-use std::collections::HashMap;
+use std::hash::Hasher;
 use std::sync::{Arc, PoisonError, RwLock};
+
+use rustc_hash::FxHashMap;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::identity_file::{IdentityFile, IdentityFileWriter, Key, hash_identity};
 use crate::disk::Vfs;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::model::IdentityId;
 
-/// Identities that the writer's cache holds, in each of two generations: about 10 MB.
-const CACHE_MAX: usize = 64 * 1024;
 /// Identities above which files are merged no more: bounds the memory of a merge to about 200 MB.
 const FILE_IDENTITIES_MAX: u32 = 8 * 1024 * 1024;
 /// Neighbouring files of like size that are merged.
 const MERGE_FILES: usize = 4;
 
+/// Stands for an identity in memory: 128 bits of SipHash-1-3 under the store's secret. That two of the four thousand million
+/// identities that a store can hold have the same is less likely than 2^-64, whoever chose them.
+pub type Fingerprint = u128;
+
+fn fingerprint(key: Key, identity: &str) -> Fingerprint {
+    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+    hasher.write(identity.as_bytes());
+    hasher.finish128().as_u128()
+}
+
 /// Identities that came between two seals.
 #[derive(Default)]
 struct Generation {
     first: IdentityId,
-    strings: Vec<Arc<str>>,
-    ids: HashMap<Arc<str>, IdentityId>,
+    /// The strings, one after the other.
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+    ids: FxHashMap<Fingerprint, IdentityId>,
+}
+
+impl Generation {
+    fn from(first: IdentityId) -> Self {
+        Self { first, ..Self::default() }
+    }
+
+    fn string(&self, place: usize) -> Option<&str> {
+        let from = place.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.text.get(from..*self.ends.get(place)?)
+    }
+
+    fn get(&self, id: IdentityId) -> Option<String> {
+        self.string(id.checked_sub(self.first)? as usize).map(str::to_owned)
+    }
+}
+
+/// Ids that the writer met lately.
+struct Cache {
+    most: usize,
+    young: FxHashMap<Fingerprint, IdentityId>,
+    old: FxHashMap<Fingerprint, IdentityId>,
+    /// Whether any was ever dropped; until then every new identity is here.
+    dropped: bool,
+}
+
+impl Cache {
+    fn find(&mut self, of: Fingerprint) -> Option<IdentityId> {
+        if let Some(id) = self.young.get(&of) {
+            return Some(*id);
+        }
+        let id = *self.old.get(&of)?;
+        self.insert(of, id);
+        Some(id)
+    }
+
+    fn insert(&mut self, of: Fingerprint, id: IdentityId) {
+        if self.young.len() >= self.most {
+            self.dropped |= !self.old.is_empty();
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(of, id);
+    }
 }
 
 struct Inner {
     key: Key,
     files: RwLock<Arc<Vec<Arc<IdentityFile>>>>,
-    /// Oldest first; the last one is being filled.
-    generations: RwLock<Vec<Generation>>,
+    /// Being flushed, oldest first.
+    sealed: RwLock<Vec<Arc<Generation>>>,
+    /// Being filled. An identity goes from here to `sealed` to `files`, so who looks in this order finds it.
+    active: RwLock<Generation>,
 }
 
 impl Inner {
@@ -36,9 +96,14 @@ impl Inner {
         Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn find_recent(&self, identity: &str) -> Option<IdentityId> {
-        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        generations.iter().rev().find_map(|g| g.ids.get(identity).copied())
+    fn find_recent(&self, of: Fingerprint) -> Option<IdentityId> {
+        let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = active.ids.get(&of) {
+            return Some(*id);
+        }
+        drop(active);
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        sealed.iter().rev().find_map(|g| g.ids.get(&of).copied())
     }
 
     fn find_stored(&self, identity: &str) -> Result<Option<IdentityId>> {
@@ -52,13 +117,14 @@ impl Inner {
     }
 
     fn get(&self, id: IdentityId) -> Result<String> {
-        {
-            let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-            let of = |g: &Generation| g.strings.get(id.checked_sub(g.first)? as usize).map(|s| s.to_string());
-            if let Some(found) = generations.iter().rev().find_map(of) {
-                return Ok(found);
-            }
+        if let Some(found) = self.active.read().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Ok(found);
         }
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = sealed.iter().rev().find_map(|g| g.get(id)) {
+            return Ok(found);
+        }
+        drop(sealed);
         let files = self.files();
         let at = files.partition_point(|f| f.first() <= id);
         match at.checked_sub(1).and_then(|at| files.get(at)) {
@@ -82,8 +148,7 @@ impl Inner {
 pub struct Identities {
     inner: Arc<Inner>,
     next: IdentityId,
-    cache: HashMap<Box<str>, IdentityId>,
-    older_cache: HashMap<Box<str>, IdentityId>,
+    cache: Cache,
 }
 
 impl Identities {
@@ -111,10 +176,20 @@ impl Identities {
             next += file.count();
             open.push(Arc::new(file));
         }
-        let generation = Generation { first: next, ..Generation::default() };
-        let inner =
-            Inner { key, files: RwLock::new(Arc::new(open)), generations: RwLock::new(vec![generation]) };
-        Ok(Self { inner: Arc::new(inner), next, cache: HashMap::new(), older_cache: HashMap::new() })
+        let inner = Inner {
+            key,
+            files: RwLock::new(Arc::new(open)),
+            sealed: RwLock::default(),
+            active: RwLock::new(Generation::from(next)),
+        };
+        let (young, old) = (FxHashMap::default(), FxHashMap::default());
+        let cache = Cache { most: limits::IDENTITY_CACHE, young, old, dropped: false };
+        Ok(Self { inner: Arc::new(inner), next, cache })
+    }
+
+    /// Lets the cache hold twice `most` identities, each about 56 bytes.
+    pub fn cache_at_most(&mut self, most: usize) {
+        self.cache.most = most;
     }
 
     /// Identities in it.
@@ -129,35 +204,48 @@ impl Identities {
 
     /// The id of an identity.
     pub fn find(&mut self, identity: &str) -> Result<Option<IdentityId>> {
-        if let Some(id) = self.inner.find_recent(identity) {
+        self.find_as(fingerprint(self.inner.key, identity), identity)
+    }
+
+    /// What stands for an identity, whether or not it is here.
+    pub fn fingerprint(&self, identity: &str) -> Fingerprint {
+        fingerprint(self.inner.key, identity)
+    }
+
+    /// The id of an identity whose fingerprint is known.
+    pub fn find_as(&mut self, of: Fingerprint, identity: &str) -> Result<Option<IdentityId>> {
+        if let Some(id) = self.cache.find(of) {
             return Ok(Some(id));
         }
-        if let Some(id) = self.cache.get(identity) {
-            return Ok(Some(*id));
+        if self.cache.dropped
+            && let Some(id) = self.inner.find_recent(of)
+        {
+            return Ok(Some(id));
         }
-        let found = match self.older_cache.get(identity) {
-            Some(id) => Some(*id),
-            None => self.inner.find_stored(identity)?,
-        };
+        let found = self.inner.find_stored(identity)?;
         if let Some(id) = found {
-            if self.cache.len() >= CACHE_MAX {
-                self.older_cache = std::mem::take(&mut self.cache);
-            }
-            self.cache.insert(identity.into(), id);
+            self.cache.insert(of, id);
         }
         Ok(found)
+    }
+
+    /// Looks at where ids of identities would be, so that they are at hand when they are needed. Such looks overlap, which those of
+    /// one record after the other do not.
+    pub fn expect(&self, identities: impl Iterator<Item = Fingerprint>) -> usize {
+        identities.filter(|of| self.cache.young.contains_key(of)).count()
     }
 
     /// Adds an identity that is not here: the next id.
     pub fn insert(&mut self, identity: &str) -> IdentityId {
         let id = self.next;
         self.next += 1;
-        let mut generations = self.inner.generations.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(active) = generations.last_mut() {
-            let text: Arc<str> = identity.into();
-            active.strings.push(Arc::clone(&text));
-            active.ids.insert(text, id);
-        }
+        let of = fingerprint(self.inner.key, identity);
+        self.cache.insert(of, id);
+        let mut active = self.inner.active.write().unwrap_or_else(PoisonError::into_inner);
+        active.text.push_str(identity);
+        let end = active.text.len();
+        active.ends.push(end);
+        active.ids.insert(of, id);
         id
     }
 
@@ -168,14 +256,14 @@ impl Identities {
 
     /// Ends the generation being filled; what is to be flushed, if it holds any.
     pub fn seal(&mut self) -> Option<SealedIdentities> {
-        let mut generations = self.inner.generations.write().unwrap_or_else(PoisonError::into_inner);
-        let active = generations.last()?;
-        if active.strings.is_empty() {
+        let mut active = self.inner.active.write().unwrap_or_else(PoisonError::into_inner);
+        if active.ends.is_empty() {
             return None;
         }
-        let (first, count) = (active.first, active.strings.len());
-        generations.push(Generation { first: self.next, ..Generation::default() });
-        Some(SealedIdentities { inner: Arc::clone(&self.inner), first, count })
+        let sealed = Arc::new(std::mem::replace(&mut *active, Generation::from(self.next)));
+        // With the lock on the other one still held, so that nobody finds it in neither.
+        self.inner.sealed.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&sealed));
+        Some(SealedIdentities { inner: Arc::clone(&self.inner), sealed })
     }
 
     /// For readers.
@@ -187,21 +275,14 @@ impl Identities {
 /// A generation that is being flushed.
 pub struct SealedIdentities {
     inner: Arc<Inner>,
-    first: IdentityId,
-    count: usize,
+    sealed: Arc<Generation>,
 }
 
 impl SealedIdentities {
     /// Writes and syncs the file `name`; its bytes.
     pub fn write(&self, vfs: &dyn Vfs, name: &str) -> Result<u64> {
-        let strings = {
-            let generations = self.inner.generations.read().unwrap_or_else(PoisonError::into_inner);
-            let sealed = generations.iter().find(|g| g.first == self.first);
-            sealed.map(|g| g.strings.clone()).unwrap_or_default()
-        };
-        debug_assert_eq!(strings.len(), self.count, "a sealed generation does not change");
-        let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, self.first)?;
-        for string in strings {
+        let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, self.sealed.first)?;
+        for string in (0..self.sealed.ends.len()).filter_map(|place| self.sealed.string(place)) {
             writer.add(string.as_bytes())?;
         }
         writer.finish()
@@ -210,8 +291,8 @@ impl SealedIdentities {
     /// Reads from the file from now on.
     pub fn install(self, vfs: &dyn Vfs, name: &str) -> Result<()> {
         self.inner.install(IdentityFile::open(name, vfs.open(name)?)?, &[]);
-        let mut generations = self.inner.generations.write().unwrap_or_else(PoisonError::into_inner);
-        generations.retain(|g| g.first != self.first || g.strings.is_empty());
+        let mut sealed = self.inner.sealed.write().unwrap_or_else(PoisonError::into_inner);
+        sealed.retain(|g| g.first != self.sealed.first);
         Ok(())
     }
 }
@@ -223,9 +304,14 @@ pub struct IdentitiesView {
 }
 
 impl IdentitiesView {
+    /// What stands for an identity, whether or not it is here.
+    pub fn fingerprint(&self, identity: &str) -> Fingerprint {
+        fingerprint(self.inner.key, identity)
+    }
+
     /// The id of an identity.
     pub fn find(&self, identity: &str) -> Result<Option<IdentityId>> {
-        match self.inner.find_recent(identity) {
+        match self.inner.find_recent(fingerprint(self.inner.key, identity)) {
             Some(id) => Ok(Some(id)),
             // Between the two look-ups it may have gone from memory to a file, never the other way.
             None => self.inner.find_stored(identity),

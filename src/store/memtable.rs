@@ -116,7 +116,7 @@ mod tests {
                 time: i64::from(i),
                 target: 0,
                 arrival: 0,
-                properties: Arc::new([]),
+                properties: [].as_slice().into(),
             };
             table.add(vec![row]);
         }

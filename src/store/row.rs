@@ -5,6 +5,8 @@
 //! id of the record, where there is one, comes first, under [`PropertyId::RECORD_ID`].
 
 use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::disk::codec::{Reader, put_value, put_varint};
@@ -24,7 +26,52 @@ pub struct Row {
     /// Of a set or identify the arrival number, else 0.
     pub arrival: u64,
     /// Canonical property bytes.
-    pub properties: Arc<[u8]>,
+    pub properties: PropertyBytes,
+}
+
+/// Property bytes: a piece of bytes that many rows may share, so that a row costs no allocation.
+#[derive(Clone)]
+pub struct PropertyBytes {
+    shared: Arc<[u8]>,
+    from: u32,
+    to: u32,
+}
+
+impl PropertyBytes {
+    /// A piece of `shared`.
+    pub fn piece(shared: &Arc<[u8]>, from: u32, to: u32) -> Self {
+        Self { shared: Arc::clone(shared), from, to }
+    }
+}
+
+impl From<&[u8]> for PropertyBytes {
+    fn from(bytes: &[u8]) -> Self {
+        // A record is far from 4 GiB.
+        Self { shared: bytes.into(), from: 0, to: bytes.len() as u32 }
+    }
+}
+
+impl Deref for PropertyBytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.shared.get(self.from as usize..self.to as usize).unwrap_or(&[])
+    }
+}
+
+impl PartialEq for PropertyBytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for PropertyBytes {}
+
+impl fmt::Debug for PropertyBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 impl Row {
@@ -32,7 +79,7 @@ impl Row {
     pub fn order(&self, other: &Self) -> Ordering {
         (self.name, self.identity, self.time, self.target, self.arrival)
             .cmp(&(other.name, other.identity, other.time, other.target, other.arrival))
-            .then_with(|| self.properties.cmp(&other.properties))
+            .then_with(|| (*self.properties).cmp(&*other.properties))
     }
 
     /// Whether the two are the same record sent twice: everything but the client's record id and the arrival.
@@ -49,6 +96,10 @@ impl Row {
 
     /// The client's id of the record.
     pub fn record_id(&self) -> Option<&str> {
+        // Its property is 0 and would be the first.
+        if self.properties.first() != Some(&0) {
+            return None;
+        }
         match self.properties().next() {
             Some((PropertyId::RECORD_ID, ValueRef::Text(id))) => Some(id),
             _ => None,
@@ -87,11 +138,9 @@ impl<'a> PropertyIter<'a> {
     }
 
     /// The next property with the bytes of its value.
-    pub fn next_raw(&mut self, bytes: &'a [u8]) -> Option<(PropertyId, &'a [u8])> {
+    pub fn next_raw(&mut self) -> Option<(PropertyId, &'a [u8])> {
         let id = PropertyId(self.reader.varint_u32()?);
-        let start = self.reader.offset();
-        self.reader.value()?;
-        Some((id, bytes.get(start..self.reader.offset())?))
+        Some((id, self.reader.raw_value()?))
     }
 }
 

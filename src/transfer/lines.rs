@@ -1,4 +1,4 @@
-//! Reads lines in blocks of about a megabyte, parses the blocks on several threads, and hands the records on in the order of
+//! Reads lines in blocks of about 256 KiB, parses the blocks on several threads, and hands the records on in the order of
 //! the lines. Memory is bounded by a few blocks, whatever the length of the input.
 
 use std::io::{self, BufReader, Read};
@@ -12,7 +12,7 @@ use crate::limits;
 use crate::model::{Millis, Record};
 
 /// Bytes of a block, before the line that crosses its end.
-const BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES: usize = 1 << 18;
 
 /// Whole lines.
 pub struct Block {
@@ -27,7 +27,7 @@ pub struct Block {
 /// block to fill.
 pub struct LineReader<R> {
     input: R,
-    /// What one read takes; kept, because clearing a megabyte for each small read costs more than the read.
+    /// What one read takes; kept, because clearing all of it for each small read costs more than the read.
     buffer: Vec<u8>,
     rest: Vec<u8>,
     next_line: u64,
@@ -46,8 +46,9 @@ impl<R: Read> LineReader<R> {
             self.buffer.resize(BLOCK_BYTES, 0);
             self.skip_mark()?;
         }
-        let mut block =
-            Block { first_line: self.next_line, bytes: std::mem::take(&mut self.rest), too_long: Vec::new() };
+        let mut bytes = std::mem::take(&mut self.rest);
+        bytes.reserve(BLOCK_BYTES);
+        let mut block = Block { first_line: self.next_line, bytes, too_long: Vec::new() };
         // Only what is new is looked through: a long line may come in many small reads.
         let mut from = 0;
         loop {
@@ -155,17 +156,19 @@ pub fn unpacked<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read
     })
 }
 
-/// Parses all lines of `input` on `threads` threads and calls `each` with their records, block by block in order. An error of
-/// the input or of `each` ends it.
-pub fn for_each_block(
+/// Parses all lines of `input` on `threads` threads, has `prepare` make something of the records of each block there, and calls
+/// `each` with it, block by block in order. An error of the input or of `each` ends it.
+pub fn for_each_block<T: Send>(
     input: impl Read + Send,
     threads: usize,
     now: Millis,
     parse: fn(&[u8]) -> Result<Record>,
-    each: impl FnMut(Vec<ParsedLine>) -> Result<()>,
+    prepare: impl Fn(Vec<ParsedLine>) -> T + Sync,
+    each: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let mut reader = LineReader::new(input);
-    in_order(move || reader.next_block(), threads, |block| parse_block(&block, now, parse), each)
+    let work = |block: Block| prepare(parse_block(&block, now, parse));
+    in_order(move || reader.next_block(), threads, work, each)
 }
 
 /// Takes blocks from `next`, has them parsed on `threads` threads, and calls `each` with the outcomes in order. The blocks are
@@ -231,10 +234,17 @@ mod tests {
 
     fn all(input: &[u8]) -> Vec<(u64, std::result::Result<String, &'static str>)> {
         let mut out = Vec::new();
-        for_each_block(unpacked(input).unwrap(), 2, 1_800_000_000_000, parse_record, |lines| {
-            out.extend(lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))));
-            Ok(())
-        })
+        for_each_block(
+            unpacked(input).unwrap(),
+            2,
+            1_800_000_000_000,
+            parse_record,
+            |lines| lines,
+            |lines| {
+                out.extend(lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))));
+                Ok(())
+            },
+        )
         .unwrap();
         out
     }
@@ -302,12 +312,19 @@ mod tests {
             for size in [1, 2, 3, 7, 1000] {
                 let mut found = Vec::new();
                 let pieces = Pieces { rest: bytes, size, breaks: false };
-                for_each_block(unpacked(pieces).unwrap(), 2, 0, parse_record, |lines| {
-                    found.extend(
-                        lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))),
-                    );
-                    Ok(())
-                })
+                for_each_block(
+                    unpacked(pieces).unwrap(),
+                    2,
+                    0,
+                    parse_record,
+                    |lines| lines,
+                    |lines| {
+                        found.extend(
+                            lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))),
+                        );
+                        Ok(())
+                    },
+                )
                 .unwrap();
                 let expected = [(1, Ok("a".to_owned())), (3, Err("bad_json")), (4, Ok("b".to_owned()))];
                 assert_eq!(found, expected, "in reads of {size}");
@@ -334,10 +351,17 @@ mod tests {
         let text = format!("{}\n{}\n{{\"type\":", line("a"), line("b"));
         let mut found = 0;
         let pieces = Pieces { rest: text.as_bytes(), size: 1000, breaks: true };
-        let error = for_each_block(pieces, 2, 0, parse_record, |lines| {
-            found += lines.len();
-            Ok(())
-        });
+        let error = for_each_block(
+            pieces,
+            2,
+            0,
+            parse_record,
+            |lines| lines,
+            |lines| {
+                found += lines.len();
+                Ok(())
+            },
+        );
         assert_eq!((found, error.unwrap_err().code()), (2, "bad_input"));
     }
 
@@ -388,6 +412,6 @@ mod tests {
         gzip.write_all(line("a").as_bytes()).unwrap();
         let bytes = gzip.finish().unwrap();
         let cut = unpacked(&bytes[..bytes.len() - 5]).unwrap();
-        assert!(for_each_block(cut, 2, 0, parse_record, |_| Ok(())).is_err());
+        assert!(for_each_block(cut, 2, 0, parse_record, |lines| lines, |_| Ok(())).is_err());
     }
 }

@@ -1,20 +1,33 @@
 //! Builds a segment from the rows of a memtable.
 
-use std::collections::HashMap;
-
 use super::block::BlockRow;
 use super::chunk_of;
-use super::dictionary::order_raw;
+use super::codes::Codes;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
 use crate::disk::Vfs;
 use crate::error::Result;
+use crate::limits;
 use crate::model::{PersonId, PropertyId};
 use crate::store::memtable::Memtable;
 use crate::store::persons::Persons;
-use crate::store::row::{PropertyIter, Row};
+use crate::store::row::Row;
 
 /// Hashes a client's record id under the store's secret.
 pub type HashId<'a> = &'a (dyn Fn(&str) -> u64 + Sync);
+
+/// What a row is sorted by, in one number: name, person, time, and the low bits of the identity. Times of records lie between 2009
+/// and tomorrow, which fits; whatever does not, and equal keys, [`Row::order`] decides.
+fn key_of(persons: &Persons, row: &Row) -> u128 {
+    let time = row.time.saturating_sub(limits::TIME_MIN_MS).clamp(0, (1 << 44) - 1);
+    u128::from(row.name.0) << 108
+        | u128::from(persons.person_of(row.identity)) << 76
+        | u128::from(time.unsigned_abs()) << 32
+        | u128::from(row.identity)
+}
+
+fn person_of(key: u128) -> PersonId {
+    (key >> 76) as PersonId
+}
 
 /// Writes `memtable` as the segment file `name`, with the persons that `persons` says.
 pub fn write_memtable(
@@ -25,12 +38,12 @@ pub fn write_memtable(
     secret: u64,
     hash_id: HashId<'_>,
 ) -> Result<SegmentFile> {
-    let mut rows: Vec<(PersonId, &Row)> =
-        memtable.runs().iter().flat_map(|r| r.rows()).map(|r| (persons.person_of(r.identity), r)).collect();
-    rows.sort_unstable_by(|(p, a), (q, b)| {
-        (a.name, p, a.time, a.identity).cmp(&(b.name, q, b.time, b.identity)).then_with(|| a.order(b))
-    });
-    let codes = Codes::collect(rows.iter().map(|(_, r)| *r));
+    let mut rows: Vec<(u128, &Row)> =
+        memtable.runs().iter().flat_map(|r| r.rows()).map(|r| (key_of(persons, r), r)).collect();
+    rows.sort_unstable_by(|(p, a), (q, b)| p.cmp(q).then_with(|| a.order(b)));
+    let rows: Vec<(PersonId, &Row)> = rows.into_iter().map(|(key, row)| (person_of(key), row)).collect();
+    let mut codes = Codes::new(secret, rows.len());
+    rows.iter().for_each(|(_, row)| codes.add(row));
     let mut members: Vec<_> = rows.iter().map(|(p, r)| (*p, r.identity)).collect();
     members.sort_unstable();
     members.dedup();
@@ -38,10 +51,11 @@ pub fn write_memtable(
         identity_version: persons.version(),
         secret,
         rows: rows.len() as u64,
-        dictionaries: codes.dictionaries(),
+        dictionaries: codes.settle(),
         members,
     };
     let mut writer = SegmentWriter::create(vfs, name, frame)?;
+    let mut row_at = 0;
     for of_name in rows.chunk_by(|a, b| a.1.name == b.1.name) {
         let Some((_, first)) = of_name.first() else { continue };
         writer.start_name(first.name);
@@ -50,7 +64,14 @@ pub fn write_memtable(
                 (Vec::with_capacity(of_chunk.len()), Vec::new(), Vec::new());
             for (at, (person, row)) in of_chunk.iter().enumerate() {
                 let values_from = values.len() as u32;
-                codes.values_of(row, &mut values);
+                values.extend(
+                    codes.of_row(row_at).iter().map(|(property, code)| (*property, u64::from(*code) + 1)),
+                );
+                row_at += 1;
+                if !row.name.is_event() {
+                    values.push((PropertyId::ARRIVAL, row.arrival));
+                    values.push((PropertyId::TARGET, u64::from(row.target)));
+                }
                 let slot = writer.slot(*person, row.identity);
                 block.push(BlockRow {
                     person: *person,
@@ -66,55 +87,4 @@ pub fn write_memtable(
         writer.end_name()?;
     }
     writer.finish()
-}
-
-/// Dictionary codes of the values of some rows.
-struct Codes<'a> {
-    by_property: HashMap<PropertyId, HashMap<&'a [u8], u32>>,
-}
-
-impl<'a> Codes<'a> {
-    fn collect(rows: impl Iterator<Item = &'a Row>) -> Self {
-        let mut by_property: HashMap<PropertyId, HashMap<&'a [u8], u32>> = HashMap::new();
-        for row in rows {
-            let mut properties = PropertyIter::new(&row.properties);
-            while let Some((property, raw)) = properties.next_raw(&row.properties) {
-                by_property.entry(property).or_default().insert(raw, 0);
-            }
-        }
-        for values in by_property.values_mut() {
-            let mut sorted: Vec<_> = values.iter_mut().collect();
-            sorted.sort_unstable_by(|a, b| order_raw(a.0, b.0));
-            for (code, (_, slot)) in sorted.into_iter().enumerate() {
-                *slot = code as u32;
-            }
-        }
-        Self { by_property }
-    }
-
-    fn dictionaries(&self) -> Vec<(PropertyId, Vec<Vec<u8>>)> {
-        let mut dictionaries: Vec<_> = self
-            .by_property
-            .iter()
-            .map(|(property, codes)| {
-                let mut values: Vec<_> = codes.iter().map(|(raw, code)| (*code, raw.to_vec())).collect();
-                values.sort_unstable_by_key(|(code, _)| *code);
-                (*property, values.into_iter().map(|(_, raw)| raw).collect())
-            })
-            .collect();
-        dictionaries.sort_unstable_by_key(|(property, _)| *property);
-        dictionaries
-    }
-
-    fn values_of(&self, row: &'a Row, out: &mut Vec<(PropertyId, u64)>) {
-        let mut properties = PropertyIter::new(&row.properties);
-        while let Some((property, raw)) = properties.next_raw(&row.properties) {
-            let code = self.by_property.get(&property).and_then(|codes| codes.get(raw));
-            out.extend(code.map(|code| (property, u64::from(*code) + 1)));
-        }
-        if !row.name.is_event() {
-            out.push((PropertyId::ARRIVAL, row.arrival));
-            out.push((PropertyId::TARGET, u64::from(row.target)));
-        }
-    }
 }

@@ -15,6 +15,7 @@
 
 pub mod block;
 pub mod build;
+mod codes;
 pub mod dictionary;
 pub mod filter;
 pub mod members;

@@ -45,7 +45,7 @@ fn random_row(random: &mut Random, identities: u32) -> Row {
         time: 1_700_000_000_000 + random.below(1000) as i64 * 500,
         target: if identify { random.below(u64::from(identities)) as u32 } else { 0 },
         arrival: if name.is_event() { 0 } else { random.below(1 << 40) },
-        properties: properties.into(),
+        properties: properties.as_slice().into(),
     }
 }
 

@@ -45,9 +45,14 @@ pub struct SegmentWriter {
     filter: FilterWriter,
     members: Vec<MemberRow>,
     identities: Vec<IdentityId>,
+    /// The member that was looked for last.
+    near: usize,
     persons: RoaringBitmap,
     record_ids: Vec<[u8; RECORD_ID_BYTES]>,
 }
+
+/// Members that are looked at one by one before the rest is searched.
+const SLOT_STEPS: usize = 16;
 
 struct Output {
     file: Box<dyn WriteFile>,
@@ -112,16 +117,25 @@ impl SegmentWriter {
             filter: FilterWriter::new(frame.rows),
             members,
             identities,
+            near: 0,
             persons: RoaringBitmap::new(),
             record_ids: Vec::new(),
         })
     }
 
-    /// The identities of the persons to come, as slots: the place of `identity` among those of `person`.
-    pub fn slot(&self, person: PersonId, identity: IdentityId) -> u32 {
-        let Ok(at) = self.members.binary_search_by_key(&person, |m| m.person) else { return 0 };
-        let begin = self.members.get(at).map_or(0, |m| m.identities_from as usize);
-        let end = self.members.get(at + 1).map_or(self.identities.len(), |m| m.identities_from as usize);
+    /// The identities of the persons to come, as slots: the place of `identity` among those of `person`. Persons mostly rise from
+    /// one call to the next, so the search goes on where the last one ended.
+    pub fn slot(&mut self, person: PersonId, identity: IdentityId) -> u32 {
+        if self.members.get(self.near).is_none_or(|m| m.person > person) {
+            self.near = 0;
+        }
+        let ahead = self.members.get(self.near..).unwrap_or(&[]);
+        let step = ahead.iter().take(SLOT_STEPS).position(|m| m.person >= person);
+        self.near += step.unwrap_or_else(|| ahead.partition_point(|m| m.person < person));
+        let Some(found) = self.members.get(self.near).filter(|m| m.person == person) else { return 0 };
+        let begin = found.identities_from as usize;
+        let end =
+            self.members.get(self.near + 1).map_or(self.identities.len(), |m| m.identities_from as usize);
         let own = self.identities.get(begin..end).unwrap_or(&[]);
         own.binary_search(&identity).unwrap_or(0) as u32
     }
