@@ -128,6 +128,9 @@ pub const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 pub const GROUP_RECORDS_MAX: usize = 64 * 1024;
 /// Batches waiting for the writer before senders are told to come back.
 pub const WRITE_QUEUE_MAX: usize = 1024;
+/// Rows of one segment up to which it has a filter. A larger one is old: little that comes in now falls into its time, and what does
+/// is looked up in less than a microsecond; a filter would take a tenth of its bytes.
+pub const FILTER_ROWS_MAX: u64 = 4 * 1024 * 1024;
 /// Rows of one segment above which it is no longer merged with others: bounds the memory and time of a merge.
 pub const SEGMENT_ROWS_MAX: u64 = 32 * 1024 * 1024;
 /// Free bytes on the disk below which writes are refused (with twice the log besides), so that flushes still have room.

@@ -229,21 +229,22 @@ fn missing_files_are_errors() {
 }
 
 #[test]
-fn newer_formats_are_refused_and_untouched() {
+fn other_formats_are_refused_and_untouched() {
     let sample = sample(5);
-    for (name, bytes) in &sample.files {
-        let mut newer = bytes.clone();
-        assert_eq!(newer[7], b'1', "{name}");
-        newer[7] = b'2';
+    for ((name, bytes), newer) in sample.files.iter().flat_map(|file| [(file, true), (file, false)]) {
+        let mut other = bytes.clone();
+        assert!((b'1'..=b'2').contains(&other[7]), "{name}");
+        other[7] = if newer { other[7] + 1 } else { other[7] - 1 };
         if name.starts_with("wal-") {
-            let crc = crc32fast::hash(&newer[..32]);
-            newer[32..36].copy_from_slice(&crc.to_le_bytes());
+            let crc = crc32fast::hash(&other[..32]);
+            other[32..36].copy_from_slice(&crc.to_le_bytes());
         }
         let disk = sample.disk.copy();
-        disk.put(name, &newer);
+        disk.put(name, &other);
         let before = disk.files();
         let error = open(&disk).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}: {error}");
+        assert_eq!(error.code(), if newer { "newer_format" } else { "older_format" }, "{name}");
         assert!(error.to_string().contains(name.as_str()), "{error}");
         assert!(disk.files() == before, "{name}: the store was changed");
     }

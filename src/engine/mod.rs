@@ -258,10 +258,13 @@ impl Engine {
         self.request(Op::Flush, true).map(drop)
     }
 
-    /// Merges all segments into as few as possible and waits for it.
+    /// Merges all segments into as few as possible and waits for it. A small checkpoint is left.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
-        background::compact_all(&self.shared).inspect_err(|error| background::give_up(&self.shared, error))
+        background::compact_all(&self.shared)
+            .inspect_err(|error| background::give_up(&self.shared, error))?;
+        // The merges that segments have absorbed need not be remembered: the checkpoint is written anew, without them.
+        self.flush()
     }
 
     /// The store as it is now.

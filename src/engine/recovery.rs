@@ -109,7 +109,7 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
     manifest.files().try_for_each(|file| file.verify(vfs))?;
     if let Some((file, checkpoint)) = checkpoint {
         catalog = Catalog::from_image(checkpoint.catalog);
-        persons = Persons::from_image(checkpoint.persons)
+        persons = Persons::from_image(&checkpoint.persons)
             .ok_or_else(|| Error::corrupt(&file.name, 24, "the identity graph contradicts itself"))?;
         next_arrival = checkpoint.next_arrival;
         refusals = Refusals::from_image(checkpoint.refusals);

@@ -60,7 +60,7 @@ mod tests {
         for words in [0, 1, 254, 255, 256, 1000] {
             let (mut counter, mut plain) = (MaskCounter::default(), [0u64; 64]);
             for n in 0..words {
-                let word = (n + 1u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | n % 2;
+                let word = (n + 1u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | (n % 2);
                 counter.add(word);
                 plain.iter_mut().enumerate().for_each(|(place, count)| *count += word >> place & 1);
             }

@@ -61,7 +61,7 @@ impl<'a, 'w> Columns<'a, 'w> {
     pub fn new(plan: &RevenuePlan<'_>, walker: &'w Walker<'a>) -> Option<Self> {
         let span = (walker.span.0 <= walker.span.1).then_some(walker.span)?;
         let units = UnitTable::new(&plan.calendar, plan.unit(), span);
-        if units.len() > 64 || walker.people.chunk().is_none() {
+        if units.count() > 64 || walker.people.chunk().is_none() {
             return None;
         }
         let mut columns = Vec::with_capacity(walker.carriers.len());
@@ -98,7 +98,7 @@ impl<'a, 'w> Columns<'a, 'w> {
             let persons = &column.cell.persons;
             let numbers = persons.iter().map(|person| splitter.number(*person, Millis::MAX, None));
             let numbers: Vec<u32> = numbers.collect::<Result<_>>()?;
-            let mut units = vec![Sums::default(); self.units.len()];
+            let mut units = vec![Sums::default(); self.units.count()];
             let mut values = vec![Sums::default(); numbers.iter().max().map_or(0, |most| *most as usize + 1)];
             self.add_rows(column, scaled, range, &numbers, (&mut values, &mut units), &mut paid);
             for (number, sums) in values.into_iter().enumerate() {

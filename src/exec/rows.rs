@@ -34,10 +34,10 @@ pub fn stored_rows(
             let no_members =
                 || Error::corrupt(segment.name(), 0, format!("no members for chunk {}", chunk.chunk));
             let members = segment.members_of(chunk.chunk)?.ok_or_else(no_members)?;
-            for rank in 0..block.persons() {
-                let member = members.rank_of(block.person(rank)).ok_or_else(no_members)?;
+            for (low, rows) in block.each_person() {
+                let member = members.rank_of(low).ok_or_else(no_members)?;
                 let begin = members.slots(member).start;
-                for row in block.rows_of(rank) {
+                for row in rows {
                     let (time, arrival, target) = lookup::own_columns(&block, row);
                     let identity = members.identity(begin + block.slot(row));
                     let properties = lookup::properties_of(segment, &block, row)?;

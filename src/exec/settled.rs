@@ -328,12 +328,13 @@ fn decode_block(
     chunk: u32,
 ) -> Result<Cell> {
     let block = segment.block(name_at, chunk_at)?;
-    let persons = (0..block.persons()).map(|rank| chunk << 16 | u32::from(block.person(rank))).collect();
-    let starts = (0..=block.persons()).map(|rank| match rank < block.persons() {
-        true => block.rows_of(rank).start as u32,
-        false => block.rows() as u32,
-    });
-    let starts = starts.collect();
+    let (mut persons, mut starts) =
+        (Vec::with_capacity(block.persons()), Vec::with_capacity(block.persons() + 1));
+    for (low, rows) in block.each_person() {
+        persons.push(chunk << 16 | u32::from(low));
+        starts.push(rows.start as u32);
+    }
+    starts.push(block.rows() as u32);
     let times = (0..block.rows()).map(|row| block.time(row)).collect();
     Ok(Cell::of_block(name, persons, starts, times, source as u32, chunk_at as u32))
 }
@@ -399,8 +400,7 @@ impl Settled {
         for (segment, moved) in self.segments.iter().zip(&self.moved) {
             let Some(members) = segment.members_of(chunk)? else { continue };
             let moved: RoaringBitmap = moved.range(chunk << 16..=chunk << 16 | 0xffff).collect();
-            for rank in 0..members.len() {
-                let low = members.person(rank);
+            for (rank, low) in members.persons().enumerate() {
                 let Some((first, last)) = members.seen(rank) else { continue };
                 if moved.is_empty() || !moved.contains(chunk << 16 | u32::from(low)) {
                     seen.lows.push(low);

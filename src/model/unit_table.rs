@@ -42,7 +42,7 @@ impl UnitTable {
     }
 
     /// How many units there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.ends.len()
     }
 
@@ -75,7 +75,7 @@ mod tests {
                     let number = table.first() + table.place(time) as i64;
                     assert_eq!(number, calendar.number(unit, time), "{zone} {unit:?} {time}");
                 }
-                assert_eq!(table.len() as i64, calendar.number(unit, span.1) - table.first() + 1);
+                assert_eq!(table.count() as i64, calendar.number(unit, span.1) - table.first() + 1);
             }
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! MANIFEST        "WDMAN001", one frame: bincode of `Manifest`
-//! state-N         "WDSTA001", one frame: bincode of `Checkpoint`
+//! state-N         "WDSTA002", one frame: bincode of `Checkpoint`
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub const MANIFEST_NEW: &str = "MANIFEST.new";
 /// First bytes of a manifest.
 pub const MANIFEST_MAGIC: &[u8; 8] = b"WDMAN001";
 /// First bytes of a checkpoint.
-pub const CHECKPOINT_MAGIC: &[u8; 8] = b"WDSTA001";
+pub const CHECKPOINT_MAGIC: &[u8; 8] = b"WDSTA002";
 
 /// What the store consists of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +159,11 @@ pub fn known_format(file: &str, bytes: &[u8], magic: &[u8; 8]) -> Result<()> {
     match bytes.get(..8) {
         Some(found) if found != magic && found.get(..5) == magic.get(..5) => {
             let message = format!("{file} has a format that this version does not know");
-            Err(Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid"))
+            let (code, hint) = match found < magic {
+                true => ("older_format", "export it with the whodid that wrote it, and import that"),
+                false => ("newer_format", "use a newer whodid"),
+            };
+            Err(Error::new(ErrorKind::Unsupported, code, message).hint(hint))
         }
         _ => Ok(()),
     }

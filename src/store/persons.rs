@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::paged::Paged;
+use crate::disk::bits::{Packed, pack, width_of};
 use crate::model::{IdentityId, PersonId};
 
 /// No earlier move.
@@ -19,7 +20,7 @@ const NAMED: u8 = 1;
 const IDENTIFIED: u8 = 2;
 
 /// One identity went from one person to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Move {
     /// The identity.
     pub identity: IdentityId,
@@ -55,16 +56,28 @@ pub struct Persons {
     persons: u32,
 }
 
-/// [`Persons`] as the checkpoint stores it.
+/// [`Persons`] as the checkpoint stores it: packed columns of what cannot be told from the rest. The rings, who is identified and the
+/// latest move of each identity follow from it.
 #[derive(Serialize, Deserialize)]
 pub struct PersonsImage {
-    person: Vec<PersonId>,
-    next: Vec<IdentityId>,
-    flags: Vec<u8>,
-    last_move: Vec<u32>,
-    moves: Vec<Move>,
-    moves_base: u32,
+    identities: u32,
     persons: u32,
+    moves_base: u32,
+    moves: u32,
+    /// A bit for each identity that names its person.
+    own: Vec<u8>,
+    /// A bit for each identity that is named.
+    named: Vec<u8>,
+    /// The persons of the other identities; the number of identities stands for nobody.
+    others: Vec<u8>,
+    /// Of each move the identity, the person it belonged to, and the person it belongs to since.
+    moved: [Vec<u8>; 3],
+}
+
+fn packed(values: impl Iterator<Item = u64>, width: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    pack(values, width, &mut out);
+    out
 }
 
 impl Persons {
@@ -253,34 +266,86 @@ impl Persons {
 
     /// For the checkpoint.
     pub fn image(&self) -> PersonsImage {
+        let count = self.identities();
+        let width = width_of(u64::from(count));
+        let person = || (0..).zip(self.person.iter_from(0));
+        let others =
+            person().filter(|(id, person)| id != person).map(|(_, person)| u64::from(person.min(count)));
+        let moved = |part: fn(Move) -> u32| {
+            packed(self.moves.iter_from(0).map(|m| u64::from(part(m).min(count))), width)
+        };
         PersonsImage {
-            person: self.person.iter_from(0).collect(),
-            next: self.next.iter_from(0).collect(),
-            flags: self.flags.iter_from(0).collect(),
-            last_move: self.last_move.iter_from(0).collect(),
-            moves: self.moves.iter_from(0).collect(),
-            moves_base: self.moves_base,
+            identities: count,
             persons: self.persons,
+            moves_base: self.moves_base,
+            moves: self.moves.len() as u32,
+            own: packed(person().map(|(id, person)| u64::from(id == person)), 1),
+            named: packed(self.flags.iter_from(0).map(|flags| u64::from(flags & NAMED)), 1),
+            others: packed(others, width),
+            moved: [moved(|m| m.identity), moved(|m| m.from), moved(|m| m.to)],
         }
     }
 
     /// From the checkpoint; `None` if the image contradicts itself.
-    pub fn from_image(image: PersonsImage) -> Option<Self> {
-        let count = image.person.len();
-        let inside = |ids: &[u32]| ids.iter().all(|id| (*id as usize) < count);
-        let same = image.next.len() == count && image.flags.len() == count && image.last_move.len() == count;
-        if !same || !inside(&image.person) || !inside(&image.next) {
-            return None;
+    pub fn from_image(image: &PersonsImage) -> Option<Self> {
+        let count = image.identities as usize;
+        let width = width_of(u64::from(image.identities));
+        let own = Packed::new(&image.own, count, 1)?;
+        let named = Packed::new(&image.named, count, 1)?;
+        let roots = (0..count).filter(|id| own.get(*id) == 1).count();
+        let others = Packed::new(&image.others, count - roots, width)?;
+        let mut persons = Self { moves_base: image.moves_base, persons: image.persons, ..Self::default() };
+        let mut other = 0;
+        let mut person = Vec::with_capacity(count);
+        for id in 0..count {
+            if own.get(id) == 1 {
+                person.push(id as PersonId);
+            } else {
+                person.push(others.get(other) as PersonId);
+                other += 1;
+            }
         }
-        Some(Self {
-            person: image.person.into_iter().collect(),
-            next: image.next.into_iter().collect(),
-            flags: image.flags.into_iter().collect(),
-            last_move: image.last_move.into_iter().collect(),
-            moves: image.moves.into_iter().collect(),
-            moves_base: image.moves_base,
-            persons: image.persons,
-        })
+        let mut next: Vec<IdentityId> = (0..image.identities).collect();
+        let mut flags: Vec<u8> = (0..count).map(|id| named.get(id) as u8 * NAMED).collect();
+        for (id, root) in (0..image.identities).zip(&person) {
+            let root_at = *root as usize;
+            if person.get(root_at) != Some(root) {
+                return None;
+            }
+            if id != *root {
+                let (Some(after), Some(own)) = (next.get(root_at).copied(), next.get_mut(id as usize)) else {
+                    continue;
+                };
+                *own = after;
+                next.get_mut(root_at).into_iter().for_each(|slot| *slot = id);
+            }
+            if flags.get(id as usize).is_some_and(|f| f & NAMED != 0) {
+                flags.get_mut(root_at).into_iter().for_each(|f| *f |= IDENTIFIED);
+            }
+        }
+        persons.person = person.into_iter().collect();
+        persons.next = next.into_iter().collect();
+        persons.flags = flags.into_iter().collect();
+        persons.add_moves(image, width)?;
+        Some(persons)
+    }
+
+    /// The moves of an image, and with them the latest one of each identity.
+    fn add_moves(&mut self, image: &PersonsImage, width: u8) -> Option<()> {
+        let count = image.moves as usize;
+        let [identities, from, to] = &image.moved;
+        let column = |bytes| Packed::new(bytes, count, width);
+        let (identities, from, to) = (column(identities)?, column(from)?, column(to)?);
+        let mut last_move = vec![NONE; image.identities as usize];
+        for at in 0..count {
+            let identity = identities.get(at) as IdentityId;
+            let last = last_move.get_mut(identity as usize)?;
+            let previous = std::mem::replace(last, image.moves_base.checked_add(at as u32)?);
+            let (from, to) = (from.get(at) as PersonId, to.get(at) as PersonId);
+            self.moves.push(Move { identity, from, to, previous });
+        }
+        self.last_move = last_move.into_iter().collect();
+        Some(())
     }
 }
 
@@ -323,6 +388,43 @@ mod tests {
         assert!(!p.unmerge(root));
     }
 
+    /// Everything that can be asked of a graph.
+    fn facts(p: &Persons) -> Vec<(PersonId, Vec<IdentityId>, bool, bool, PersonId)> {
+        let of = |id| {
+            let person = p.person_of(id);
+            let before = p.person_at(id, p.moves_known_since());
+            (person, p.members(person), p.is_named(id), p.is_identified(person), before)
+        };
+        (0..p.identities()).map(of).collect()
+    }
+
+    #[test]
+    fn images_of_any_graph_say_all_there_is() {
+        let mut random = crate::testing::random::Random::new(7);
+        for _ in 0..300 {
+            let count = 1 + random.below(40) as u32;
+            let mut p = with(count);
+            for _ in 0..random.below(60) {
+                let (a, b) = (random.below(u64::from(count)) as u32, random.below(u64::from(count)) as u32);
+                match random.below(6) {
+                    0 => drop(p.unmerge(a)),
+                    1 => drop(p.merge(a, b)),
+                    2 => p.forget_moves_before(p.version() / 2),
+                    _ => drop(p.identify(a, b)),
+                }
+            }
+            let mut q = Persons::from_image(&p.image()).unwrap();
+            assert_eq!((facts(&p), p.persons(), p.version()), (facts(&q), q.persons(), q.version()));
+            // And they go on alike.
+            for _ in 0..20 {
+                let (a, b) = (random.below(u64::from(count)) as u32, random.below(u64::from(count)) as u32);
+                assert_eq!(p.identify(a, b), q.identify(a, b));
+                assert_eq!(p.unmerge(b), q.unmerge(b));
+            }
+            assert_eq!(facts(&p), facts(&q));
+        }
+    }
+
     #[test]
     fn an_image_round_trips_and_forgotten_moves_do_not_matter() {
         let mut p = with(5);
@@ -330,7 +432,7 @@ mod tests {
         p.identify(1, 4);
         p.forget_moves_before(1);
         p.identify(2, 4);
-        let q = Persons::from_image(p.image()).unwrap();
+        let q = Persons::from_image(&p.image()).unwrap();
         assert_eq!(q.version(), 3);
         assert_eq!((q.person_at(1, 1), q.person_at(1, 2), q.person_at(2, 2)), (1, 4, 2));
         assert_eq!(q.moves_since(1).count(), 2);

@@ -12,9 +12,10 @@
 
 use std::ops::Range;
 
+use super::manifest::known_format;
 use crate::disk::frame::{FrameAt, read_frame, write_frame};
 use crate::disk::{Vfs, WriteFile};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::limits;
 
 /// First bytes of a log.
@@ -132,8 +133,8 @@ fn read_header(name: &str, bytes: &[u8], number: u64, store_id: u64) -> Result<O
         return Err(Error::corrupt(name, 0, "the header does not match its checksum"));
     }
     if bytes.get(..8) != Some(WAL_MAGIC) {
-        let message = format!("{name} has a format that this version does not know");
-        return Err(Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid"));
+        known_format(name, bytes, WAL_MAGIC)?;
+        return Err(Error::corrupt(name, 0, "not a log"));
     }
     if (field(8), field(16)) != (Some(number), Some(store_id)) {
         return Err(Error::corrupt(name, 8, "a log of another store or under another name"));

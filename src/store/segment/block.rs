@@ -3,30 +3,32 @@
 //! ```text
 //! persons u32, rows u32, columns u32
 //! time base i64, time unit u32           time of row r = base + unit * packed value
-//! widths u8 x 4                          bits of: person (16 when stored), start, time, slot
+//! widths u8 x 2                          bits of: time, slot
 //! columns x { property u32, width u8, base u64 }
-//! persons          packed, the low 16 bits of each person id, rising
-//! starts           packed, the first row of each person
+//! persons          see low_ids.rs
+//! starts           where each person's rows begin, see marks.rs
 //! times            packed
 //! slots            packed, which of the person's identities (see members.rs)
 //! each column      packed: 0 = not set, else the value's code + 1; for the store's own columns value - base
 //! ```
-//! Every array is packed with a fixed width, so any row is read alone: a look-up decodes nothing else.
+//! Every array can be read at any place alone: a look-up decodes nothing else.
 
+use super::low_ids::{LowIds, write_low_ids};
+use super::marks::{Marks, write_marks};
 use crate::disk::bits::{Packed, pack, width_of};
 use crate::disk::codec::Reader;
 use crate::model::{Millis, PropertyId};
 
 /// Bytes before the column table.
-pub const BLOCK_HEADER_BYTES: usize = 28;
+pub const BLOCK_HEADER_BYTES: usize = 26;
 /// Bytes of one entry of the column table.
 pub const COLUMN_ENTRY_BYTES: usize = 13;
 
 /// A block, borrowed from its segment.
 #[derive(Clone)]
 pub struct Block<'a> {
-    persons: Packed<'a>,
-    starts: Packed<'a>,
+    persons: LowIds<'a>,
+    starts: Marks<'a>,
     times: Packed<'a>,
     slots: Packed<'a>,
     n_persons: usize,
@@ -65,19 +67,18 @@ impl<'a> Block<'a> {
             (reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
         let base = reader.i64()?;
         let unit = i64::from(reader.u32()?);
-        let widths: [u8; 4] = *reader.take(4)?.first_chunk()?;
+        let [time_width, slot_width]: [u8; 2] = *reader.take(2)?.first_chunk()?;
         let table = reader.take(n_columns.checked_mul(COLUMN_ENTRY_BYTES)?)?;
-        let mut rest = bytes.get(reader.offset()..)?;
+        let (persons, rest) = LowIds::parse(bytes.get(reader.offset()..)?, n_persons)?;
+        let (starts, mut rest) = Marks::parse(rest, n_rows, n_persons)?;
         let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
             let length = crate::disk::bits::packed_len(count, width)?;
             let packed = Packed::new(rest, count, width)?;
             rest = rest.get(length..)?;
             Some(packed)
         };
-        let persons = array(n_persons, widths[0])?;
-        let starts = array(n_persons, widths[1])?;
-        let times = array(n_rows, widths[2])?;
-        let slots = array(n_rows, widths[3])?;
+        let times = array(n_rows, time_width)?;
+        let slots = array(n_rows, slot_width)?;
         let mut entries = Reader::new(table);
         let mut columns = Vec::with_capacity(n_columns);
         for _ in 0..n_columns {
@@ -100,20 +101,22 @@ impl<'a> Block<'a> {
     /// The low 16 bits of the person at `rank`.
     #[inline]
     pub fn person(&self, rank: usize) -> u16 {
-        self.persons.get(rank) as u16
+        self.persons.get(rank)
     }
 
     /// The rank of a person, if it is here.
     pub fn rank_of(&self, low: u16) -> Option<usize> {
-        self.persons.find(self.n_persons, u64::from(low))
+        self.persons.find(low)
+    }
+
+    /// The low 16 bits of each person and its rows, in order.
+    pub fn each_person(&self) -> impl Iterator<Item = (u16, std::ops::Range<usize>)> + '_ {
+        self.persons.iter().zip(self.starts.iter())
     }
 
     /// The rows of the person at `rank`.
-    #[inline]
     pub fn rows_of(&self, rank: usize) -> std::ops::Range<usize> {
-        let from = self.starts.get(rank) as usize;
-        let to = if rank + 1 < self.n_persons { self.starts.get(rank + 1) as usize } else { self.n_rows };
-        from..to.clamp(from, self.n_rows.max(from))
+        self.starts.rows_of(rank)
     }
 
     /// The time of a row.
@@ -156,13 +159,13 @@ pub struct BlockRow {
 
 /// Writes one block. `rows` are in order; `values` holds (property, code + 1 or own number).
 pub fn write_block(rows: &[BlockRow], values: &[(PropertyId, u64)], out: &mut Vec<u8>) {
-    let mut persons: Vec<u64> = Vec::new();
-    let mut starts: Vec<u64> = Vec::new();
+    let mut persons: Vec<u16> = Vec::new();
+    let mut starts: Vec<usize> = Vec::new();
     let mut previous = None;
     for (at, row) in rows.iter().enumerate() {
         if previous != Some(row.person) {
-            persons.push(u64::from(row.person & 0xffff));
-            starts.push(at as u64);
+            persons.push(row.person as u16);
+            starts.push(at);
             previous = Some(row.person);
         }
     }
@@ -172,7 +175,6 @@ pub fn write_block(rows: &[BlockRow], values: &[(PropertyId, u64)], out: &mut Ve
     let time_of = |r: &BlockRow| ((r.time - base) / unit) as u64;
     let time_width = width_of(rows.iter().map(time_of).max().unwrap_or(0));
     let slot_width = width_of(rows.iter().map(|r| u64::from(r.slot)).max().unwrap_or(0));
-    let start_width = width_of(starts.last().copied().unwrap_or(0));
     let columns = collect_columns(rows, values);
 
     for n in [persons.len(), rows.len(), columns.len()] {
@@ -180,14 +182,14 @@ pub fn write_block(rows: &[BlockRow], values: &[(PropertyId, u64)], out: &mut Ve
     }
     out.extend_from_slice(&base.to_le_bytes());
     out.extend_from_slice(&(unit as u32).to_le_bytes());
-    out.extend_from_slice(&[16, start_width, time_width, slot_width]);
+    out.extend_from_slice(&[time_width, slot_width]);
     for column in &columns {
         out.extend_from_slice(&column.property.0.to_le_bytes());
         out.push(column.width);
         out.extend_from_slice(&column.base.to_le_bytes());
     }
-    pack(persons.iter().copied(), 16, out);
-    pack(starts.iter().copied(), start_width, out);
+    write_low_ids(&persons, out);
+    write_marks(&starts, rows.len(), out);
     pack(rows.iter().map(time_of), time_width, out);
     pack(rows.iter().map(|r| u64::from(r.slot)), slot_width, out);
     for column in &columns {

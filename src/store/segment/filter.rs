@@ -59,11 +59,11 @@ impl FilterWriter {
     }
 }
 
-/// Whether a key may have been added.
+/// Whether a key may have been added. Without a filter any may.
 pub fn may_contain(filter: &[u8], key: u64) -> bool {
     let blocks = filter.len() / 32;
     if blocks == 0 {
-        return false;
+        return true;
     }
     let block = filter.chunks_exact(32).nth(block_of(key, blocks)).unwrap_or(&[]);
     block

@@ -1,30 +1,32 @@
 //! The identities of the persons of one chunk, as far as this segment has rows of them, and when each person was first and last seen.
 //!
 //! ```text
-//! base u32, base i64, widths u8 x 4      of: identity - base, starts, first - base, last - base
-//! persons      packed 16, low bits of each person id, rising
-//! starts       packed, the first identity of each person
+//! base u32, base i64, widths u8 x 3      of: identity - base, first - base, last - first
+//! persons      see low_ids.rs
+//! starts       where each person's identities begin, see marks.rs
 //! identities   packed
-//! first, last  packed, one each per person: 0 = no event, else milliseconds since base + 1
+//! first        packed, one per person: 0 = no event, else milliseconds since base + 1
+//! last         packed, one per person: milliseconds since its first
 //! ```
 
+use super::low_ids::{LowIds, write_low_ids};
+use super::marks::{Marks, write_marks};
 use crate::disk::bits::{Packed, pack, packed_len, width_of};
 use crate::disk::codec::Reader;
 use crate::model::{IdentityId, Millis};
 
 /// Bytes before the arrays.
-pub const MEMBERS_HEADER_BYTES: usize = 16;
+pub const MEMBERS_HEADER_BYTES: usize = 15;
 
 /// The members of one chunk, borrowed from their segment.
 #[derive(Clone, Copy)]
 pub struct Members<'a> {
-    persons: Packed<'a>,
-    starts: Packed<'a>,
+    persons: LowIds<'a>,
+    starts: Marks<'a>,
     identities: Packed<'a>,
     first: Packed<'a>,
     last: Packed<'a>,
     n_persons: usize,
-    n_identities: usize,
     identity_base: u32,
     time_base: Millis,
 }
@@ -35,21 +37,21 @@ impl<'a> Members<'a> {
         let (n_persons, n_identities) = (n_persons as usize, n_identities as usize);
         let mut reader = Reader::new(bytes);
         let (identity_base, time_base) = (reader.u32()?, reader.i64()?);
-        let widths: [u8; 4] = *reader.take(4)?.first_chunk()?;
-        let mut rest = bytes.get(MEMBERS_HEADER_BYTES..)?;
+        let widths: [u8; 3] = *reader.take(3)?.first_chunk()?;
+        let (persons, rest) = LowIds::parse(bytes.get(MEMBERS_HEADER_BYTES..)?, n_persons)?;
+        let (starts, mut rest) = Marks::parse(rest, n_identities, n_persons)?;
         let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
             let packed = Packed::new(rest, count, width)?;
             rest = rest.get(packed_len(count, width)?..)?;
             Some(packed)
         };
         Some(Self {
-            persons: array(n_persons, 16)?,
-            starts: array(n_persons, widths[1])?,
+            persons,
+            starts,
             identities: array(n_identities, widths[0])?,
-            first: array(n_persons, widths[2])?,
-            last: array(n_persons, widths[3])?,
+            first: array(n_persons, widths[1])?,
+            last: array(n_persons, widths[2])?,
             n_persons,
-            n_identities,
             identity_base,
             time_base,
         })
@@ -67,20 +69,22 @@ impl<'a> Members<'a> {
 
     /// The low 16 bits of the person at `rank`.
     pub fn person(&self, rank: usize) -> u16 {
-        self.persons.get(rank) as u16
+        self.persons.get(rank)
+    }
+
+    /// The low 16 bits of all persons, in order.
+    pub fn persons(&self) -> impl Iterator<Item = u16> + '_ {
+        self.persons.iter()
     }
 
     /// The rank of a person, if it is here.
     pub fn rank_of(&self, low: u16) -> Option<usize> {
-        self.persons.find(self.n_persons, u64::from(low))
+        self.persons.find(low)
     }
 
     /// The identities of the person at `rank`: their places in [`Members::identity`].
     pub fn slots(&self, rank: usize) -> std::ops::Range<usize> {
-        let from = self.starts.get(rank) as usize;
-        let to =
-            if rank + 1 < self.n_persons { self.starts.get(rank + 1) as usize } else { self.n_identities };
-        from..to.clamp(from, self.n_identities.max(from))
+        self.starts.rows_of(rank)
     }
 
     /// The identity at a place.
@@ -90,9 +94,9 @@ impl<'a> Members<'a> {
 
     /// When the person at `rank` did its first and last event here.
     pub fn seen(&self, rank: usize) -> Option<(Millis, Millis)> {
-        let at = |packed: u64| self.time_base.wrapping_add(packed as i64 - 1);
-        let first = self.first.get(rank);
-        (first != 0).then(|| (at(first), at(self.last.get(rank))))
+        let since = self.first.get(rank).checked_sub(1)?;
+        let first = self.time_base.wrapping_add(since as i64);
+        Some((first, first.wrapping_add(self.last.get(rank) as i64)))
     }
 }
 
@@ -113,17 +117,17 @@ pub fn write_members(rows: &[MemberRow], identities: &[IdentityId], identities_t
     let own = identities.get(begin as usize..identities_to).unwrap_or(&[]);
     let identity_base = own.iter().copied().min().unwrap_or(0);
     let identity_width = width_of(u64::from(own.iter().copied().max().unwrap_or(0) - identity_base));
-    let start_width = width_of(rows.last().map_or(0, |r| u64::from(r.identities_from - begin)));
     let time_base = rows.iter().filter_map(|r| r.seen).map(|s| s.0).min().unwrap_or(0);
     let first = |r: &MemberRow| r.seen.map_or(0, |s| (s.0 - time_base + 1) as u64);
-    let last = |r: &MemberRow| r.seen.map_or(0, |s| (s.1 - time_base + 1) as u64);
+    let last = |r: &MemberRow| r.seen.map_or(0, |s| (s.1 - s.0) as u64);
     let first_width = width_of(rows.iter().map(first).max().unwrap_or(0));
     let last_width = width_of(rows.iter().map(last).max().unwrap_or(0));
     out.extend_from_slice(&identity_base.to_le_bytes());
     out.extend_from_slice(&time_base.to_le_bytes());
-    out.extend_from_slice(&[identity_width, start_width, first_width, last_width]);
-    pack(rows.iter().map(|r| u64::from(r.person & 0xffff)), 16, out);
-    pack(rows.iter().map(|r| u64::from(r.identities_from - begin)), start_width, out);
+    out.extend_from_slice(&[identity_width, first_width, last_width]);
+    write_low_ids(&rows.iter().map(|r| r.person as u16).collect::<Vec<_>>(), out);
+    let starts: Vec<usize> = rows.iter().map(|r| (r.identities_from - begin) as usize).collect();
+    write_marks(&starts, own.len(), out);
     pack(own.iter().map(|i| u64::from(i - identity_base)), identity_width, out);
     pack(rows.iter().map(first), first_width, out);
     pack(rows.iter().map(last), last_width, out);

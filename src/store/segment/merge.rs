@@ -16,7 +16,6 @@ use roaring::RoaringBitmap;
 use super::block::{Block, BlockRow};
 use super::build::HashId;
 use super::dictionary::order_raw;
-use super::members::Members;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
 use super::{Segment, chunk_of};
 use crate::disk::Vfs;
@@ -209,30 +208,22 @@ fn visit_rows(
     let Some(members) = segment.members_of(chunk)? else {
         return Err(Error::corrupt(segment.name(), 0, format!("no members for chunk {chunk}")));
     };
-    let mut member = 0;
-    for rank in 0..block.persons() {
-        let low = block.person(rank);
+    for (low, rows) in block.each_person() {
         let person = chunk << 16 | u32::from(low);
         if !wanted(person) {
             continue;
         }
-        member = advance(&members, member, low);
+        let Some(member) = members.rank_of(low) else {
+            return Err(Error::corrupt(segment.name(), 0, format!("no members for person {person}")));
+        };
         let begin = members.slots(member).start;
-        for row in block.rows_of(rank) {
+        for row in rows {
             let identity = members.identity(begin + block.slot(row));
             let (chunk_at, row_at) = (chunk_at as u32, row as u32);
             visit(Found { person, time: block.time(row), identity, input, chunk_at, row: row_at });
         }
     }
     Ok(())
-}
-
-/// The rank of the first member from `at` on that is not below `low`.
-fn advance(members: &Members<'_>, mut at: usize, low: u16) -> usize {
-    while at + 1 < members.len() && members.person(at) < low {
-        at += 1;
-    }
-    at
 }
 
 fn write_rows(

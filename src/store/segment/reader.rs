@@ -13,8 +13,9 @@ use super::members::Members;
 use super::{Directory, FOOTER_BYTES, MAGIC, MembersEntry, NameEntry, RECORD_ID_BYTES, Section, chunk_of};
 use crate::disk::codec::{self, Reader};
 use crate::disk::{Bytes, Vfs};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{IdentityId, NameId, PersonId, PropertyId};
+use crate::store::manifest::known_format;
 
 /// An open segment.
 pub struct Segment {
@@ -58,12 +59,7 @@ impl Segment {
     /// Opens a segment that is in memory or mapped.
     pub fn parse(name: &str, bytes: Bytes) -> Result<Self> {
         let bad = |offset: usize, what: &str| Error::corrupt(name, offset as u64, what);
-        if bytes.get(..8).is_some_and(|m| m.starts_with(b"WDSEG") && m != MAGIC) {
-            let message = format!("{name} has a format that this version does not know");
-            return Err(
-                Error::new(ErrorKind::Unsupported, "newer_format", message).hint("use a newer whodid")
-            );
-        }
+        known_format(name, &bytes, MAGIC)?;
         let footer_at =
             bytes.len().checked_sub(FOOTER_BYTES).ok_or_else(|| bad(0, "too short for a segment"))?;
         let mut footer = Reader::new(bytes.get(footer_at..).unwrap_or(&[]));

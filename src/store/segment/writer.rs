@@ -12,6 +12,7 @@ use super::{
 };
 use crate::disk::{Vfs, WriteFile, codec};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId};
 
 /// What a segment is made of besides its rows.
@@ -42,7 +43,8 @@ pub struct SegmentWriter {
     out: Output,
     directory: Directory,
     secret: u64,
-    filter: FilterWriter,
+    /// None in a large segment.
+    filter: Option<FilterWriter>,
     members: Vec<MemberRow>,
     identities: Vec<IdentityId>,
     /// The member that was looked for last.
@@ -114,7 +116,7 @@ impl SegmentWriter {
             out,
             directory,
             secret: frame.secret,
-            filter: FilterWriter::new(frame.rows),
+            filter: (frame.rows <= limits::FILTER_ROWS_MAX).then(|| FilterWriter::new(frame.rows)),
             members,
             identities,
             near: 0,
@@ -187,7 +189,9 @@ impl SegmentWriter {
             }
             let place = found.identities_from as usize + row.slot as usize;
             let identity = self.identities.get(place).copied().unwrap_or(0);
-            self.filter.add(row_key(self.secret, name, identity, row.time));
+            if let Some(filter) = &mut self.filter {
+                filter.add(row_key(self.secret, name, identity, row.time));
+            }
         }
         entry.rows += rows.len() as u64;
         entry.chunks.push(ChunkEntry { chunk, persons, rows: rows.len() as u32, block });
@@ -219,7 +223,7 @@ impl SegmentWriter {
     pub fn finish(mut self) -> Result<SegmentFile> {
         self.write_members()?;
         self.directory.rows = self.directory.names.iter().map(|n| n.rows).sum();
-        let filter = std::mem::replace(&mut self.filter, FilterWriter::new(0)).finish();
+        let filter = self.filter.take().map(FilterWriter::finish).unwrap_or_default();
         self.directory.filter = self.out.section(&filter)?;
         self.record_ids.sort_unstable();
         self.directory.record_ids = self.out.section(&self.record_ids.concat())?;
