@@ -1,0 +1,62 @@
+"""How the time of a question grows: with events that it does not name, and with those that it names."""
+
+import json
+
+from questions import NAMED
+from whodid import Server, Store
+
+# Of the events that some question names; the others are doubled in the first variant, these in the second.
+EVERY_NAMED = frozenset(name for names in NAMED.values() for name in names)
+# A copy happens so many seconds after its original, so that it is no duplicate.
+LATER_S = 0.417
+VARIANTS = ("others", "named")
+
+
+def double(records, target, wanted):
+    """Writes the records once more, with a copy behind each event that is `wanted`."""
+    partial = target.with_suffix(".partial")
+    with open(records) as source, open(partial, "w") as out:
+        for line in source:
+            out.write(line)
+            record = json.loads(line)
+            if record["type"] == "event" and wanted(record["event"]):
+                record["time"] = round(record["time"] + LATER_S, 3)
+                out.write(json.dumps(record, separators=(",", ":")) + "\n")
+    partial.rename(target)
+
+
+def run(store, folder, binary, rounds, say):
+    """For each question milliseconds on the store as it is, with all other events doubled, and with all named ones doubled."""
+    stores = {"as it is": store}
+    for variant in VARIANTS:
+        records = folder / f"{variant}-twice.ndjson"
+        if not records.exists():
+            say(f"writing {records.name}")
+            double(folder / "records.ndjson", records, lambda name: (name in EVERY_NAMED) == (variant == "named"))
+        stores[variant] = Store(binary, folder / f"store-{variant}")
+        stores[variant].load(records)
+        records.unlink()
+    servers = {}
+    try:
+        for variant, of in stores.items():
+            servers[variant] = Server(of)
+        events = {variant: server.get("/api/v1/stats")["events"] for variant, server in servers.items()}
+        # Each event is doubled in one of the variants; hardly a copy can be a duplicate of something else.
+        if abs(events["others"] + events["named"] - 3 * events["as it is"]) > events["as it is"] / 10_000:
+            raise SystemExit(f"the events are not what they should be: {events}")
+        return {"events": events, "questions": {question: _time(question, servers, rounds, say) for question in NAMED}}
+    finally:
+        for server in servers.values():
+            server.__exit__()
+
+
+def _time(question, servers, rounds, say):
+    times = {variant: [] for variant in servers}
+    for server in servers.values():
+        server.time(question)
+    for _ in range(rounds):
+        for variant, server in servers.items():
+            times[variant].append(server.time(question))
+    least = {variant: min(of) * 1e3 for variant, of in times.items()}
+    say(f"{question}: " + ", ".join(f"{variant} {ms:.2f} ms" for variant, ms in least.items()))
+    return least
