@@ -1,5 +1,6 @@
 //! The server as trackers, importers, readers and attackers meet it: the real program, over real connections.
 
+mod accounts;
 mod errors;
 mod import;
 mod live;

@@ -1,10 +1,12 @@
 //! What the product does, whatever asks for it: HTTP and command line are two ways in.
 
+pub mod accounts;
 mod dashboard;
 mod export;
 mod import;
 mod keys;
 pub mod live;
+mod password;
 mod reports;
 pub mod saved;
 
@@ -13,6 +15,7 @@ use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
+pub use accounts::{Accounts, Role};
 pub use dashboard::{Dashboard, Share};
 pub use export::{export, export_csv};
 pub use import::{Form, ImportReport, Rejected};

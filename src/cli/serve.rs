@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::args::Serve;
 use super::output;
-use crate::app::{App, DEMO_SIZE, StoredKeys};
+use crate::app::{Accounts, App, DEMO_SIZE, StoredKeys};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -34,7 +34,8 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     if args.demo {
         fill(&app)?;
     }
-    let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
+    let accounts = Accounts::load(data)?;
+    let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256, accounts)?;
     // Whoever reads the log of a service later gets no way in from it; whoever sits at the terminal does.
     let shown = keys.new_api_key.is_some() || std::io::stdout().is_terminal();
     let login = shown.then(|| api.login_link()).transpose()?;

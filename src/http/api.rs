@@ -8,11 +8,11 @@ use serde_json::json;
 use super::auth::{self, KeyHash, Keys};
 use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
-use super::pages::session::{self, Sessions};
-use super::pages::{self, Change, Page};
+use super::pages::session::{self, Sessions, Who};
+use super::pages::{self, Change, Page, Visit};
 use super::router::{Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
-use crate::app::{App, Form, export, export_csv, live, saved};
+use crate::app::{Accounts, App, Form, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -26,11 +26,12 @@ pub struct Api {
     keys: Keys,
     write_key: String,
     sessions: Sessions,
+    accounts: Accounts,
 }
 
 impl Api {
     /// Over `app`, for senders with `write_key` and readers with the key of this SHA-256 in hex.
-    pub fn new(app: Arc<App>, write_key: &str, api_key_sha256: &str) -> Result<Self> {
+    pub fn new(app: Arc<App>, write_key: &str, api_key_sha256: &str, accounts: Accounts) -> Result<Self> {
         let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
         let read = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
         let sessions = Sessions::default();
@@ -38,6 +39,7 @@ impl Api {
             app,
             write_key: write_key.to_owned(),
             sessions,
+            accounts,
             keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] },
         })
     }
@@ -115,10 +117,15 @@ impl Api {
         match route.action {
             Action::SegmentSettings => Ok(segment::settings(request, &route.parameter(&request.path)?)),
             Action::Script => self.script(route, request),
-            Action::LoginPage => Ok(session::page(request)),
-            Action::Login => {
-                self.sessions.log_in(request, |key| self.keys.check(Access::Read, Some(key)).is_ok())
+            Action::LoginPage => Ok(session::page(request, &self.accounts)),
+            Action::Login => self.sessions.log_in(request, &self.accounts, |key| {
+                self.keys.check(Access::Read, Some(key)).is_ok().then_some(None)
+            }),
+            Action::JoinPage => {
+                let token = request.parameter("token").unwrap_or_default();
+                Ok(session::joining(&self.accounts, &token, self.app.now(), None))
             }
+            Action::Join => self.sessions.join(request, &self.accounts, self.app.now()),
             Action::Logout => self.sessions.log_out(request),
             Action::Shared => pages::shared(&self.app, request, &route.parameter(&request.path)?),
             Action::Asset => pages::asset(&route.parameter(&request.path)?),
@@ -126,42 +133,47 @@ impl Api {
         }
     }
 
-    /// Whether a request may have what the route gives. A session is as good as the API key for what changes nothing. The browser sends
-    /// its cookie by itself, so to change anything it takes a page of ours that asks for it.
+    /// Whether a request may have what the route gives. A session may what its role may. The browser sends its cookie by itself, so to
+    /// change anything it takes a page of ours that asks for it.
     fn may(&self, route: &Route, request: &Request) -> Result<()> {
         let safe = request.method == Method::Get || pages::from_own_page(request);
-        if route.access == Access::Read && safe && self.sessions.has(request) {
-            return Ok(());
+        if route.access == Access::Read
+            && safe
+            && let Some(who) = self.sessions.who(request, &self.accounts)
+        {
+            return allowed(route, &who);
         }
         self.keys.check(route.access, auth::presented(request).as_deref())
     }
 
     /// A page, for whoever has a session.
     fn page(&self, page: Page, route: &Route, request: &Request) -> Result<Response> {
-        if !self.sessions.has(request) {
-            return session::ask(request);
-        }
+        let Some(who) = self.sessions.who(request, &self.accounts) else { return session::ask(request) };
         let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge);
         let identity = if of_person { route.parameter(&request.path)? } else { String::new() };
-        pages::answer(&self.app, &self.write_key, page, request, &identity)
+        pages::answer(&self.visit(who), page, request, &identity)
     }
 
     /// A change that a page asks for, for whoever has a session.
     fn change(&self, change: Change, route: &Route, request: &Request) -> Result<Response> {
-        if !self.sessions.has(request) {
-            return session::ask(request);
-        }
+        let Some(who) = self.sessions.who(request, &self.accounts) else { return session::ask(request) };
         if !pages::from_own_page(request) {
             let message = "only pages of this server can change anything with a session";
             return Err(Error::new(ErrorKind::Forbidden, "foreign_page", message)
                 .hint("use the API with its key, or the page itself"));
         }
-        if change == Change::EndSessions {
-            self.sessions.end_others(request);
-        }
         let identity =
             if route.pattern.contains('{') { route.parameter(&request.path)? } else { String::new() };
-        pages::change(&self.app, change, request, &identity)
+        let visit = self.visit(who);
+        match allowed(route, &visit.who) {
+            Ok(()) => pages::change(&visit, change, request, &identity),
+            Err(error) => Ok(pages::refused(&visit, &error)),
+        }
+    }
+
+    fn visit(&self, who: Who) -> Visit<'_> {
+        let (app, accounts, sessions) = (self.app.as_ref(), &self.accounts, &self.sessions);
+        Visit { app, write_key: &self.write_key, who, accounts, sessions }
     }
 
     /// The path of a link that logs in once.
@@ -292,6 +304,16 @@ impl Handler for Api {
     fn stopping(&self) {
         self.app.end_watching();
     }
+}
+
+/// An error if the role of whoever asks is not enough for a route.
+fn allowed(route: &Route, who: &Who) -> Result<()> {
+    if who.role >= route.role() {
+        return Ok(());
+    }
+    let message = format!("this is for {}s; you are {}", route.role().name(), who.role.name());
+    Err(Error::new(ErrorKind::Forbidden, "role", message)
+        .hint("ask an owner to do it, or to change your role"))
 }
 
 /// The response of an answer or error. What a key was needed to read is nothing for caches.

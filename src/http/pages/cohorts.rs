@@ -18,7 +18,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !context.value("start").is_empty() && !context.value("return").is_empty();
     let result = ready.then(|| context.ask("cohort", &context.pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("cohort", result, "Fill in the sentence: who begins by doing what, and what counts as coming back.", |answer| html! {
             (rule(answer))
             (curve(answer))

@@ -237,7 +237,7 @@ pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Mar
     let chips = html! {
         @if !chips.is_empty() {
             ul.chips aria-label="Filters" { @for (words, target) in &chips {
-                li { span { (words) } @if !context.shared { " " a href=(target) aria-label=(format!("Remove {words}")) { "\u{d7}" } } }
+                li { span { (words) } @if !context.shared() { " " a href=(target) aria-label=(format!("Remove {words}")) { "\u{d7}" } } }
             } }
         }
     };

@@ -28,7 +28,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         _ => None,
     };
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("funnel", result, "Choose events by name: the people who did the first, and how many of them went on to the next. Without a limit of time they may take as long as they like.", |answer| html! {
             (rule(answer))
             (headline(context, answer, &pairs))

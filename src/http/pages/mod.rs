@@ -1,6 +1,7 @@
 //! The dashboard: pages made on the server from the same answers that the API gives. A page's address is its report in the text form,
 //! so every view is a link. They work without a script; only the live view needs one, and keys are a comfort.
 
+mod accounts;
 mod changes;
 mod chart;
 mod cohorts;
@@ -18,6 +19,7 @@ pub mod session;
 mod settings;
 mod table;
 mod trends;
+mod tries;
 mod view;
 mod words;
 
@@ -26,9 +28,10 @@ use std::cell::RefCell;
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
+use self::session::{Sessions, Who};
 use super::auth::KeyHash;
 use super::message::{Request, Response};
-use crate::app::{App, Dashboard};
+use crate::app::{Accounts, App, Dashboard, Role};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::Owner;
@@ -72,6 +75,20 @@ pub enum Page {
     List(&'static str),
 }
 
+/// Who asks for a page, and of what.
+pub struct Visit<'a> {
+    /// The project.
+    pub app: &'a App,
+    /// What sends to it.
+    pub write_key: &'a str,
+    /// Who it is.
+    pub who: Who,
+    /// Everybody with access.
+    pub accounts: &'a Accounts,
+    /// Everybody at work.
+    pub sessions: &'a Sessions,
+}
+
 /// Names that a field offers at most: some 20 KB of a page.
 const OFFERED_MAX: usize = 1000;
 
@@ -80,6 +97,8 @@ pub struct Context<'a> {
     app: &'a App,
     snapshot: &'a Snapshot,
     write_key: &'a str,
+    /// Who looks; nobody that is known, if it is shared.
+    visit: Option<&'a Visit<'a>>,
     dashboard: Dashboard,
     /// The path of the address.
     path: String,
@@ -88,14 +107,22 @@ pub struct Context<'a> {
     host: String,
     /// `http`, or `https` behind a proxy that has it.
     scheme: &'static str,
-    /// Whether it is for somebody who has nothing but a link to it.
-    shared: bool,
     /// The table that is wanted as a file instead of the page, and once it was made, the file.
     wanted: Option<String>,
     file: RefCell<Option<String>>,
 }
 
 impl Context<'_> {
+    /// Whether it is for somebody who has nothing but a link to it.
+    fn shared(&self) -> bool {
+        self.visit.is_none()
+    }
+
+    /// Whether whoever looks has at least this role.
+    fn may(&self, role: Role) -> bool {
+        self.visit.is_some_and(|visit| visit.who.role >= role)
+    }
+
     /// The first value of a parameter; empty if there is none.
     fn value(&self, name: &str) -> &str {
         self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
@@ -185,14 +212,14 @@ impl Context<'_> {
             *self.file.borrow_mut() = Some(table.csv());
         }
         let pairs = view::without(&self.pairs, &["cursor"]);
-        let file = (!self.shared).then(|| view::link(&self.path, &pairs, &[("csv", &table.name)]));
-        table.html(!self.shared, file.as_deref())
+        let file = (!self.shared()).then(|| view::link(&self.path, &pairs, &[("csv", &table.name)]));
+        table.html(!self.shared(), file.as_deref())
     }
 
     /// A number of people that opens into them.
     fn people(&self, number: &Json, target: &str) -> Markup {
         let text = view::count(view::number(number));
-        html! { @if self.shared { (text) } @else { a.number href=(target) { (text) } } }
+        html! { @if self.shared() { (text) } @else { a.number href=(target) { (text) } } }
     }
 
     /// The result of a report, or what kept it from being made, or without a result `hint`.
@@ -224,7 +251,7 @@ fn pairs_of(query: &str) -> Pairs {
 fn context<'a>(
     app: &'a App,
     snapshot: &'a Snapshot,
-    write_key: &'a str,
+    visit: Option<&'a Visit<'a>>,
     request: &Request,
     pairs: Pairs,
 ) -> Context<'a> {
@@ -232,34 +259,34 @@ fn context<'a>(
     Context {
         app,
         snapshot,
-        write_key,
+        write_key: visit.map_or("", |visit| visit.write_key),
+        visit,
         dashboard: app.dashboard(),
         path: request.path.clone(),
         pairs: view::without(&pairs, &["csv"]),
         host: request.headers.get("host").unwrap_or("localhost").to_owned(),
         scheme: request.scheme(),
-        shared: false,
         wanted,
         file: RefCell::new(None),
     }
 }
 
 /// Makes a page. `identity` is that of its address.
-pub fn answer(app: &App, write_key: &str, page: Page, request: &Request, identity: &str) -> Result<Response> {
+pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) -> Result<Response> {
     let raw = pairs_of(&request.query);
     let pairs = edit::tidy(&raw);
     if pairs != raw {
         let address = view::link(&request.path, &pairs, &[]);
         return Response::new(303, "", Vec::new()).with_value("Location", address);
     }
-    let snapshot = app.snapshot();
-    let context = context(app, &snapshot, write_key, request, pairs);
+    let snapshot = visit.app.snapshot();
+    let context = context(visit.app, &snapshot, Some(visit), request, pairs);
     let made = made(&context, page, identity);
     if let (Some(file), Ok(_)) = (context.file.take(), &made) {
         return Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
             .with("Content-Disposition", "attachment; filename=\"whodid.csv\""));
     }
-    Ok(view::respond(page, made.unwrap_or_else(|error| Answered::failed(page, &error))))
+    Ok(view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error))))
 }
 
 fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
@@ -290,10 +317,14 @@ pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
     let share = app.dashboard().shares.into_iter().find(|s| s.token_sha256 == hash).ok_or_else(nothing)?;
     let page = changes::shared_page(&share.path).ok_or_else(nothing)?;
     let snapshot = app.snapshot();
-    let mut context = context(app, &snapshot, "", request, pairs_of(&share.query));
-    context.shared = true;
+    let context = context(app, &snapshot, None, request, pairs_of(&share.query));
     let made = made(&context, page, "").unwrap_or_else(|error| Answered::failed(page, &error));
     Ok(view::shared(&made))
+}
+
+/// The page that says why somebody may not do something.
+pub fn refused(visit: &Visit<'_>, error: &Error) -> Response {
+    view::respond(visit, Page::Settings, Answered::failed(Page::Settings, error))
 }
 
 /// A style or script of the pages.

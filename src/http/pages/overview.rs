@@ -8,6 +8,7 @@ use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, link, list, number};
 use super::words::{self, money, percent};
 use super::{Context, json as read, settings};
+use crate::app::Role;
 use crate::error::Result;
 use crate::report::params;
 
@@ -181,7 +182,7 @@ fn first_run(context: &Context<'_>) -> Answered {
             li {
                 h2 { "Or look around first" }
                 p { "A year of a made-up company: 5,000 people, 100,000 events. It cannot be told from your own later, so use a directory for it that you can throw away." }
-                form method="post" action="/demo" { button.quiet { "Fill with demo data" } }
+                @if context.may(Role::Owner) { form method="post" action="/demo" { button.quiet { "Fill with demo data" } } }
             }
         }
         script src="/assets/first.js" defer {}

@@ -17,7 +17,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !context.value("start").is_empty() || !context.value("goal").is_empty();
     let result = ready.then(|| context.ask("paths", &context.pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("paths", result, "What people did after a start, before a goal, or between the two.", |answer| html! {
             (rule(answer))
             p.headline { (context.people(&answer["people"], &link("/paths/people", &without(&context.pairs, &["limit"]), &[]))) " people"

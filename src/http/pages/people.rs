@@ -7,6 +7,7 @@ use super::table::{Cell, Table};
 use super::view::{self, Answered, count, link, number, person_link, person_path, without};
 use super::words;
 use super::{Context, edit, form};
+use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
 use crate::report::params;
@@ -41,7 +42,7 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
             (headcount(answer))
             (found(context, answer, &columns))
             (more(context, "/people", answer))
-            @if !people.is_empty() { (keep_audience(context)) }
+            @if !people.is_empty() && context.may(Role::Editor) { (keep_audience(context)) }
         }))
     };
     Ok(Answered::new("People", body))

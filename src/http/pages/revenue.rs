@@ -17,7 +17,7 @@ const KNOWN: [&str; 4] = ["unit", "by", "lifetime", "property"];
 pub fn page(context: &Context<'_>) -> Result<Answered> {
     let result = Some(context.ask("revenue", &context.pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("revenue", result, "", |answer| amounts(context, answer)))
     };
     Ok(Answered::new("Revenue", body))

@@ -7,7 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use super::table::{Cell, Table};
 use super::view::{Answered, link, list, person_path};
-use super::{Context, form, json, overview, words};
+use super::{Context, accounts, form, json, overview, words};
+use crate::app::Role;
 use crate::error::Result;
 use crate::model::{WEEKDAYS, format_millis};
 
@@ -21,8 +22,8 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         p { "Put this before the end of each page\u{2019}s head. Pages that have the snippet of Kissmetrics only need another host in it." }
         (snippet(context))
         (keys(context))
-        h2 { "Days and weeks" }
-        (calendar(context))
+        (accounts::section(context))
+        @if context.may(Role::Editor) { h2 { "Days and weeks" } (calendar(context)) }
         (saved(context))
         h2 { "Events" }
         (dictionary(context)?)
@@ -48,7 +49,6 @@ fn keys(context: &Context<'_>) -> Markup {
             div { dt { "Write key" } dd { code { (context.write_key) } " It is public and can only send." } }
             div { dt { "API key" } dd { "Only its hash is kept. To change it, start the server once with " code { "--api-key" } ": all sessions end." } }
         }
-        form method="post" action="/sessions/end" { button.quiet { "End all other sessions" } }
     }
 }
 
@@ -68,18 +68,18 @@ fn calendar(context: &Context<'_>) -> Markup {
 }
 
 /// A form of one button that names what it is about.
-fn button(action: &str, name: &str, value: &str, text: &str, label: &str) -> Markup {
+pub fn button(action: &str, name: &str, value: &str, text: &str, label: &str) -> Markup {
     html! { form.inline method="post" action=(action) { input type="hidden" name=(name) value=(value); button.quiet aria-label=(label) { (text) } } }
 }
 
 fn saved(context: &Context<'_>) -> Markup {
-    let saved = context.app.reports().saved();
+    let (saved, edits) = (context.app.reports().saved(), context.may(Role::Editor));
     let mut reports = Table::new("reports", "Saved reports", &["Report", "Kind", ""]);
     for (name, report) in &saved.reports {
         let query: Map<String, Json> = serde_json::from_str(&report.query).unwrap_or_default();
         let pinned = context.dashboard.pinned.contains(name);
         let (action, text) = if pinned { ("/reports/unpin", "Unpin") } else { ("/reports/pin", "Pin") };
-        let buttons = html! { (button(action, "name", name, text, &format!("{text} {name}"))) " " (button("/reports/delete", "name", name, "Delete", &format!("Delete {name}"))) };
+        let buttons = html! { @if edits { (button(action, "name", name, text, &format!("{text} {name}"))) " " (button("/reports/delete", "name", name, "Delete", &format!("Delete {name}"))) } };
         reports.row(vec![
             Cell::head(name.as_str()).link(overview::address(&report.report, &query)),
             Cell::text(report.report.as_str()),
@@ -93,7 +93,10 @@ fn saved(context: &Context<'_>) -> Markup {
         audiences.row(vec![
             Cell::head(name.as_str()).link(link("/people", &[], &[("among", name)])),
             Cell::text(words),
-            Cell::marked(button("/audiences/delete", "name", name, "Delete", &format!("Delete {name}")), ""),
+            Cell::marked(
+                html! { @if edits { (button("/audiences/delete", "name", name, "Delete", &format!("Delete {name}"))) } },
+                "",
+            ),
         ]);
     }
     let mut shares = Table::new("shares", "Links to reports", &["Report", "Made", ""]);
@@ -102,13 +105,7 @@ fn saved(context: &Context<'_>) -> Markup {
             Cell::head(words_of(&share.path, &share.query)).link(format!("{}?{}", share.path, share.query)),
             Cell::instant(&share.made.as_str().into()),
             Cell::marked(
-                button(
-                    "/shares/delete",
-                    "hash",
-                    &share.token_sha256,
-                    "End",
-                    &format!("End the link to {}", share.path),
-                ),
+                html! { @if edits { (button("/shares/delete", "hash", &share.token_sha256, "End", &format!("End the link to {}", share.path))) } },
                 "",
             ),
         ]);

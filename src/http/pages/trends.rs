@@ -29,7 +29,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !context.value("series").is_empty() && context.value("add").is_empty();
     let result = ready.then(|| context.ask("trend", &pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("trend", result, "How often something was done over time, by how many people, or what it came to.", |answer| series(context, answer, &pairs)))
     };
     Ok(Answered::new("Trends", body))

@@ -3,7 +3,8 @@
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value as Json;
 
-use super::{Context, Page, words};
+use super::{Context, Page, Visit, words};
+use crate::app::Role;
 use crate::error::Error;
 use crate::http::message::Response;
 use crate::http::respond;
@@ -66,7 +67,7 @@ pub fn report_page(report: &str) -> &'static str {
 }
 
 /// The whole page.
-pub fn respond(page: Page, made: Answered) -> Response {
+pub fn respond(visit: &Visit<'_>, page: Page, made: Answered) -> Response {
     let body = html! {
         a.skip href="#main" { "Skip to the page" }
         header {
@@ -76,7 +77,7 @@ pub fn respond(page: Page, made: Answered) -> Response {
                     a href=(target) data-jump=(key) data-key=[(own == Page::Live).then_some("r")] aria-current=[(target == path(page)).then_some("page")] { (name) }
                 }
             }
-            form method="post" action="/logout" { button.quiet { "Log out" } }
+            form method="post" action="/logout" { button.quiet title=[visit.who.email.as_deref()] { "Log out" } }
         }
         main #main tabindex="-1" { h1 { (made.title) } (made.body) }
         dialog #help aria-labelledby="help-title" {
@@ -172,7 +173,7 @@ pub fn footing(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let as_of = words::instant(&answer["receipt"]["as_of"]);
     html! {
         p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " records, as of " (as_of) ", days of " (answer["receipt"]["tz"].as_str().unwrap_or("UTC")) }
-        @if !context.shared { (keep(context, report, answer)) }
+        @if context.may(Role::Editor) { (keep(context, report, answer)) }
     }
 }
 
