@@ -68,6 +68,12 @@ pub const LINGER_BYTES_MAX: usize = 256 * 1024;
 /// The same behind a trusted proxy, which sends a whole body before it looks at the answer.
 pub const LINGER_PROXY_BYTES_MAX: usize = 2 * QUERY_BYTES_MAX;
 
+/// Projects beside the first: each has three threads and a few open files, used or not.
+pub const PROJECTS_MAX: usize = 100;
+/// Descriptors that the store of a project needs: its lock, its log, and one file that is being written.
+pub const PROJECT_FILES: usize = 4;
+/// Characters of the description of an event.
+pub const DESCRIPTION_CHARS_MAX: usize = 1000;
 /// Accounts of the dashboard: each change writes them all, and each log-in looks one up.
 pub const USERS_MAX: usize = 1000;
 /// Characters of a password at least: short ones are guessed even against a slow hash.

@@ -5,6 +5,7 @@ mod errors;
 mod import;
 mod live;
 mod pages;
+mod projects;
 mod reading;
 mod saved;
 mod segment;

@@ -197,7 +197,7 @@ const HEALTH: Class = Class::Whole(Pool::Health);
 pub const SCRIPT_PATH: &str = "/i.js";
 
 /// Every route there is.
-pub static ROUTES: [Route; 119] = [
+pub static ROUTES: [Route; 123] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -415,6 +415,7 @@ pub static ROUTES: [Route; 119] = [
     page("/people", Page::People, "page: a search"),
     page("/live", Page::Live, "page: what happens now"),
     page("/settings", Page::Settings, "page: the snippet, and what was refused"),
+    page("/projects", Page::Projects, "page: all projects"),
     page("/people/{identity}", Page::Person, "page: one person"),
     page("/funnels/people", Page::List("funnel"), "page: the people behind a number"),
     page("/cohorts/people", Page::List("cohort"), "page: the people behind a number"),
@@ -441,6 +442,9 @@ pub static ROUTES: [Route; 119] = [
     change("/users/link", Change::NewLink, "form: make a link to choose a password"),
     change("/users/delete", Change::RemoveUser, "form: take somebody's access away"),
     change("/account/password", Change::OwnPassword, "form: change one's own password"),
+    change("/projects", Change::CreateProject, "form: make a project"),
+    change("/projects/name", Change::RenameProject, "form: give this one another name"),
+    change("/events", Change::DescribeEvent, "form: say how pages show an event"),
     change("/demo", Change::Demo, "form: fill an empty store with generated data"),
     Route {
         class: QUERY,
@@ -465,14 +469,27 @@ pub enum Found {
     Nothing,
 }
 
+/// The project that a path names, and the rest of it: `/p/2/funnels` is `/funnels` of the second.
+pub fn split(path: &str) -> (Option<u32>, &str) {
+    let named = path.strip_prefix("/p/").and_then(|rest| {
+        let (number, _) = rest.split_once('/')?;
+        let id: u32 = number.parse().ok().filter(|id: &u32| id.to_string() == number)?;
+        Some((Some(id), rest.get(number.len()..)?))
+    });
+    named.unwrap_or((None, path))
+}
+
 /// Looks a request up by its raw path.
 pub fn find(method: Method, path: &str) -> Found {
+    let (project, path) = split(path);
     // Some of Segment's clients have a slash at the end.
     let path = if path.starts_with("/v1/") { path.strip_suffix('/').unwrap_or(path) } else { path };
     let wanted = if method == Method::Head { Method::Get } else { method };
     let mut others = Vec::new();
     for route in &ROUTES {
-        if captured(route.pattern, path).is_some() {
+        // What senders call is of the project of their key.
+        let open_to_all = project.is_some() && route.cross_origin;
+        if captured(route.pattern, path).is_some() && !open_to_all {
             if route.method == wanted {
                 return Found::Route(route);
             }
@@ -505,9 +522,8 @@ impl Route {
             Action::Change(SaveReport | DeleteReport | Pin | Unpin | SaveAudience | DeleteAudience) => {
                 Role::Editor
             }
-            Action::Change(Share | EndShare | Change::Merge | Change::Unmerge | Change::Settings) => {
-                Role::Editor
-            }
+            Action::Change(Share | EndShare | Change::Merge | Change::Unmerge) => Role::Editor,
+            Action::Change(Change::Settings | Change::DescribeEvent) => Role::Editor,
             _ if self.method == Method::Get => Role::Viewer,
             _ => Role::Owner,
         }

@@ -14,12 +14,12 @@ fn encoded(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-fn get(server: &Server, target: &str, session: &str) -> Reply {
+pub fn get(server: &Server, target: &str, session: &str) -> Reply {
     server.client().send("GET", target, &[("Cookie", session)], b"")
 }
 
 /// Sends a form of a page of ours with a session.
-fn send(server: &Server, session: &str, target: &str, pairs: &[(&str, &str)]) -> Reply {
+pub fn send(server: &Server, session: &str, target: &str, pairs: &[(&str, &str)]) -> Reply {
     post(server, target, &[FORM, OWN, ("Cookie", session)], &encoded(pairs))
 }
 
@@ -33,9 +33,10 @@ fn token(page: &str) -> String {
     behind.split(['"', '<', '\n']).next().unwrap().to_owned()
 }
 
-/// Gives somebody access; their session.
-fn joined(server: &Server, owner: &str, email: &str, role: &str) -> String {
-    let page = send(server, owner, "/users", &[("email", email), ("role", role)]).text();
+/// Gives somebody access to a project, or to all; their session.
+pub fn joined(server: &Server, owner: &str, email: &str, role: &str, project: &str) -> String {
+    let pairs = [("email", email), ("role", role), ("project", project)];
+    let page = send(server, owner, "/users", &pairs).text();
     let token = token(&page);
     let reply = post(server, "/join", &[FORM], &encoded(&[("token", &token), ("password", PASSWORD)]));
     assert_eq!(reply.status, 303, "{}", reply.text());
@@ -108,8 +109,8 @@ fn every_route_that_changes_anything_asks_for_a_role() {
     let (_dir, server) = fresh();
     server.import(&history());
     let owner = log_in(&server);
-    let viewer = joined(&server, &owner, "viewer@example.com", "viewer");
-    let editor = joined(&server, &owner, "editor@example.com", "editor");
+    let viewer = joined(&server, &owner, "viewer@example.com", "viewer", "");
+    let editor = joined(&server, &owner, "editor@example.com", "editor", "");
     let mut seen = 0;
     for route in ROUTES.iter().filter(|r| matches!(r.access, Access::Session | Access::Read)) {
         // Streams that go on for ever need no body to be refused, but would be to be allowed.
@@ -140,7 +141,9 @@ fn every_route_that_changes_anything_asks_for_a_role() {
             p if p.starts_with("/reports") || p.starts_with("/audiences") || p.starts_with("/shares") => {
                 Role::Editor
             }
-            "/settings" | "/people/{identity}/merge" | "/people/{identity}/unmerge" => Role::Editor,
+            "/events" | "/settings" | "/people/{identity}/merge" | "/people/{identity}/unmerge" => {
+                Role::Editor
+            }
             _ => Role::Owner,
         };
         assert_eq!(route.role(), least, "{}", route.pattern);

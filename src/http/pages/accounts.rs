@@ -43,12 +43,20 @@ pub fn section(context: &Context<'_>) -> Markup {
 }
 
 fn everybody(visit: &Visit<'_>) -> Markup {
-    let users = visit.accounts.users();
+    let (users, all) = (visit.accounts.users(), visit.projects.all());
+    let seen = |user: &User| -> String {
+        let names: Vec<String> = all
+            .iter()
+            .filter(|project| user.projects.contains(&project.id))
+            .map(|project| project.name())
+            .collect();
+        if user.projects.is_empty() { "all".to_owned() } else { names.join(", ") }
+    };
     html! {
         @if !users.is_empty() {
             div.scroll role="region" aria-label="Who has access" tabindex="0" { table {
                 caption { "Who has access" }
-                thead { tr { th scope="col" { "E-mail" } th scope="col" { "Role" } th scope="col" { "Password" } th scope="col" { span.unseen { "Change" } } } }
+                thead { tr { th scope="col" { "E-mail" } th scope="col" { "Role" } @if all.len() > 1 { th scope="col" { "Projects" } } th scope="col" { "Password" } th scope="col" { span.unseen { "Change" } } } }
                 tbody { @for (email, user) in users.iter() { tr {
                     th scope="row" { (email) }
                     td { form.inline.pair method="post" action="/users/role" {
@@ -56,6 +64,7 @@ fn everybody(visit: &Visit<'_>) -> Markup {
                         select name="role" aria-label=(format!("Role of {email}")) { (roles(user.role)) }
                         button.quiet aria-label=(format!("Change the role of {email}")) { "Change" }
                     } }
+                    @if all.len() > 1 { td { (seen(user)) } }
                     td { @if user.password.is_empty() { "not chosen yet" } @else { "chosen" } }
                     td {
                         (settings::button("/users/link", "email", email, "New link", &format!("New link for {email}"))) " "
@@ -67,6 +76,13 @@ fn everybody(visit: &Visit<'_>) -> Markup {
         form.row method="post" action="/users" {
             (form::field("E-mail", "email", "", ""))
             div.field { label for="new-role" { "Role" } select #new-role name="role" { (roles(Role::Viewer)) } }
+            @if all.len() > 1 { div.field {
+                label for="new-project" { "Projects" }
+                select #new-project name="project" {
+                    option value="" { "all projects" }
+                    @for project in all.iter() { option value=(project.id) { (project.name()) } }
+                }
+            } }
             button { "Give access" }
         }
         p.hint { "Viewers look. Editors save and share reports as well, and join people. Owners do everything. The API key stays an owner\u{2019}s way in." }
@@ -94,7 +110,7 @@ pub fn change(visit: &Visit<'_>, change: Change, request: &Request, form: &Form)
     match change {
         Change::AddUser => {
             let (role, token) = (Role::parse(form.get("role"))?, new_token()?);
-            let (projects, password) = (BTreeSet::new(), String::new());
+            let (projects, password) = (chosen(form)?, String::new());
             let invitation = Some(invitation(visit, &token));
             visit.accounts.add(email, User { role, projects, password, invitation })?;
             Ok(link(visit, request, email, &token))
@@ -115,6 +131,16 @@ pub fn change(visit: &Visit<'_>, change: Change, request: &Request, form: &Form)
             Ok(see("/settings#access"))
         }
     }
+}
+
+/// The project that somebody is to see; none for all.
+fn chosen(form: &Form) -> Result<BTreeSet<u32>> {
+    let project = form.get("project");
+    if project.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let bad = |_| Error::invalid("bad_number", "the number of a project expected").at("project");
+    project.parse().map(|id| BTreeSet::from([id])).map_err(bad)
 }
 
 fn invitation(visit: &Visit<'_>, token: &str) -> Invitation {

@@ -7,9 +7,11 @@ use maud::html;
 use serde_json::{Map, Value as Json, json};
 
 use super::view::{self, Answered, link, person_path};
-use super::{Context, Page, Visit, accounts, edit, overview, pairs_of, refused, session};
+use super::{
+    Context, Page, Visit, accounts, dictionary, edit, overview, pairs_of, projects, refused, session,
+};
 use crate::app::saved::SavedKind;
-use crate::app::{App, Share};
+use crate::app::{App, Dashboard, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
@@ -53,6 +55,12 @@ pub enum Change {
     RemoveUser,
     /// Change one's own password.
     OwnPassword,
+    /// Make a project.
+    CreateProject,
+    /// Give this one another name.
+    RenameProject,
+    /// Say how pages show an event.
+    DescribeEvent,
     /// Fill an empty store with generated data.
     Demo,
 }
@@ -132,20 +140,12 @@ fn made(
         Change::Share => return share(visit, request, form.required("address")?),
         Change::EndShare => {
             let hash = form.required("hash")?;
-            app.change_dashboard(|dashboard| {
-                dashboard.shares.retain(|share| share.token_sha256 != hash);
-                Ok(())
-            })?;
-            "/settings".to_owned()
+            set(app, |dashboard| dashboard.shares.retain(|share| share.token_sha256 != hash))?
         }
-        Change::Settings => {
-            app.change_dashboard(|dashboard| {
-                form.get("tz").clone_into(&mut dashboard.tz);
-                form.get("week_start").clone_into(&mut dashboard.week_start);
-                Ok(())
-            })?;
-            "/settings".to_owned()
-        }
+        Change::Settings => set(app, |dashboard| {
+            form.get("tz").clone_into(&mut dashboard.tz);
+            form.get("week_start").clone_into(&mut dashboard.week_start);
+        })?,
         Change::EndSessions => {
             visit.sessions.end_others(request, &visit.who);
             "/settings".to_owned()
@@ -153,6 +153,9 @@ fn made(
         Change::AddUser | Change::SetRole | Change::NewLink | Change::RemoveUser | Change::OwnPassword => {
             return accounts::change(visit, change, request, form);
         }
+        Change::CreateProject => return projects::create(visit, request, form),
+        Change::RenameProject => return projects::rename(visit, form),
+        Change::DescribeEvent => dictionary::change(visit, form)?,
         Change::Demo => {
             if !app.fill_with_demo()? {
                 let message = "there are records already; demo data would be mixed up with them";
@@ -177,17 +180,24 @@ fn save_report(app: &App, form: &Form) -> Result<String> {
     Ok(overview::address(report, &query))
 }
 
+/// Changes what the dashboard remembers; where to go on.
+fn set(app: &App, change: impl FnOnce(&mut Dashboard)) -> Result<String> {
+    app.change_dashboard(|dashboard| {
+        change(dashboard);
+        Ok(())
+    })?;
+    Ok("/settings".to_owned())
+}
+
 /// Shows a saved report on the overview, or no longer.
 fn pin(app: &App, name: &str, pinned: bool) -> Result<String> {
-    app.change_dashboard(|dashboard| {
+    set(app, |dashboard| {
         if pinned {
             dashboard.pinned.insert(name.to_owned());
         } else {
             dashboard.pinned.remove(name);
         }
-        Ok(())
-    })?;
-    Ok("/settings".to_owned())
+    })
 }
 
 /// Makes a link to the report at an address of ours, and shows it this once.
@@ -207,11 +217,7 @@ fn share(visit: &Visit<'_>, request: &Request, address: &str) -> Result<Response
         dashboard.shares.push(share);
         Ok(())
     })?;
-    let target = format!(
-        "{}://{}/shared/{token}",
-        request.scheme(),
-        request.headers.get("host").unwrap_or("localhost")
-    );
+    let target = projects::absolute(visit, request, &format!("/shared/{token}"));
     let body = html! {
         p { "Whoever has this link sees the report, as it is whenever they look, and nothing else. It is shown this once:" }
         pre tabindex="0" { code { a href=(target) { (target) } } }

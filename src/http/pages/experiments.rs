@@ -21,7 +21,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         @if !context.shared() { (builder(context)?) }
         (context.shown("funnel", result, hint, |answer| html! {
             (verdict(&answer["experiment"]))
-            (funnels::rule(answer))
+            (funnels::rule(context, answer))
             (variants(context, answer))
         }))
     };

@@ -5,6 +5,7 @@ mod accounts;
 mod changes;
 mod chart;
 mod cohorts;
+mod dictionary;
 mod edit;
 mod experiments;
 mod form;
@@ -14,6 +15,7 @@ mod overview;
 mod paths;
 mod people;
 mod person;
+mod projects;
 mod revenue;
 pub mod session;
 mod settings;
@@ -24,6 +26,7 @@ mod view;
 mod words;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use maud::{Markup, html};
 use serde_json::Value as Json;
@@ -31,6 +34,7 @@ use serde_json::Value as Json;
 use self::session::{Sessions, Who};
 use super::auth::KeyHash;
 use super::message::{Request, Response};
+use super::projects::{Project, Projects};
 use crate::app::{Accounts, App, Dashboard, Role};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,18 +75,22 @@ pub enum Page {
     Live,
     /// Keys, the snippet, the events there are, what was refused.
     Settings,
+    /// All projects.
+    Projects,
     /// The people behind a number of a report.
     List(&'static str),
 }
 
 /// Who asks for a page, and of what.
 pub struct Visit<'a> {
-    /// The project.
+    /// The store of the project.
     pub app: &'a App,
-    /// What sends to it.
-    pub write_key: &'a str,
+    /// The project.
+    pub project: &'a Project,
     /// Who it is.
     pub who: Who,
+    /// All projects.
+    pub projects: &'a Projects,
     /// Everybody with access.
     pub accounts: &'a Accounts,
     /// Everybody at work.
@@ -99,7 +107,7 @@ pub struct Context<'a> {
     write_key: &'a str,
     /// Who looks; nobody that is known, if it is shared.
     visit: Option<&'a Visit<'a>>,
-    dashboard: Dashboard,
+    dashboard: Arc<Dashboard>,
     /// The path of the address.
     path: String,
     /// The address's parameters that say something.
@@ -133,6 +141,26 @@ impl Context<'_> {
         Some(self.value(name)).filter(|value| !value.is_empty()).unwrap_or(otherwise)
     }
 
+    /// An event as people call it.
+    fn event(&self, event: &Json) -> String {
+        words::event(&self.dashboard, event)
+    }
+
+    /// Events with what they must meet, in words.
+    fn pattern(&self, pattern: &Json) -> String {
+        words::pattern(&self.dashboard, pattern)
+    }
+
+    /// Which people, in words.
+    fn audience(&self, people: &Json) -> String {
+        words::audience(&self.dashboard, people)
+    }
+
+    /// Whom a report is narrowed to, as the end of a sentence.
+    fn only_people(&self, query: &Json) -> String {
+        words::only_people(&self.dashboard, query)
+    }
+
     fn values(&self, name: &str) -> Vec<&str> {
         self.pairs.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
     }
@@ -144,6 +172,8 @@ impl Context<'_> {
 
     fn with_defaults(&self, report: &str, pairs: &[(String, String)]) -> Pairs {
         let mut pairs = pairs.to_vec();
+        // What is compared is asked apart.
+        pairs.retain(|(name, _)| name != "compare");
         let mut put = |name: &str, value: &str| {
             if !value.is_empty() && !pairs.iter().any(|(n, _)| n == name) {
                 pairs.push((name.to_owned(), value.to_owned()));
@@ -168,9 +198,11 @@ impl Context<'_> {
         Some(zone.to_datetime(now).date())
     }
 
-    /// The names of events, for fields that take one: of very many only the most frequent, as lists are sent with every page.
+    /// The names of events, for fields that take one, without those that are hidden: of very many only the most frequent, as lists are
+    /// sent with every page.
     fn event_names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.snapshot.catalog.events().collect();
+        let offered = |(_, name): &(_, &str)| self.dashboard.offers(name);
+        let mut names: Vec<_> = self.snapshot.catalog.events().filter(offered).collect();
         if names.len() > OFFERED_MAX {
             names.sort_by_key(|(id, _)| std::cmp::Reverse(self.snapshot.rows_of(*id)));
             names.truncate(OFFERED_MAX);
@@ -234,7 +266,7 @@ impl Context<'_> {
             None => html! { p.hint { (hint) } },
             Some(Err(error)) => view::problem(&error),
             Some(Ok(answer)) => html! {
-                (view::warnings(&answer)) (show(&answer)) (view::footing(self, report, &answer))
+                (view::warnings(&answer)) (overview::compared(self, report, &answer)) (show(&answer)) (view::footing(self, report, &answer))
             },
         }
     }
@@ -259,7 +291,7 @@ fn context<'a>(
     Context {
         app,
         snapshot,
-        write_key: visit.map_or("", |visit| visit.write_key),
+        write_key: visit.map_or("", |visit| visit.project.write_key.as_str()),
         visit,
         dashboard: app.dashboard(),
         path: request.path.clone(),
@@ -304,6 +336,7 @@ fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
         Page::Unmerge => person::unmerge(context, identity),
         Page::Live => live::page(context),
         Page::Settings => settings::page(context),
+        Page::Projects => projects::page(context),
         Page::List(report) => people::list(context, report),
     }
 }
@@ -314,7 +347,8 @@ pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
     let nothing = || {
         Error::new(ErrorKind::NotFound, "no_such_link", "this link shows nothing, or no longer").at("path")
     };
-    let share = app.dashboard().shares.into_iter().find(|s| s.token_sha256 == hash).ok_or_else(nothing)?;
+    let dashboard = app.dashboard();
+    let share = dashboard.shares.iter().find(|s| s.token_sha256 == hash).ok_or_else(nothing)?;
     let page = changes::shared_page(&share.path).ok_or_else(nothing)?;
     let snapshot = app.snapshot();
     let context = context(app, &snapshot, None, request, pairs_of(&share.query));

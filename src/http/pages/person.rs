@@ -133,7 +133,7 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
         }
         ol.timeline { @for event in list(line, "events") {
             @if let Some(day) = turned(&event["time"]) { li.day { (day) } }
-            li { time { (event["time"].as_str().and_then(|t| t.get(11..19)).unwrap_or("")) } " " b { (words::value(&event["event"])) } " "
+            li { time { (event["time"].as_str().and_then(|t| t.get(11..19)).unwrap_or("")) } " " b { (context.event(&event["event"])) } " "
                 @for (name, value) in event["properties"].as_object().into_iter().flatten() { span.property { (name) ": " (words::value(value)) } " " }
                 small { (event["identity"].as_str().unwrap_or_default()) } }
         } }

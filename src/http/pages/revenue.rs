@@ -49,7 +49,7 @@ fn amounts(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
     html! {
         p.rule { "The sum of " (words::value(&query["property"])) " of all events" (words::range_words(query)) ", refunds taken off"
-            (words::only_people(query)) "." }
+            (context.only_people(query)) "." }
         p.headline { strong { (money(&answer["total"])) } " from " (context.people(&answer["paying"], &behind(&[])))
             " of " (context.people(&answer["people"], &behind(&[("which", "people")]))) " people" }
         (facts(&[

@@ -272,18 +272,16 @@ fn form_page(next: &str, many: bool, problem: Option<&str>) -> Markup {
                 @if many {
                     div.field { label for="email" { "E-mail" } input #email name="email" type="email" autocomplete="username" autofocus; }
                     (password("Password", "password", "current-password", false))
+                    p.or { "or" }
                 }
-                details open[!many] {
-                    summary { @if many { "With the API key instead" } @else { "With the API key" } }
-                    div.field {
-                        label for="key" { "API key" }
-                        input #key name="key" type="password" autocomplete="off" required[!many] autofocus[!many];
-                    }
-                    p { "The key was printed when the server was started for the first time." }
+                div.field {
+                    label for="key" { "API key" }
+                    input #key name="key" type="password" autocomplete="off" required[!many] autofocus[!many];
                 }
                 input type="hidden" name="next" value=(next);
                 button { "Log in" }
             }
+            p { "The key was printed when the server was started for the first time." }
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The settings: the snippet and the keys, days and weeks, saved reports and links, the dictionary of events, what was refused.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 use serde_json::{Map, Value as Json};
 
 use super::table::{Cell, Table};
-use super::view::{Answered, link, list, person_path};
-use super::{Context, accounts, form, json, overview, words};
+use super::view::{Answered, link, person_path};
+use super::{Context, accounts, dictionary, form, overview, projects, words};
 use crate::app::Role;
 use crate::error::Result;
 use crate::model::{WEEKDAYS, format_millis};
@@ -22,11 +20,13 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         p { "Put this before the end of each page\u{2019}s head. Pages that have the snippet of Kissmetrics only need another host in it." }
         (snippet(context))
         (keys(context))
+        h2 { "Project" }
+        (projects::section(context))
         (accounts::section(context))
         @if context.may(Role::Editor) { h2 { "Days and weeks" } (calendar(context)) }
         (saved(context))
-        h2 { "Events" }
-        (dictionary(context)?)
+        h2 #events { "Events" }
+        (dictionary::section(context)?)
         (merges(context))
         h2 { "Refused" }
         (refused(context))
@@ -36,9 +36,13 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 
 /// What goes into pages.
 pub fn snippet(context: &Context<'_>) -> Markup {
+    snippet_of(context.write_key, &context.host)
+}
+
+/// What goes into the pages of the project of a write key.
+pub fn snippet_of(write_key: &str, host: &str) -> Markup {
     let text = format!(
-        "<script>var _kmq = _kmq || []; var _kmk = _kmk || '{}';</script>\n<script async src=\"//{}/i.js\"></script>",
-        context.write_key, context.host
+        "<script>var _kmq = _kmq || []; var _kmk = _kmk || '{write_key}';</script>\n<script async src=\"//{host}/i.js\"></script>"
     );
     html! { pre tabindex="0" { code { (text) } } }
 }
@@ -88,8 +92,8 @@ fn saved(context: &Context<'_>) -> Markup {
     }
     let mut audiences = Table::new("audiences", "Saved audiences", &["Audience", "Who", ""]);
     for (name, text) in &saved.audiences {
-        let words =
-            serde_json::from_str(text).map_or_else(|_| text.clone(), |people: Json| words::audience(&people));
+        let words = serde_json::from_str(text)
+            .map_or_else(|_| text.clone(), |people: Json| context.audience(&people));
         audiences.row(vec![
             Cell::head(name.as_str()).link(link("/people", &[], &[("among", name)])),
             Cell::text(words),
@@ -119,26 +123,6 @@ fn words_of(path: &str, query: &str) -> String {
     let pairs = super::pairs_of(query);
     let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
     format!("{} {}", path.trim_start_matches('/'), values.join(", "))
-}
-
-/// Names that people take for one: the same but for case, spaces and signs.
-fn alike(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-fn dictionary(context: &Context<'_>) -> Result<Markup> {
-    let events = json(&context.app.reports().events(context.snapshot)?)?;
-    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for name in list(&events, "events").iter().filter_map(|e| e["event"].as_str()) {
-        groups.entry(alike(name)).or_default().push(name);
-    }
-    groups.retain(|_, names| names.len() > 1);
-    let every: Vec<&Json> = list(&events, "events").iter().collect();
-    let table = overview::event_table("dictionary", "Every event", &every);
-    Ok(html! {
-        @for names in groups.values() { p.warning role="status" { "These differ only in how they are written: " (names.join(", ")) } }
-        @if table.is_empty() { p.hint { "None yet." } } @else { (context.table(&table)) }
-    })
 }
 
 /// Identifies that would have joined two people who are known apart.

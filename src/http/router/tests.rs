@@ -25,6 +25,27 @@ fn paths_find_their_routes() {
 }
 
 #[test]
+fn a_path_may_name_a_project() {
+    for (path, number, rest) in [
+        ("/p/2/funnels", Some(2), "/funnels"),
+        ("/p/12/", Some(12), "/"),
+        ("/p/2//e", Some(2), "//e"),
+        ("/p/02/", None, "/p/02/"),
+        ("/p/+2/", None, "/p/+2/"),
+        ("/p/2", None, "/p/2"),
+        ("/p/99999999999/", None, "/p/99999999999/"),
+        ("/people", None, "/people"),
+    ] {
+        assert_eq!(split(path), (number, rest), "{path}");
+    }
+    assert_eq!(action(Method::Get, "/p/2/"), Some(Action::Page(Page::Overview)));
+    assert_eq!(action(Method::Get, "/p/2/people/x"), Some(Action::Page(Page::Person)));
+    for none in ["/p/2/e", "/p/2/i.js", "/p/2/p/3/", "/p/2", "/p/x/"] {
+        assert_eq!(action(Method::Get, none), None, "{none}");
+    }
+}
+
+#[test]
 fn the_variable_part_is_decoded_after_matching() {
     let Found::Route(route) = find(Method::Get, "/api/v1/people/jane%40x%2Fy/events") else {
         panic!("no route")
