@@ -68,6 +68,25 @@ pub const LINGER_BYTES_MAX: usize = 256 * 1024;
 /// The same behind a trusted proxy, which sends a whole body before it looks at the answer.
 pub const LINGER_PROXY_BYTES_MAX: usize = 2 * QUERY_BYTES_MAX;
 
+/// Projects beside the first: each has three threads and a few open files, used or not.
+pub const PROJECTS_MAX: usize = 100;
+/// Descriptors that the store of a project needs: its lock, its log, and one file that is being written.
+pub const PROJECT_FILES: usize = 4;
+/// Characters of the description of an event.
+pub const DESCRIPTION_CHARS_MAX: usize = 1000;
+/// Accounts of the dashboard: each change writes them all, and each log-in looks one up.
+pub const USERS_MAX: usize = 1000;
+/// Characters of a password at least: short ones are guessed even against a slow hash.
+pub const PASSWORD_CHARS_MIN: usize = 10;
+/// Bytes of a password: longer ones cost time and make nothing safer.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Passwords that wait to be hashed, one after the other: two seconds of waiting.
+pub const PASSWORDS_WAITING_MAX: usize = 32;
+/// Failed log-ins of one address (of an IPv6 network of 64 bits) in a minute.
+pub const LOGINS_FAILED_MAX: u32 = 5;
+/// Addresses whose failed log-ins are counted at once; the oldest are forgotten first.
+pub const LOGIN_ADDRESSES_MAX: usize = 4096;
+
 /// Steps of a funnel.
 pub const FUNNEL_STEPS_MAX: usize = 20;
 /// Steps of a funnel in any order that excludes events: the work of finding the attempt doubles with each.

@@ -1,9 +1,11 @@
 //! The server as trackers, importers, readers and attackers meet it: the real program, over real connections.
 
+mod accounts;
 mod errors;
 mod import;
 mod live;
 mod pages;
+mod projects;
 mod reading;
 mod saved;
 mod segment;

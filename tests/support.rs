@@ -42,9 +42,24 @@ impl Server {
 
     /// The same at an address, such as that of a server that ended.
     pub fn start_at(listen: &str, data: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
+        Self::start_as(listen, data, variables, &[])
+    }
+
+    /// The same behind a proxy at this address.
+    pub fn start_behind(proxy: &str, data: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
+        Self::start_as("127.0.0.1:0", data, variables, &["--trusted-proxy", proxy])
+    }
+
+    fn start_as(
+        listen: &str,
+        data: &Path,
+        variables: &[(&str, &str)],
+        options: &[&str],
+    ) -> (Self, Vec<String>) {
         let log = File::create(data.with_extension("log")).unwrap();
         let mut child = whodid(data)
             .args(["serve", "--listen", listen])
+            .args(options)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

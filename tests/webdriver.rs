@@ -2,6 +2,7 @@
 //! and pass; `tests/install` installs it.
 
 mod access;
+mod accounts;
 mod changes;
 mod driver;
 mod pages;

@@ -1,7 +1,7 @@
-//! What the dashboard remembers for everybody: its zone and week, pinned reports, and links that show one report to whoever has
-//! them. A file beside the data, replaced as a whole with every change.
+//! What the dashboard remembers for everybody: the project's name, its zone and week, pinned reports, what is said of events, and links
+//! that show one report to whoever has them. A file beside the data, replaced as a whole with every change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ const FILE_NEW: &str = "dashboard.json.new";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dashboard {
+    /// The project's name; empty if it has none.
+    pub name: String,
     /// The zone of dates; empty for UTC.
     pub tz: String,
     /// The day on which weeks begin; empty for Monday.
@@ -27,6 +29,20 @@ pub struct Dashboard {
     pub pinned: BTreeSet<String>,
     /// Links to reports.
     pub shares: Vec<Share>,
+    /// What is said of events, by their names.
+    pub events: BTreeMap<String, Described>,
+}
+
+/// How pages show an event. Reports and the API know nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Described {
+    /// Whether fields no longer offer it.
+    pub hidden: bool,
+    /// What people call it; empty for its own name.
+    pub shown_as: String,
+    /// What it means.
+    pub description: String,
 }
 
 /// A link that shows one report and nothing else.
@@ -43,6 +59,44 @@ pub struct Share {
 }
 
 impl Dashboard {
+    /// Gives the project another name.
+    pub fn rename(&mut self, name: &str) -> Result<()> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > limits::NAME_CHARS_MAX {
+            let message = format!("a name has 1 to {} characters", limits::NAME_CHARS_MAX);
+            return Err(Error::invalid("bad_name", message).at("name"));
+        }
+        name.clone_into(&mut self.name);
+        Ok(())
+    }
+
+    /// Says something of an event, or nothing any more.
+    pub fn describe(&mut self, event: &str, said: Described) -> Result<()> {
+        let (name, text) = (said.shown_as.chars().count(), said.description.chars().count());
+        if name > limits::NAME_CHARS_MAX || text > limits::DESCRIPTION_CHARS_MAX {
+            let (name, text) = (limits::NAME_CHARS_MAX, limits::DESCRIPTION_CHARS_MAX);
+            let message = format!("a name has at most {name} characters, a description {text}");
+            return Err(Error::invalid("too_long", message).at("description"));
+        }
+        if said == Described::default() {
+            self.events.remove(event);
+        } else {
+            self.events.insert(event.to_owned(), said);
+        }
+        Ok(())
+    }
+
+    /// Whether fields offer an event.
+    pub fn offers(&self, event: &str) -> bool {
+        self.events.get(event).is_none_or(|said| !said.hidden)
+    }
+
+    /// What pages call an event.
+    pub fn shown<'a>(&'a self, event: &'a str) -> &'a str {
+        let said = self.events.get(event).map_or("", |said| said.shown_as.as_str());
+        if said.is_empty() { event } else { said }
+    }
+
     /// What is remembered of the store in `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
         let vfs = RealVfs::new(dir)?;

@@ -1,19 +1,23 @@
 //! What the product does, whatever asks for it: HTTP and command line are two ways in.
 
+pub mod accounts;
 mod dashboard;
 mod export;
 mod import;
 mod keys;
 pub mod live;
+mod password;
+pub mod projects;
 mod reports;
 pub mod saved;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-pub use dashboard::{Dashboard, Share};
+pub use accounts::{Accounts, Role};
+pub use dashboard::{Dashboard, Described, Share};
 pub use export::{export, export_csv};
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::StoredKeys;
@@ -33,7 +37,7 @@ pub const DEMO_SIZE: (u32, u64) = (5_000, 100_000);
 pub struct App {
     engine: Engine,
     reports: Reports,
-    dashboard: RwLock<Dashboard>,
+    dashboard: RwLock<Arc<Dashboard>>,
     started: Instant,
     dir: std::path::PathBuf,
 }
@@ -48,7 +52,7 @@ impl App {
     pub fn open_with(dir: &Path, options: Options) -> Result<Self> {
         let engine = Engine::open(dir, options)?;
         let reports = Reports::new(saved::load(dir)?);
-        let dashboard = RwLock::new(Dashboard::load(dir)?);
+        let dashboard = RwLock::new(Arc::new(Dashboard::load(dir)?));
         Ok(Self { engine, reports, dashboard, started: Instant::now(), dir: dir.to_owned() })
     }
 
@@ -82,17 +86,17 @@ impl App {
     }
 
     /// What the dashboard remembers.
-    pub fn dashboard(&self) -> Dashboard {
-        self.dashboard.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn dashboard(&self) -> Arc<Dashboard> {
+        Arc::clone(&self.dashboard.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes what the dashboard remembers; returns once it is durable.
     pub fn change_dashboard(&self, change: impl FnOnce(&mut Dashboard) -> Result<()>) -> Result<()> {
         let mut known = self.dashboard.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = known.clone();
+        let mut next = Dashboard::clone(&known);
         change(&mut next)?;
         next.store(&self.dir)?;
-        *known = next;
+        *known = Arc::new(next);
         Ok(())
     }
 
@@ -115,7 +119,7 @@ impl App {
     }
 
     /// The store as it is now.
-    pub fn snapshot(&self) -> std::sync::Arc<Snapshot> {
+    pub fn snapshot(&self) -> Arc<Snapshot> {
         self.engine.snapshot()
     }
 

@@ -56,6 +56,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say who may log in to the dashboard with a password
+    #[command(subcommand)]
+    User(User),
     /// Read every byte of the store and say what is damaged
     Check,
     /// Merge the store's segments into as few as possible
@@ -71,6 +74,31 @@ pub enum Command {
     Unmerge {
         /// The identity
         identity: String,
+    },
+}
+
+/// Say who may log in.
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Give somebody access, and make the link with which they choose a password
+    Add {
+        /// Their e-mail address
+        email: String,
+        /// What they may do: viewer, editor or owner
+        #[arg(long, default_value = "viewer")]
+        role: String,
+    },
+    /// Everybody with access
+    List,
+    /// Make a link with which somebody chooses another password
+    Password {
+        /// Their e-mail address
+        email: String,
+    },
+    /// Take somebody's access away
+    Remove {
+        /// Their e-mail address
+        email: String,
     },
 }
 

@@ -19,6 +19,7 @@ mod revenue_table;
 mod serve;
 mod table;
 mod trend_table;
+mod user;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -130,6 +131,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Events { json } => done(read::events(&cli.data, *json)),
         Command::Generate(args) => done(read::generate(args)),
         Command::Stats { json } => done(read::stats(&cli.data, *json)),
+        Command::User(what) => done(user::run(&cli.data, what)),
         Command::Check => read::check(&cli.data),
         Command::Compact => done(compact(&cli.data)),
         Command::Merge { identity, into } => done(change(&cli.data, |app| {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use super::args::Serve;
 use super::output;
-use crate::app::{App, DEMO_SIZE, StoredKeys};
+use crate::app::{Accounts, App, DEMO_SIZE, StoredKeys};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
 use crate::http::message::Method;
+use crate::http::projects::Projects;
 use crate::http::router::{self, Found};
 use crate::http::{Config, Server};
+use crate::limits;
 
 /// The funnel that `--demo` shows.
 const DEMO_FUNNEL: &str = r#"{"steps":[{"event":"Visited Pricing Page"},{"event":"Started Free Trial"},
@@ -34,12 +36,15 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     if args.demo {
         fill(&app)?;
     }
-    let api = Api::new(Arc::clone(&app), &keys.stored.write_key, &keys.stored.api_key_sha256)?;
+    let projects = Projects::open(data.to_owned(), Arc::clone(&app), &keys.stored)?;
+    let own_files = limits::PROJECT_FILES * projects.all().len();
+    let api = Api::new(projects, Accounts::load(data)?);
     // Whoever reads the log of a service later gets no way in from it; whoever sits at the terminal does.
     let shown = keys.new_api_key.is_some() || std::io::stdout().is_terminal();
     let login = shown.then(|| api.login_link()).transpose()?;
     let sockets = socket_dir(data)?;
     let mut config = Config::new(args.listen, sockets.clone());
+    config.reserved_files += own_files;
     config.names.clone_from(&args.name);
     config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);

@@ -7,4 +7,4 @@ pub mod map;
 pub mod vfs;
 
 pub use map::Bytes;
-pub use vfs::{RealVfs, Vfs, WriteFile};
+pub use vfs::{RealVfs, Vfs, WriteFile, directories};

@@ -60,6 +60,23 @@ impl RealVfs {
     }
 }
 
+/// The names of the directories in `dir`, sorted; none if it is not there.
+pub fn directories(dir: &Path) -> Result<Vec<String>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let failed = |e| Error::io("cannot list", dir, e);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 struct RealFile {
     file: File,
     path: PathBuf,

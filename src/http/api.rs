@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::auth::{self, KeyHash, Keys};
+use super::auth;
 use super::collect::{self, Outcome as Tracked};
 use super::message::{Method, Request, Response};
-use super::pages::session::{self, Sessions};
-use super::pages::{self, Change, Page};
-use super::router::{Access, Action, Route, SCRIPT_PATH};
+use super::pages::session::{self, Sessions, Who};
+use super::pages::{self, Change, Page, Visit};
+use super::projects::{self, Project, Projects};
+use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
-use crate::app::{App, Form, export, export_csv, live, saved};
+use crate::app::projects::FIRST;
+use crate::app::{Accounts, App, Form, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -20,32 +22,23 @@ use crate::limits;
 use crate::model::RecordKind;
 use crate::transfer::format::Format;
 
-/// The routes over one app.
+/// The routes over all projects.
 pub struct Api {
-    app: Arc<App>,
-    keys: Keys,
-    write_key: String,
+    projects: Projects,
     sessions: Sessions,
+    accounts: Accounts,
 }
 
 impl Api {
-    /// Over `app`, for senders with `write_key` and readers with the key of this SHA-256 in hex.
-    pub fn new(app: Arc<App>, write_key: &str, api_key_sha256: &str) -> Result<Self> {
-        let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
-        let read = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
-        let sessions = Sessions::default();
-        Ok(Self {
-            app,
-            write_key: write_key.to_owned(),
-            sessions,
-            keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] },
-        })
+    /// Over `projects`, for senders and readers with their keys and for people with an account.
+    pub fn new(projects: Projects, accounts: Accounts) -> Self {
+        Self { projects, accounts, sessions: Sessions::default() }
     }
 
-    fn answer(&self, route: &Route, request: &Request) -> Result<Response> {
-        self.may(route, request)?;
+    fn answer(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
+        self.may(project, route, request)?;
         let identity = || route.parameter(&request.path);
-        let (app, snapshot) = (&self.app, self.app.snapshot());
+        let (app, snapshot) = (&project.app, project.app.snapshot());
         let reports = app.reports();
         match route.action {
             Action::Report(report) => {
@@ -83,8 +76,8 @@ impl Api {
                 let query = value_query(identity()?, request)?;
                 reports.property_values(&snapshot, &query, app.now()).map(Response::json)
             }
-            Action::Refusals => Ok(Response::json(self.refusals())),
-            Action::Live => self.live(request),
+            Action::Refusals => Ok(Response::json(refusals(app))),
+            Action::Live => watch(app, request),
             Action::Stats => Ok(Response::json(metrics::stats(app).to_string())),
             Action::Compact => {
                 app.engine().compact()?;
@@ -111,57 +104,97 @@ impl Api {
     }
 
     /// What needs no key.
-    fn open(&self, route: &Route, request: &Request) -> Result<Response> {
+    fn open(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
+        let app = &project.app;
         match route.action {
             Action::SegmentSettings => Ok(segment::settings(request, &route.parameter(&request.path)?)),
             Action::Script => self.script(route, request),
-            Action::LoginPage => Ok(session::page(request)),
-            Action::Login => {
-                self.sessions.log_in(request, |key| self.keys.check(Access::Read, Some(key)).is_ok())
+            Action::LoginPage => Ok(session::page(request, &self.accounts)),
+            Action::Login => self.sessions.log_in(request, &self.accounts, |key| {
+                let project = self.projects.of_key(Some(key));
+                let good = project.keys.check(Access::Read, Some(key)).is_ok();
+                // The key of the first project is that of the server.
+                good.then(|| Some(project.id).filter(|id| *id != FIRST))
+            }),
+            Action::JoinPage => {
+                let token = request.parameter("token").unwrap_or_default();
+                Ok(session::joining(&self.accounts, &token, app.now(), None))
             }
+            Action::Join => self.sessions.join(request, &self.accounts, app.now()),
             Action::Logout => self.sessions.log_out(request),
-            Action::Shared => pages::shared(&self.app, request, &route.parameter(&request.path)?),
+            Action::Shared => pages::shared(app, request, &route.parameter(&request.path)?),
             Action::Asset => pages::asset(&route.parameter(&request.path)?),
             _ => Ok(self.health()),
         }
     }
 
-    /// Whether a request may have what the route gives. A session is as good as the API key for what changes nothing. The browser sends
-    /// its cookie by itself, so to change anything it takes a page of ours that asks for it.
-    fn may(&self, route: &Route, request: &Request) -> Result<()> {
-        let safe = request.method == Method::Get || pages::from_own_page(request);
-        if route.access == Access::Read && safe && self.sessions.has(request) {
-            return Ok(());
+    /// The project that a request is about: that of its path, or of its key, or the first.
+    fn project(&self, route: &Route, request: &Request) -> Result<Arc<Project>> {
+        if let (Some(id), _) = router::split(&request.path) {
+            let nothing = || Error::new(ErrorKind::NotFound, "no_such_project", "there is no such project");
+            return self.projects.get(id).ok_or_else(|| nothing().at("path"));
         }
-        self.keys.check(route.access, auth::presented(request).as_deref())
+        let keyed = route.access == Access::Read;
+        Ok(self.projects.of_key(auth::presented(request).filter(|_| keyed).as_deref()))
+    }
+
+    /// Whether a request may have what the route gives. A session may what its role may. The browser sends its cookie by itself, so to
+    /// change anything it takes a page of ours that asks for it.
+    fn may(&self, project: &Project, route: &Route, request: &Request) -> Result<()> {
+        let safe = request.method == Method::Get || pages::from_own_page(request);
+        if route.access == Access::Read
+            && safe
+            && let Some(who) = self.sessions.who(request, &self.accounts)
+        {
+            return allowed(project, route, &who);
+        }
+        project.keys.check(route.access, auth::presented(request).as_deref())
     }
 
     /// A page, for whoever has a session.
-    fn page(&self, page: Page, route: &Route, request: &Request) -> Result<Response> {
-        if !self.sessions.has(request) {
-            return session::ask(request);
+    fn page(&self, project: &Project, page: Page, route: &Route, request: &Request) -> Result<Response> {
+        let Some(who) = self.sessions.who(request, &self.accounts) else { return session::ask(request) };
+        if !who.sees(project.id)
+            && page == Page::Overview
+            && let Some(own) = self.projects.all().iter().find(|other| who.sees(other.id))
+        {
+            return Ok(session::see(&format!("{}/", own.base())));
+        }
+        let visit = self.visit(project, who);
+        if let Err(error) = allowed(project, route, &visit.who) {
+            return Ok(pages::refused(&visit, &error));
         }
         let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge);
         let identity = if of_person { route.parameter(&request.path)? } else { String::new() };
-        pages::answer(&self.app, &self.write_key, page, request, &identity)
+        pages::answer(&visit, page, request, &identity)
     }
 
     /// A change that a page asks for, for whoever has a session.
-    fn change(&self, change: Change, route: &Route, request: &Request) -> Result<Response> {
-        if !self.sessions.has(request) {
-            return session::ask(request);
-        }
+    fn change(
+        &self,
+        project: &Project,
+        change: Change,
+        route: &Route,
+        request: &Request,
+    ) -> Result<Response> {
+        let Some(who) = self.sessions.who(request, &self.accounts) else { return session::ask(request) };
         if !pages::from_own_page(request) {
             let message = "only pages of this server can change anything with a session";
             return Err(Error::new(ErrorKind::Forbidden, "foreign_page", message)
                 .hint("use the API with its key, or the page itself"));
         }
-        if change == Change::EndSessions {
-            self.sessions.end_others(request);
-        }
         let identity =
             if route.pattern.contains('{') { route.parameter(&request.path)? } else { String::new() };
-        pages::change(&self.app, change, request, &identity)
+        let visit = self.visit(project, who);
+        match allowed(project, route, &visit.who) {
+            Ok(()) => pages::change(&visit, change, request, &identity),
+            Err(error) => Ok(pages::refused(&visit, &error)),
+        }
+    }
+
+    fn visit<'a>(&'a self, project: &'a Project, who: Who) -> Visit<'a> {
+        let (projects, accounts, sessions) = (&self.projects, &self.accounts, &self.sessions);
+        Visit { app: &project.app, project, who, projects, accounts, sessions }
     }
 
     /// The path of a link that logs in once.
@@ -170,14 +203,15 @@ impl Api {
     }
 
     fn track(&self, kind: RecordKind, request: &Request) -> Response {
-        let collected = collect::read(kind, request, self.app.now());
+        let collected = collect::read(kind, request, self.projects.first().app.now());
         let key = collected.key.or_else(|| auth::presented(request));
-        let checked = self.keys.check(Access::Write, key.as_deref());
+        let project = self.projects.of_key(key.as_deref());
+        let checked = project.keys.check(Access::Write, key.as_deref());
         let stored = match (checked, collected.record) {
-            (Ok(()), Ok(record)) => self.app.track(record),
+            (Ok(()), Ok(record)) => project.app.track(record),
             (Err(error), _) | (Ok(()), Err(error)) => {
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                self.app.refuse(&error, &text(&collected.person), &text(&collected.name));
+                project.app.refuse(&error, &text(&collected.person), &text(&collected.name));
                 Err(error)
             }
         };
@@ -194,7 +228,8 @@ impl Api {
     fn script(&self, route: &Route, request: &Request) -> Result<Response> {
         if route.pattern != SCRIPT_PATH {
             let key = route.parameter(&request.path)?;
-            self.keys.check(Access::Write, Some(&key)).map_err(|_| {
+            let project = self.projects.of_key(Some(&key));
+            project.keys.check(Access::Write, Some(&key)).map_err(|_| {
                 let message = "the name of the script holds no write key of ours";
                 Error::new(ErrorKind::NotFound, "unknown_key", message)
                     .at("path")
@@ -205,8 +240,10 @@ impl Api {
     }
 
     fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {
-        self.keys.check(Access::WriteOrRead, auth::presented(request).as_deref())?;
-        self.app.engine().healthy()?;
+        let key = auth::presented(request);
+        let project = self.projects.of_key(key.as_deref());
+        project.keys.check(Access::WriteOrRead, key.as_deref())?;
+        project.app.engine().healthy()?;
         let by_type = (request.media_type().as_deref() == Some("text/csv")).then(|| "csv".to_owned());
         let format = request.parameter("format").or(by_type).unwrap_or_else(|| "ndjson".to_owned());
         let format = Format::parse(&format).ok_or_else(|| {
@@ -214,48 +251,13 @@ impl Api {
             error.hint("ndjson, csv or kissmetrics")
         })?;
         let form = Form { format: Some(format), ..Form::default() };
-        let report = self.app.import(body, &form, |_| {}, |_| {})?;
+        let report = project.app.import(body, &form, |_| {}, |_| {})?;
         let text = serde_json::to_string(&report);
         text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
     }
 
-    fn refusals(&self) -> String {
-        let refusals = self.app.refusals();
-        let latest: Vec<_> = refusals
-            .latest()
-            .map(|r| {
-                json!({
-                    "time": crate::model::format_millis(r.time),
-                    "reason": r.reason,
-                    "message": r.message,
-                    "identity": r.identity,
-                    "name": r.name,
-                })
-            })
-            .collect();
-        json!({ "counts": refusals.counts(), "refusals": latest }).to_string()
-    }
-
-    /// The header is what a browser's event source sends when it comes back; the address that it was opened with stays.
-    fn live(&self, request: &Request) -> Result<Response> {
-        let since = request.headers.get("last-event-id").map(str::to_owned).filter(|id| !id.is_empty());
-        let since = since.or_else(|| request.parameter("since"));
-        let number = |text: String| {
-            text.parse().map_err(|_| Error::invalid("bad_number", "the id of an event expected").at("since"))
-        };
-        let watch = live::Watch {
-            event: request.parameter("event"),
-            person: request.parameter("person"),
-            since: since.map(number).transpose()?,
-        };
-        let app = Arc::clone(&self.app);
-        let body = move |out: &mut dyn std::io::Write| live::watch(app.engine(), &watch, out);
-        // Proxies that collect answers would hold events back.
-        Ok(Response::stream("text/event-stream", Box::new(body)).with("X-Accel-Buffering", "no"))
-    }
-
     fn health(&self) -> Response {
-        match self.app.engine().healthy() {
+        match self.projects.all().iter().try_for_each(|project| project.app.engine().healthy()) {
             Ok(()) => Response::json(json!({ "status": "ok" }).to_string()),
             Err(error) => {
                 let body = json!({ "status": "unavailable", "error": respond::value(&error) }).to_string();
@@ -266,32 +268,93 @@ impl Api {
 }
 
 impl Handler for Api {
-    fn handle(&self, route: &Route, request: Request) -> Response {
+    fn handle(&self, route: &Route, mut request: Request) -> Response {
         match route.action {
-            Action::TrackEvent => self.track(RecordKind::Event, &request),
-            Action::TrackSet => self.track(RecordKind::Set, &request),
-            Action::TrackAlias => self.track(RecordKind::Identify, &request),
-            Action::Segment(kind) => {
-                segment::answer(&self.app, kind, &request, |key| self.keys.check(Access::Write, key))
-            }
-            Action::Page(page) => private(route, self.page(page, route, &request)),
-            Action::Change(change) => private(route, self.change(change, route, &request)),
-            _ if route.access == Access::Open => private(route, self.open(route, &request)),
-            _ => private(route, self.answer(route, &request)),
+            Action::TrackEvent => return self.track(RecordKind::Event, &request),
+            Action::TrackSet => return self.track(RecordKind::Set, &request),
+            Action::TrackAlias => return self.track(RecordKind::Identify, &request),
+            Action::Segment(kind) => return segment::answer(&self.projects, kind, &request),
+            _ => {}
         }
+        let project = match self.project(route, &request) {
+            Ok(project) => project,
+            Err(error) => return respond::error(&error),
+        };
+        request.path = router::split(&request.path).1.to_owned();
+        let answer = match route.action {
+            Action::Page(page) => self.page(&project, page, route, &request),
+            Action::Change(change) => self.change(&project, change, route, &request),
+            _ if route.access == Access::Open => self.open(&project, route, &request),
+            _ => self.answer(&project, route, &request),
+        };
+        projects::within(&project.base(), private(route, answer))
     }
 
     fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response {
         let answer = match route.action {
             Action::Import => self.import(request, body),
-            _ => self.answer(route, request),
+            _ => self.project(route, request).and_then(|project| {
+                let mut request = request.clone();
+                request.path = router::split(&request.path).1.to_owned();
+                self.answer(&project, route, &request)
+            }),
         };
         private(route, answer)
     }
 
     fn stopping(&self) {
-        self.app.end_watching();
+        self.projects.all().iter().for_each(|project| project.app.end_watching());
     }
+}
+
+/// What was refused, by reason and the latest.
+fn refusals(app: &App) -> String {
+    let refusals = app.refusals();
+    let latest: Vec<_> = refusals
+        .latest()
+        .map(|r| {
+            json!({
+                "time": crate::model::format_millis(r.time),
+                "reason": r.reason,
+                "message": r.message,
+                "identity": r.identity,
+                "name": r.name,
+            })
+        })
+        .collect();
+    json!({ "counts": refusals.counts(), "refusals": latest }).to_string()
+}
+
+/// The header is what a browser's event source sends when it comes back; the address that it was opened with stays.
+fn watch(app: &Arc<App>, request: &Request) -> Result<Response> {
+    let since = request.headers.get("last-event-id").map(str::to_owned).filter(|id| !id.is_empty());
+    let since = since.or_else(|| request.parameter("since"));
+    let number = |text: String| {
+        text.parse().map_err(|_| Error::invalid("bad_number", "the id of an event expected").at("since"))
+    };
+    let watch = live::Watch {
+        event: request.parameter("event"),
+        person: request.parameter("person"),
+        since: since.map(number).transpose()?,
+    };
+    let app = Arc::clone(app);
+    let body = move |out: &mut dyn std::io::Write| live::watch(app.engine(), &watch, out);
+    // Proxies that collect answers would hold events back.
+    Ok(Response::stream("text/event-stream", Box::new(body)).with("X-Accel-Buffering", "no"))
+}
+
+/// An error if whoever asks does not see the project, or their role is not enough for the route.
+fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
+    if !who.sees(project.id) {
+        let error = Error::new(ErrorKind::Forbidden, "other_project", "you have no access to this project");
+        return Err(error.hint("ask an owner of the server for it"));
+    }
+    if who.role >= route.role() {
+        return Ok(());
+    }
+    let message = format!("this is for {}s; you are {}", route.role().name(), who.role.name());
+    Err(Error::new(ErrorKind::Forbidden, "role", message)
+        .hint("ask an owner to do it, or to change your role"))
 }
 
 /// The response of an answer or error. What a key was needed to read is nothing for caches.

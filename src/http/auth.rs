@@ -57,6 +57,11 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Whether a key of this hash is among them, for whatever it is good.
+    pub fn hold(&self, hash: &KeyHash) -> bool {
+        known(&self.write, hash) | known(&self.read, hash)
+    }
+
     /// Whether `presented` may do what `access` asks. No key or an unknown one is `Unauthorized`; a good one of the
     /// wrong kind is `Forbidden`.
     pub fn check(&self, access: Access, presented: Option<&str>) -> Result<()> {

@@ -239,6 +239,16 @@ impl Response {
         Ok(self)
     }
 
+    /// Sends the browser to another path, if it is sent anywhere. What cannot be in a header leaves it as it is.
+    pub fn change_location(&mut self, change: impl Fn(&str) -> String) {
+        for (_, value) in self.headers.iter_mut().filter(|(name, _)| name == "Location") {
+            let next = change(value);
+            if is_printable(&next) {
+                *value = next.into();
+            }
+        }
+    }
+
     /// The headers but for `Content-Type`.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))

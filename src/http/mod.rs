@@ -9,6 +9,7 @@ mod hosts;
 pub mod message;
 mod metrics;
 pub mod pages;
+pub mod projects;
 pub mod respond;
 pub mod router;
 mod script;

@@ -1,7 +1,11 @@
 //! The one list of routes: method, path, who may call it, how it is run and what it is. What is not on the list
 //! does not exist; help, checks of access and dispatch all read it from here.
 
+#[cfg(test)]
+mod tests;
+
 use super::message::{Method, decode_segment};
+use crate::app::Role;
 use crate::app::saved::SavedKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::pages::{Change, Page};
@@ -114,6 +118,10 @@ pub enum Action {
     LoginPage,
     /// Begin a session.
     Login,
+    /// The page of an invitation.
+    JoinPage,
+    /// Choose a password with it.
+    Join,
     /// End it.
     Logout,
     /// A style or script of the pages.
@@ -189,7 +197,7 @@ const HEALTH: Class = Class::Whole(Pool::Health);
 pub const SCRIPT_PATH: &str = "/i.js";
 
 /// Every route there is.
-pub static ROUTES: [Route; 112] = [
+pub static ROUTES: [Route; 123] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -407,6 +415,7 @@ pub static ROUTES: [Route; 112] = [
     page("/people", Page::People, "page: a search"),
     page("/live", Page::Live, "page: what happens now"),
     page("/settings", Page::Settings, "page: the snippet, and what was refused"),
+    page("/projects", Page::Projects, "page: all projects"),
     page("/people/{identity}", Page::Person, "page: one person"),
     page("/funnels/people", Page::List("funnel"), "page: the people behind a number"),
     page("/cohorts/people", Page::List("cohort"), "page: the people behind a number"),
@@ -428,13 +437,23 @@ pub static ROUTES: [Route; 112] = [
     change("/shares/delete", Change::EndShare, "form: end one"),
     change("/settings", Change::Settings, "form: time zone and week"),
     change("/sessions/end", Change::EndSessions, "form: end all other sessions"),
+    change("/users", Change::AddUser, "form: give somebody access"),
+    change("/users/role", Change::SetRole, "form: change what they may do"),
+    change("/users/link", Change::NewLink, "form: make a link to choose a password"),
+    change("/users/delete", Change::RemoveUser, "form: take somebody's access away"),
+    change("/account/password", Change::OwnPassword, "form: change one's own password"),
+    change("/projects", Change::CreateProject, "form: make a project"),
+    change("/projects/name", Change::RenameProject, "form: give this one another name"),
+    change("/events", Change::DescribeEvent, "form: say how pages show an event"),
     change("/demo", Change::Demo, "form: fill an empty store with generated data"),
     Route {
         class: QUERY,
         ..open("/shared/{token}", Method::Get, Action::Shared, "page: a report, for whoever has its link")
     },
-    open("/login", Method::Get, Action::LoginPage, "page: log in with the API key"),
+    open("/login", Method::Get, Action::LoginPage, "page: log in"),
     open("/login", Method::Post, Action::Login, "begin a session"),
+    open("/join", Method::Get, Action::JoinPage, "page: choose a password, for whoever has an invitation"),
+    open("/join", Method::Post, Action::Join, "choose it, and begin a session"),
     open("/logout", Method::Post, Action::Logout, "end it"),
     open("/assets/{name}", Method::Get, Action::Asset, "what pages are made of"),
 ];
@@ -450,14 +469,27 @@ pub enum Found {
     Nothing,
 }
 
+/// The project that a path names, and the rest of it: `/p/2/funnels` is `/funnels` of the second.
+pub fn split(path: &str) -> (Option<u32>, &str) {
+    let named = path.strip_prefix("/p/").and_then(|rest| {
+        let (number, _) = rest.split_once('/')?;
+        let id: u32 = number.parse().ok().filter(|id: &u32| id.to_string() == number)?;
+        Some((Some(id), rest.get(number.len()..)?))
+    });
+    named.unwrap_or((None, path))
+}
+
 /// Looks a request up by its raw path.
 pub fn find(method: Method, path: &str) -> Found {
+    let (project, path) = split(path);
     // Some of Segment's clients have a slash at the end.
     let path = if path.starts_with("/v1/") { path.strip_suffix('/').unwrap_or(path) } else { path };
     let wanted = if method == Method::Head { Method::Get } else { method };
     let mut others = Vec::new();
     for route in &ROUTES {
-        if captured(route.pattern, path).is_some() {
+        // What senders call is of the project of their key.
+        let open_to_all = project.is_some() && route.cross_origin;
+        if captured(route.pattern, path).is_some() && !open_to_all {
             if route.method == wanted {
                 return Found::Route(route);
             }
@@ -481,6 +513,22 @@ pub fn allow(routes: &[&Route]) -> String {
 }
 
 impl Route {
+    /// What a session needs to be allowed this. Whatever is new and changes anything is for owners until it is listed here.
+    pub fn role(&self) -> Role {
+        use Change::{DeleteAudience, DeleteReport, EndShare, Pin, SaveAudience, SaveReport, Share, Unpin};
+        match self.action {
+            Action::Report(_) | Action::Change(Change::OwnPassword | Change::EndSessions) => Role::Viewer,
+            Action::SavedPut(_) | Action::SavedDelete(_) | Action::Merge | Action::Unmerge => Role::Editor,
+            Action::Change(SaveReport | DeleteReport | Pin | Unpin | SaveAudience | DeleteAudience) => {
+                Role::Editor
+            }
+            Action::Change(Share | EndShare | Change::Merge | Change::Unmerge) => Role::Editor,
+            Action::Change(Change::Settings | Change::DescribeEvent) => Role::Editor,
+            _ if self.method == Method::Get => Role::Viewer,
+            _ => Role::Owner,
+        }
+    }
+
     /// Whether a body that says it is gzip is taken as it is: its own bytes decide.
     pub fn unpacks(&self) -> bool {
         matches!(self.action, Action::Segment(_))
@@ -511,62 +559,4 @@ fn captured<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
         }
     }
     if segments.next().is_some() { None } else { Some(variable) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn action(method: Method, path: &str) -> Option<Action> {
-        match find(method, path) {
-            Found::Route(route) => Some(route.action),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn paths_find_their_routes() {
-        assert_eq!(action(Method::Get, "/e"), Some(Action::TrackEvent));
-        assert_eq!(action(Method::Head, "/healthz"), Some(Action::Health));
-        assert_eq!(action(Method::Get, "/"), Some(Action::Page(Page::Overview)));
-        assert_eq!(action(Method::Post, "/api/v1/people/a%2Fb/merge"), Some(Action::Merge));
-        for script in ["/i.js", "/wk_1.2.js", "/wk_1.1.js"] {
-            assert_eq!(action(Method::Get, script), Some(Action::Script), "{script}");
-        }
-        for none in
-            ["/.js", "/app.js", "/.2.js", "/e/", "//e", "/E", "/api/v1/people/", "/api/v1/people/a/b", ""]
-        {
-            assert_eq!(action(Method::Get, none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn the_variable_part_is_decoded_after_matching() {
-        let Found::Route(route) = find(Method::Get, "/api/v1/people/jane%40x%2Fy/events") else {
-            panic!("no route")
-        };
-        assert_eq!(route.parameter("/api/v1/people/jane%40x%2Fy/events").unwrap(), "jane@x/y");
-        assert_eq!(route.parameter("/api/v1/people/%ff/events").unwrap_err().code(), "bad_path");
-    }
-
-    #[test]
-    fn a_wrong_method_names_the_right_ones() {
-        let Found::WrongMethod(routes) = find(Method::Delete, "/e") else { panic!("found") };
-        assert_eq!(allow(&routes), "GET, HEAD, POST, OPTIONS");
-        assert!(matches!(find(Method::Get, "/nowhere"), Found::Nothing));
-    }
-
-    #[test]
-    fn only_scripts_tracking_and_import_are_open_to_other_origins() {
-        for route in &ROUTES {
-            let writes = matches!(route.access, Access::Write | Access::WriteOrRead);
-            assert_eq!(
-                route.cross_origin,
-                writes || matches!(route.action, Action::Script | Action::SegmentSettings),
-                "{}",
-                route.pattern
-            );
-            assert!(!route.doc.is_empty() && route.pattern.starts_with('/'));
-        }
-    }
 }

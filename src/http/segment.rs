@@ -4,19 +4,15 @@ use serde_json::json;
 
 use super::auth;
 use super::message::{Request, Response};
+use super::projects::Projects;
 use super::respond;
-use crate::app::App;
+use super::router::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::segment::{self, Kind, Messages};
 
-/// Answers a call of `kind`, or of a batch. `allowed` checks a presented key.
-pub fn answer(
-    app: &App,
-    kind: Option<Kind>,
-    request: &Request,
-    allowed: impl Fn(Option<&str>) -> Result<()>,
-) -> Response {
-    match store(app, kind, request, allowed) {
+/// Answers a call of `kind`, or of a batch.
+pub fn answer(projects: &Projects, kind: Option<Kind>, request: &Request) -> Response {
+    match store(projects, kind, request) {
         // A message that is refused is counted and can be looked at; sending it again would not help.
         Ok(()) => Response::json(json!({ "success": true }).to_string()),
         Err(error) => {
@@ -32,19 +28,17 @@ pub fn answer(
     }
 }
 
-fn store(
-    app: &App,
-    kind: Option<Kind>,
-    request: &Request,
-    allowed: impl Fn(Option<&str>) -> Result<()>,
-) -> Result<()> {
+fn store(projects: &Projects, kind: Option<Kind>, request: &Request) -> Result<()> {
     let presented = auth::presented(request).filter(|key| !key.is_empty());
     let presented = presented.or_else(|| request.parameter("writeKey"));
-    let read = segment::decode(&request.body).and_then(|text| segment::read(&text, kind, app.now()));
+    let read = segment::decode(&request.body)
+        .and_then(|text| segment::read(&text, kind, projects.first().app.now()));
     // The key may be in the body, so that is read first; what it says counts only after the key.
     let in_body = read.as_ref().ok().and_then(|messages| messages.write_key.clone());
-    let refused = |error: &Error| app.refuse(error, "", "");
-    allowed(presented.or(in_body).as_deref()).inspect_err(refused)?;
+    let key = presented.or(in_body);
+    let project = projects.of_key(key.as_deref());
+    let refused = |error: &Error| project.app.refuse(error, "", "");
+    project.keys.check(Access::Write, key.as_deref()).inspect_err(refused)?;
     let Messages { messages, .. } = read.inspect_err(refused)?;
     let mut records = Vec::new();
     for message in messages {
@@ -53,7 +47,7 @@ fn store(
             Err(error) => refused(&error),
         }
     }
-    app.track_all(records)
+    project.app.track_all(records)
 }
 
 /// What a browser's client asks for before it sends: where to send to.

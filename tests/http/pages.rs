@@ -3,15 +3,15 @@
 use super::{fresh, history};
 use crate::support::{API_KEY, Reply, Server};
 
-const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
-const OWN: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
+pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+pub const OWN: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
 
-fn post(server: &Server, target: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+pub fn post(server: &Server, target: &str, headers: &[(&str, &str)], body: &str) -> Reply {
     server.client().send("POST", target, headers, body.as_bytes())
 }
 
 /// The cookie of a new session.
-fn log_in(server: &Server) -> String {
+pub fn log_in(server: &Server) -> String {
     let reply = post(server, "/login", &[FORM], &format!("key={API_KEY}"));
     let cookie = reply.header("set-cookie").expect("a cookie").to_owned();
     assert!(cookie.contains("; HttpOnly; SameSite=Strict;"), "{cookie}");

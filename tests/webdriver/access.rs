@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::driver::Driver;
-use super::walk::{history, logged_in};
+use super::walk::{fill, history, logged_in, press};
 use crate::sdks::installed;
 use crate::support::Server;
 
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 21] = [
     "/",
     "/funnels",
     "/funnels?step=Visited&step=Signed+Up&step=Paid&by=person.Campaign+Source&exclude=Now%401&over=week&people=%7B%22did%22%3A%22Visited%22%7D",
@@ -26,6 +26,9 @@ const PAGES: [&str; 18] = [
     "/live",
     "/settings",
     "/funnels?stp=1",
+    "/projects",
+    "/settings?describe=Paid",
+    "/p/2/funnels?step=Visited&compare=before&from=2025-03-01",
 ];
 
 /// Bytes of the first page with all that it loads.
@@ -51,10 +54,20 @@ fn pages_are_for_everybody() {
         loaded["bytes"].as_u64().unwrap() < FIRST_LOAD_BYTES && loaded["millis"].as_f64().unwrap() < 500.0,
         "{loaded}"
     );
+    // With two projects and an account pages have all that they ever have.
+    browser.go(&format!("http://{}/projects", server.addr));
+    fill(&mut browser, "Project name", "A shop with quite a long name");
+    press(&mut browser, "Create project");
+    browser.go(&format!("http://{}/settings", server.addr));
+    fill(&mut browser, "E-mail", "somebody.with.a.long.name@example.com");
+    press(&mut browser, "Give access");
+    let join =
+        browser.run("return document.querySelector('main pre').innerText").as_str().unwrap().to_owned();
     let mut found = Vec::new();
     for (width, scheme) in [(1440, "light"), (390, "dark")] {
         browser.appear(width, scheme);
-        for (number, page) in PAGES.into_iter().enumerate() {
+        let open = ["/login", join.trim_start_matches(&format!("http://{}", server.addr))];
+        for (number, page) in PAGES.into_iter().chain(open).enumerate() {
             browser.go(&format!("http://{}{page}", server.addr));
             let wide = browser
                 .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");

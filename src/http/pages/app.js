@@ -32,6 +32,13 @@
       if (field) field.focus();
       return !!field;
     }
+    if (key === 'i') {
+      var unit = document.querySelector('main select[name=unit], main select[name=bucket], main select[name=over]');
+      if (!unit) return false;
+      unit.selectedIndex = (unit.selectedIndex + 1) % unit.options.length;
+      unit.form.requestSubmit();
+      return true;
+    }
     if (key === 'Escape') {
       var filters = document.querySelectorAll('ul.chips[aria-label="Filters"] a');
       if (filters.length) {

@@ -7,9 +7,11 @@ use maud::html;
 use serde_json::{Map, Value as Json, json};
 
 use super::view::{self, Answered, link, person_path};
-use super::{Context, Page, edit, overview, pairs_of, session};
+use super::{
+    Context, Page, Visit, accounts, dictionary, edit, overview, pairs_of, projects, refused, session,
+};
 use crate::app::saved::SavedKind;
-use crate::app::{App, Share};
+use crate::app::{App, Dashboard, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
@@ -43,6 +45,22 @@ pub enum Change {
     Settings,
     /// End all sessions but the one that asks.
     EndSessions,
+    /// Give somebody access.
+    AddUser,
+    /// Change what they may do.
+    SetRole,
+    /// Make a link with which they choose a password.
+    NewLink,
+    /// Take their access away.
+    RemoveUser,
+    /// Change one's own password.
+    OwnPassword,
+    /// Make a project.
+    CreateProject,
+    /// Give this one another name.
+    RenameProject,
+    /// Say how pages show an event.
+    DescribeEvent,
     /// Fill an empty store with generated data.
     Demo,
 }
@@ -57,14 +75,21 @@ pub fn shared_page(path: &str) -> Option<Page> {
 }
 
 /// The fields of a form.
-struct Form(HashMap<String, String>);
+pub struct Form(HashMap<String, String>);
 
 impl Form {
-    fn get(&self, name: &str) -> &str {
+    /// A field as it was sent; empty if it was not.
+    pub fn raw(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// A field without the spaces around it; empty if it was not sent.
+    pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", |value| value.trim())
     }
 
-    fn required(&self, name: &'static str) -> Result<&str> {
+    /// A field that must not be empty.
+    pub fn required(&self, name: &'static str) -> Result<&str> {
         Some(self.get(name))
             .filter(|value| !value.is_empty())
             .ok_or_else(|| Error::invalid("missing_field", format!("\"{name}\" is missing")).at(name))
@@ -72,13 +97,20 @@ impl Form {
 }
 
 /// Makes a change that a page of ours asked for, for whoever has a session. `identity` is that of the address.
-pub fn change(app: &App, change: Change, request: &Request, identity: &str) -> Result<Response> {
+pub fn change(visit: &Visit<'_>, change: Change, request: &Request, identity: &str) -> Result<Response> {
     let form = Form(form_urlencoded::parse(&request.body).into_owned().collect());
-    let made = made(app, change, request, &form, identity);
-    made.or_else(|error| Ok(view::respond(Page::Settings, Answered::failed(Page::Settings, &error))))
+    let made = made(visit, change, request, &form, identity);
+    made.or_else(|error| Ok(refused(visit, &error)))
 }
 
-fn made(app: &App, change: Change, request: &Request, form: &Form, identity: &str) -> Result<Response> {
+fn made(
+    visit: &Visit<'_>,
+    change: Change,
+    request: &Request,
+    form: &Form,
+    identity: &str,
+) -> Result<Response> {
+    let app = visit.app;
     let next = match change {
         Change::Merge => {
             app.merge(identity, form.required("into")?)?;
@@ -105,25 +137,25 @@ fn made(app: &App, change: Change, request: &Request, form: &Form, identity: &st
             app.forget(SavedKind::Audience, form.required("name")?)?;
             "/settings".to_owned()
         }
-        Change::Share => return share(app, request, form.required("address")?),
+        Change::Share => return share(visit, request, form.required("address")?),
         Change::EndShare => {
             let hash = form.required("hash")?;
-            app.change_dashboard(|dashboard| {
-                dashboard.shares.retain(|share| share.token_sha256 != hash);
-                Ok(())
-            })?;
+            set(app, |dashboard| dashboard.shares.retain(|share| share.token_sha256 != hash))?
+        }
+        Change::Settings => set(app, |dashboard| {
+            form.get("tz").clone_into(&mut dashboard.tz);
+            form.get("week_start").clone_into(&mut dashboard.week_start);
+        })?,
+        Change::EndSessions => {
+            visit.sessions.end_others(request, &visit.who);
             "/settings".to_owned()
         }
-        Change::Settings => {
-            app.change_dashboard(|dashboard| {
-                form.get("tz").clone_into(&mut dashboard.tz);
-                form.get("week_start").clone_into(&mut dashboard.week_start);
-                Ok(())
-            })?;
-            "/settings".to_owned()
+        Change::AddUser | Change::SetRole | Change::NewLink | Change::RemoveUser | Change::OwnPassword => {
+            return accounts::change(visit, change, request, form);
         }
-        // Whoever keeps the sessions has ended them before.
-        Change::EndSessions => "/settings".to_owned(),
+        Change::CreateProject => return projects::create(visit, request, form),
+        Change::RenameProject => return projects::rename(visit, form),
+        Change::DescribeEvent => dictionary::change(visit, form)?,
         Change::Demo => {
             if !app.fill_with_demo()? {
                 let message = "there are records already; demo data would be mixed up with them";
@@ -148,21 +180,29 @@ fn save_report(app: &App, form: &Form) -> Result<String> {
     Ok(overview::address(report, &query))
 }
 
-/// Shows a saved report on the overview, or no longer.
-fn pin(app: &App, name: &str, pinned: bool) -> Result<String> {
+/// Changes what the dashboard remembers; where to go on.
+fn set(app: &App, change: impl FnOnce(&mut Dashboard)) -> Result<String> {
     app.change_dashboard(|dashboard| {
-        if pinned {
-            dashboard.pinned.insert(name.to_owned());
-        } else {
-            dashboard.pinned.remove(name);
-        }
+        change(dashboard);
         Ok(())
     })?;
     Ok("/settings".to_owned())
 }
 
+/// Shows a saved report on the overview, or no longer.
+fn pin(app: &App, name: &str, pinned: bool) -> Result<String> {
+    set(app, |dashboard| {
+        if pinned {
+            dashboard.pinned.insert(name.to_owned());
+        } else {
+            dashboard.pinned.remove(name);
+        }
+    })
+}
+
 /// Makes a link to the report at an address of ours, and shows it this once.
-fn share(app: &App, request: &Request, address: &str) -> Result<Response> {
+fn share(visit: &Visit<'_>, request: &Request, address: &str) -> Result<Response> {
+    let app = visit.app;
     let (path, query) = address.split_once('?').unwrap_or((address, ""));
     let not_shared = || Error::invalid("not_shared", "only reports can be shared").at("address");
     let page = shared_page(path).ok_or_else(not_shared)?;
@@ -177,17 +217,13 @@ fn share(app: &App, request: &Request, address: &str) -> Result<Response> {
         dashboard.shares.push(share);
         Ok(())
     })?;
-    let target = format!(
-        "{}://{}/shared/{token}",
-        request.scheme(),
-        request.headers.get("host").unwrap_or("localhost")
-    );
+    let target = projects::absolute(visit, request, &format!("/shared/{token}"));
     let body = html! {
         p { "Whoever has this link sees the report, as it is whenever they look, and nothing else. It is shown this once:" }
         pre tabindex="0" { code { a href=(target) { (target) } } }
         p { a href=(address) { "Back to the report" } " \u{b7} " a href="/settings" { "All links" } }
     };
-    Ok(view::respond(page, Answered::new("A link to this report", body)))
+    Ok(view::respond(visit, page, Answered::new("A link to this report", body)))
 }
 
 /// The query of a report as it is saved: what was asked, and not when.

@@ -18,9 +18,9 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !context.value("start").is_empty() && !context.value("return").is_empty();
     let result = ready.then(|| context.ask("cohort", &context.pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("cohort", result, "Fill in the sentence: who begins by doing what, and what counts as coming back.", |answer| html! {
-            (rule(answer))
+            (rule(context, answer))
             (curve(answer))
             (triangle(context, answer))
         }))
@@ -51,15 +51,15 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
     form::report(context, "/cohorts", &KNOWN, &fields)
 }
 
-fn rule(answer: &Json) -> Markup {
+fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
     let unit = |name: &str| query[name].as_str().unwrap_or("month").to_owned();
     html! {
         p.rule {
-            "People who first did " (words::pattern(&query["start"])) (words::range_words(query))
+            "People who first did " (context.pattern(&query["start"])) (words::range_words(query))
             @match query["by"].as_str() { Some(by) => { ", by " (by) } None => { ", by the " (unit("cohort")) " in which they did" } }
-            "; and the share of them who came back to do " (words::pattern(&query["return"])) ", by " (unit("bucket")) " since"
-            (words::only_people(query))
+            "; and the share of them who came back to do " (context.pattern(&query["return"])) ", by " (unit("bucket")) " since"
+            (context.only_people(query))
             "."
         }
     }

@@ -18,10 +18,10 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let result = (given && context.value("add").is_empty()).then(|| context.ask("funnel", &pairs));
     let hint = "Which variant makes more people convert? Say what they see first and what they should do, which property holds the variant (such as person.Pricing Page Experiment), and which value is the control.";
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("funnel", result, hint, |answer| html! {
             (verdict(&answer["experiment"]))
-            (funnels::rule(answer))
+            (funnels::rule(context, answer))
             (variants(context, answer))
         }))
     };

@@ -2,14 +2,14 @@
 'use strict';
 (function () {
   var state = document.getElementById('first');
-  var source = new EventSource('/api/v1/live');
+  var source = new EventSource('api/v1/live');
   source.addEventListener('record', function (event) {
     var record = JSON.parse(event.data);
     source.close();
     state.className = 'came';
     state.textContent = visible('It came: ' + (record.event || record.type) + ' of ' + record.person + '. ');
     var link = document.createElement('a');
-    link.href = '/people/' + encodeURIComponent(record.person);
+    link.href = 'people/' + encodeURIComponent(record.person);
     link.textContent = 'See who that is';
     state.appendChild(link);
   });

@@ -6,9 +6,10 @@ use maud::{Markup, html};
 
 use super::Context;
 use super::edit::{self, Pairs};
-use super::view::link;
+use super::view::{link, without};
 use super::words;
 use crate::error::Result;
+use crate::model::format_millis;
 
 /// Calendar units.
 pub const UNITS: [(&str, &str); 3] = [("day", "day"), ("week", "week"), ("month", "month")];
@@ -140,6 +141,7 @@ fn periods(context: &Context<'_>, path: &str) -> Markup {
             .collect();
         link(path, &rest, &more)
     };
+    let hours = format_millis(context.app.now() - 24 * 3_600_000);
     let days = |count: i64| today.checked_sub((count - 1).days()).ok();
     let month = today.first_of_month();
     let known: [(&str, &str, Option<Date>, Option<Date>); 12] = [
@@ -165,12 +167,16 @@ fn periods(context: &Context<'_>, path: &str) -> Markup {
             @for one in &known {
                 a href=(to_period(one.2, one.3)) data-key=(one.0) aria-current=[chosen(one).then_some("true")] { (one.1) }
             }
+            a href=(link(path, &rest, &[("from", &hours)])) data-key="h" aria-current=[(from.contains('T') && to.is_empty()).then_some("true")] { "24 hours" }
             @if let (Ok(from), Ok(to)) = (from.parse::<Date>(), to.parse::<Date>()) {
                 @let length = from.until(to).map_or(0, |span| span.get_days()) + 1;
                 @let shifted = |sign: i32| (from.checked_add((sign * length).days()).ok(), to.checked_add((sign * length).days()).ok());
                 a href=(to_period(shifted(-1).0, shifted(-1).1)) data-key="ArrowLeft" aria-label="Previous period" { "\u{2190}" }
                 a href=(to_period(shifted(1).0, shifted(1).1)) data-key="ArrowRight" aria-label="Following period" { "\u{2192}" }
             }
+            @let compares = !context.value("compare").is_empty();
+            @let other = without(&context.pairs, &["compare", "cursor"]);
+            a href=(link(path, &other, if compares { &[] } else { &[("compare", "before")] })) data-key="x" aria-current=[compares.then_some("true")] { "Compare" }
         }
     }
 }
@@ -200,7 +206,8 @@ pub fn show(context: &Context<'_>) -> Markup {
 /// Parameters that the form of a page has no field for: kept, shown, and each can be taken away.
 pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Markup) {
     let pairs = &context.pairs;
-    let unknown = |name: &str| !known.contains(&name) && !matches!(name, "from" | "to" | "add" | "people");
+    let unknown =
+        |name: &str| !known.contains(&name) && !matches!(name, "from" | "to" | "add" | "people" | "compare");
     let kept: Vec<usize> =
         (0..pairs.len()).filter(|at| pairs.get(*at).is_some_and(|(n, _)| unknown(n))).collect();
     let without = |at: usize| -> Pairs {
@@ -216,7 +223,7 @@ pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Mar
         if name == "people" {
             let all = edit::all_of(value);
             for number in 0..all.len() {
-                let Some(words) = all.get(number).map(words::audience) else { continue };
+                let Some(words) = all.get(number).map(|one| context.audience(one)) else { continue };
                 let rest = all
                     .iter()
                     .enumerate()
@@ -232,12 +239,12 @@ pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Mar
         }
     }
     let hidden = html! {
-        @for (name, value) in pairs.iter().filter(|(n, _)| unknown(n) || n == "people") { input type="hidden" name=(name) value=(value); }
+        @for (name, value) in pairs.iter().filter(|(n, _)| unknown(n) || matches!(n.as_str(), "people" | "compare")) { input type="hidden" name=(name) value=(value); }
     };
     let chips = html! {
         @if !chips.is_empty() {
             ul.chips aria-label="Filters" { @for (words, target) in &chips {
-                li { span { (words) } @if !context.shared { " " a href=(target) aria-label=(format!("Remove {words}")) { "\u{d7}" } } }
+                li { span { (words) } @if !context.shared() { " " a href=(target) aria-label=(format!("Remove {words}")) { "\u{d7}" } } }
             } }
         }
     };

@@ -28,9 +28,9 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         _ => None,
     };
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("funnel", result, "Choose events by name: the people who did the first, and how many of them went on to the next. Without a limit of time they may take as long as they like.", |answer| html! {
-            (rule(answer))
+            (rule(context, answer))
             (headline(context, answer, &pairs))
             (bars(context, answer, &pairs))
             @if let Some(over) = &over { (over) }
@@ -84,9 +84,9 @@ fn between(steps: usize) -> Vec<(String, String)> {
 }
 
 /// The rule of a funnel in words, from how it was understood.
-pub fn rule(answer: &Json) -> Markup {
+pub fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
-    let steps: Vec<String> = list(query, "steps").iter().map(words::pattern).collect();
+    let steps: Vec<String> = list(query, "steps").iter().map(|step| context.pattern(step)).collect();
     let joined = match query["order"].as_str() {
         Some("any") => format!("{}, in any order", steps.join(" and ")),
         Some("strict") => format!("{}, with nothing in between", steps.join(", next ")),
@@ -96,13 +96,13 @@ pub fn rule(answer: &Json) -> Markup {
         query["within"].as_str().map(|w| format!(", all within {w} of the first")).unwrap_or_default();
     let excluded: Vec<String> = list(query, "exclude")
         .iter()
-        .map(|one| format!("{} after step {}", words::pattern(one), number(&one["after"])))
+        .map(|one| format!("{} after step {}", context.pattern(one), number(&one["after"])))
         .collect();
     html! {
         p.rule {
             "People who did " (joined) (within)
             @if !excluded.is_empty() { ", without " (excluded.join(" or ")) }
-            (words::only_people(query))
+            (context.only_people(query))
             ". Entered" (Some(words::range_words(query)).filter(|r| !r.is_empty()).unwrap_or_else(|| " at any time".into()))
             @if query["until"] == "to" { ", and all steps in that time" }
             ". Each person counts once."
@@ -151,7 +151,7 @@ fn bars(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
             @let (here, open, lost) = (number(&step["people"]), number(&step["in_progress"]), number(&step["lost"]));
             @let on = here.saturating_sub(open + lost);
             li {
-                div.top { b { (words::pattern(step)) } span { (people(step, "people", at, "reached")) " people" @if at > 0 { ", " (percent(&step["from_first"])) } } }
+                div.top { b { (context.pattern(step)) } span { (people(step, "people", at, "reached")) " people" @if at > 0 { ", " (percent(&step["from_first"])) } } }
                 (chart::bar(on, open, lost, entered))
                 @if let Some(next) = next {
                     div.bottom {
@@ -179,7 +179,7 @@ fn steps_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     for (at, step) in list(answer, "steps").iter().enumerate() {
         table.row(vec![
             Cell::text((at + 1).to_string()),
-            Cell::head(words::pattern(step)),
+            Cell::head(context.pattern(step)),
             Cell::people(&step["people"], behind(pairs, at, "reached")),
             Cell::percent(&step["from_previous"]),
             Cell::percent(&step["from_first"]),
@@ -212,7 +212,7 @@ fn times(context: &Context<'_>, answer: &Json) -> Markup {
         ],
     );
     for (_, step) in &timed {
-        let mut cells = vec![Cell::head(words::pattern(step))];
+        let mut cells = vec![Cell::head(context.pattern(step))];
         cells.extend(
             ["p25", "median", "p75", "p90", "mean"].map(|name| Cell::duration(&step["seconds"][name])),
         );
@@ -221,7 +221,7 @@ fn times(context: &Context<'_>, answer: &Json) -> Markup {
     html! {
         h2 { "How long it took" }
         div.small { @for (at, step) in &timed {
-            figure { figcaption { "From step " (at) " to " (words::pattern(step)) } (histogram(&step["seconds"])) }
+            figure { figcaption { "From step " (at) " to " (context.pattern(step)) } (histogram(&step["seconds"])) }
         } }
         (context.table(&table))
     }

@@ -33,8 +33,8 @@
       }));
     };
   }
-  var countEvent = counter('top-events', '/live?event=');
-  var countPerson = counter('top-people', '/live?person=');
+  var countEvent = counter('top-events', 'live?event=');
+  var countPerson = counter('top-people', 'live?person=');
 
   function show(time, what, person, properties, kind) {
     if (paused) return;
@@ -45,7 +45,7 @@
     var who = cell(row, '');
     if (person) {
       var link = document.createElement('a');
-      link.href = '/people/' + encodeURIComponent(person);
+      link.href = 'people/' + encodeURIComponent(person);
       link.textContent = visible(person);
       who.appendChild(link);
     }
@@ -56,7 +56,7 @@
     state.textContent = seen + ' since this page was opened.';
   }
 
-  var source = new EventSource('/api/v1/live' + location.search);
+  var source = new EventSource('api/v1/live' + location.search);
   source.addEventListener('record', function (event) {
     var record = JSON.parse(event.data);
     var what = record.type === 'event' ? record.event : record.type === 'identify' ? 'identified as ' + record.to : 'set';

@@ -1,9 +1,11 @@
 //! The dashboard: pages made on the server from the same answers that the API gives. A page's address is its report in the text form,
 //! so every view is a link. They work without a script; only the live view needs one, and keys are a comfort.
 
+mod accounts;
 mod changes;
 mod chart;
 mod cohorts;
+mod dictionary;
 mod edit;
 mod experiments;
 mod form;
@@ -13,22 +15,27 @@ mod overview;
 mod paths;
 mod people;
 mod person;
+mod projects;
 mod revenue;
 pub mod session;
 mod settings;
 mod table;
 mod trends;
+mod tries;
 mod view;
 mod words;
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
+use self::session::{Sessions, Who};
 use super::auth::KeyHash;
 use super::message::{Request, Response};
-use crate::app::{App, Dashboard};
+use super::projects::{Project, Projects};
+use crate::app::{Accounts, App, Dashboard, Role};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::Owner;
@@ -68,8 +75,26 @@ pub enum Page {
     Live,
     /// Keys, the snippet, the events there are, what was refused.
     Settings,
+    /// All projects.
+    Projects,
     /// The people behind a number of a report.
     List(&'static str),
+}
+
+/// Who asks for a page, and of what.
+pub struct Visit<'a> {
+    /// The store of the project.
+    pub app: &'a App,
+    /// The project.
+    pub project: &'a Project,
+    /// Who it is.
+    pub who: Who,
+    /// All projects.
+    pub projects: &'a Projects,
+    /// Everybody with access.
+    pub accounts: &'a Accounts,
+    /// Everybody at work.
+    pub sessions: &'a Sessions,
 }
 
 /// Names that a field offers at most: some 20 KB of a page.
@@ -80,7 +105,9 @@ pub struct Context<'a> {
     app: &'a App,
     snapshot: &'a Snapshot,
     write_key: &'a str,
-    dashboard: Dashboard,
+    /// Who looks; nobody that is known, if it is shared.
+    visit: Option<&'a Visit<'a>>,
+    dashboard: Arc<Dashboard>,
     /// The path of the address.
     path: String,
     /// The address's parameters that say something.
@@ -88,14 +115,22 @@ pub struct Context<'a> {
     host: String,
     /// `http`, or `https` behind a proxy that has it.
     scheme: &'static str,
-    /// Whether it is for somebody who has nothing but a link to it.
-    shared: bool,
     /// The table that is wanted as a file instead of the page, and once it was made, the file.
     wanted: Option<String>,
     file: RefCell<Option<String>>,
 }
 
 impl Context<'_> {
+    /// Whether it is for somebody who has nothing but a link to it.
+    fn shared(&self) -> bool {
+        self.visit.is_none()
+    }
+
+    /// Whether whoever looks has at least this role.
+    fn may(&self, role: Role) -> bool {
+        self.visit.is_some_and(|visit| visit.who.role >= role)
+    }
+
     /// The first value of a parameter; empty if there is none.
     fn value(&self, name: &str) -> &str {
         self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
@@ -104,6 +139,26 @@ impl Context<'_> {
     /// The first value of a parameter, or what stands for none.
     fn value_or<'v>(&'v self, name: &str, otherwise: &'v str) -> &'v str {
         Some(self.value(name)).filter(|value| !value.is_empty()).unwrap_or(otherwise)
+    }
+
+    /// An event as people call it.
+    fn event(&self, event: &Json) -> String {
+        words::event(&self.dashboard, event)
+    }
+
+    /// Events with what they must meet, in words.
+    fn pattern(&self, pattern: &Json) -> String {
+        words::pattern(&self.dashboard, pattern)
+    }
+
+    /// Which people, in words.
+    fn audience(&self, people: &Json) -> String {
+        words::audience(&self.dashboard, people)
+    }
+
+    /// Whom a report is narrowed to, as the end of a sentence.
+    fn only_people(&self, query: &Json) -> String {
+        words::only_people(&self.dashboard, query)
     }
 
     fn values(&self, name: &str) -> Vec<&str> {
@@ -117,6 +172,8 @@ impl Context<'_> {
 
     fn with_defaults(&self, report: &str, pairs: &[(String, String)]) -> Pairs {
         let mut pairs = pairs.to_vec();
+        // What is compared is asked apart.
+        pairs.retain(|(name, _)| name != "compare");
         let mut put = |name: &str, value: &str| {
             if !value.is_empty() && !pairs.iter().any(|(n, _)| n == name) {
                 pairs.push((name.to_owned(), value.to_owned()));
@@ -141,9 +198,11 @@ impl Context<'_> {
         Some(zone.to_datetime(now).date())
     }
 
-    /// The names of events, for fields that take one: of very many only the most frequent, as lists are sent with every page.
+    /// The names of events, for fields that take one, without those that are hidden: of very many only the most frequent, as lists are
+    /// sent with every page.
     fn event_names(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.snapshot.catalog.events().collect();
+        let offered = |(_, name): &(_, &str)| self.dashboard.offers(name);
+        let mut names: Vec<_> = self.snapshot.catalog.events().filter(offered).collect();
         if names.len() > OFFERED_MAX {
             names.sort_by_key(|(id, _)| std::cmp::Reverse(self.snapshot.rows_of(*id)));
             names.truncate(OFFERED_MAX);
@@ -185,14 +244,14 @@ impl Context<'_> {
             *self.file.borrow_mut() = Some(table.csv());
         }
         let pairs = view::without(&self.pairs, &["cursor"]);
-        let file = (!self.shared).then(|| view::link(&self.path, &pairs, &[("csv", &table.name)]));
-        table.html(!self.shared, file.as_deref())
+        let file = (!self.shared()).then(|| view::link(&self.path, &pairs, &[("csv", &table.name)]));
+        table.html(!self.shared(), file.as_deref())
     }
 
     /// A number of people that opens into them.
     fn people(&self, number: &Json, target: &str) -> Markup {
         let text = view::count(view::number(number));
-        html! { @if self.shared { (text) } @else { a.number href=(target) { (text) } } }
+        html! { @if self.shared() { (text) } @else { a.number href=(target) { (text) } } }
     }
 
     /// The result of a report, or what kept it from being made, or without a result `hint`.
@@ -207,7 +266,7 @@ impl Context<'_> {
             None => html! { p.hint { (hint) } },
             Some(Err(error)) => view::problem(&error),
             Some(Ok(answer)) => html! {
-                (view::warnings(&answer)) (show(&answer)) (view::footing(self, report, &answer))
+                (view::warnings(&answer)) (overview::compared(self, report, &answer)) (show(&answer)) (view::footing(self, report, &answer))
             },
         }
     }
@@ -224,7 +283,7 @@ fn pairs_of(query: &str) -> Pairs {
 fn context<'a>(
     app: &'a App,
     snapshot: &'a Snapshot,
-    write_key: &'a str,
+    visit: Option<&'a Visit<'a>>,
     request: &Request,
     pairs: Pairs,
 ) -> Context<'a> {
@@ -232,34 +291,34 @@ fn context<'a>(
     Context {
         app,
         snapshot,
-        write_key,
+        write_key: visit.map_or("", |visit| visit.project.write_key.as_str()),
+        visit,
         dashboard: app.dashboard(),
         path: request.path.clone(),
         pairs: view::without(&pairs, &["csv"]),
         host: request.headers.get("host").unwrap_or("localhost").to_owned(),
         scheme: request.scheme(),
-        shared: false,
         wanted,
         file: RefCell::new(None),
     }
 }
 
 /// Makes a page. `identity` is that of its address.
-pub fn answer(app: &App, write_key: &str, page: Page, request: &Request, identity: &str) -> Result<Response> {
+pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) -> Result<Response> {
     let raw = pairs_of(&request.query);
     let pairs = edit::tidy(&raw);
     if pairs != raw {
         let address = view::link(&request.path, &pairs, &[]);
         return Response::new(303, "", Vec::new()).with_value("Location", address);
     }
-    let snapshot = app.snapshot();
-    let context = context(app, &snapshot, write_key, request, pairs);
+    let snapshot = visit.app.snapshot();
+    let context = context(visit.app, &snapshot, Some(visit), request, pairs);
     let made = made(&context, page, identity);
     if let (Some(file), Ok(_)) = (context.file.take(), &made) {
         return Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
             .with("Content-Disposition", "attachment; filename=\"whodid.csv\""));
     }
-    Ok(view::respond(page, made.unwrap_or_else(|error| Answered::failed(page, &error))))
+    Ok(view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error))))
 }
 
 fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
@@ -277,6 +336,7 @@ fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
         Page::Unmerge => person::unmerge(context, identity),
         Page::Live => live::page(context),
         Page::Settings => settings::page(context),
+        Page::Projects => projects::page(context),
         Page::List(report) => people::list(context, report),
     }
 }
@@ -287,13 +347,18 @@ pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
     let nothing = || {
         Error::new(ErrorKind::NotFound, "no_such_link", "this link shows nothing, or no longer").at("path")
     };
-    let share = app.dashboard().shares.into_iter().find(|s| s.token_sha256 == hash).ok_or_else(nothing)?;
+    let dashboard = app.dashboard();
+    let share = dashboard.shares.iter().find(|s| s.token_sha256 == hash).ok_or_else(nothing)?;
     let page = changes::shared_page(&share.path).ok_or_else(nothing)?;
     let snapshot = app.snapshot();
-    let mut context = context(app, &snapshot, "", request, pairs_of(&share.query));
-    context.shared = true;
+    let context = context(app, &snapshot, None, request, pairs_of(&share.query));
     let made = made(&context, page, "").unwrap_or_else(|error| Answered::failed(page, &error));
     Ok(view::shared(&made))
+}
+
+/// The page that says why somebody may not do something.
+pub fn refused(visit: &Visit<'_>, error: &Error) -> Response {
+    view::respond(visit, Page::Settings, Answered::failed(Page::Settings, error))
 }
 
 /// A style or script of the pages.

@@ -1,13 +1,16 @@
 //! The overview: how much there is, pinned reports, and for an empty store the way to its first event.
 
+use jiff::{ToSpan, civil::Date};
 use maud::{Markup, html};
 use serde_json::{Map, Value as Json, json};
 
 use super::chart::{self, Layer};
+use super::dictionary::event_table;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, link, list, number};
 use super::words::{self, money, percent};
 use super::{Context, json as read, settings};
+use crate::app::Role;
 use crate::error::Result;
 use crate::report::params;
 
@@ -24,9 +27,8 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     if number(&stats["events"]) == 0 {
         return Ok(first_run(context));
     }
-    let day = |days: i64| {
-        context.today().and_then(|d| d.checked_sub(jiff::ToSpan::days(days)).ok()).map(|d| d.to_string())
-    };
+    let day =
+        |days: i64| context.today().and_then(|d| d.checked_sub(days.days()).ok()).map(|d| d.to_string());
     let month = day(29).unwrap_or_default();
     let seen = json!({"seen": {"from": day(6)}});
     let active = context.ask_json("people", &json!({"people": seen, "limit": 0}).to_string())?;
@@ -100,6 +102,28 @@ fn says(report: &str, answer: &Json) -> String {
     }
 }
 
+/// What a report says now and what it said in the span of the same length before, if that is wanted and it has a first day.
+pub fn compared(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
+    let days = |name: &str| context.value(name).get(..10)?.parse::<Date>().ok();
+    let wanted = !context.value("compare").is_empty();
+    let (Some(from), Some(to), true) = (days("from"), days("to").or_else(|| context.today()), wanted) else {
+        return html! { @if wanted { p.hint { "Choose a period to compare it with the one before." } } };
+    };
+    let length = from.until(to).map_or(1, |span| span.get_days() + 1).max(1);
+    let earlier = |day: Date| day.checked_sub(length.days()).map(|day| day.to_string()).unwrap_or_default();
+    let (first, last) = (earlier(from), earlier(to));
+    let mut pairs = view::without(&context.pairs, &["from", "to", "add", "over"]);
+    pairs.extend([("from".to_owned(), first.clone()), ("to".to_owned(), last.clone())]);
+    let before = match context.ask(report, &pairs) {
+        Ok(before) => says(report, &before),
+        Err(error) => error.message().to_owned(),
+    };
+    html! { dl.compared {
+        div { dt { "In this period" } dd { (says(report, answer)) } }
+        div { dt { "Before, " (first) " to " (last) } dd { (before) } }
+    } }
+}
+
 /// Who was active, week by week.
 fn weeks(context: &Context<'_>) -> Result<Markup> {
     let answer = context.ask("lifecycle", &[("unit".to_owned(), "week".to_owned())])?;
@@ -142,24 +166,7 @@ fn events(context: &Context<'_>) -> Result<Markup> {
     let mut top: Vec<&Json> = list(&events, "events").iter().collect();
     top.sort_by_key(|event| std::cmp::Reverse(number(&event["people"])));
     top.truncate(50);
-    Ok(html! { h2 { "Events" } (context.table(&event_table("events", "Events", &top))) })
-}
-
-/// A table of events, each of which opens into its people.
-pub fn event_table(name: &str, caption: &str, events: &[&Json]) -> Table {
-    let mut table = Table::new(name, caption, &["Event", "#People", "#Times", "First", "Last"]);
-    for event in events {
-        let name = event["event"].as_str().unwrap_or_default();
-        let did = json!({ "did": name }).to_string();
-        table.row(vec![
-            Cell::head(name).link(link("/trends", &[], &[("series", name)])),
-            Cell::people(&event["people"], link("/people", &[], &[("people", &did)])),
-            Cell::number(&event["count"]),
-            Cell::instant(&event["first"]),
-            Cell::instant(&event["last"]),
-        ]);
-    }
-    table
+    Ok(html! { h2 { "Events" } (context.table(&event_table(context, "events", "Events", &top))) })
 }
 
 /// The way to the first event.
@@ -181,7 +188,7 @@ fn first_run(context: &Context<'_>) -> Answered {
             li {
                 h2 { "Or look around first" }
                 p { "A year of a made-up company: 5,000 people, 100,000 events. It cannot be told from your own later, so use a directory for it that you can throw away." }
-                form method="post" action="/demo" { button.quiet { "Fill with demo data" } }
+                @if context.may(Role::Owner) { form method="post" action="/demo" { button.quiet { "Fill with demo data" } } }
             }
         }
         script src="/assets/first.js" defer {}

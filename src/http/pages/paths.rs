@@ -17,9 +17,9 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !context.value("start").is_empty() || !context.value("goal").is_empty();
     let result = ready.then(|| context.ask("paths", &context.pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("paths", result, "What people did after a start, before a goal, or between the two.", |answer| html! {
-            (rule(answer))
+            (rule(context, answer))
             p.headline { (context.people(&answer["people"], &link("/paths/people", &without(&context.pairs, &["limit"]), &[]))) " people"
                 @if number(&answer["other"]) > 0 { ", " (count(number(&answer["other"]))) " of them on ways that are not shown" } }
             (ways(context, answer))
@@ -47,9 +47,12 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
     form::report(context, "/paths", &KNOWN, &fields)
 }
 
-fn rule(answer: &Json) -> Markup {
+fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
-    let (start, goal) = (query.get("start").map(words::pattern), query.get("goal").map(words::pattern));
+    let (start, goal) = (
+        query.get("start").map(|one| context.pattern(one)),
+        query.get("goal").map(|one| context.pattern(one)),
+    );
     html! {
         p.rule {
             "One way a person"
@@ -69,8 +72,8 @@ fn ways(context: &Context<'_>, answer: &Json) -> Markup {
         let events: Vec<String> = list(path, "events")
             .iter()
             .map(|event| match number(&event["times"]) {
-                0 | 1 => words::value(&event["event"]),
-                times => format!("{} \u{d7}{}", words::value(&event["event"]), count(times)),
+                0 | 1 => context.event(&event["event"]),
+                times => format!("{} \u{d7}{}", context.event(&event["event"]), count(times)),
             })
             .collect();
         let way = html! {

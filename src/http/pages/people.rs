@@ -7,6 +7,7 @@ use super::table::{Cell, Table};
 use super::view::{self, Answered, count, link, number, person_link, person_path, without};
 use super::words;
 use super::{Context, edit, form};
+use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
 use crate::report::params;
@@ -41,7 +42,7 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
             (headcount(answer))
             (found(context, answer, &columns))
             (more(context, "/people", answer))
-            @if !people.is_empty() { (keep_audience(context)) }
+            @if !people.is_empty() && context.may(Role::Editor) { (keep_audience(context)) }
         }))
     };
     Ok(Answered::new("People", body))
@@ -176,7 +177,7 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     let body = html! {
         p { a href=(link(page, if report == "lifecycle" { &[] } else { &back }, &[])) { "Back to the report" } }
         ul.chips aria-label="Which people" {
-            @for (name, value) in which { li { (chip(name, value)) } }
+            @for (name, value) in which { li { (chip(context, name, value)) } }
         }
         (headcount(&answer))
         @if let Some(people) = as_audience(context, report, &answer) {
@@ -205,7 +206,7 @@ fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<Str
     )
 }
 
-fn chip(name: &str, value: &str) -> String {
+fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
     let read = serde_json::from_str::<Json>(value).ok();
     match (name, read) {
         ("at_step", _) => format!("step {value}"),
@@ -214,7 +215,7 @@ fn chip(name: &str, value: &str) -> String {
         ("segment" | "row", Some(Json::Object(_))) => format!("{name}: (other)"),
         ("segment" | "row", Some(read)) => format!("{name}: {}", words::value(&read)),
         ("path", Some(Json::Array(events))) => {
-            events.iter().map(|e| words::value(&e["event"])).collect::<Vec<_>>().join(" \u{2192} ")
+            events.iter().map(|e| context.event(&e["event"])).collect::<Vec<_>>().join(" \u{2192} ")
         }
         ("outcome" | "which", _) => value.replace('_', " "),
         _ => format!("{}: {value}", name.replace('_', " ")),
@@ -236,7 +237,7 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
         if report == "funnel" {
             let steps: Vec<(String, String)> = view::list(person, "steps")
                 .iter()
-                .map(|step| (words::value(&step["event"]), words::instant(&step["time"])))
+                .map(|step| (context.event(&step["event"]), words::instant(&step["time"])))
                 .collect();
             let shown = html! { ol.way { @for (event, time) in &steps { li { (event) " " small.date { (time) } } } } };
             let plain =

@@ -7,6 +7,7 @@ use super::table::{Cell, Table};
 use super::view::{Answered, count, facts, link, list, number, person_link, person_path};
 use super::words;
 use super::{Context, form, json};
+use crate::app::Role;
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -44,7 +45,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
             ("Revenue", html! { (words::money(&revenue)) }),
         ]))
         div.columns {
-            section { h2 { "Identities" } (identities(&person, &name, &links)) }
+            section { h2 { "Identities" } (identities(context, &person, &name, &links)) }
             section { h2 { "Properties" } (properties(context, &person)) }
         }
         h2 { "What they did" }
@@ -53,13 +54,13 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
     Ok(Answered::new(name, body))
 }
 
-fn identities(person: &Json, name: &str, links: &Json) -> Markup {
+fn identities(context: &Context<'_>, person: &Json, name: &str, links: &Json) -> Markup {
     let all: Vec<&str> = list(person, "identities").iter().filter_map(Json::as_str).collect();
     html! {
         p.hint { @if person["identified"] == true { "Identified." } @else { "Anonymous so far." } }
         ul.identities { @for one in &all { li {
             code { (one) }
-            @if all.len() > 1 { " " a href=(format!("{}/unmerge", person_path(one))) aria-label=(format!("Take out {one}")) { "Take out" } }
+            @if all.len() > 1 && context.may(Role::Editor) { " " a href=(format!("{}/unmerge", person_path(one))) aria-label=(format!("Take out {one}")) { "Take out" } }
         } } }
         @if let Some(links) = links.as_array().filter(|links| !links.is_empty()) {
             details.more {
@@ -70,10 +71,10 @@ fn identities(person: &Json, name: &str, links: &Json) -> Markup {
                 } } }
             }
         }
-        form.row method="get" action=(format!("{}/merge", person_path(name))) {
+        @if context.may(Role::Editor) { form.row method="get" action=(format!("{}/merge", person_path(name))) {
             (form::field("Is the same person as", "into", "", ""))
             button.quiet { "Compare" }
-        }
+        } }
     }
 }
 
@@ -132,7 +133,7 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
         }
         ol.timeline { @for event in list(line, "events") {
             @if let Some(day) = turned(&event["time"]) { li.day { (day) } }
-            li { time { (event["time"].as_str().and_then(|t| t.get(11..19)).unwrap_or("")) } " " b { (words::value(&event["event"])) } " "
+            li { time { (event["time"].as_str().and_then(|t| t.get(11..19)).unwrap_or("")) } " " b { (context.event(&event["event"])) } " "
                 @for (name, value) in event["properties"].as_object().into_iter().flatten() { span.property { (name) ": " (words::value(value)) } " " }
                 small { (event["identity"].as_str().unwrap_or_default()) } }
         } }
@@ -186,10 +187,10 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         @else {
             (table.html(true, None))
             p { "All reports will count them as one person, for all time. It can be undone: each identity can be taken out again." }
-            form method="post" action=(format!("{}/merge", person_path(identity))) {
+            @if context.may(Role::Editor) { form method="post" action=(format!("{}/merge", person_path(identity))) {
                 input type="hidden" name="into" value=(other);
                 button { "Join the two" }
-            }
+            } }
         }
     };
     Ok(Answered::new("Join two people?", body))
@@ -209,7 +210,7 @@ pub fn unmerge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         @else {
             p.headline { code { (identity) } " leaves " (person_link(person["person"].as_str().unwrap_or_default())) " and is a person of its own again" }
             p { (count(own as u64)) (more) " of " (count(all.len() as u64)) " events go with it: those that came under this identity. So do the properties that were set under it." }
-            form method="post" action=(format!("{}/unmerge", person_path(identity))) { button { "Take it out" } }
+            @if context.may(Role::Editor) { form method="post" action=(format!("{}/unmerge", person_path(identity))) { button { "Take it out" } } }
         }
     };
     Ok(Answered::new("Take an identity out?", body))

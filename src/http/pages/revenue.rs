@@ -17,7 +17,7 @@ const KNOWN: [&str; 4] = ["unit", "by", "lifetime", "property"];
 pub fn page(context: &Context<'_>) -> Result<Answered> {
     let result = Some(context.ask("revenue", &context.pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("revenue", result, "", |answer| amounts(context, answer)))
     };
     Ok(Answered::new("Revenue", body))
@@ -49,7 +49,7 @@ fn amounts(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
     html! {
         p.rule { "The sum of " (words::value(&query["property"])) " of all events" (words::range_words(query)) ", refunds taken off"
-            (words::only_people(query)) "." }
+            (context.only_people(query)) "." }
         p.headline { strong { (money(&answer["total"])) } " from " (context.people(&answer["paying"], &behind(&[])))
             " of " (context.people(&answer["people"], &behind(&[("which", "people")]))) " people" }
         (facts(&[

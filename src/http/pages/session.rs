@@ -1,26 +1,66 @@
-//! Who is logged in: a random token in a cookie for whoever showed the API key, kept in memory as its hash. A restart logs everybody
-//! out, and nothing of it is on disk.
+//! Who is logged in: a random token in a cookie for whoever showed a key, a password or a link, kept in memory as its hash. A restart
+//! logs everybody out, and nothing of it is on disk.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use maud::{Markup, html};
 
+use super::tries::Tries;
 use super::view::framed;
-use crate::error::Result;
+use crate::app::{Accounts, Role};
+use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
+use crate::http::respond;
+use crate::limits;
+use crate::model::Millis;
 
 /// How long a session lasts.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once; the oldest end first.
 const SESSIONS_MAX: usize = 1000;
-/// Wrong keys that are looked at in a minute: guessing 256 bits is hopeless anyway, this keeps the log readable.
-const WRONG_MAX: usize = 20;
 /// How long the link that is printed at the start can be used.
 const LINK_LASTS: Duration = Duration::from_secs(3600);
 const COOKIE: &str = "whodid_session";
+
+/// Who is at work in the dashboard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The address of their account; `None` for whoever came with a key or the printed link.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: Role,
+    /// The projects they may see; none for all.
+    pub projects: BTreeSet<u32>,
+}
+
+impl Who {
+    /// Whether they may see a project.
+    pub fn sees(&self, project: u32) -> bool {
+        self.projects.is_empty() || self.projects.contains(&project)
+    }
+
+    /// Whether they own the whole server: its accounts and projects.
+    pub fn owns_all(&self) -> bool {
+        self.role == Role::Owner && self.projects.is_empty()
+    }
+}
+
+/// What a session was opened with. What that allows is looked up anew for each request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pass {
+    /// The API key of a project, or of the whole server.
+    Key(Option<u32>),
+    /// A password, or the link to choose one.
+    User(String),
+}
+
+struct Session {
+    ends: Instant,
+    pass: Pass,
+}
 
 /// All sessions.
 #[derive(Default)]
@@ -28,73 +68,132 @@ pub struct Sessions(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    ends: HashMap<String, Instant>,
-    wrong: VecDeque<Instant>,
+    /// By the hash of their token.
+    open: HashMap<String, Session>,
+    tries: Tries,
     /// The hash of what the link that `serve` prints logs in with, until when.
     first: Option<(KeyHash, Instant)>,
 }
 
 impl Sessions {
-    /// Whether a request belongs to a session.
-    pub fn has(&self, request: &Request) -> bool {
-        let Some(token) = token_of(request) else { return false };
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.ends.get(&KeyHash::of(&token).to_hex()).is_some_and(|end| *end > Instant::now())
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose session a request belongs to.
+    pub fn who(&self, request: &Request, accounts: &Accounts) -> Option<Who> {
+        let token = KeyHash::of(&token_of(request)?).to_hex();
+        let pass = {
+            let inner = self.inner();
+            inner.open.get(&token).filter(|session| session.ends > Instant::now())?.pass.clone()
+        };
+        match pass {
+            Pass::Key(project) => {
+                Some(Who { email: None, role: Role::Owner, projects: project.into_iter().collect() })
+            }
+            Pass::User(email) => {
+                let user = accounts.user(&email)?;
+                Some(Who { email: Some(email), role: user.role, projects: user.projects })
+            }
+        }
     }
 
     /// The path of a link that logs in once.
     pub fn link(&self) -> Result<String> {
         let token = new_token()?;
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.first = Some((KeyHash::of(&token), Instant::now() + LINK_LASTS));
+        self.inner().first = Some((KeyHash::of(&token), Instant::now() + LINK_LASTS));
         Ok(format!("/login?token={token}"))
     }
 
-    /// The answer to a log-in with a key of which `known` says whether it is the right one.
-    pub fn log_in(&self, request: &Request, known: impl Fn(&str) -> bool) -> Result<Response> {
+    /// The answer to a log-in. `key` says what an API key is good for: nothing, one project, or all.
+    pub fn log_in(
+        &self,
+        request: &Request,
+        accounts: &Accounts,
+        key: impl Fn(&str) -> Option<Option<u32>>,
+    ) -> Result<Response> {
         let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
         let value = |name: &str| form.get(name).map_or("", String::as_str);
         let next = local(value("next"));
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        inner.wrong.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
-        if inner.wrong.len() >= WRONG_MAX {
-            let page = form_page(&next, Some("Too many wrong keys. Wait a minute."));
-            return Ok(framed("Log in", &page, 429).with("Retry-After", "60"));
+        let many = !accounts.users().is_empty();
+        let again = |problem: &str, status| framed("Log in", &form_page(&next, many, Some(problem)), status);
+        if !self.inner().tries.begin(request.peer, Instant::now()) {
+            return Ok(again("Too many failed log-ins. Wait a minute.", 429).with("Retry-After", "60"));
         }
-        let by_link = !value("token").is_empty();
-        let right = if by_link { inner.take_link(value("token"), now) } else { known(value("key").trim()) };
-        if !right {
-            inner.wrong.push_back(now);
-            let problem =
-                if by_link { "This link was used, or is too old." } else { "This is not the API key." };
-            return Ok(framed("Log in", &form_page(&next, Some(problem)), 401));
+        let (pass, problem) = if !value("token").is_empty() {
+            (
+                self.inner().take_link(value("token")).then_some(Pass::Key(None)),
+                "This link was used, or is too old.",
+            )
+        } else if !value("key").trim().is_empty() {
+            (key(value("key").trim()).map(Pass::Key), "This is not the API key.")
+        } else {
+            let found = match accounts.check(value("email"), value("password")) {
+                Ok(found) => found,
+                Err(error) => return Ok(again(error.message(), respond::status(error.kind()))),
+            };
+            (found.map(Pass::User), "This e-mail address and password do not belong together.")
+        };
+        match pass {
+            Some(pass) => self.open(request, pass, &next),
+            None => Ok(again(problem, 401)),
         }
-        inner.ends.retain(|_, end| *end > now);
-        if inner.ends.len() >= SESSIONS_MAX
-            && let Some(oldest) =
-                inner.ends.iter().min_by_key(|(_, end)| **end).map(|(token, _)| token.clone())
-        {
-            inner.ends.remove(&oldest);
-        }
-        let token = new_token()?;
-        inner.ends.insert(KeyHash::of(&token).to_hex(), now + LASTS);
-        see(&next).with_value("Set-Cookie", cookie(request, &token, LASTS.as_secs()))
     }
 
-    /// Ends all sessions but that of a request.
-    pub fn end_others(&self, request: &Request) {
+    /// The answer to a password that somebody chose with the link of an invitation: they are logged in.
+    pub fn join(&self, request: &Request, accounts: &Accounts, now: Millis) -> Result<Response> {
+        let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
+        let value = |name: &str| form.get(name).map_or("", String::as_str);
+        if !self.inner().tries.begin(request.peer, Instant::now()) {
+            let error = Error::new(ErrorKind::Busy, "too_many_tries", "too many tries; wait a minute");
+            return Ok(joining(accounts, value("token"), now, Some(&error)).with("Retry-After", "60"));
+        }
+        match accounts.accept(&KeyHash::of(value("token")).to_hex(), value("password"), now) {
+            Ok(email) => {
+                self.end_of(&email);
+                self.open(request, Pass::User(email), "/")
+            }
+            Err(error) => Ok(joining(accounts, value("token"), now, Some(&error))),
+        }
+    }
+
+    fn open(&self, request: &Request, pass: Pass, next: &str) -> Result<Response> {
+        let (token, now) = (new_token()?, Instant::now());
+        let mut inner = self.inner();
+        inner.tries.succeeded(request.peer);
+        inner.open.retain(|_, session| session.ends > now);
+        if inner.open.len() >= SESSIONS_MAX
+            && let Some(oldest) =
+                inner.open.iter().min_by_key(|(_, session)| session.ends).map(|(token, _)| token.clone())
+        {
+            inner.open.remove(&oldest);
+        }
+        inner.open.insert(KeyHash::of(&token).to_hex(), Session { ends: now + LASTS, pass });
+        see(next).with_value("Set-Cookie", cookie(request, &token, LASTS.as_secs()))
+    }
+
+    /// Ends the other sessions of whoever asks, or everybody's if they own the server.
+    pub fn end_others(&self, request: &Request, who: &Who) {
         let own = token_of(request).map(|token| KeyHash::of(&token).to_hex());
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.ends.retain(|token, _| Some(token) == own.as_ref());
-        inner.first = None;
+        let mut inner = self.inner();
+        let pass = own.as_ref().and_then(|own| inner.open.get(own)).map(|session| session.pass.clone());
+        inner.open.retain(|token, session| {
+            Some(token) == own.as_ref() || !(who.owns_all() || Some(&session.pass) == pass.as_ref())
+        });
+        if who.owns_all() {
+            inner.first = None;
+        }
+    }
+
+    /// Ends all sessions of an account.
+    pub fn end_of(&self, email: &str) {
+        self.inner().open.retain(|_, session| session.pass != Pass::User(email.to_lowercase()));
     }
 
     /// Ends the session of a request.
     pub fn log_out(&self, request: &Request) -> Result<Response> {
         if let Some(token) = token_of(request) {
-            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.ends.remove(&KeyHash::of(&token).to_hex());
+            self.inner().open.remove(&KeyHash::of(&token).to_hex());
         }
         see("/login").with_value("Set-Cookie", cookie(request, "", 0))
     }
@@ -102,8 +201,9 @@ impl Sessions {
 
 impl Inner {
     /// Whether `token` is that of the link; if so, it was used.
-    fn take_link(&mut self, token: &str, now: Instant) -> bool {
-        let right = self.first.is_some_and(|(hash, until)| hash == KeyHash::of(token) && now < until);
+    fn take_link(&mut self, token: &str) -> bool {
+        let right =
+            self.first.is_some_and(|(hash, until)| hash == KeyHash::of(token) && Instant::now() < until);
         if right {
             self.first = None;
         }
@@ -112,7 +212,7 @@ impl Inner {
 }
 
 /// The log-in page. A link that logs in has a button on it all the same: what only looks at links must not use them up.
-pub fn page(request: &Request) -> Response {
+pub fn page(request: &Request, accounts: &Accounts) -> Response {
     if let Some(token) = request.parameter("token") {
         let body = html! {
             main.login #main {
@@ -123,7 +223,8 @@ pub fn page(request: &Request) -> Response {
         };
         return framed("Log in", &body, 200);
     }
-    framed("Log in", &form_page(&local(&request.parameter("next").unwrap_or_default()), None), 200)
+    let next = local(&request.parameter("next").unwrap_or_default());
+    framed("Log in", &form_page(&next, !accounts.users().is_empty(), None), 200)
 }
 
 /// Sends a visitor without a session to the log-in page, and back afterwards.
@@ -162,15 +263,20 @@ fn token_of(request: &Request) -> Option<String> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| token.to_owned())
 }
 
-fn form_page(next: &str, problem: Option<&str>) -> Markup {
+fn form_page(next: &str, many: bool, problem: Option<&str>) -> Markup {
     html! {
         main.login #main {
             h1 { "whodid" }
             @if let Some(problem) = problem { p.problem role="alert" { (problem) } }
             form method="post" action="/login" {
+                @if many {
+                    div.field { label for="email" { "E-mail" } input #email name="email" type="email" autocomplete="username" autofocus; }
+                    (password("Password", "password", "current-password", false))
+                    p.or { "or" }
+                }
                 div.field {
                     label for="key" { "API key" }
-                    input #key name="key" type="password" autocomplete="current-password" required autofocus;
+                    input #key name="key" type="password" autocomplete="off" required[!many] autofocus[!many];
                 }
                 input type="hidden" name="next" value=(next);
                 button { "Log in" }
@@ -178,6 +284,47 @@ fn form_page(next: &str, problem: Option<&str>) -> Markup {
             p { "The key was printed when the server was started for the first time." }
         }
     }
+}
+
+/// A field for a password.
+pub fn password(label: &str, name: &str, autocomplete: &str, new: bool) -> Markup {
+    let shortest = new.then_some(limits::PASSWORD_CHARS_MIN);
+    html! {
+        div.field {
+            label for=(name) { (label) }
+            input id=(name) name=(name) type="password" autocomplete=(autocomplete) required[new] minlength=[shortest];
+        }
+    }
+}
+
+/// The page of an invitation, or what came of it.
+pub fn joining(accounts: &Accounts, token: &str, now: Millis, problem: Option<&Error>) -> Response {
+    let email = accounts.invited(&KeyHash::of(token).to_hex(), now);
+    let status = match (&email, problem) {
+        (_, Some(error)) if error.code() == "too_many_tries" => 429,
+        (_, Some(error)) => respond::status(error.kind()),
+        (None, None) => 404,
+        (Some(_), None) => 200,
+    };
+    let body = html! {
+        main.login #main {
+            h1 { "whodid" }
+            @if let Some(email) = email {
+                @if let Some(error) = problem { p.problem role="alert" { (error.message()) } }
+                p { "Choose a password for " b { (email) } ", of at least " (limits::PASSWORD_CHARS_MIN) " characters. Nobody else will know it." }
+                form method="post" action="/join" {
+                    input type="hidden" name="token" value=(token);
+                    input type="hidden" name="email" value=(email) autocomplete="username";
+                    (password("Password", "password", "new-password", true))
+                    button { "Save and log in" }
+                }
+            } @else {
+                p.problem role="alert" { "This link was used, or is too old. Ask for a new one." }
+                p { a href="/login" { "Log in" } }
+            }
+        }
+    };
+    framed("Welcome", &body, status)
 }
 
 #[cfg(test)]

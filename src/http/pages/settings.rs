@@ -1,13 +1,12 @@
 //! The settings: the snippet and the keys, days and weeks, saved reports and links, the dictionary of events, what was refused.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 use serde_json::{Map, Value as Json};
 
 use super::table::{Cell, Table};
-use super::view::{Answered, link, list, person_path};
-use super::{Context, form, json, overview, words};
+use super::view::{Answered, link, person_path};
+use super::{Context, accounts, dictionary, form, overview, projects, words};
+use crate::app::Role;
 use crate::error::Result;
 use crate::model::{WEEKDAYS, format_millis};
 
@@ -21,11 +20,13 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         p { "Put this before the end of each page\u{2019}s head. Pages that have the snippet of Kissmetrics only need another host in it." }
         (snippet(context))
         (keys(context))
-        h2 { "Days and weeks" }
-        (calendar(context))
+        h2 { "Project" }
+        (projects::section(context))
+        (accounts::section(context))
+        @if context.may(Role::Editor) { h2 { "Days and weeks" } (calendar(context)) }
         (saved(context))
-        h2 { "Events" }
-        (dictionary(context)?)
+        h2 #events { "Events" }
+        (dictionary::section(context)?)
         (merges(context))
         h2 { "Refused" }
         (refused(context))
@@ -35,9 +36,13 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 
 /// What goes into pages.
 pub fn snippet(context: &Context<'_>) -> Markup {
+    snippet_of(context.write_key, &context.host)
+}
+
+/// What goes into the pages of the project of a write key.
+pub fn snippet_of(write_key: &str, host: &str) -> Markup {
     let text = format!(
-        "<script>var _kmq = _kmq || []; var _kmk = _kmk || '{}';</script>\n<script async src=\"//{}/i.js\"></script>",
-        context.write_key, context.host
+        "<script>var _kmq = _kmq || []; var _kmk = _kmk || '{write_key}';</script>\n<script async src=\"//{host}/i.js\"></script>"
     );
     html! { pre tabindex="0" { code { (text) } } }
 }
@@ -48,7 +53,6 @@ fn keys(context: &Context<'_>) -> Markup {
             div { dt { "Write key" } dd { code { (context.write_key) } " It is public and can only send." } }
             div { dt { "API key" } dd { "Only its hash is kept. To change it, start the server once with " code { "--api-key" } ": all sessions end." } }
         }
-        form method="post" action="/sessions/end" { button.quiet { "End all other sessions" } }
     }
 }
 
@@ -68,18 +72,18 @@ fn calendar(context: &Context<'_>) -> Markup {
 }
 
 /// A form of one button that names what it is about.
-fn button(action: &str, name: &str, value: &str, text: &str, label: &str) -> Markup {
+pub fn button(action: &str, name: &str, value: &str, text: &str, label: &str) -> Markup {
     html! { form.inline method="post" action=(action) { input type="hidden" name=(name) value=(value); button.quiet aria-label=(label) { (text) } } }
 }
 
 fn saved(context: &Context<'_>) -> Markup {
-    let saved = context.app.reports().saved();
+    let (saved, edits) = (context.app.reports().saved(), context.may(Role::Editor));
     let mut reports = Table::new("reports", "Saved reports", &["Report", "Kind", ""]);
     for (name, report) in &saved.reports {
         let query: Map<String, Json> = serde_json::from_str(&report.query).unwrap_or_default();
         let pinned = context.dashboard.pinned.contains(name);
         let (action, text) = if pinned { ("/reports/unpin", "Unpin") } else { ("/reports/pin", "Pin") };
-        let buttons = html! { (button(action, "name", name, text, &format!("{text} {name}"))) " " (button("/reports/delete", "name", name, "Delete", &format!("Delete {name}"))) };
+        let buttons = html! { @if edits { (button(action, "name", name, text, &format!("{text} {name}"))) " " (button("/reports/delete", "name", name, "Delete", &format!("Delete {name}"))) } };
         reports.row(vec![
             Cell::head(name.as_str()).link(overview::address(&report.report, &query)),
             Cell::text(report.report.as_str()),
@@ -88,12 +92,15 @@ fn saved(context: &Context<'_>) -> Markup {
     }
     let mut audiences = Table::new("audiences", "Saved audiences", &["Audience", "Who", ""]);
     for (name, text) in &saved.audiences {
-        let words =
-            serde_json::from_str(text).map_or_else(|_| text.clone(), |people: Json| words::audience(&people));
+        let words = serde_json::from_str(text)
+            .map_or_else(|_| text.clone(), |people: Json| context.audience(&people));
         audiences.row(vec![
             Cell::head(name.as_str()).link(link("/people", &[], &[("among", name)])),
             Cell::text(words),
-            Cell::marked(button("/audiences/delete", "name", name, "Delete", &format!("Delete {name}")), ""),
+            Cell::marked(
+                html! { @if edits { (button("/audiences/delete", "name", name, "Delete", &format!("Delete {name}"))) } },
+                "",
+            ),
         ]);
     }
     let mut shares = Table::new("shares", "Links to reports", &["Report", "Made", ""]);
@@ -102,13 +109,7 @@ fn saved(context: &Context<'_>) -> Markup {
             Cell::head(words_of(&share.path, &share.query)).link(format!("{}?{}", share.path, share.query)),
             Cell::instant(&share.made.as_str().into()),
             Cell::marked(
-                button(
-                    "/shares/delete",
-                    "hash",
-                    &share.token_sha256,
-                    "End",
-                    &format!("End the link to {}", share.path),
-                ),
+                html! { @if edits { (button("/shares/delete", "hash", &share.token_sha256, "End", &format!("End the link to {}", share.path))) } },
                 "",
             ),
         ]);
@@ -122,26 +123,6 @@ fn words_of(path: &str, query: &str) -> String {
     let pairs = super::pairs_of(query);
     let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
     format!("{} {}", path.trim_start_matches('/'), values.join(", "))
-}
-
-/// Names that people take for one: the same but for case, spaces and signs.
-fn alike(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-fn dictionary(context: &Context<'_>) -> Result<Markup> {
-    let events = json(&context.app.reports().events(context.snapshot)?)?;
-    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for name in list(&events, "events").iter().filter_map(|e| e["event"].as_str()) {
-        groups.entry(alike(name)).or_default().push(name);
-    }
-    groups.retain(|_, names| names.len() > 1);
-    let every: Vec<&Json> = list(&events, "events").iter().collect();
-    let table = overview::event_table("dictionary", "Every event", &every);
-    Ok(html! {
-        @for names in groups.values() { p.warning role="status" { "These differ only in how they are written: " (names.join(", ")) } }
-        @if table.is_empty() { p.hint { "None yet." } } @else { (context.table(&table)) }
-    })
 }
 
 /// Identifies that would have joined two people who are known apart.

@@ -29,7 +29,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !context.value("series").is_empty() && context.value("add").is_empty();
     let result = ready.then(|| context.ask("trend", &pairs));
     let body = html! {
-        @if !context.shared { (builder(context)?) }
+        @if !context.shared() { (builder(context)?) }
         (context.shown("trend", result, "How often something was done over time, by how many people, or what it came to.", |answer| series(context, answer, &pairs)))
     };
     Ok(Answered::new("Trends", body))
@@ -60,7 +60,7 @@ fn values(part: &Json) -> Vec<f64> {
 
 fn series(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let all = list(answer, "series");
-    let names: Vec<String> = all.iter().map(words::pattern).collect();
+    let names: Vec<String> = all.iter().map(|one| context.pattern(one)).collect();
     let axis = |series: &Json| -> Vec<String> {
         list(series, "points").iter().map(|p| words::value(&p["start"])).collect()
     };
@@ -70,7 +70,7 @@ fn series(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let query = &answer["receipt"]["query"];
     html! {
         p.rule { "By " (query["unit"].as_str().unwrap_or("day")) (words::range_words(query))
-            (words::only_people(query)) "." }
+            (context.only_people(query)) "." }
         @if !split && layers.len() > 1 { (chart::lines(&layers, &all.first().map(axis).unwrap_or_default(), None, "")) }
         @for (at, series) in all.iter().enumerate() {
             h2 { (names.get(at).map_or("", String::as_str)) ": " (measure(series, &query["series"][at])) }

@@ -3,7 +3,8 @@
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value as Json;
 
-use super::{Context, Page, words};
+use super::{Context, Page, Visit, projects, words};
+use crate::app::Role;
 use crate::error::Error;
 use crate::http::message::Response;
 use crate::http::respond;
@@ -47,6 +48,7 @@ pub const NAVIGATION: [(Page, &str, &str, &str); 10] = [
 pub fn path(page: Page) -> &'static str {
     match page {
         Page::Person | Page::Merge | Page::Unmerge => "/people",
+        Page::Projects => "/projects",
         Page::List(report) => report_page(report),
         _ => NAVIGATION.iter().find(|(one, ..)| *one == page).map_or("/", |(_, path, ..)| path),
     }
@@ -66,17 +68,18 @@ pub fn report_page(report: &str) -> &'static str {
 }
 
 /// The whole page.
-pub fn respond(page: Page, made: Answered) -> Response {
+pub fn respond(visit: &Visit<'_>, page: Page, made: Answered) -> Response {
     let body = html! {
         a.skip href="#main" { "Skip to the page" }
         header {
             a.brand href="/" { "whodid" }
+            (projects::switcher(visit))
             nav aria-label="Pages" {
                 @for (own, target, name, key) in NAVIGATION {
                     a href=(target) data-jump=(key) data-key=[(own == Page::Live).then_some("r")] aria-current=[(target == path(page)).then_some("page")] { (name) }
                 }
             }
-            form method="post" action="/logout" { button.quiet { "Log out" } }
+            form method="post" action="/logout" { button.quiet title=[visit.who.email.as_deref()] { "Log out" } }
         }
         main #main tabindex="-1" { h1 { (made.title) } (made.body) }
         dialog #help aria-labelledby="help-title" {
@@ -87,12 +90,15 @@ pub fn respond(page: Page, made: Answered) -> Response {
                 div { dt { kbd { "?" } } dd { "This list" } }
                 div { dt { kbd { "Esc" } } dd { "Clear filters" } }
                 div { dt { kbd { "\u{2190}" } " " kbd { "\u{2192}" } } dd { "Period before, period after" } }
-                div { dt { kbd { "d" } " " kbd { "e" } } dd { "Today, yesterday" } }
+                div { dt { kbd { "d" } " " kbd { "e" } " " kbd { "h" } } dd { "Today, yesterday, 24 hours" } }
                 div { dt { kbd { "w" } " " kbd { "f" } " " kbd { "t" } " " kbd { "n" } } dd { "7, 28, 30, 91 days" } }
                 div { dt { kbd { "m" } " " kbd { "p" } } dd { "This month, last month" } }
                 div { dt { kbd { "y" } " " kbd { "s" } " " kbd { "l" } } dd { "This year, 6 months, 12 months" } }
                 div { dt { kbd { "r" } } dd { "What happens now" } }
                 div { dt { kbd { "a" } " " kbd { "c" } } dd { "All time, choose days" } }
+                div { dt { kbd { "i" } } dd { "By day, week, month" } }
+                div { dt { kbd { "x" } } dd { "Compare with the period before" } }
+                div { dt { kbd { "1" } "\u{2026}" kbd { "9" } " " kbd { "0" } } dd { "A project, all projects" } }
             }
             form method="dialog" { button { "Close" } }
         }
@@ -172,7 +178,7 @@ pub fn footing(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let as_of = words::instant(&answer["receipt"]["as_of"]);
     html! {
         p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " records, as of " (as_of) ", days of " (answer["receipt"]["tz"].as_str().unwrap_or("UTC")) }
-        @if !context.shared { (keep(context, report, answer)) }
+        @if context.may(Role::Editor) { (keep(context, report, answer)) }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::Value as Json;
 
+use crate::app::Dashboard;
+
 use crate::model::thousands;
 
 /// A list in an answer; empty if there is none of that name.
@@ -97,17 +99,22 @@ pub fn instant(value: &Json) -> String {
     text.get(..16).unwrap_or(text).replace('T', " ")
 }
 
+/// An event as people call it.
+pub fn event(names: &Dashboard, event: &Json) -> String {
+    event.as_str().map_or_else(|| value(event), |name| names.shown(name).to_owned())
+}
+
 /// One event, or several joined by "or", with what they must meet.
-pub fn pattern(pattern: &Json) -> String {
-    let (events, met) = events_and_conditions(&pattern["event"], pattern);
+pub fn pattern(names: &Dashboard, pattern: &Json) -> String {
+    let (events, met) = events_and_conditions(names, &pattern["event"], pattern);
     events + &met
 }
 
 /// The events in words, and behind " where" what `pattern` wants of them; nothing if it wants nothing.
-fn events_and_conditions(events: &Json, pattern: &Json) -> (String, String) {
+fn events_and_conditions(names: &Dashboard, events: &Json, pattern: &Json) -> (String, String) {
     let events = match events {
-        Json::Array(several) => several.iter().map(value).collect::<Vec<_>>().join(" or "),
-        other => value(other),
+        Json::Array(several) => several.iter().map(|one| event(names, one)).collect::<Vec<_>>().join(" or "),
+        other => event(names, other),
     };
     let conditions: Vec<String> = list(pattern, "where").iter().map(condition).collect();
     let met =
@@ -143,14 +150,16 @@ pub fn condition(condition: &Json) -> String {
 }
 
 /// Whom a report is narrowed to, as the end of a sentence; nothing if to nobody.
-pub fn only_people(query: &Json) -> String {
-    query.get("people").map_or_else(String::new, |people| format!(". Only people: {}", audience(people)))
+pub fn only_people(names: &Dashboard, query: &Json) -> String {
+    query
+        .get("people")
+        .map_or_else(String::new, |people| format!(". Only people: {}", audience(names, people)))
 }
 
 /// Which people, in words.
-pub fn audience(people: &Json) -> String {
+pub fn audience(names: &Dashboard, people: &Json) -> String {
     let joined = |all: &[Json], word: &str| {
-        let parts: Vec<String> = all.iter().map(audience).collect();
+        let parts: Vec<String> = all.iter().map(|one| audience(names, one)).collect();
         parts.join(word)
     };
     if let Some(all) = people["all"].as_array() {
@@ -160,10 +169,10 @@ pub fn audience(people: &Json) -> String {
         return format!("({})", joined(any, " or "));
     }
     if let Some(inner) = people.get("not") {
-        return format!("not: {}", audience(inner));
+        return format!("not: {}", audience(names, inner));
     }
     if people.get("did").is_some() {
-        return did(people);
+        return did(names, people);
     }
     if people.get("property").is_some() {
         return condition(people);
@@ -178,15 +187,15 @@ pub fn audience(people: &Json) -> String {
         return format!("seen{}", range_words(range));
     }
     if let Some(funnel) = people.get("funnel") {
-        let steps: Vec<String> = list(funnel, "steps").iter().map(pattern).collect();
+        let steps: Vec<String> = list(funnel, "steps").iter().map(|step| pattern(names, step)).collect();
         let outcome = people["outcome"].as_str().unwrap_or("reached").replace('_', " ");
         return format!("{outcome} at step {} of {}", value(&people["step"]), steps.join(", then "));
     }
     people.to_string()
 }
 
-fn did(people: &Json) -> String {
-    let (events, met) = events_and_conditions(&people["did"], people);
+fn did(names: &Dashboard, people: &Json) -> String {
+    let (events, met) = events_and_conditions(names, &people["did"], people);
     let (least, most) = (people["at_least"].as_u64().unwrap_or(1), people["at_most"].as_u64());
     let times = match (least, most) {
         (1, None) => String::new(),
@@ -260,9 +269,13 @@ mod tests {
     fn definitions_are_sentences() {
         let people =
             json!({"all": [{"did": "Paid", "at_least": 2}, {"not": {"property": "Plan", "is": "Pro"}}]});
-        assert_eq!(audience(&people), "did Paid at least 2 times and not: Plan is Pro");
+        let mut names = Dashboard::default();
+        assert_eq!(audience(&names, &people), "did Paid at least 2 times and not: Plan is Pro");
         let step = json!({"event": ["A", "B"], "where": [{"property": "Price", "gte": 5}]});
-        assert_eq!(pattern(&step), "A or B where Price is at least 5");
+        assert_eq!(pattern(&names, &step), "A or B where Price is at least 5");
+        let said = crate::app::Described { shown_as: "Bought".into(), ..Default::default() };
+        names.describe("B", said).unwrap();
+        assert_eq!(pattern(&names, &step), "A or Bought where Price is at least 5");
         assert_eq!(duration_of(172_800.0), "2 d");
     }
 }

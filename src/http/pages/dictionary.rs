@@ -1,0 +1,119 @@
+//! The events there are, what is said of them, and which may be one event under two names. What is said is for pages only: reports and
+//! the API go by the names that were sent.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use serde_json::{Value as Json, json};
+
+use super::changes::Form;
+use super::table::{Cell, Table};
+use super::view::{link, list};
+use super::{Context, Visit, form, json as read};
+use crate::app::{Described, Role};
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// The part of the settings.
+pub fn section(context: &Context<'_>) -> Result<Markup> {
+    let events = read(&context.app.reports().events(context.snapshot)?)?;
+    let every: Vec<&Json> = list(&events, "events").iter().collect();
+    let mut table = event_table(context, "dictionary", "Every event", &every);
+    table.column("Said of it");
+    table.column("Offered");
+    Ok(html! {
+        (alike(&every))
+        @if every.is_empty() { p.hint { "None yet." } } @else {
+            @if context.may(Role::Editor) { (describe(context)) }
+            (context.table(&table))
+        }
+    })
+}
+
+/// A table of events, each of which opens into its people. In the dictionary with what is said of them.
+pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&Json]) -> Table {
+    let mut table = Table::new(name, caption, &["Event", "#People", "#Times", "First", "Last"]);
+    for event in events {
+        let event_name = event["event"].as_str().unwrap_or_default();
+        let did = json!({ "did": event_name }).to_string();
+        let said = context.dashboard.events.get(event_name);
+        let title = said.map(|said| format!("{event_name} {}", said.description));
+        let mut head =
+            Cell::head(context.event(&event["event"])).link(link("/trends", &[], &[("series", event_name)]));
+        if let Some(title) = title {
+            head = head.title(title);
+        }
+        let mut row = vec![
+            head,
+            Cell::people(&event["people"], link("/people", &[], &[("people", &did)])),
+            Cell::number(&event["count"]),
+            Cell::instant(&event["first"]),
+            Cell::instant(&event["last"]),
+        ];
+        if name == "dictionary" {
+            let mut words: Vec<&str> = Vec::new();
+            if context.dashboard.shown(event_name) != event_name {
+                words.push(event_name);
+            }
+            words.extend(said.map(|said| said.description.as_str()).filter(|text| !text.is_empty()));
+            row.push(Cell::text(words.join(": ")).class("others"));
+            let offered = if context.dashboard.offers(event_name) { "yes" } else { "hidden" };
+            let edit = link("/settings", &[], &[("describe", event_name)]);
+            let shown = html! { (offered) @if context.may(Role::Editor) { " " a href=(format!("{edit}#describe")) aria-label=(format!("Describe {event_name}")) { "Describe" } } };
+            row.push(Cell::marked(shown, offered).class("date"));
+        }
+        table.row(row);
+    }
+    table
+}
+
+/// Names that people take for one: the same but for case, spaces and signs.
+fn alike(events: &[&Json]) -> Markup {
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in events.iter().filter_map(|e| e["event"].as_str()) {
+        let letters = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        groups.entry(letters).or_default().push(name);
+    }
+    groups.retain(|_, names| names.len() > 1);
+    html! { @for names in groups.values() { p.warning role="status" { "These differ only in how they are written: " (names.join(", ")) } } }
+}
+
+/// The form for one event.
+fn describe(context: &Context<'_>) -> Markup {
+    let event = context.value("describe");
+    let said = context.dashboard.events.get(event).cloned().unwrap_or_default();
+    let every: Vec<String> = context.snapshot.catalog.events().map(|(_, name)| name.to_owned()).collect();
+    html! {
+        details.more #describe open[!event.is_empty()] {
+            summary { "Describe or hide an event" }
+            form.row method="post" action="/events" {
+                (form::field("Event", "event", event, "every-event"))
+                (form::field("Shown as", "shown_as", &said.shown_as, ""))
+                (form::field("Description", "description", &said.description, ""))
+                label.check { input type="checkbox" name="hidden" value="1" checked[said.hidden]; " Hide it from lists of events to choose from" }
+                button { "Save event" }
+                (form::offers("every-event", &every))
+            }
+            p.hint { "For these pages only: reports and the API go by the name that was sent. An empty form takes back what was said." }
+        }
+    }
+}
+
+/// Says something of an event.
+pub fn change(visit: &Visit<'_>, form: &Form) -> Result<String> {
+    let event = form.required("event")?;
+    if !visit.app.snapshot().catalog.events().any(|(_, name)| name == event) {
+        let error = Error::invalid("unknown_event", format!("no event is called \"{event}\"")).at("event");
+        return Err(error.hint("its name is the one that was sent"));
+    }
+    let text = |name| form.get(name).to_owned();
+    let hidden = !form.get("hidden").is_empty();
+    let said = Described { hidden, shown_as: text("shown_as"), description: text("description") };
+    visit.app.change_dashboard(|dashboard| {
+        if dashboard.events.len() >= limits::NAMES_MAX {
+            return Err(Error::invalid("too_many", "too many events are described"));
+        }
+        dashboard.describe(event, said)
+    })?;
+    Ok("/settings#events".to_owned())
+}
