@@ -2,6 +2,7 @@
 
 mod errors;
 mod import;
+mod limits;
 mod live;
 mod pages;
 mod reading;

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use super::{App, too_many_names};
+use super::{App, names};
 use crate::engine::{Outcome, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -23,6 +23,8 @@ pub struct Form {
     pub format: Option<Format>,
     /// Of comma-separated values the columns whose meaning is told.
     pub mapping: csv::Mapping,
+    /// How many names of events, and of properties, there may be; any number if not given.
+    pub names_max: Option<usize>,
 }
 
 /// The input as it was, and in `begin` its first bytes: up to the end of the first line that says anything.
@@ -107,12 +109,18 @@ impl App {
             input = peeked(input, &mut begin).map_err(unreadable)?;
         }
         let format = form.format.unwrap_or_else(|| Format::guess(None, &begin));
+        let snapshot = self.snapshot();
+        let mut allowance = form.names_max.map(|most| names::Allowance::new(&snapshot.catalog, most));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let each = |lines: Vec<ParsedLine>| {
             let (mut numbers, mut records) =
                 (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
             for (line, parsed) in lines {
-                match parsed {
+                let allowed = parsed.and_then(|record| match &mut allowance {
+                    Some(allowance) => allowance.take(&record).map(|()| record),
+                    None => Ok(record),
+                });
+                match allowed {
                     Ok(record) => {
                         numbers.push(line);
                         records.push(record);
@@ -159,7 +167,7 @@ fn settle(
                 report.accepted += 1;
                 report.merges_refused += 1;
             }
-            Outcome::TooManyNames => report.reject(line, &too_many_names(), rejected),
+            Outcome::TooManyNames => report.reject(line, &names::too_many(limits::NAMES_MAX), rejected),
         }
     }
     Ok(())

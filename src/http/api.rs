@@ -1,18 +1,19 @@
 //! What the routes do: each turns a request into a call of the app and its answer into a response.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::json;
 
 use super::auth::{self, KeyHash, Keys};
 use super::collect::{self, Outcome as Tracked};
+use super::limit::{self, Limits};
 use super::message::{Method, Request, Response};
 use super::pages::session::{self, Sessions};
 use super::pages::{self, Change, Page};
 use super::router::{Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
-use crate::app::{App, Form, export, export_csv, live, saved};
+use crate::app::{App, Form, Scope, ScopedKey, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -23,23 +24,68 @@ use crate::transfer::format::Format;
 /// The routes over one app.
 pub struct Api {
     app: Arc<App>,
-    keys: Keys,
+    keys: RwLock<Keys>,
+    /// The write key and the API key, which stand beside all others.
+    first: (KeyHash, KeyHash),
     write_key: String,
     sessions: Sessions,
+    limits: Limits,
 }
 
 impl Api {
     /// Over `app`, for senders with `write_key` and readers with the key of this SHA-256 in hex.
     pub fn new(app: Arc<App>, write_key: &str, api_key_sha256: &str) -> Result<Self> {
         let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
-        let read = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
+        let manage = KeyHash::from_hex(api_key_sha256).ok_or_else(bad)?;
         let sessions = Sessions::default();
-        Ok(Self {
+        Self {
             app,
             write_key: write_key.to_owned(),
             sessions,
-            keys: Keys { write: vec![KeyHash::of(write_key)], read: vec![read] },
-        })
+            limits: Limits::default(),
+            keys: RwLock::new(Keys::default()),
+            first: (KeyHash::of(write_key), manage),
+        }
+        .with_more_keys(&[])
+    }
+
+    /// With more keys, each for less.
+    pub fn with_more_keys(self, more: &[ScopedKey]) -> Result<Self> {
+        self.change_keys(more)?;
+        Ok(self)
+    }
+
+    /// Replaces the keys that stand beside the first two.
+    pub fn change_keys(&self, more: &[ScopedKey]) -> Result<()> {
+        let (write, manage) = self.first;
+        let mut keys = Keys { write: vec![write], read: Vec::new(), manage: vec![manage] };
+        for key in more {
+            let hash = KeyHash::from_hex(&key.sha256).ok_or_else(|| {
+                Error::invalid(
+                    "bad_key",
+                    format!("the stored hash of the key \"{}\" is not 64 hex digits", key.name),
+                )
+            })?;
+            match key.scope {
+                Scope::Write => keys.write.push(hash),
+                Scope::Read => keys.read.push(hash),
+                Scope::Manage => keys.manage.push(hash),
+            }
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// Whether a key may do what `access` asks.
+    fn check(&self, access: Access, key: Option<&str>) -> Result<()> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).check(access, key)
+    }
+
+    /// With other limits than those of `limits.rs` on how often senders may send.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     fn answer(&self, route: &Route, request: &Request) -> Result<Response> {
@@ -93,7 +139,7 @@ impl Api {
             Action::Metrics => Ok(Response::new(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",
-                metrics::text(app).into_bytes(),
+                metrics::text(app, &self.limits)?.into_bytes(),
             )),
             Action::Export => {
                 let (snapshot, csv) =
@@ -117,7 +163,7 @@ impl Api {
             Action::Script => self.script(route, request),
             Action::LoginPage => Ok(session::page(request)),
             Action::Login => {
-                self.sessions.log_in(request, |key| self.keys.check(Access::Read, Some(key)).is_ok())
+                self.sessions.log_in(request, |key| self.check(Access::Manage, Some(key)).is_ok())
             }
             Action::Logout => self.sessions.log_out(request),
             Action::Shared => pages::shared(&self.app, request, &route.parameter(&request.path)?),
@@ -133,7 +179,7 @@ impl Api {
         if route.access == Access::Read && safe && self.sessions.has(request) {
             return Ok(());
         }
-        self.keys.check(route.access, auth::presented(request).as_deref())
+        self.check(route.needs(), auth::presented(request).as_deref())
     }
 
     /// A page, for whoever has a session.
@@ -169,10 +215,16 @@ impl Api {
         self.sessions.link()
     }
 
+    /// Whether a key may send so many records now. The first of them was counted when the request came.
+    fn may_send(&self, request: &Request, key: Option<&str>, records: usize) -> Result<()> {
+        self.check(Access::Write, key)?;
+        self.limits.sends(request.peer, KeyHash::of(key.unwrap_or_default()).short(), records)
+    }
+
     fn track(&self, kind: RecordKind, request: &Request) -> Response {
         let collected = collect::read(kind, request, self.app.now());
         let key = collected.key.or_else(|| auth::presented(request));
-        let checked = self.keys.check(Access::Write, key.as_deref());
+        let checked = self.may_send(request, key.as_deref(), 1);
         let stored = match (checked, collected.record) {
             (Ok(()), Ok(record)) => self.app.track(record),
             (Err(error), _) | (Ok(()), Err(error)) => {
@@ -194,7 +246,7 @@ impl Api {
     fn script(&self, route: &Route, request: &Request) -> Result<Response> {
         if route.pattern != SCRIPT_PATH {
             let key = route.parameter(&request.path)?;
-            self.keys.check(Access::Write, Some(&key)).map_err(|_| {
+            self.check(Access::Write, Some(&key)).map_err(|_| {
                 let message = "the name of the script holds no write key of ours";
                 Error::new(ErrorKind::NotFound, "unknown_key", message)
                     .at("path")
@@ -205,7 +257,10 @@ impl Api {
     }
 
     fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {
-        self.keys.check(Access::WriteOrRead, auth::presented(request).as_deref())?;
+        let key = auth::presented(request);
+        self.check(Access::WriteOrRead, key.as_deref())?;
+        // The write key is public.
+        let names_max = self.check(Access::Manage, key.as_deref()).is_err().then(|| self.app.names_max());
         self.app.engine().healthy()?;
         let by_type = (request.media_type().as_deref() == Some("text/csv")).then(|| "csv".to_owned());
         let format = request.parameter("format").or(by_type).unwrap_or_else(|| "ndjson".to_owned());
@@ -213,7 +268,7 @@ impl Api {
             let error = Error::invalid("bad_format", format!("there is no form \"{format}\"")).at("format");
             error.hint("ndjson, csv or kissmetrics")
         })?;
-        let form = Form { format: Some(format), ..Form::default() };
+        let form = Form { format: Some(format), names_max, ..Form::default() };
         let report = self.app.import(body, &form, |_| {}, |_| {})?;
         let text = serde_json::to_string(&report);
         text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
@@ -256,7 +311,10 @@ impl Api {
 
     fn health(&self) -> Response {
         match self.app.engine().healthy() {
-            Ok(()) => Response::json(json!({ "status": "ok" }).to_string()),
+            Ok(()) => {
+                let disk = self.app.room().map_or("unknown", |(room, _)| room.name());
+                Response::json(json!({ "status": "ok", "disk": disk }).to_string())
+            }
             Err(error) => {
                 let body = json!({ "status": "unavailable", "error": respond::value(&error) }).to_string();
                 Response::new(503, "application/json", body.into_bytes())
@@ -266,13 +324,22 @@ impl Api {
 }
 
 impl Handler for Api {
+    fn turn_away(&self, route: &Route, request: &Request) -> Option<Response> {
+        if route.access != Access::Write {
+            return None;
+        }
+        let seconds = self.limits.comes(request.peer).err()?;
+        Some(limit::too_often(seconds, "this address sends too often"))
+    }
+
     fn handle(&self, route: &Route, request: Request) -> Response {
         match route.action {
             Action::TrackEvent => self.track(RecordKind::Event, &request),
             Action::TrackSet => self.track(RecordKind::Set, &request),
             Action::TrackAlias => self.track(RecordKind::Identify, &request),
             Action::Segment(kind) => {
-                segment::answer(&self.app, kind, &request, |key| self.keys.check(Access::Write, key))
+                let allowed = |key: Option<&str>, records| self.may_send(&request, key, records);
+                segment::answer(&self.app, kind, &request, allowed)
             }
             Action::Page(page) => private(route, self.page(page, route, &request)),
             Action::Change(change) => private(route, self.change(change, route, &request)),

@@ -14,8 +14,10 @@ pub enum Access {
     Open,
     /// The write key, which is public.
     Write,
-    /// The API key, or a session.
+    /// The API key or another that reads, or a session.
     Read,
+    /// The API key or another that changes, or a session.
+    Manage,
     /// A session; without one the log-in page.
     Session,
     /// Either.
@@ -450,7 +452,7 @@ pub enum Found {
     Nothing,
 }
 
-/// Looks a request up by its raw path.
+/// Looks a request up by its raw path. `HEAD` finds what `GET` does, unless that records something: who only looks changes nothing.
 pub fn find(method: Method, path: &str) -> Found {
     // Some of Segment's clients have a slash at the end.
     let path = if path.starts_with("/v1/") { path.strip_suffix('/').unwrap_or(path) } else { path };
@@ -458,7 +460,7 @@ pub fn find(method: Method, path: &str) -> Found {
     let mut others = Vec::new();
     for route in &ROUTES {
         if captured(route.pattern, path).is_some() {
-            if route.method == wanted {
+            if route.method == wanted && (method != Method::Head || route.answers_head()) {
                 return Found::Route(route);
             }
             others.push(route);
@@ -472,7 +474,7 @@ pub fn allow(routes: &[&Route]) -> String {
     let mut names = Vec::new();
     for route in routes {
         names.push(route.method.name());
-        if route.method == Method::Get {
+        if route.answers_head() {
             names.push(Method::Head.name());
         }
     }
@@ -481,6 +483,18 @@ pub fn allow(routes: &[&Route]) -> String {
 }
 
 impl Route {
+    /// What it takes to call it: to change anything takes more than to read, whatever the list says.
+    pub fn needs(&self) -> Access {
+        let reads = self.method == Method::Get || matches!(self.action, Action::Report(_));
+        if self.access == Access::Read && !reads { Access::Manage } else { self.access }
+    }
+
+    /// Whether `HEAD` may ask for the head of its answer.
+    pub fn answers_head(&self) -> bool {
+        let records = matches!(self.action, Action::TrackEvent | Action::TrackSet | Action::TrackAlias);
+        self.method == Method::Get && !records
+    }
+
     /// Whether a body that says it is gzip is taken as it is: its own bytes decide.
     pub fn unpacks(&self) -> bool {
         matches!(self.action, Action::Segment(_))
@@ -552,7 +566,11 @@ mod tests {
     #[test]
     fn a_wrong_method_names_the_right_ones() {
         let Found::WrongMethod(routes) = find(Method::Delete, "/e") else { panic!("found") };
-        assert_eq!(allow(&routes), "GET, HEAD, POST, OPTIONS");
+        assert_eq!(allow(&routes), "GET, POST, OPTIONS");
+        let Found::WrongMethod(routes) = find(Method::Head, "/e") else { panic!("HEAD would record") };
+        assert_eq!(allow(&routes), "GET, POST, OPTIONS");
+        let Found::WrongMethod(routes) = find(Method::Delete, "/healthz") else { panic!("found") };
+        assert_eq!(allow(&routes), "GET, HEAD, OPTIONS");
         assert!(matches!(find(Method::Get, "/nowhere"), Found::Nothing));
     }
 

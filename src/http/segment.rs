@@ -6,15 +6,15 @@ use super::auth;
 use super::message::{Request, Response};
 use super::respond;
 use crate::app::App;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::transfer::segment::{self, Kind, Messages};
 
-/// Answers a call of `kind`, or of a batch. `allowed` checks a presented key.
+/// Answers a call of `kind`, or of a batch. `allowed` checks a presented key that sends so many messages.
 pub fn answer(
     app: &App,
     kind: Option<Kind>,
     request: &Request,
-    allowed: impl Fn(Option<&str>) -> Result<()>,
+    allowed: impl Fn(Option<&str>, usize) -> Result<()>,
 ) -> Response {
     match store(app, kind, request, allowed) {
         // A message that is refused is counted and can be looked at; sending it again would not help.
@@ -23,11 +23,7 @@ pub fn answer(
             let body = json!({ "success": false, "error": respond::value(&error) }).to_string();
             let response =
                 Response::new(respond::status(error.kind()), "application/json", body.into_bytes());
-            if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Poisoned | ErrorKind::Full) {
-                response.with("Retry-After", "5")
-            } else {
-                response
-            }
+            if error.is_passing() { response.with("Retry-After", "5") } else { response }
         }
     }
 }
@@ -36,7 +32,7 @@ fn store(
     app: &App,
     kind: Option<Kind>,
     request: &Request,
-    allowed: impl Fn(Option<&str>) -> Result<()>,
+    allowed: impl Fn(Option<&str>, usize) -> Result<()>,
 ) -> Result<()> {
     let presented = auth::presented(request).filter(|key| !key.is_empty());
     let presented = presented.or_else(|| request.parameter("writeKey"));
@@ -44,7 +40,8 @@ fn store(
     // The key may be in the body, so that is read first; what it says counts only after the key.
     let in_body = read.as_ref().ok().and_then(|messages| messages.write_key.clone());
     let refused = |error: &Error| app.refuse(error, "", "");
-    allowed(presented.or(in_body).as_deref()).inspect_err(refused)?;
+    let count = read.as_ref().map_or(0, |messages| messages.messages.len());
+    allowed(presented.or(in_body).as_deref(), count).inspect_err(refused)?;
     let Messages { messages, .. } = read.inspect_err(refused)?;
     let mut records = Vec::new();
     for message in messages {
