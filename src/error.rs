@@ -27,6 +27,8 @@ pub enum ErrorKind {
     TooLarge,
     /// Too much at once: try again later.
     Busy,
+    /// This client asks too often: try again later.
+    TooOften,
     /// The disk is full: reads go on, writes are refused.
     Full,
     /// Another process holds the data directory.
@@ -119,6 +121,12 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether the same request may succeed later: nothing is wrong with it.
+    pub fn is_passing(&self) -> bool {
+        use ErrorKind::{Busy, Full, Io, Poisoned, TooOften};
+        matches!(self.kind, Busy | TooOften | Full | Poisoned | Io)
     }
 
     /// The stable code, such as `bad_time`.

@@ -14,6 +14,9 @@ pub const NUMBER_DIGITS_MAX: usize = 27;
 pub const NUMBER_SCALE_MAX: u8 = 20;
 /// Distinct event names, and apart from them distinct property names: ids fit 16 bits with room to spare.
 pub const NAMES_MAX: usize = 65_535;
+/// Names of events, and apart from them of properties, that tracking may make unless told otherwise: far more than anybody
+/// can read, and enough left of [`NAMES_MAX`] for an import with the API key after somebody sent nonsense with the public one.
+pub const TRACKED_NAMES_MAX: usize = 10_000;
 
 /// Bytes of a request to the tracking routes.
 pub const TRACK_BYTES_MAX: usize = 1024 * 1024;
@@ -49,8 +52,9 @@ pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Client connections of one address (of an IPv6 network of 64 bits): a browser opens 6.
 pub const CONNECTIONS_PER_ADDRESS: usize = 32;
-/// Connections that the kernel keeps for us until they are accepted: an idle flood fills a short queue.
-pub const BACKLOG: i32 = 1024;
+/// Connections that the kernel keeps for us until they are accepted (it has a bound of its own besides): a flood fills a short queue, and
+/// who finds it full tries again only after a second.
+pub const BACKLOG: i32 = 4096;
 /// Stack of a connection's thread, which runs tracking routes and reports too. What is not used takes no memory.
 pub const CONNECTION_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Imports running at once. Apart from exports, because the key that imports is public.
@@ -86,6 +90,14 @@ pub const PASSWORDS_WAITING_MAX: usize = 32;
 pub const LOGINS_FAILED_MAX: u32 = 5;
 /// Addresses whose failed log-ins are counted at once; the oldest are forgotten first.
 pub const LOGIN_ADDRESSES_MAX: usize = 4096;
+/// Keys besides the first two: each is compared with every key that is presented.
+pub const KEYS_MAX: usize = 100;
+/// Clients whose rate is known at once: a few megabytes, however many addresses an attacker has.
+pub const LIMITED_CLIENTS_MAX: usize = 65_536;
+/// Records that one address may send in a second, unless told otherwise: a thousand people behind one address send fewer.
+pub const ADDRESS_RATE: u32 = 1000;
+/// Seconds of its rate that a client may save up and use at once: a page that was opened by everybody, a queue after an outage.
+pub const BURST_SECONDS: u32 = 10;
 
 /// Steps of a funnel.
 pub const FUNNEL_STEPS_MAX: usize = 20;
@@ -154,6 +166,10 @@ pub const FILTER_ROWS_MAX: u64 = 4 * 1024 * 1024;
 pub const SEGMENT_ROWS_MAX: u64 = 32 * 1024 * 1024;
 /// Free bytes on the disk below which writes are refused (with twice the log besides), so that flushes still have room.
 pub const FREE_BYTES_MIN: u64 = 2 * 1024 * 1024;
+/// Free bytes on the disk below which there is a warning, unless told otherwise: at a thousand records a second some hours are left.
+pub const FREE_BYTES_WARN: u64 = 1024 * 1024 * 1024;
+/// Bytes of the disk that are set aside: to open a store takes a new log, a checkpoint and a manifest.
+pub const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes of decoded postings that queries keep.
 pub const CACHE_BYTES_MAX: usize = 128 * 1024 * 1024;
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod errors;
 mod import;
+mod limits;
 mod live;
 mod pages;
 mod projects;

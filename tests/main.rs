@@ -18,6 +18,7 @@ mod histories_revenue;
 mod histories_trend;
 mod house;
 mod http;
+mod operations;
 mod sdks;
 mod store_check;
 mod support;

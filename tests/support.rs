@@ -42,30 +42,32 @@ impl Server {
 
     /// The same at an address, such as that of a server that ended.
     pub fn start_at(listen: &str, data: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
-        Self::start_as(listen, data, variables, &[])
+        let mut command = whodid(data);
+        command.args(["serve", "--listen", listen]).envs(variables.iter().copied());
+        Self::spawn(command, data)
     }
 
-    /// The same behind a proxy at this address.
+    /// Serves on a free port behind a proxy at this address.
     pub fn start_behind(proxy: &str, data: &Path, variables: &[(&str, &str)]) -> (Self, Vec<String>) {
-        Self::start_as("127.0.0.1:0", data, variables, &["--trusted-proxy", proxy])
+        let mut command = whodid(data);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--trusted-proxy", proxy]);
+        command.envs(variables.iter().copied());
+        Self::spawn(command, data)
     }
 
-    fn start_as(
-        listen: &str,
-        data: &Path,
-        variables: &[(&str, &str)],
-        options: &[&str],
-    ) -> (Self, Vec<String>) {
+    /// Serves with the keys of this module and no more than so many files open.
+    pub fn start_with_files(data: &Path, files: u32) -> Self {
+        let served = whodid(data);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" serve --listen 127.0.0.1:0")]);
+        command.arg(served.get_program()).env("WHODID_DATA", data);
+        command.envs([("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)]);
+        Self::spawn(command, data).0
+    }
+
+    fn spawn(mut command: Command, data: &Path) -> (Self, Vec<String>) {
         let log = File::create(data.with_extension("log")).unwrap();
-        let mut child = whodid(data)
-            .args(["serve", "--listen", listen])
-            .args(options)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -78,6 +80,18 @@ impl Server {
         let addr = printed.iter().find_map(|line| line.split_once("http://")).unwrap().1;
         let addr = addr.split_whitespace().next().unwrap().to_owned();
         (Self { child, addr, data: data.to_owned(), ended: false }, printed)
+    }
+
+    /// Tells it to read its keys again.
+    pub fn hang_up(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
+    }
+
+    /// The most memory that it ever had, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// A new connection.

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::{App, too_many_names};
+use super::{App, names};
 use crate::engine::{Batch, Outcome, Preparer, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -23,6 +24,8 @@ pub struct Form {
     pub format: Option<Format>,
     /// Of comma-separated values the columns whose meaning is told.
     pub mapping: csv::Mapping,
+    /// How many names of events, and of properties, there may be; any number if not given.
+    pub names_max: Option<usize>,
 }
 
 /// The input as it was, and in `begin` its first bytes: up to the end of the first line that says anything.
@@ -79,11 +82,20 @@ struct Block {
 }
 
 impl Block {
-    fn new(lines: Vec<ParsedLine>, preparer: &Preparer) -> Self {
+    fn new(
+        lines: Vec<ParsedLine>,
+        allowance: Option<&Mutex<names::Allowance<'_>>>,
+        preparer: &Preparer,
+    ) -> Self {
         let (mut numbers, mut records) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
         let mut rejected = Vec::new();
+        let mut allowance = allowance.map(|a| a.lock().unwrap_or_else(PoisonError::into_inner));
         for (line, parsed) in lines {
-            match parsed {
+            let allowed = parsed.and_then(|record| match &mut allowance {
+                Some(allowance) => allowance.take(&record).map(|()| record),
+                None => Ok(record),
+            });
+            match allowed {
                 Ok(record) => {
                     numbers.push(line);
                     records.push(record);
@@ -91,6 +103,7 @@ impl Block {
                 Err(error) => rejected.push((line, error)),
             }
         }
+        drop(allowance);
         Self { numbers, batch: preparer.batch(records.into_iter()), rejected }
     }
 }
@@ -132,6 +145,8 @@ impl App {
             input = peeked(input, &mut begin).map_err(unreadable)?;
         }
         let format = form.format.unwrap_or_else(|| Format::guess(None, &begin));
+        let snapshot = self.snapshot();
+        let allowance = form.names_max.map(|most| Mutex::new(names::Allowance::new(&snapshot.catalog, most)));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let each = |block: Block| {
             for (line, error) in block.rejected {
@@ -146,7 +161,9 @@ impl App {
             Ok(())
         };
         // On the parsing threads, with the names that are known by then.
-        let prepare = |lines: Vec<ParsedLine>| Block::new(lines, &Preparer::new(&self.engine.snapshot()));
+        let prepare = |lines: Vec<ParsedLine>| {
+            Block::new(lines, allowance.as_ref(), &Preparer::new(&self.engine.snapshot()))
+        };
         let now = self.now();
         let read = match format {
             Format::Ndjson => for_each_block(input, threads, now, ndjson::parse_record, prepare, each),
@@ -181,7 +198,7 @@ fn settle(
                 report.accepted += 1;
                 report.merges_refused += 1;
             }
-            Outcome::TooManyNames => report.reject(line, &too_many_names(), rejected),
+            Outcome::TooManyNames => report.reject(line, &names::too_many(limits::NAMES_MAX), rejected),
         }
     }
     Ok(())

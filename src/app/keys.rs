@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{RealVfs, Vfs};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
 
 const FILE: &str = "keys.json";
 const FILE_NEW: &str = "keys.json.new";
@@ -16,8 +17,45 @@ const FILE_NEW: &str = "keys.json.new";
 pub struct StoredKeys {
     /// Sends records.
     pub write_key: String,
-    /// SHA-256 of the key that reads, in hex.
+    /// SHA-256 of the key that may do everything but track, in hex.
     pub api_key_sha256: String,
+    /// More keys, each for less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<ScopedKey>,
+}
+
+/// What a key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// To send records. It may stand in pages.
+    Write,
+    /// To read everything and change nothing.
+    Read,
+    /// To read and to change everything.
+    Manage,
+}
+
+impl Scope {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+/// A key besides the first two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopedKey {
+    /// What the operator calls it.
+    pub name: String,
+    /// What it is good for.
+    pub scope: Scope,
+    /// Its SHA-256 in hex.
+    pub sha256: String,
 }
 
 impl StoredKeys {
@@ -31,6 +69,41 @@ impl StoredKeys {
         keys.map(Some).map_err(|e| {
             Error::corrupt(dir.join(FILE).display(), 0, e).hint("remove the file to have new keys made")
         })
+    }
+
+    /// Adds a key under a name that no other has.
+    pub fn add(&mut self, key: ScopedKey) -> Result<()> {
+        let named = !key.name.trim().is_empty() && key.name.chars().count() <= limits::NAME_CHARS_MAX;
+        if !named || key.name.chars().any(char::is_control) {
+            return Err(Error::invalid("bad_name", "a key needs a name of 1 to 255 characters"));
+        }
+        if self.more.iter().any(|known| known.name == key.name) {
+            let message = format!("there is a key \"{}\" already", key.name);
+            return Err(Error::new(ErrorKind::Conflict, "name_taken", message)
+                .hint("remove it first, or take another name"));
+        }
+        if self.more.len() >= limits::KEYS_MAX {
+            let message = format!("there are {} keys already", limits::KEYS_MAX);
+            return Err(
+                Error::new(ErrorKind::TooLarge, "too_many_keys", message).hint("remove one that nobody uses")
+            );
+        }
+        self.more.push(key);
+        Ok(())
+    }
+
+    /// Takes a key away.
+    pub fn remove(&mut self, name: &str) -> Result<()> {
+        let before = self.more.len();
+        self.more.retain(|key| key.name != name);
+        if self.more.len() == before {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "no_such_key",
+                format!("there is no key \"{name}\""),
+            ));
+        }
+        Ok(())
     }
 
     /// Puts them in the store directory `dir`.

@@ -6,10 +6,13 @@ mod export;
 mod import;
 mod keys;
 pub mod live;
+mod names;
 mod password;
 pub mod projects;
 mod reports;
 pub mod saved;
+pub mod space;
+mod watch;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -20,8 +23,9 @@ pub use accounts::{Accounts, Role};
 pub use dashboard::{Dashboard, Described, Share};
 pub use export::{export, export_csv};
 pub use import::{Form, ImportReport, Rejected};
-pub use keys::StoredKeys;
+pub use keys::{Scope, ScopedKey, StoredKeys};
 pub use reports::Reports;
+pub use watch::Watch;
 
 use crate::demo::Company;
 use crate::engine::{Engine, Options, Outcome, Snapshot};
@@ -39,6 +43,8 @@ pub struct App {
     reports: Reports,
     dashboard: RwLock<Arc<Dashboard>>,
     started: Instant,
+    names_max: usize,
+    warn_below: u64,
     dir: std::path::PathBuf,
 }
 
@@ -50,10 +56,44 @@ impl App {
 
     /// As [`App::open`], with an engine that runs as `options` say.
     pub fn open_with(dir: &Path, options: Options) -> Result<Self> {
+        space::before_opening(dir)?;
         let engine = Engine::open(dir, options)?;
+        space::after_opening(dir)?;
         let reports = Reports::new(saved::load(dir)?);
         let dashboard = RwLock::new(Arc::new(Dashboard::load(dir)?));
-        Ok(Self { engine, reports, dashboard, started: Instant::now(), dir: dir.to_owned() })
+        Ok(Self {
+            engine,
+            reports,
+            dashboard,
+            started: Instant::now(),
+            names_max: limits::TRACKED_NAMES_MAX,
+            warn_below: limits::FREE_BYTES_WARN,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// Warns when fewer bytes of the disk are free.
+    #[must_use]
+    pub fn warn_below(mut self, bytes: u64) -> Self {
+        self.warn_below = bytes;
+        self
+    }
+
+    /// Bounds the names of events, and apart from them of properties, that tracking may make.
+    #[must_use]
+    pub fn limit_names(mut self, most: usize) -> Self {
+        self.names_max = most.min(limits::NAMES_MAX);
+        self
+    }
+
+    /// The names of events, and of properties, that tracking may make.
+    pub fn names_max(&self) -> usize {
+        self.names_max
+    }
+
+    /// The directory of the store.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The store.
@@ -137,8 +177,9 @@ impl App {
     pub fn track(&self, record: Record) -> Result<Outcome> {
         let (identity, name) = (record.identity.clone(), record.name.clone());
         let stored = record.checked(self.now()).and_then(|record| {
+            names::Allowance::new(&self.snapshot().catalog, self.names_max).take(&record)?;
             match self.engine.try_write(vec![record])?.first() {
-                Some(Outcome::TooManyNames) => Err(too_many_names()),
+                Some(Outcome::TooManyNames) => Err(names::too_many(limits::NAMES_MAX)),
                 Some(outcome) => Ok(*outcome),
                 None => Err(Error::new(ErrorKind::Io, "no_answer", "the store gave no answer")),
             }
@@ -155,6 +196,7 @@ impl App {
         let (now, snapshot) = (self.now(), self.snapshot());
         let mut checked = Vec::with_capacity(records.len());
         let mut joined = HashSet::new();
+        let mut allowance = names::Allowance::new(&snapshot.catalog, self.names_max);
         for record in records {
             if record.kind == RecordKind::Identify {
                 let new = joined.insert((record.identity.clone(), record.name.clone()));
@@ -163,7 +205,7 @@ impl App {
                 }
             }
             let (identity, name) = (record.identity.clone(), record.name.clone());
-            match record.checked(now) {
+            match record.checked(now).and_then(|record| allowance.take(&record).map(|()| record)) {
                 Ok(record) => checked.push(record),
                 Err(error) => self.refuse(&error, &identity, &name),
             }
@@ -175,17 +217,15 @@ impl App {
             checked.iter().map(|r| (r.identity.clone(), r.name.clone())).collect();
         for (outcome, (identity, name)) in self.engine.try_write(checked)?.into_iter().zip(names) {
             if outcome == Outcome::TooManyNames {
-                self.refuse(&too_many_names(), &identity, &name);
+                self.refuse(&names::too_many(limits::NAMES_MAX), &identity, &name);
             }
         }
         Ok(())
     }
 
-    /// Counts and keeps a refusal, unless the store is at fault: then the sender comes again.
+    /// Counts and keeps a refusal, unless the sender does better to come again.
     pub fn refuse(&self, error: &Error, identity: &str, name: &str) {
-        let fault =
-            matches!(error.kind(), ErrorKind::Busy | ErrorKind::Full | ErrorKind::Poisoned | ErrorKind::Io);
-        if !fault {
+        if !error.is_passing() {
             let clip = |text: &str| text.chars().take(limits::NAME_CHARS_MAX).collect();
             self.engine.refuse(Refusal {
                 time: self.now(),
@@ -241,11 +281,4 @@ impl App {
 fn known_as_one(snapshot: &Snapshot, record: &Record) -> Result<bool> {
     let (a, b) = (snapshot.find_person(record.identity.trim())?, snapshot.find_person(record.name.trim())?);
     Ok(a == b && a.is_some_and(|person| snapshot.persons.is_identified(person)))
-}
-
-/// The error of a record that brings one name too many.
-fn too_many_names() -> Error {
-    let message = format!("there are {} different names already", limits::NAMES_MAX);
-    Error::new(ErrorKind::TooLarge, "too_many_names", message)
-        .hint("put what differs into a property's value, not into its name")
 }

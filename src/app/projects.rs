@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn keys(name: &str) -> StoredKeys {
-        StoredKeys { write_key: name.to_owned(), api_key_sha256: String::new() }
+        StoredKeys { write_key: name.to_owned(), api_key_sha256: String::new(), more: Vec::new() }
     }
 
     #[test]

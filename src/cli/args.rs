@@ -61,6 +61,12 @@ pub enum Command {
     User(User),
     /// Read every byte of the store and say what is damaged
     Check,
+    /// Look whether the store can be served well here: rights, room, open files, clock, damage, port
+    Doctor {
+        /// The address that the server listens on, or is to
+        #[arg(long, default_value = "127.0.0.1:8080", env = "WHODID_LISTEN", value_name = "ADDRESS")]
+        listen: SocketAddr,
+    },
     /// Merge the store's segments into as few as possible
     Compact,
     /// Join the person of one identity into that of another
@@ -69,6 +75,12 @@ pub enum Command {
         identity: String,
         /// The identity whose person it is joined into
         into: String,
+    },
+    /// More keys beside the first two, each for less; a running server takes them on SIGHUP
+    Key {
+        /// What to do with them
+        #[command(subcommand)]
+        command: KeyCommand,
     },
     /// Take one identity out of its person again, with all that arrived under it
     Unmerge {
@@ -102,6 +114,37 @@ pub enum User {
     },
 }
 
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key and print it, this once
+    Add {
+        /// What you call it
+        name: String,
+        /// What it is good for
+        #[arg(long, default_value = "read")]
+        scope: KeyScope,
+    },
+    /// Names and scopes
+    List,
+    /// Take a key away
+    Remove {
+        /// What you called it
+        name: String,
+    },
+}
+
+/// What a key is good for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KeyScope {
+    /// To send records; it may stand in pages
+    Write,
+    /// To read everything and change nothing
+    Read,
+    /// To read and change everything
+    Manage,
+}
+
 /// Run the server.
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -121,11 +164,46 @@ pub struct Serve {
     #[arg(long, env = "WHODID_TRACKER_PATH", value_name = "PATH")]
     pub tracker_path: Option<String>,
     /// Addresses of proxies whose X-Forwarded-For is believed
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, env = "WHODID_TRUSTED_PROXY", value_delimiter = ',', value_name = "ADDRESS")]
     pub trusted_proxy: Vec<std::net::IpAddr>,
+    /// Records a second that one address may send (of IPv6 one network of 64 bits); 0 is no limit
+    #[arg(long, env = "WHODID_RATE", default_value_t = crate::limits::ADDRESS_RATE, value_name = "N")]
+    pub rate: u32,
+    /// Records a second that may come under one write key; 0 is no limit
+    #[arg(long, env = "WHODID_KEY_RATE", default_value_t = 0, value_name = "N")]
+    pub key_rate: u32,
+    /// Names of events, and as many of properties, that senders may make; imports with the API key may make 65535
+    #[arg(long, env = "WHODID_NAMES", default_value_t = crate::limits::TRACKED_NAMES_MAX, value_name = "N")]
+    pub names: usize,
+    /// Write the log to this file, as lines of JSON, instead of standard error
+    #[arg(long, env = "WHODID_LOG", value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// The size at which that file is begun anew; five old ones are kept
+    #[arg(long, default_value = "10MiB", value_name = "SIZE", value_parser = size)]
+    pub log_size: u64,
+    /// Warn when less of the disk is free
+    #[arg(long, default_value = "1GiB", value_name = "SIZE", value_parser = size)]
+    pub disk_warning: u64,
+    /// Warn when no record came for so long, such as 1h
+    #[arg(long, value_name = "DURATION")]
+    pub silent_after: Option<String>,
     /// Fill an empty store with generated data first, and show a funnel over it
     #[arg(long)]
     pub demo: bool,
+}
+
+/// Bytes as people write them: a number, and KiB, MiB or GiB.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..).unwrap_or("").to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return Err("a number of bytes, or one with KiB, MiB or GiB".into()),
+    };
+    let number = digits.parse::<u64>().map_err(|e| e.to_string())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "that is too much".into())
 }
 
 /// The form of records in a file.

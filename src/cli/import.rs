@@ -29,7 +29,7 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
     for file in &args.files {
         let named = args.format.map(Format::form);
         let by_name = file.to_string_lossy().to_lowercase().contains(".csv").then_some(transfer::Format::Csv);
-        let form = Form { format: named.or(by_name), mapping: mapping.clone() };
+        let form = Form { format: named.or(by_name), mapping: mapping.clone(), ..Form::default() };
         let report = one(&app, file, &form, args.files.len() > 1)?;
         total.accepted += report.accepted;
         total.duplicates += report.duplicates;

@@ -4,11 +4,14 @@
 mod answer;
 mod args;
 mod cohort_table;
+mod doctor;
 mod events_table;
 mod format;
 mod funnel_args;
 mod funnel_table;
 mod import;
+mod keys;
+mod log_file;
 mod output;
 mod paths_table;
 mod people_table;
@@ -28,7 +31,7 @@ use clap::Parser;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
-use args::{Cli, Command};
+use args::{Cli, Command, Serve};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
@@ -36,8 +39,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return no_command(&error),
     };
-    logger();
-    match run(&cli) {
+    match log_of(&cli).and_then(|()| run(&cli)) {
         Ok(code) => code,
         // Whoever read our output has what it wanted.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -45,6 +47,17 @@ pub fn main() -> ExitCode {
             output::note(&format!("whodid: {}", table::visible(&error.to_string())));
             let wrong_use = matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Malformed);
             if wrong_use { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Where the log goes.
+fn log_of(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Serve(Serve { log: Some(file), log_size, .. }) => log_file::to_file(file, *log_size),
+        _ => {
+            log_file::to_stderr();
+            Ok(())
         }
     }
 }
@@ -133,6 +146,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Stats { json } => done(read::stats(&cli.data, *json)),
         Command::User(what) => done(user::run(&cli.data, what)),
         Command::Check => read::check(&cli.data),
+        Command::Doctor { listen } => doctor::run(&cli.data, *listen),
+        Command::Key { command } => done(keys::run(&cli.data, command)),
         Command::Compact => done(compact(&cli.data)),
         Command::Merge { identity, into } => done(change(&cli.data, |app| {
             app.merge(identity, into)?;
@@ -178,28 +193,6 @@ fn compact(data: &Path) -> Result<()> {
             mib(before.1)
         ))
     })
-}
-
-/// Warnings and errors of the store, one line each on standard error.
-fn logger() {
-    struct Stderr;
-    impl log::Log for Stderr {
-        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-            metadata.level() <= log::Level::Info && metadata.target().starts_with("whodid")
-        }
-
-        fn log(&self, record: &log::Record<'_>) {
-            if self.enabled(record.metadata()) {
-                // Escaped, so that hostile text stays on its line.
-                output::note(&format!("whodid: {}", record.args().to_string().escape_debug()));
-            }
-        }
-
-        fn flush(&self) {}
-    }
-    if log::set_logger(&Stderr).is_ok() {
-        log::set_max_level(log::LevelFilter::Info);
-    }
 }
 
 #[cfg(test)]

@@ -3,18 +3,23 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::Serve;
 use super::output;
-use crate::app::{Accounts, App, DEMO_SIZE, StoredKeys};
+use crate::app::{Accounts, App, DEMO_SIZE, StoredKeys, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
+use crate::http::limit::Limits;
 use crate::http::message::Method;
 use crate::http::projects::Projects;
 use crate::http::router::{self, Found};
-use crate::http::{Config, Server};
+use crate::http::{Config, Handler, Server};
 use crate::limits;
+use crate::model::parse_duration;
 
 /// The funnel that `--demo` shows.
 const DEMO_FUNNEL: &str = r#"{"steps":[{"event":"Visited Pricing Page"},{"event":"Started Free Trial"},
@@ -30,15 +35,18 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
             .hint("leave the option out to have one made"));
         }
     }
+    let silent_after = args.silent_after.as_deref().map(parse_duration).transpose();
+    let silent_after = silent_after.map_err(|e| e.at("--silent-after"))?;
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
-    let app = Arc::new(App::open(data)?);
+    let app = Arc::new(App::open(data)?.limit_names(args.names).warn_below(args.disk_warning));
     let keys = keys(data, args)?;
     if args.demo {
         fill(&app)?;
     }
     let projects = Projects::open(data.to_owned(), Arc::clone(&app), &keys.stored)?;
     let own_files = limits::PROJECT_FILES * projects.all().len();
-    let api = Api::new(projects, Accounts::load(data)?);
+    let limits = Limits::new(args.rate, args.key_rate, args.trusted_proxy.clone());
+    let api = Api::new(projects, Accounts::load(data)?).with_limits(limits);
     // Whoever reads the log of a service later gets no way in from it; whoever sits at the terminal does.
     let shown = keys.new_api_key.is_some() || std::io::stdout().is_terminal();
     let login = shown.then(|| api.login_link()).transpose()?;
@@ -48,27 +56,41 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     config.names.clone_from(&args.name);
     config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);
-    let mut stop =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])
-            .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
-    let mut server = Server::start(config, Arc::new(api))?;
+    let mut stop = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
+    let api = Arc::new(api);
+    let mut server = Server::start(config, Arc::clone(&api) as Arc<dyn Handler>)?;
     announce(&server, &keys, data, login.as_deref())?;
+    let silent_after = silent_after.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    let watch = Watch::start(Arc::clone(&app), silent_after)?;
+    log::info!("whodid {} serves {} on {}", env!("CARGO_PKG_VERSION"), data.display(), server.addr());
     if args.demo {
         show_funnel(&app)?;
     }
     if !args.listen.ip().is_loopback() {
         output::note("whodid: listening beyond this machine without TLS; put a proxy that has it in front");
     }
-    stop.forever().next();
+    let ends = |signal: &i32| *signal != SIGHUP || reload(&api);
+    let signal = stop.forever().find(ends).unwrap_or_default();
+    log::info!("signal {signal}: what runs is finished, then the store is closed");
     server.stop();
-    drop(server);
+    drop((server, watch, api));
     if let Err(error) = std::fs::remove_dir_all(&sockets) {
         log::warn!("cannot remove {}: {error}", sockets.display());
     }
     match Arc::try_unwrap(app) {
-        Ok(app) => app.close(),
+        Ok(app) => app.close().inspect(|()| log::info!("the store is closed")),
         Err(shared) => shared.engine().healthy(),
     }
+}
+
+/// Takes the keys from their file again; the server goes on in any case, which is what `false` says.
+fn reload(api: &Api) -> bool {
+    match api.reload_keys() {
+        Ok(()) => log::info!("the keys were read again"),
+        Err(error) => log::error!("the keys stay as they were: {error}"),
+    }
+    false
 }
 
 /// The operator's path of the tracker, if it can be one and is nothing else's.
@@ -122,7 +144,8 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
             hash
         }
     };
-    let stored = StoredKeys { write_key, api_key_sha256 };
+    let more = known.as_ref().map(|known| known.more.clone()).unwrap_or_default();
+    let stored = StoredKeys { write_key, api_key_sha256, more };
     if known.as_ref() != Some(&stored) {
         stored.store(data)?;
     }

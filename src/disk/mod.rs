@@ -4,6 +4,7 @@ pub mod bits;
 pub mod codec;
 pub mod frame;
 pub mod map;
+pub mod system;
 pub mod vfs;
 
 pub use map::Bytes;

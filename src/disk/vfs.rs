@@ -2,7 +2,7 @@
 //! The store's whole crash safety rests on these few calls, and `testing::disk` implements them with power cuts.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +53,27 @@ impl RealVfs {
             made.map_err(|e| Error::io("cannot make the data directory", dir, e))?;
         }
         Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// Makes the file `name` and takes `bytes` of the disk for it, to be given back by removing it.
+    pub fn hold(&self, name: &str, bytes: u64) -> Result<()> {
+        let path = self.path(name);
+        let failed = |e| Error::io("cannot reserve", &path, e);
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = file.map_err(failed)?;
+        let taken = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+        let taken = match taken {
+            // Some file systems cannot: then it is written.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                std::io::copy(&mut std::io::repeat(0).take(bytes), &mut file).map(drop)
+            }
+            taken => taken.map_err(Into::into),
+        };
+        taken.and_then(|()| file.sync_all()).map_err(|e| {
+            // What went wrong first is what is told.
+            let _ = fs::remove_file(&path);
+            failed(e)
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {

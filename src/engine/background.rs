@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
 
@@ -11,6 +12,7 @@ use super::snapshot::Sealed;
 use super::writer::Reply;
 use super::{Shared, hash_record_id};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
 use crate::store::catalog::Catalog;
 use crate::store::compaction;
 use crate::store::identities::SealedIdentities;
@@ -50,8 +52,10 @@ pub(crate) fn spawn_flusher(
         for mut job in jobs {
             let waiting = std::mem::take(&mut job.waiting);
             let done = shared.healthy().and_then(|()| flush(&shared, job));
-            if let Err(error) = &done {
-                shared.fail(error);
+            // What is not flushed because the store closes is in the log.
+            match &done {
+                Err(error) if error.kind() != ErrorKind::Busy => shared.fail(error),
+                _ => {}
             }
             for reply in waiting {
                 // A caller that has gone away needs no answer.
@@ -63,26 +67,64 @@ pub(crate) fn spawn_flusher(
     })
 }
 
-fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
+/// What a flush has written.
+struct Flushed {
+    segment: Option<(Arc<Segment>, FileRef)>,
+    identities: Option<FileRef>,
+    checkpoint: FileRef,
+}
+
+/// Writes the files of a flush. On a full disk it waits for room: what was acknowledged is in the log, and nothing more is taken
+/// meanwhile.
+fn write_files(shared: &Shared, job: &FlushJob) -> Result<Flushed> {
+    let mut pause = Duration::from_millis(20);
+    loop {
+        let numbers = {
+            let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+            [manifest.next_number(), manifest.next_number(), manifest.next_number()]
+        };
+        let full = match try_write_files(shared, job, numbers) {
+            Err(error) if error.kind() == ErrorKind::Full => error,
+            done => {
+                shared.cramped.store(false, Ordering::SeqCst);
+                return done;
+            }
+        };
+        if !shared.cramped.swap(true, Ordering::SeqCst) {
+            log::error!("records are refused until there is room: {full}");
+        }
+        let begun = [segment_name(numbers[0]), identities_name(numbers[1]), checkpoint_name(numbers[2])];
+        let there = shared.vfs.list()?;
+        for name in begun.iter().filter(|name| there.contains(name)) {
+            // Named nowhere, and in the way.
+            shared.vfs.remove(name)?;
+        }
+        loop {
+            if shared.closing.load(Ordering::SeqCst) {
+                return Err(Error::new(ErrorKind::Busy, "closing", "the store closes before there was room"));
+            }
+            thread::sleep(pause);
+            pause = (2 * pause).min(Duration::from_secs(1));
+            if shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
+                break;
+            }
+        }
+    }
+}
+
+fn try_write_files(shared: &Shared, job: &FlushJob, numbers: [u64; 3]) -> Result<Flushed> {
     let vfs = shared.vfs.as_ref();
-    let (mut number, secret) = {
-        let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        (
-            std::iter::repeat_with(|| manifest.next_number()).take(3).collect::<Vec<_>>().into_iter(),
-            manifest.secret,
-        )
-    };
-    let mut next = || number.next().unwrap_or(u64::MAX);
+    let secret = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).secret;
     let mut segment = None;
     if !job.sealed.table.is_empty() {
-        let name = segment_name(next());
+        let name = segment_name(numbers[0]);
         let hash = |id: &str| hash_record_id(secret, id);
         let file = write_memtable(vfs, &name, &job.sealed.table, &job.persons, secret[0], &hash)?;
         segment = Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef::of(vfs, &name)?));
     }
     let mut identities = None;
     if let Some(sealed) = &job.identities {
-        let name = identities_name(next());
+        let name = identities_name(numbers[1]);
         sealed.write(vfs, &name)?;
         identities = Some(FileRef::of(vfs, &name)?);
     }
@@ -90,9 +132,15 @@ fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
         catalog: job.catalog.image(),
         persons: job.persons.image(),
         next_arrival: job.next_arrival,
-        refusals: job.refusals,
+        refusals: job.refusals.clone(),
     };
-    let checkpoint = checkpoint.store(vfs, &checkpoint_name(next()))?;
+    let checkpoint = checkpoint.store(vfs, &checkpoint_name(numbers[2]))?;
+    Ok(Flushed { segment, identities, checkpoint })
+}
+
+fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
+    let vfs = shared.vfs.as_ref();
+    let Flushed { segment, identities, checkpoint } = write_files(shared, &job)?;
     let mut old_checkpoint = None;
     edit_manifest(shared, |manifest| {
         manifest.segments.extend(segment.as_ref().map(|(_, file)| file.clone()));
@@ -190,10 +238,13 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
         return Ok(());
     }
     let vfs = shared.vfs.as_ref();
-    let (number, secret) = {
+    let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
+    let (number, secret, bytes) = {
         let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        (manifest.next_number(), manifest.secret)
+        let bytes = manifest.segments.iter().filter(|f| is_input(&f.name)).map(|f| f.bytes).sum();
+        (manifest.next_number(), manifest.secret, bytes)
     };
+    room_to_merge(shared, bytes)?;
     let name = segment_name(number);
     let job = Merge {
         vfs,
@@ -215,7 +266,6 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
             return Err(error);
         }
     };
-    let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
     edit_manifest(shared, |manifest| {
         manifest.segments.retain(|f| !is_input(&f.name));
         manifest.segments.push(file);
@@ -229,6 +279,23 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
     shared.compactions.fetch_add(1, Ordering::Relaxed);
     for input in &inputs {
         vfs.remove(input.name())?;
+    }
+    Ok(())
+}
+
+/// An error if the disk has no room for another `bytes`: a merge that filled it would stop what comes in.
+fn room_to_merge(shared: &Shared, bytes: u64) -> Result<()> {
+    let free = shared.vfs.free_bytes()?;
+    let log = shared.meters.log_bytes.load(Ordering::Relaxed);
+    if free < bytes + limits::FREE_BYTES_MIN + 2 * log {
+        let message = format!(
+            "to merge segments of {} MiB needs as much room, but {} MiB are free",
+            bytes >> 20,
+            free >> 20
+        );
+        return Err(
+            Error::new(ErrorKind::Full, "disk_full", message).hint("make room; nothing is lost meanwhile")
+        );
     }
     Ok(())
 }

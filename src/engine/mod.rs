@@ -4,6 +4,7 @@
 mod background;
 mod batch;
 pub mod feed;
+pub mod meters;
 mod recent;
 mod recovery;
 mod snapshot;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
@@ -31,6 +33,7 @@ use crate::store::compaction;
 use crate::store::manifest::Manifest;
 use crate::store::refusals::{Refusal, Refusals};
 use feed::{Feed, Happening};
+use meters::Meters;
 use writer::{Op, Request};
 
 /// How the engine runs.
@@ -123,6 +126,7 @@ pub(crate) struct Shared {
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) refusals: Mutex<Refusals>,
     pub(crate) feed: Feed,
+    pub(crate) meters: Meters,
     /// The first failure of a write, after which nothing is written any more.
     pub(crate) poison: Mutex<Option<(ErrorKind, String)>>,
     pub(crate) closing: AtomicBool,
@@ -130,6 +134,8 @@ pub(crate) struct Shared {
     pub(crate) merging: Mutex<()>,
     pub(crate) compactions: AtomicU64,
     pub(crate) flushes: AtomicU64,
+    /// A flush waits for room on the disk: nothing more is taken until it has some.
+    pub(crate) cramped: AtomicBool,
 }
 
 impl Shared {
@@ -201,6 +207,7 @@ impl Engine {
             vfs,
             feed: Feed::new(options.clock.now()),
             options,
+            meters: Meters::default(),
             current: RwLock::new(Arc::new(recovered.snapshot)),
             manifest: Mutex::new(recovered.manifest),
             refusals: Mutex::new(recovered.refusals),
@@ -209,6 +216,7 @@ impl Engine {
             merging: Mutex::new(()),
             compactions: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
+            cramped: AtomicBool::new(false),
         });
         let (requests, inbox) = bounded(limits::WRITE_QUEUE_MAX);
         // One flush at work and one waiting: a writer that is faster than the disk waits for it here.
@@ -329,8 +337,29 @@ impl Engine {
             .map_or(Ok(()), |(kind, message)| Err(Error::new(*kind, "read_only", message.clone())))
     }
 
+    /// What is measured while it runs.
+    pub fn meters(&self) -> &Meters {
+        &self.shared.meters
+    }
+
+    /// Requests that wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.requests.as_ref().map_or(0, Sender::len)
+    }
+
+    /// Rows of segments that are to be merged next.
+    pub fn rows_to_merge(&self) -> u64 {
+        let snapshot = self.snapshot();
+        let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
+        let picked = compaction::pick(&rows, self.shared.options.merge_segments).unwrap_or_default();
+        picked.iter().filter_map(|at| rows.get(*at)).sum()
+    }
+
     fn request(&self, op: Op, wait: bool) -> Result<Vec<Outcome>> {
-        Ticket(self.send(op, wait)?).wait()
+        let begun = Instant::now();
+        let answer = Ticket(self.send(op, wait)?).wait();
+        self.shared.meters.acknowledged.add(begun.elapsed());
+        answer
     }
 
     fn send(&self, op: Op, wait: bool) -> Result<Receiver<Result<Vec<Outcome>>>> {

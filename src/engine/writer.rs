@@ -1,8 +1,10 @@
 //! The writer thread: takes waiting writers as one group, resolves their records, appends one frame to the log, syncs it once,
 //! applies and publishes, and only then answers.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender};
 
@@ -155,8 +157,7 @@ impl Writer {
                     outcomes.push(outcome?);
                     if log.len() >= FRAME_BYTES {
                         // Synced one by one: of several unsynced frames a crash could keep a later one alone.
-                        self.log.append(log)?;
-                        self.log.sync()?;
+                        self.append(log)?;
                         log.clear();
                     }
                 }
@@ -189,11 +190,22 @@ impl Writer {
         })
     }
 
+    /// Appends one frame to the log; durable when it returns.
+    fn append(&mut self, log: &[u8]) -> Result<()> {
+        let begun = Instant::now();
+        self.log.append(log)?;
+        self.log.sync()?;
+        let meters = &self.shared.meters;
+        meters.synced.add(begun.elapsed());
+        meters.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
+        meters.last_stored.store(self.shared.options.clock.now(), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Makes the group durable, then visible.
     fn commit(&mut self, log: &[u8]) -> Result<()> {
         if !log.is_empty() {
-            self.log.append(log)?;
-            self.log.sync()?;
+            self.append(log)?;
         }
         let rows = self.state.recent.take_group();
         let stored = rows.len();
@@ -290,7 +302,7 @@ fn records_in(group: &[Request]) -> usize {
 pub(crate) fn room(shared: &Shared, log_bytes: u64) -> Result<()> {
     let free = shared.vfs.free_bytes()?;
     // A flush writes at most about as much as its log holds, and the log itself grows meanwhile.
-    if free < limits::FREE_BYTES_MIN + 2 * log_bytes {
+    if free < limits::FREE_BYTES_MIN + 2 * log_bytes || shared.cramped.load(Ordering::SeqCst) {
         let message = format!("only {} MiB are free on the disk of {}", free >> 20, shared.vfs.describe());
         return Err(Error::new(ErrorKind::Full, "disk_full", message)
             .hint("make room; nothing was stored, send it again"));

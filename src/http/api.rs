@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::auth;
+use super::auth::{self, KeyHash};
 use super::collect::{self, Outcome as Tracked};
+use super::limit::{self, Limits};
 use super::message::{Method, Request, Response};
 use super::pages::session::{self, Sessions, Who};
 use super::pages::{self, Change, Page, Visit};
@@ -14,7 +15,7 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
-use crate::app::{Accounts, App, Form, export, export_csv, live, saved};
+use crate::app::{Accounts, App, Form, StoredKeys, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -27,12 +28,29 @@ pub struct Api {
     projects: Projects,
     sessions: Sessions,
     accounts: Accounts,
+    limits: Limits,
 }
 
 impl Api {
     /// Over `projects`, for senders and readers with their keys and for people with an account.
     pub fn new(projects: Projects, accounts: Accounts) -> Self {
-        Self { projects, accounts, sessions: Sessions::default() }
+        Self { projects, accounts, sessions: Sessions::default(), limits: Limits::default() }
+    }
+
+    /// With other limits than those of `limits.rs` on how often senders may send.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Takes the keys of all projects from their files again.
+    pub fn reload_keys(&self) -> Result<()> {
+        for project in self.projects.all().iter() {
+            let stored = StoredKeys::load(project.app.dir())?;
+            project.change_keys(&stored.map(|keys| keys.more).unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     fn answer(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
@@ -86,7 +104,7 @@ impl Api {
             Action::Metrics => Ok(Response::new(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",
-                metrics::text(app).into_bytes(),
+                metrics::text(app, &self.limits)?.into_bytes(),
             )),
             Action::Export => {
                 let (snapshot, csv) =
@@ -112,7 +130,7 @@ impl Api {
             Action::LoginPage => Ok(session::page(request, &self.accounts)),
             Action::Login => self.sessions.log_in(request, &self.accounts, |key| {
                 let project = self.projects.of_key(Some(key));
-                let good = project.keys.check(Access::Read, Some(key)).is_ok();
+                let good = project.check(Access::Manage, Some(key)).is_ok();
                 // The key of the first project is that of the server.
                 good.then(|| Some(project.id).filter(|id| *id != FIRST))
             }),
@@ -148,7 +166,7 @@ impl Api {
         {
             return allowed(project, route, &who);
         }
-        project.keys.check(route.access, auth::presented(request).as_deref())
+        project.check(route.needs(), auth::presented(request).as_deref())
     }
 
     /// A page, for whoever has a session.
@@ -202,11 +220,23 @@ impl Api {
         self.sessions.link()
     }
 
+    /// Whether a key may send so many records now. The first of them was counted when the request came.
+    fn may_send(
+        &self,
+        project: &Project,
+        request: &Request,
+        key: Option<&str>,
+        records: usize,
+    ) -> Result<()> {
+        project.check(Access::Write, key)?;
+        self.limits.sends(request.peer, KeyHash::of(key.unwrap_or_default()).short(), records)
+    }
+
     fn track(&self, kind: RecordKind, request: &Request) -> Response {
         let collected = collect::read(kind, request, self.projects.first().app.now());
         let key = collected.key.or_else(|| auth::presented(request));
         let project = self.projects.of_key(key.as_deref());
-        let checked = project.keys.check(Access::Write, key.as_deref());
+        let checked = self.may_send(&project, request, key.as_deref(), 1);
         let stored = match (checked, collected.record) {
             (Ok(()), Ok(record)) => project.app.track(record),
             (Err(error), _) | (Ok(()), Err(error)) => {
@@ -229,7 +259,7 @@ impl Api {
         if route.pattern != SCRIPT_PATH {
             let key = route.parameter(&request.path)?;
             let project = self.projects.of_key(Some(&key));
-            project.keys.check(Access::Write, Some(&key)).map_err(|_| {
+            project.check(Access::Write, Some(&key)).map_err(|_| {
                 let message = "the name of the script holds no write key of ours";
                 Error::new(ErrorKind::NotFound, "unknown_key", message)
                     .at("path")
@@ -242,7 +272,10 @@ impl Api {
     fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {
         let key = auth::presented(request);
         let project = self.projects.of_key(key.as_deref());
-        project.keys.check(Access::WriteOrRead, key.as_deref())?;
+        project.check(Access::WriteOrRead, key.as_deref())?;
+        // The write key is public.
+        let tracks = project.check(Access::Manage, key.as_deref()).is_err();
+        let names_max = tracks.then(|| project.app.names_max());
         project.app.engine().healthy()?;
         let by_type = (request.media_type().as_deref() == Some("text/csv")).then(|| "csv".to_owned());
         let format = request.parameter("format").or(by_type).unwrap_or_else(|| "ndjson".to_owned());
@@ -250,7 +283,7 @@ impl Api {
             let error = Error::invalid("bad_format", format!("there is no form \"{format}\"")).at("format");
             error.hint("ndjson, csv or kissmetrics")
         })?;
-        let form = Form { format: Some(format), ..Form::default() };
+        let form = Form { format: Some(format), names_max, ..Form::default() };
         let report = project.app.import(body, &form, |_| {}, |_| {})?;
         let text = serde_json::to_string(&report);
         text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
@@ -258,7 +291,12 @@ impl Api {
 
     fn health(&self) -> Response {
         match self.projects.all().iter().try_for_each(|project| project.app.engine().healthy()) {
-            Ok(()) => Response::json(json!({ "status": "ok" }).to_string()),
+            Ok(()) => {
+                // They lie on one disk.
+                let room = self.projects.first().app.room();
+                let disk = room.map_or("unknown", |(room, _)| room.name());
+                Response::json(json!({ "status": "ok", "disk": disk }).to_string())
+            }
             Err(error) => {
                 let body = json!({ "status": "unavailable", "error": respond::value(&error) }).to_string();
                 Response::new(503, "application/json", body.into_bytes())
@@ -268,12 +306,25 @@ impl Api {
 }
 
 impl Handler for Api {
+    fn turn_away(&self, route: &Route, request: &Request) -> Option<Response> {
+        if route.access != Access::Write {
+            return None;
+        }
+        let seconds = self.limits.comes(request.peer).err()?;
+        Some(limit::too_often(seconds, "this address sends too often"))
+    }
+
     fn handle(&self, route: &Route, mut request: Request) -> Response {
         match route.action {
             Action::TrackEvent => return self.track(RecordKind::Event, &request),
             Action::TrackSet => return self.track(RecordKind::Set, &request),
             Action::TrackAlias => return self.track(RecordKind::Identify, &request),
-            Action::Segment(kind) => return segment::answer(&self.projects, kind, &request),
+            Action::Segment(kind) => {
+                let allowed = |project: &Project, key: Option<&str>, records| {
+                    self.may_send(project, &request, key, records)
+                };
+                return segment::answer(&self.projects, kind, &request, allowed);
+            }
             _ => {}
         }
         let project = match self.project(route, &request) {

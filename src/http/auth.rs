@@ -13,8 +13,16 @@ use crate::error::{Error, ErrorKind, Result};
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The SHA-256 of a key: all that is ever stored of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub struct KeyHash([u8; 32]);
+
+impl PartialEq for KeyHash {
+    /// In a time that does not depend on where the two differ.
+    fn eq(&self, other: &Self) -> bool {
+        let difference = self.0.iter().zip(&other.0).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
+        black_box(difference) == 0
+    }
+}
 
 impl KeyHash {
     /// The hash of a key as presented.
@@ -35,15 +43,14 @@ impl KeyHash {
         (!text.contains('+')).then_some(Self(out))
     }
 
+    /// A number to count by, which is no secret.
+    pub fn short(self) -> u64 {
+        self.0.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    }
+
     /// As 64 hex digits.
     pub fn to_hex(self) -> String {
         hex(&self.0)
-    }
-
-    /// Compares in a time that does not depend on where the two differ.
-    fn matches(&self, other: &Self) -> bool {
-        let difference = self.0.iter().zip(&other.0).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
-        black_box(difference) == 0
     }
 }
 
@@ -54,12 +61,14 @@ pub struct Keys {
     pub write: Vec<KeyHash>,
     /// Allow reading everything.
     pub read: Vec<KeyHash>,
+    /// Allow reading and changing everything.
+    pub manage: Vec<KeyHash>,
 }
 
 impl Keys {
     /// Whether a key of this hash is among them, for whatever it is good.
     pub fn hold(&self, hash: &KeyHash) -> bool {
-        known(&self.write, hash) | known(&self.read, hash)
+        known(&self.write, hash) | known(&self.read, hash) | known(&self.manage, hash)
     }
 
     /// Whether `presented` may do what `access` asks. No key or an unknown one is `Unauthorized`; a good one of the
@@ -70,20 +79,22 @@ impl Keys {
         }
         let key = presented.filter(|key| !key.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Unauthorized, "no_key", "this needs a key").hint(match access {
-                Access::Read => "send the API key as \"Authorization: Bearer KEY\"",
+                Access::Read | Access::Manage => "send the API key as \"Authorization: Bearer KEY\"",
                 _ => "send the write key as _k, or a key as \"Authorization: Bearer KEY\"",
             })
         })?;
         let hash = KeyHash::of(key);
-        // Both lists are walked to their ends, whatever is found on the way.
-        let (write, read) = (known(&self.write, &hash), known(&self.read, &hash));
+        // All lists are walked to their ends, whatever is found on the way.
+        let (write, read, manage) =
+            (known(&self.write, &hash), known(&self.read, &hash), known(&self.manage, &hash));
         match access {
-            Access::Open => Ok(()),
             Access::Write if write => Ok(()),
-            Access::Read if read => Ok(()),
-            Access::WriteOrRead if write || read => Ok(()),
+            Access::Read if read || manage => Ok(()),
+            Access::Manage if manage => Ok(()),
+            Access::WriteOrRead if write || manage => Ok(()),
             _ if write => Err(forbidden("the write key sends records, it reads nothing", "use the API key")),
-            _ if read => Err(forbidden("the API key reads, it does not track", "use the write key")),
+            _ if manage => Err(forbidden("the API key reads, it does not track", "use the write key")),
+            _ if read => Err(forbidden("this key reads, it changes nothing", "use the API key, or one with the scope manage")),
             _ => Err(Error::new(ErrorKind::Unauthorized, "unknown_key", "this key is not known")
                 .hint("the write key stands in the tracker's snippet; the API key was printed once, at the first start")),
         }
@@ -95,7 +106,7 @@ fn forbidden(message: &str, hint: &str) -> Error {
 }
 
 fn known(stored: &[KeyHash], hash: &KeyHash) -> bool {
-    stored.iter().fold(false, |found, one| found | one.matches(hash))
+    stored.iter().fold(false, |found, one| found | (one == hash))
 }
 
 /// The key in the `Authorization` header: a bearer token, or the user name of Basic as Segment's clients send it.
@@ -193,15 +204,19 @@ mod tests {
 
     #[test]
     fn every_access_with_every_key() {
-        let keys = Keys { write: vec![KeyHash::of("w")], read: vec![KeyHash::of("r"), KeyHash::of("x")] };
+        let of = |keys: &[&str]| keys.iter().map(|key| KeyHash::of(key)).collect();
+        let keys = Keys { write: of(&["w"]), read: of(&["x", "r"]), manage: of(&["m", "y"]) };
         let table = [
-            (Access::Open, ["ok", "ok", "ok", "ok"]),
-            (Access::Write, ["no_key", "ok", "wrong_key", "unknown_key"]),
-            (Access::Read, ["no_key", "wrong_key", "ok", "unknown_key"]),
-            (Access::WriteOrRead, ["no_key", "ok", "ok", "unknown_key"]),
+            (Access::Open, ["ok", "ok", "ok", "ok", "ok"]),
+            (Access::Write, ["no_key", "ok", "wrong_key", "wrong_key", "unknown_key"]),
+            (Access::Read, ["no_key", "wrong_key", "ok", "ok", "unknown_key"]),
+            (Access::Manage, ["no_key", "wrong_key", "wrong_key", "ok", "unknown_key"]),
+            (Access::WriteOrRead, ["no_key", "ok", "wrong_key", "ok", "unknown_key"]),
         ];
         for (access, expected) in table {
-            for (key, code) in [None, Some("w"), Some("r"), Some("nonsense")].into_iter().zip(expected) {
+            for (key, code) in
+                [None, Some("w"), Some("r"), Some("m"), Some("nonsense")].into_iter().zip(expected)
+            {
                 let found = keys.check(access, key).map_or_else(|e| e.code(), |()| "ok");
                 assert_eq!(found, code, "{access:?} {key:?}");
             }
@@ -232,7 +247,7 @@ mod tests {
     fn hashes_survive_their_text_form() {
         let hash = KeyHash::of("k");
         assert_eq!(KeyHash::from_hex(&hash.to_hex()), Some(hash));
-        assert!(!hash.matches(&KeyHash::of("l")));
+        assert_ne!(hash, KeyHash::of("l"));
         assert_eq!(KeyHash::from_hex("+f"), None);
         assert_eq!(KeyHash::from_hex(&"+f".repeat(32)), None);
     }

@@ -101,7 +101,7 @@ pub fn answer(wants_json: bool, outcome: &Outcome<'_>) -> Response {
     });
     let response = match failed {
         // Browsers call an image with an error status loaded if it decodes, so this must be no image.
-        Some(error) if status >= 500 => respond::error(error),
+        Some(error) if error.is_passing() => respond::error(error),
         _ if !wants_json => Response::new(200, "image/gif", PIXEL.as_slice()),
         Some(error) => {
             let body = json!({ "status": "refused", "reason": error.code(), "error": respond::value(error) });

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod collect;
 mod front;
 mod hosts;
+pub mod limit;
 pub mod message;
 mod metrics;
 pub mod pages;
@@ -29,6 +30,12 @@ use router::Route;
 
 /// What answers requests. It is called on many threads at once, and a panic in it costs that one answer only.
 pub trait Handler: Send + Sync {
+    /// The answer to a request that is not let in, such as that of a client that asks too often. It is asked before any byte of the
+    /// body is read.
+    fn turn_away(&self, _route: &Route, _request: &Request) -> Option<Response> {
+        None
+    }
+
     /// Answers a request whose body is whole: routes of the direct and whole classes.
     fn handle(&self, route: &Route, request: Request) -> Response;
 

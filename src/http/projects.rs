@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::auth::{KeyHash, Keys, new_api_key, new_write_key};
 use super::message::{Response, ResponseBody};
+use super::router::Access;
 use crate::app::projects::{self, FIRST};
-use crate::app::{App, StoredKeys};
+use crate::app::{App, Scope, ScopedKey, StoredKeys};
 use crate::error::{Error, Result};
 
 /// A store with its keys.
@@ -16,7 +17,9 @@ pub struct Project {
     /// Its store, and all that works on it.
     pub app: Arc<App>,
     /// What lets senders and readers in.
-    pub keys: Keys,
+    keys: RwLock<Keys>,
+    /// The write key and the API key, which stand beside all others.
+    own: (KeyHash, KeyHash),
     /// The key that its pages send with.
     pub write_key: String,
 }
@@ -24,9 +27,37 @@ pub struct Project {
 impl Project {
     fn new(id: u32, app: Arc<App>, stored: &StoredKeys) -> Result<Self> {
         let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
-        let read = KeyHash::from_hex(&stored.api_key_sha256).ok_or_else(bad)?;
-        let keys = Keys { write: vec![KeyHash::of(&stored.write_key)], read: vec![read] };
-        Ok(Self { id, app, keys, write_key: stored.write_key.clone() })
+        let manage = KeyHash::from_hex(&stored.api_key_sha256).ok_or_else(bad)?;
+        let own = (KeyHash::of(&stored.write_key), manage);
+        let project = Self { id, app, own, keys: RwLock::default(), write_key: stored.write_key.clone() };
+        project.change_keys(&stored.more)?;
+        Ok(project)
+    }
+
+    /// Replaces the keys that stand beside its own two.
+    pub fn change_keys(&self, more: &[ScopedKey]) -> Result<()> {
+        let (write, manage) = self.own;
+        let mut keys = Keys { write: vec![write], read: Vec::new(), manage: vec![manage] };
+        for key in more {
+            let bad = || format!("the stored hash of the key \"{}\" is not 64 hex digits", key.name);
+            let hash = KeyHash::from_hex(&key.sha256).ok_or_else(|| Error::invalid("bad_key", bad()))?;
+            match key.scope {
+                Scope::Write => keys.write.push(hash),
+                Scope::Read => keys.read.push(hash),
+                Scope::Manage => keys.manage.push(hash),
+            }
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// Whether a key may do here what `access` asks.
+    pub fn check(&self, access: Access, key: Option<&str>) -> Result<()> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).check(access, key)
+    }
+
+    fn holds(&self, hash: &KeyHash) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).hold(hash)
     }
 
     /// Its name.
@@ -91,14 +122,15 @@ impl Projects {
         let all = self.all();
         let Some(key) = presented.filter(|_| all.len() > 1) else { return self.first() };
         let hash = KeyHash::of(key);
-        all.iter().find(|project| project.keys.hold(&hash)).unwrap_or(&self.first).clone()
+        all.iter().find(|project| project.holds(&hash)).unwrap_or(&self.first).clone()
     }
 
     /// Makes a project; gives it with its API key, which is kept nowhere.
     pub fn create(&self, name: &str) -> Result<(Arc<Project>, String)> {
         let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let api_key = new_api_key()?;
-        let keys = StoredKeys { write_key: new_write_key()?, api_key_sha256: KeyHash::of(&api_key).to_hex() };
+        let (write_key, api_key_sha256) = (new_write_key()?, KeyHash::of(&api_key).to_hex());
+        let keys = StoredKeys { write_key, api_key_sha256, more: Vec::new() };
         let (id, app, keys) = projects::create(&self.data, name, keys)?;
         let made = Arc::new(Project::new(id, Arc::new(app), &keys)?);
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ pub fn status(kind: ErrorKind) -> u16 {
         ErrorKind::Conflict => 409,
         ErrorKind::TooLarge => 413,
         ErrorKind::Invalid => 422,
+        ErrorKind::TooOften => 429,
         ErrorKind::Busy | ErrorKind::Poisoned => 503,
         ErrorKind::Full => 507,
         ErrorKind::Locked | ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Io => 500,
@@ -31,6 +32,13 @@ pub fn error(error: &Error) -> Response {
 pub fn refusal(status: u16, code: &str, message: &str) -> Response {
     let body = json!({ "error": { "code": code, "message": message } }).to_string().into_bytes();
     with_retry(Response::new(status, "application/json", body))
+}
+
+/// A refusal that says after how many seconds to come back.
+pub fn wait(status: u16, code: &str, message: &str, seconds: u64) -> Response {
+    let body = json!({ "error": { "code": code, "message": message } }).to_string().into_bytes();
+    let response = Response::new(status, "application/json", body);
+    response.with_value("Retry-After", seconds.to_string()).unwrap_or_else(|e| error(&e))
 }
 
 /// An error as JSON: code, message, and where known the place and the advice.

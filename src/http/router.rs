@@ -18,8 +18,10 @@ pub enum Access {
     Open,
     /// The write key, which is public.
     Write,
-    /// The API key, or a session.
+    /// The API key or another that reads, or a session.
     Read,
+    /// The API key or another that changes, or a session.
+    Manage,
     /// A session; without one the log-in page.
     Session,
     /// Either.
@@ -479,7 +481,7 @@ pub fn split(path: &str) -> (Option<u32>, &str) {
     named.unwrap_or((None, path))
 }
 
-/// Looks a request up by its raw path.
+/// Looks a request up by its raw path. `HEAD` finds what `GET` does, unless that records something: who only looks changes nothing.
 pub fn find(method: Method, path: &str) -> Found {
     let (project, path) = split(path);
     // Some of Segment's clients have a slash at the end.
@@ -490,7 +492,7 @@ pub fn find(method: Method, path: &str) -> Found {
         // What senders call is of the project of their key.
         let open_to_all = project.is_some() && route.cross_origin;
         if captured(route.pattern, path).is_some() && !open_to_all {
-            if route.method == wanted {
+            if route.method == wanted && (method != Method::Head || route.answers_head()) {
                 return Found::Route(route);
             }
             others.push(route);
@@ -504,7 +506,7 @@ pub fn allow(routes: &[&Route]) -> String {
     let mut names = Vec::new();
     for route in routes {
         names.push(route.method.name());
-        if route.method == Method::Get {
+        if route.answers_head() {
             names.push(Method::Head.name());
         }
     }
@@ -527,6 +529,18 @@ impl Route {
             _ if self.method == Method::Get => Role::Viewer,
             _ => Role::Owner,
         }
+    }
+
+    /// What it takes to call it: to change anything takes more than to read, whatever the list says.
+    pub fn needs(&self) -> Access {
+        let reads = self.method == Method::Get || matches!(self.action, Action::Report(_));
+        if self.access == Access::Read && !reads { Access::Manage } else { self.access }
+    }
+
+    /// Whether `HEAD` may ask for the head of its answer.
+    pub fn answers_head(&self) -> bool {
+        let records = matches!(self.action, Action::TrackEvent | Action::TrackSet | Action::TrackAlias);
+        self.method == Method::Get && !records
     }
 
     /// Whether a body that says it is gzip is taken as it is: its own bytes decide.

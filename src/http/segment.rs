@@ -4,31 +4,36 @@ use serde_json::json;
 
 use super::auth;
 use super::message::{Request, Response};
-use super::projects::Projects;
+use super::projects::{Project, Projects};
 use super::respond;
-use super::router::Access;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::transfer::segment::{self, Kind, Messages};
 
-/// Answers a call of `kind`, or of a batch.
-pub fn answer(projects: &Projects, kind: Option<Kind>, request: &Request) -> Response {
-    match store(projects, kind, request) {
+/// Answers a call of `kind`, or of a batch. `allowed` checks a presented key that sends so many messages to its project.
+pub fn answer(
+    projects: &Projects,
+    kind: Option<Kind>,
+    request: &Request,
+    allowed: impl Fn(&Project, Option<&str>, usize) -> Result<()>,
+) -> Response {
+    match store(projects, kind, request, allowed) {
         // A message that is refused is counted and can be looked at; sending it again would not help.
         Ok(()) => Response::json(json!({ "success": true }).to_string()),
         Err(error) => {
             let body = json!({ "success": false, "error": respond::value(&error) }).to_string();
             let response =
                 Response::new(respond::status(error.kind()), "application/json", body.into_bytes());
-            if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Poisoned | ErrorKind::Full) {
-                response.with("Retry-After", "5")
-            } else {
-                response
-            }
+            if error.is_passing() { response.with("Retry-After", "5") } else { response }
         }
     }
 }
 
-fn store(projects: &Projects, kind: Option<Kind>, request: &Request) -> Result<()> {
+fn store(
+    projects: &Projects,
+    kind: Option<Kind>,
+    request: &Request,
+    allowed: impl Fn(&Project, Option<&str>, usize) -> Result<()>,
+) -> Result<()> {
     let presented = auth::presented(request).filter(|key| !key.is_empty());
     let presented = presented.or_else(|| request.parameter("writeKey"));
     let read = segment::decode(&request.body)
@@ -38,7 +43,8 @@ fn store(projects: &Projects, kind: Option<Kind>, request: &Request) -> Result<(
     let key = presented.or(in_body);
     let project = projects.of_key(key.as_deref());
     let refused = |error: &Error| project.app.refuse(error, "", "");
-    project.keys.check(Access::Write, key.as_deref()).inspect_err(refused)?;
+    let count = read.as_ref().map_or(0, |messages| messages.messages.len());
+    allowed(&project, key.as_deref(), count).inspect_err(refused)?;
     let Messages { messages, .. } = read.inspect_err(refused)?;
     let mut records = Vec::new();
     for message in messages {

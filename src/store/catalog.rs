@@ -82,6 +82,11 @@ impl Catalog {
         self.properties.name(id.0).map_or("", |n| n)
     }
 
+    /// How many event names there are, and how many property names.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.events.names.len(), self.properties.names.len())
+    }
+
     /// All event names with their ids.
     pub fn events(&self) -> impl Iterator<Item = (NameId, &str)> {
         self.events.names.iter().zip(self.events.first..).map(|(name, id)| (NameId(id), name.as_ref()))

@@ -30,7 +30,7 @@ pub struct Refusals {
 }
 
 /// [`Refusals`] as the checkpoint stores it.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct RefusalsImage {
     counts: BTreeMap<String, u64>,
     latest: Vec<Refusal>,

@@ -100,7 +100,8 @@ fn wrong_paths_methods_sizes_and_codings_have_their_status() {
         assert_eq!(server.client().get(path).status, 404, "{path}");
     }
     for (method, path, allow) in [
-        ("DELETE", "/e", "GET, HEAD, POST, OPTIONS"),
+        ("DELETE", "/e", "GET, POST, OPTIONS"),
+        ("HEAD", "/e", "GET, POST, OPTIONS"),
         ("PUT", "/api/v1/funnel", "POST, GET, HEAD, OPTIONS"),
         ("GET", "/api/v1/import", "POST, OPTIONS"),
         ("POST", "/healthz", "GET, HEAD, OPTIONS"),

@@ -208,7 +208,7 @@ fn lists_and_counters_agree_with_what_was_sent() {
     assert_eq!(people(&funnel(&server, &format!("{{{STEPS}}}"))), [60, 30, 15]);
     let mut client = server.client();
     let health = client.open("/healthz");
-    assert_eq!((health.status, health.json()), (200, json!({"status": "ok"})));
+    assert_eq!((health.status, health.json()), (200, json!({"status": "ok", "disk": "ok"})));
     let metrics = client.get("/metrics");
     assert!(metrics.header("content-type").unwrap().starts_with("text/plain"));
     let text = metrics.text();

@@ -133,8 +133,9 @@ fn the_store_is_for_its_owner_only() {
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path) -> Option<Self> {
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(at).output();
+    fn mount(at: &'a Path, size: &str) -> Option<Self> {
+        let size = format!("size={size}");
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
         done.is_ok_and(|output| output.status.success()).then_some(Self(at))
     }
 }
@@ -149,7 +150,7 @@ impl Drop for SmallDisk<'_> {
 #[test]
 fn a_full_disk_refuses_records_and_goes_on_reading() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(dir.path()) else {
+    let Some(disk) = SmallDisk::mount(dir.path(), "6m") else {
         eprintln!("SKIPPED: a full disk could not be tried, as no file system can be mounted here");
         return;
     };
@@ -180,4 +181,39 @@ fn a_full_disk_refuses_records_and_goes_on_reading() {
     assert_eq!(server.export().len(), 166);
     server.stop();
     assert!(!API_KEY.is_empty());
+}
+
+#[test]
+fn a_store_on_a_disk_that_others_filled_can_be_opened_and_goes_on_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path(), "80m") else {
+        eprintln!("SKIPPED: a full disk could not be tried, as no file system can be mounted here");
+        return;
+    };
+    let data = disk.0.join("store");
+    let server = Server::start(&data);
+    server.import(&history());
+    let low = server.client().open("/healthz").json();
+    assert_eq!((&low["status"], &low["disk"]), (&"ok".into(), &"low".into()));
+    assert!(server.client().get("/metrics").text().contains("whodid_disk_low 1\n"));
+    server.kill();
+    assert!(data.join("reserve").exists());
+    let filler = disk.0.join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    let piece = vec![1; 4096];
+    while std::io::Write::write_all(&mut file, &piece).is_ok() {}
+    let server = Server::start(&data);
+    assert!(!data.join("reserve").exists(), "it was needed");
+    assert_eq!(people(&funnel(&server, &format!("{{{STEPS}}}"))), [60, 30, 15]);
+    while std::io::Write::write_all(&mut file, &piece).is_ok() {}
+    let target = format!("/e?_k={WRITE_KEY}&_p=late&_n=x");
+    assert_eq!(server.client().open(&target).status, 507);
+    assert_eq!(server.client().open("/healthz").status, 503);
+    drop(file);
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(server.client().open(&target).status, 200, "without a restart");
+    assert_eq!(server.export().len(), 166);
+    server.stop();
+    Server::start(&data).stop();
+    assert!(data.join("reserve").exists(), "set aside again");
 }

@@ -14,6 +14,15 @@ const TOGETHER_MAX: usize = 16 * 1024;
 /// Bytes of one chunk of a streamed answer.
 const CHUNK: usize = 32 * 1024;
 
+/// What every answer says to browsers unless it says otherwise itself: load nothing, be framed by nobody, tell nobody.
+const GUARDS: [(&str, &str); 5] = [
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+];
+
 /// How an answer is to be framed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
@@ -71,8 +80,8 @@ fn begin(out: &mut Vec<u8>, response: &Response, form: Form) {
     date_field(out);
     if !response.content_type.is_empty() {
         field(out, "Content-Type", &response.content_type);
-        field(out, "X-Content-Type-Options", "nosniff");
     }
+    field(out, "X-Content-Type-Options", "nosniff");
     for (name, value) in response.headers() {
         field(out, name, value);
     }
@@ -80,6 +89,9 @@ fn begin(out: &mut Vec<u8>, response: &Response, form: Form) {
         field(out, "Access-Control-Allow-Origin", "*");
         // Isolated pages embed nothing without it.
         field(out, "Cross-Origin-Resource-Policy", "cross-origin");
+    } else {
+        let own = |name: &str| response.headers().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        GUARDS.iter().filter(|(name, _)| !own(name)).for_each(|(name, value)| field(out, name, value));
     }
     if !form.keep_alive {
         field(out, "Connection", "close");

@@ -182,7 +182,7 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
     {
         return Err(respond::refusal(413, "too_large", "the body is larger than this route takes"));
     }
-    Ok(route)
+    shared.handler.turn_away(route, &head.request).map_or(Ok(route), Err)
 }
 
 /// The largest body of a route; `None` for a streamed one.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::http::limit::network;
+
 /// What a connection does: the two low bits of a slot's state; above them the time since when.
 const WAITING: u64 = 0;
 const BUSY: u64 = 1;
@@ -185,17 +187,6 @@ fn forget(table: &mut Table, number: u64) {
         if *held == 0 {
             table.networks.remove(&network);
         }
-    }
-}
-
-/// What one client can be held to: an IPv4 address, or the 64 bits of IPv6 that a household gets.
-fn network(peer: IpAddr) -> u64 {
-    match peer {
-        IpAddr::V4(v4) => u64::from(u32::from(v4)),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => u64::from(u32::from(v4)),
-            None => (u128::from(v6) >> 64) as u64,
-        },
     }
 }
 

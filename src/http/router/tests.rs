@@ -57,7 +57,11 @@ fn the_variable_part_is_decoded_after_matching() {
 #[test]
 fn a_wrong_method_names_the_right_ones() {
     let Found::WrongMethod(routes) = find(Method::Delete, "/e") else { panic!("found") };
-    assert_eq!(allow(&routes), "GET, HEAD, POST, OPTIONS");
+    assert_eq!(allow(&routes), "GET, POST, OPTIONS");
+    let Found::WrongMethod(routes) = find(Method::Head, "/e") else { panic!("HEAD would record") };
+    assert_eq!(allow(&routes), "GET, POST, OPTIONS");
+    let Found::WrongMethod(routes) = find(Method::Delete, "/healthz") else { panic!("found") };
+    assert_eq!(allow(&routes), "GET, HEAD, OPTIONS");
     assert!(matches!(find(Method::Get, "/nowhere"), Found::Nothing));
 }
 

@@ -1,0 +1,45 @@
+//! The `key` command: keys beside the first two. It changes their file, which a running server reads again when it is told to.
+
+use std::path::Path;
+
+use super::args::{KeyCommand, KeyScope};
+use super::{output, table};
+use crate::app::{Scope, ScopedKey, StoredKeys};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::auth::{KeyHash, new_api_key, new_write_key};
+
+/// Makes, lists or removes keys.
+pub fn run(data: &Path, command: &KeyCommand) -> Result<()> {
+    let known = if data.is_dir() { StoredKeys::load(data)? } else { None };
+    let mut keys = known.ok_or_else(|| {
+        let message = format!("{} has no keys yet", data.display());
+        Error::new(ErrorKind::NotFound, "no_keys", message)
+            .hint("start the server once, which makes the first two")
+    })?;
+    match command {
+        KeyCommand::List => {
+            for key in &keys.more {
+                output::line(&format!("{:<7} {}", key.scope.name(), table::visible(&key.name)))?;
+            }
+            Ok(())
+        }
+        KeyCommand::Add { name, scope } => {
+            let (scope, secret) = match scope {
+                KeyScope::Write => (Scope::Write, new_write_key()?),
+                KeyScope::Read => (Scope::Read, new_api_key()?),
+                KeyScope::Manage => (Scope::Manage, new_api_key()?),
+            };
+            keys.add(ScopedKey { name: name.clone(), scope, sha256: KeyHash::of(&secret).to_hex() })?;
+            keys.store(data)?;
+            output::line(&secret)?;
+            output::note("shown this once: only its hash is kept. A running server takes it on SIGHUP");
+            Ok(())
+        }
+        KeyCommand::Remove { name } => {
+            keys.remove(name)?;
+            keys.store(data)?;
+            output::note("a running server goes on taking it until SIGHUP");
+            Ok(())
+        }
+    }
+}

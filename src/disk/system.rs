@@ -1,0 +1,72 @@
+//! What the operating system says about this process and its disk.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// What this process uses and may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of memory it holds now.
+    pub memory: u64,
+    /// The most it ever held.
+    pub memory_peak: u64,
+    /// Open files, sockets included.
+    pub files: u64,
+    /// How many it may have open.
+    pub files_max: u64,
+    /// Threads.
+    pub threads: u64,
+}
+
+/// What this process uses now. What the system does not tell is zero.
+pub fn usage() -> Usage {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let number = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    Usage {
+        memory: number("VmRSS") * 1024,
+        memory_peak: number("VmHWM") * 1024,
+        files: fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
+        files_max: limit.current.unwrap_or(u64::MAX),
+        threads: number("Threads"),
+    }
+}
+
+/// Bytes of all files in `dir`: those of the store with its logs, and whatever else lies there.
+pub fn bytes_in(dir: &Path) -> Result<u64> {
+    let failed = |e| Error::io("cannot list", dir, e);
+    let mut sum = 0;
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        // A file that goes meanwhile is no longer one of them.
+        sum += entry.map_err(failed)?.metadata().ok().filter(|m| m.is_file()).map_or(0, |m| m.len());
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_uses_something() {
+        let usage = usage();
+        assert!(usage.memory > 1 << 20 && usage.memory_peak >= usage.memory / 2, "{usage:?}");
+        assert!(usage.files > 2 && usage.files < usage.files_max && usage.threads > 0, "{usage:?}");
+    }
+
+    #[test]
+    fn a_directory_has_the_bytes_of_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a"), [0; 100]).unwrap();
+        fs::write(dir.path().join("b"), [0; 11]).unwrap();
+        fs::create_dir(dir.path().join("sockets")).unwrap();
+        assert_eq!(bytes_in(dir.path()).unwrap(), 111);
+        assert!(bytes_in(&dir.path().join("gone")).is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! What operators use besides the server: the examples in docs/, `doctor`, the log file.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{API_KEY, Server, WRITE_KEY, run, whodid};
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Runs a tool on a file if the machine has it; what it says if it refuses.
+fn verified(tool: &str, arguments: &[&str]) {
+    match Command::new(tool).args(arguments).output() {
+        Ok(output) => {
+            let said = format!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert!(output.status.success(), "{tool} {arguments:?}: {said}");
+        }
+        Err(error) => eprintln!("SKIPPED: {tool} could not be asked: {error}"),
+    }
+}
+
+#[test]
+fn the_unit_is_one_and_its_command_exists() {
+    let unit = example("whodid.service");
+    for line in [
+        "DynamicUser=yes",
+        "ProtectSystem=strict",
+        "NoNewPrivileges=yes",
+        "Restart=always",
+        "StateDirectory=whodid",
+    ] {
+        assert!(unit.lines().any(|l| l == line), "{line}");
+    }
+    let program = whodid(Path::new("none")).get_program().to_string_lossy().into_owned();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("whodid.service");
+    fs::write(&path, unit.replace("/usr/local/bin/whodid", &program)).unwrap();
+    verified("systemd-analyze", &["verify", "--man=no", path.to_str().unwrap()]);
+    // What it runs is read by the program itself: an unknown option would be told.
+    let command =
+        unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/whodid ")).unwrap();
+    let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+    assert!(run(dir.path(), &arguments, b"").status.success(), "{arguments:?}");
+}
+
+#[test]
+fn the_proxies_are_configured_for_what_the_server_expects() {
+    let (nginx, caddy) = (example("nginx.conf"), example("Caddyfile"));
+    for line in
+        ["proxy_request_buffering on;", "X-Forwarded-For $remote_addr;", "Host $host;", "client_body_timeout"]
+    {
+        let squeezed = nginx.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(squeezed.contains(line), "{line}");
+    }
+    assert!(caddy.contains("reverse_proxy 127.0.0.1:8080") && caddy.contains("max_size"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).to_str().unwrap().to_owned()
+    };
+    // Without the certificate, which is not there.
+    let plain = nginx.replace(" ssl;", ";").replace("443", "18443");
+    let plain: String =
+        plain.lines().filter(|l| !l.trim().starts_with("ssl_")).map(|l| format!("{l}\n")).collect();
+    let inner = file("whodid.conf", plain);
+    let outer = file(
+        "nginx.conf",
+        format!(
+            "pid {0}/pid;\nerror_log {0}/log;\nevents {{}}\nhttp {{ access_log off; include {inner}; }}\n",
+            dir.path().display()
+        ),
+    );
+    verified("nginx", &["-t", "-q", "-c", &outer]);
+    let caddyfile = file("Caddyfile", caddy);
+    verified("caddy", &["validate", "--adapter", "caddyfile", "--config", &caddyfile]);
+}
+
+#[test]
+fn the_doctor_says_what_is_well_and_what_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("store");
+    let look = |listen: &str| {
+        let output = run(&data, &["doctor", "--listen", listen], b"");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, text) = look("127.0.0.1:0");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("the first start makes it") && !data.exists(), "{text}");
+    let server = Server::start(&data);
+    server.client().open(format!("/e?_k={WRITE_KEY}&_p=a&_n=x"));
+    let (code, text) = look(&server.addr);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("a server answers \"ok\"") && text.contains("opens: 1 records"), "{text}");
+    assert!(text.contains("holds it") && text.contains("for its owner only"), "{text}");
+    server.stop();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().to_string();
+    // A program that accepts and closes.
+    let closing = std::thread::spawn(move || other.accept().map(drop));
+    let (code, text) = look(&taken);
+    closing.join().unwrap().unwrap();
+    assert!(code == Some(1) && text.contains("another program listens there"), "{text}");
+    fs::write(data.join("MANIFEST"), b"WDMAN001 damaged").unwrap();
+    let (code, text) = look("127.0.0.1:0");
+    assert!(code == Some(1) && text.contains("FAILED   store") && text.contains("MANIFEST"), "{text}");
+}
+
+#[test]
+fn the_log_file_has_a_line_of_json_for_what_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("whodid.log");
+    let keys =
+        [("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY), ("WHODID_LOG", log.to_str().unwrap())];
+    let server = Server::start_with(&dir.path().join("store"), &keys).0;
+    assert_eq!(server.client().open(format!("/e?_k={WRITE_KEY}&_p=jane@example.com&_n=x")).status, 200);
+    server.stop();
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = |what: &str| lines.iter().any(|line| line["message"].as_str().unwrap().contains(what));
+    assert!(said("serves") && said("signal 15") && said("the store is closed"), "{text}");
+    assert!(lines.iter().all(|line| line["time"].is_string() && line["level"] == "info"), "{text}");
+    for secret in [WRITE_KEY, API_KEY, "jane@example.com"] {
+        assert!(!text.contains(secret), "{secret} is in the log");
+    }
+}
