@@ -22,3 +22,4 @@ mod sdks;
 mod store_check;
 mod support;
 mod webdriver;
+mod transfer;

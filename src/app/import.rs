@@ -5,10 +5,11 @@ use std::io::Read;
 
 use serde::Serialize;
 
-use super::{App, too_many_names};
+use super::{App, Mark, too_many_names};
 use crate::engine::{Outcome, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::model::{Record, RecordKind};
 use crate::transfer::format::Format;
 use crate::transfer::lines::{ParsedLine, for_each_block, unpacked};
 use crate::transfer::{csv, kissmetrics, ndjson};
@@ -23,6 +24,26 @@ pub struct Form {
     pub format: Option<Format>,
     /// Of comma-separated values the columns whose meaning is told.
     pub mapping: csv::Mapping,
+    /// Where an earlier import of the same input ended.
+    pub mark: Option<Mark>,
+    /// Whether the text of rejected lines is wanted.
+    pub texts: bool,
+}
+
+impl Form {
+    /// The line up to which all is stored.
+    fn stored(&self) -> u64 {
+        self.mark.as_ref().map_or(0, |mark| mark.line)
+    }
+
+    /// With an id if the record of `line` has neither an id nor a time, so that it is known when the import goes on after an interrupt.
+    fn identified(&self, mut record: Record, line: u64) -> Record {
+        if let (Some(mark), None, None) = (&self.mark, record.time, &record.id) {
+            let part = if record.kind == RecordKind::Identify { "a" } else { "" };
+            record.id = Some(format!("{}:{line}{part}", mark.token));
+        }
+        record
+    }
 }
 
 /// The input as it was, and in `begin` its first bytes: up to the end of the first line that says anything.
@@ -54,6 +75,12 @@ pub struct ImportReport {
     pub merges_refused: u64,
     /// The first of the rejected.
     pub errors: Vec<Rejected>,
+    /// All records of this line and those before it are durable.
+    #[serde(skip)]
+    pub line: u64,
+    /// Some record was too much for the store: it has to be tried again, so `line` stays before it.
+    #[serde(skip)]
+    held: bool,
 }
 
 /// A rejected line.
@@ -68,19 +95,32 @@ pub struct Rejected {
     /// Which field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// The line itself, if it is wanted and was not too long to be kept.
+    #[serde(skip)]
+    pub text: Option<Vec<u8>>,
+}
+
+/// Lines that are being stored.
+struct Ahead {
+    numbers: Vec<u64>,
+    /// Their records once more, if the text of rejected lines is wanted.
+    records: Vec<Record>,
+    ticket: Ticket,
+    last: u64,
 }
 
 impl ImportReport {
-    fn reject(&mut self, line: u64, error: &Error, each: &mut dyn FnMut(&Rejected)) {
+    fn reject(&mut self, line: u64, error: &Error, text: Option<Vec<u8>>, each: &mut dyn FnMut(&Rejected)) {
         self.rejected += 1;
         let message = match error.advice() {
             Some(advice) => format!("{} ({advice})", error.message()),
             None => error.message().to_owned(),
         };
-        let rejected = Rejected { line, code: error.code(), message, at: error.place().map(str::to_owned) };
+        let at = error.place().map(str::to_owned);
+        let rejected = Rejected { line, code: error.code(), message, at, text };
         each(&rejected);
         if self.errors.len() < limits::IMPORT_ERRORS_LISTED {
-            self.errors.push(rejected);
+            self.errors.push(Rejected { text: None, ..rejected });
         }
     }
 }
@@ -96,7 +136,7 @@ impl App {
         mut rejected: impl FnMut(&Rejected),
     ) -> Result<ImportReport> {
         let mut report = ImportReport::default();
-        let mut ahead: VecDeque<(Vec<u64>, Ticket)> = VecDeque::new();
+        let mut ahead: VecDeque<Ahead> = VecDeque::new();
         let unreadable = |e: std::io::Error| {
             Error::new(ErrorKind::Malformed, "bad_input", format!("cannot read the input: {e}"))
         };
@@ -108,22 +148,27 @@ impl App {
         }
         let format = form.format.unwrap_or_else(|| Format::guess(None, &begin));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let stored = form.stored();
         let each = |lines: Vec<ParsedLine>| {
+            let last = lines.last().map_or(0, |(line, _)| *line);
             let (mut numbers, mut records) =
                 (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
             for (line, parsed) in lines {
                 match parsed {
+                    Ok(_) if line <= stored => report.duplicates += 1,
                     Ok(record) => {
                         numbers.push(line);
-                        records.push(record);
+                        records.push(form.identified(record, line));
                     }
-                    Err(error) => {
-                        report.reject(line, &error, &mut rejected);
-                        self.refuse(&error, "", "");
+                    Err(unread) => {
+                        report.reject(line, &unread.error, unread.text, &mut rejected);
+                        self.refuse(&unread.error, "", "");
                     }
                 }
             }
-            ahead.push_back((numbers, self.engine.begin_write(records)?));
+            let kept = if form.texts { records.clone() } else { Vec::new() };
+            let ticket = self.engine.begin_write(records)?;
+            ahead.push_back(Ahead { numbers, records: kept, ticket, last });
             if ahead.len() > BLOCKS_AHEAD {
                 settle(&mut ahead, &mut report, &mut rejected)?;
                 progress(&report);
@@ -146,12 +191,12 @@ impl App {
 }
 
 fn settle(
-    ahead: &mut VecDeque<(Vec<u64>, Ticket)>,
+    ahead: &mut VecDeque<Ahead>,
     report: &mut ImportReport,
     rejected: &mut dyn FnMut(&Rejected),
 ) -> Result<()> {
-    let Some((numbers, ticket)) = ahead.pop_front() else { return Ok(()) };
-    for (line, outcome) in numbers.into_iter().zip(ticket.wait()?) {
+    let Some(Ahead { numbers, records, ticket, last }) = ahead.pop_front() else { return Ok(()) };
+    for (at, (line, outcome)) in numbers.into_iter().zip(ticket.wait()?).enumerate() {
         match outcome {
             Outcome::Stored => report.accepted += 1,
             Outcome::Duplicate => report.duplicates += 1,
@@ -159,8 +204,19 @@ fn settle(
                 report.accepted += 1;
                 report.merges_refused += 1;
             }
-            Outcome::TooManyNames => report.reject(line, &too_many_names(), rejected),
+            Outcome::TooManyNames => {
+                let text = records.get(at).map(|record| {
+                    let mut text = Vec::new();
+                    ndjson::write_record(record, &mut text);
+                    text.trim_ascii_end().to_vec()
+                });
+                report.held = true;
+                report.reject(line, &too_many_names(), text, rejected);
+            }
         }
+    }
+    if !report.held {
+        report.line = report.line.max(last);
     }
     Ok(())
 }

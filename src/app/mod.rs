@@ -7,6 +7,7 @@ mod keys;
 pub mod live;
 mod reports;
 pub mod saved;
+mod resume;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -20,6 +21,7 @@ pub use keys::StoredKeys;
 pub use reports::Reports;
 
 use crate::demo::Company;
+pub use resume::{Mark, Marks, Source};
 use crate::engine::{Engine, Options, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;

@@ -156,6 +156,9 @@ pub struct Funnel {
     /// An event; once for each step
     #[arg(long = "step", value_name = "EVENT", required_unless_present = "spec")]
     pub steps: Vec<String>,
+    /// Write rejected lines to this file, one JSON object each: file, line, code, message, and the line itself as text
+    #[arg(long, value_name = "PATH")]
+    pub rejects: Option<PathBuf>,
     /// How long a whole attempt may take, such as 7d
     #[arg(long, value_name = "DURATION")]
     pub within: Option<String>,

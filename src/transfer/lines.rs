@@ -117,8 +117,17 @@ impl<R: Read> LineReader<R> {
     }
 }
 
+/// A line that is no record.
+#[derive(Debug)]
+pub struct Unread {
+    /// Why not.
+    pub error: Error,
+    /// The line as it came, unless it was too long to be kept.
+    pub text: Option<Vec<u8>>,
+}
+
 /// A parsed line: its number, and the record or what is wrong with it.
-pub type ParsedLine = (u64, Result<Record>);
+pub type ParsedLine = (u64, std::result::Result<Record, Box<Unread>>);
 
 /// Parses the lines of a block with `parse`; blank ones are skipped.
 pub fn parse_block(block: &Block, now: Millis, parse: fn(&[u8]) -> Result<Record>) -> Vec<ParsedLine> {
@@ -127,12 +136,14 @@ pub fn parse_block(block: &Block, now: Millis, parse: fn(&[u8]) -> Result<Record
         let number = block.first_line + at as u64;
         if block.too_long.contains(&number) || line.len() > limits::IMPORT_LINE_BYTES_MAX {
             let message = format!("the line is longer than {} bytes", limits::IMPORT_LINE_BYTES_MAX);
-            out.push((number, Err(Error::new(ErrorKind::TooLarge, "line_too_long", message))));
+            let error = Error::new(ErrorKind::TooLarge, "line_too_long", message);
+            out.push((number, Err(Box::new(Unread { error, text: None }))));
             continue;
         }
         let line = line.trim_ascii();
         if !line.is_empty() {
-            out.push((number, parse(line).and_then(|r| r.checked(now))));
+            let unread = |error| Box::new(Unread { error, text: Some(line.to_vec()) });
+            out.push((number, parse(line).and_then(|r| r.checked(now)).map_err(unread)));
         }
     }
     out
@@ -232,7 +243,9 @@ mod tests {
     fn all(input: &[u8]) -> Vec<(u64, std::result::Result<String, &'static str>)> {
         let mut out = Vec::new();
         for_each_block(unpacked(input).unwrap(), 2, 1_800_000_000_000, parse_record, |lines| {
-            out.extend(lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))));
+            out.extend(
+                lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.error.code()))),
+            );
             Ok(())
         })
         .unwrap();
@@ -304,7 +317,9 @@ mod tests {
                 let pieces = Pieces { rest: bytes, size, breaks: false };
                 for_each_block(unpacked(pieces).unwrap(), 2, 0, parse_record, |lines| {
                     found.extend(
-                        lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))),
+                        lines
+                            .into_iter()
+                            .map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.error.code()))),
                     );
                     Ok(())
                 })
