@@ -4,6 +4,7 @@
 
 mod browser;
 mod cli;
+mod clients;
 mod conformance;
 mod crash;
 mod engine_backend;
