@@ -20,6 +20,7 @@ mod histories_trend;
 mod house;
 mod http;
 mod sdks;
+mod refusals;
 mod store_check;
 mod support;
 mod webdriver;
