@@ -4,6 +4,7 @@
 
 mod browser;
 mod cli;
+mod clients;
 mod conformance;
 mod crash;
 mod engine_backend;
@@ -19,7 +20,9 @@ mod histories_trend;
 mod house;
 mod http;
 mod operations;
+mod refusals;
 mod sdks;
 mod store_check;
 mod support;
+mod transfer;
 mod webdriver;

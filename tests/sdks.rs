@@ -89,5 +89,12 @@ fn node_clients() {
     assert_eq!(did.len(), 2);
     assert_eq!(*of(&events(&server, "rs-1"), "Order Completed"), json!({"Revenue": 3.5, "revenue": "3.5"}));
     assert_eq!(person(&server, "rs-1")["properties"]["email"], "rs@example.com");
+    let known = person(&server, "km-node");
+    assert_eq!(known["identities"], json!(["km-node-anon", "km-node"]), "{known}");
+    assert_eq!(known["properties"], json!({"city": "Z\u{fc}rich"}));
+    // It does not escape what divides parameters: the rest of such a value is a parameter of its own, as it was at Kissmetrics.
+    let signed_up = json!({"Plan Name": "Pro ", "more": "", "price": 9.5});
+    assert_eq!(events(&server, "km-node"), [("Signed Up".into(), signed_up)]);
+    assert_eq!(server.get("/api/v1/people/km-node/events")["events"][0]["time"], "2025-03-01T10:00:00Z");
     assert_eq!(server.get("/api/v1/refusals")["counts"], json!({}));
 }

@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::{App, names};
+use super::{App, Mark, names};
 use crate::engine::{Batch, Outcome, Preparer, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::model::{Record, RecordKind};
 use crate::transfer::format::Format;
-use crate::transfer::lines::{ParsedLine, for_each_block, unpacked};
+use crate::transfer::lines::{ParsedLine, Unread, for_each_block, unpacked};
 use crate::transfer::{csv, kissmetrics, ndjson};
 
 /// Blocks that are written and not yet known to be durable.
@@ -26,6 +27,26 @@ pub struct Form {
     pub mapping: csv::Mapping,
     /// How many names of events, and of properties, there may be; any number if not given.
     pub names_max: Option<usize>,
+    /// Where an earlier import of the same input ended.
+    pub mark: Option<Mark>,
+    /// Whether the text of rejected lines is wanted.
+    pub texts: bool,
+}
+
+impl Form {
+    /// The line up to which all is stored.
+    fn stored(&self) -> u64 {
+        self.mark.as_ref().map_or(0, |mark| mark.line)
+    }
+
+    /// With an id if the record of `line` has neither an id nor a time, so that it is known when the import goes on after an interrupt.
+    fn identified(&self, mut record: Record, line: u64) -> Record {
+        if let (Some(mark), None, None) = (&self.mark, record.time, &record.id) {
+            let part = if record.kind == RecordKind::Identify { "a" } else { "" };
+            record.id = Some(format!("{}:{line}{part}", mark.token));
+        }
+        record
+    }
 }
 
 /// The input as it was, and in `begin` its first bytes: up to the end of the first line that says anything.
@@ -57,6 +78,12 @@ pub struct ImportReport {
     pub merges_refused: u64,
     /// The first of the rejected.
     pub errors: Vec<Rejected>,
+    /// All records of this line and those before it are durable.
+    #[serde(skip)]
+    pub line: u64,
+    /// Some record was too much for the store: it has to be tried again, so `line` stays before it.
+    #[serde(skip)]
+    held: bool,
 }
 
 /// A rejected line.
@@ -71,6 +98,18 @@ pub struct Rejected {
     /// Which field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// The line itself, if it is wanted and was not too long to be kept.
+    #[serde(skip)]
+    pub text: Option<Vec<u8>>,
+}
+
+/// Lines that are being stored.
+struct Ahead {
+    numbers: Vec<u64>,
+    /// Their records once more, if the text of rejected lines is wanted.
+    records: Vec<Record>,
+    ticket: Ticket,
+    last: u64,
 }
 
 /// Parsed lines on their way to the store.
@@ -78,47 +117,60 @@ struct Block {
     /// The line of each record.
     numbers: Vec<u64>,
     batch: Batch,
-    rejected: Vec<(u64, Error)>,
+    /// The records once more, if the text of rejected lines is wanted.
+    records: Vec<Record>,
+    rejected: Vec<(u64, Box<Unread>)>,
+    /// Records of lines that an earlier import has stored.
+    stored: u64,
+    last: u64,
 }
 
 impl Block {
     fn new(
         lines: Vec<ParsedLine>,
+        form: &Form,
         allowance: Option<&Mutex<names::Allowance<'_>>>,
         preparer: &Preparer,
     ) -> Self {
+        let last = lines.last().map_or(0, |(line, _)| *line);
         let (mut numbers, mut records) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
-        let mut rejected = Vec::new();
+        let (mut rejected, mut stored) = (Vec::new(), 0);
         let mut allowance = allowance.map(|a| a.lock().unwrap_or_else(PoisonError::into_inner));
         for (line, parsed) in lines {
             let allowed = parsed.and_then(|record| match &mut allowance {
-                Some(allowance) => allowance.take(&record).map(|()| record),
+                Some(allowance) => allowance
+                    .take(&record)
+                    .map(|()| record)
+                    .map_err(|error| Box::new(Unread { error, text: None })),
                 None => Ok(record),
             });
             match allowed {
+                Ok(_) if line <= form.stored() => stored += 1,
                 Ok(record) => {
                     numbers.push(line);
-                    records.push(record);
+                    records.push(form.identified(record, line));
                 }
-                Err(error) => rejected.push((line, error)),
+                Err(unread) => rejected.push((line, unread)),
             }
         }
         drop(allowance);
-        Self { numbers, batch: preparer.batch(records.into_iter()), rejected }
+        let kept = if form.texts { records.clone() } else { Vec::new() };
+        Self { numbers, batch: preparer.batch(records.into_iter()), records: kept, rejected, stored, last }
     }
 }
 
 impl ImportReport {
-    fn reject(&mut self, line: u64, error: &Error, each: &mut dyn FnMut(&Rejected)) {
+    fn reject(&mut self, line: u64, error: &Error, text: Option<Vec<u8>>, each: &mut dyn FnMut(&Rejected)) {
         self.rejected += 1;
         let message = match error.advice() {
             Some(advice) => format!("{} ({advice})", error.message()),
             None => error.message().to_owned(),
         };
-        let rejected = Rejected { line, code: error.code(), message, at: error.place().map(str::to_owned) };
+        let at = error.place().map(str::to_owned);
+        let rejected = Rejected { line, code: error.code(), message, at, text };
         each(&rejected);
         if self.errors.len() < limits::IMPORT_ERRORS_LISTED {
-            self.errors.push(rejected);
+            self.errors.push(Rejected { text: None, ..rejected });
         }
     }
 }
@@ -134,7 +186,7 @@ impl App {
         mut rejected: impl FnMut(&Rejected),
     ) -> Result<ImportReport> {
         let mut report = ImportReport::default();
-        let mut ahead: VecDeque<(Vec<u64>, Ticket)> = VecDeque::new();
+        let mut ahead: VecDeque<Ahead> = VecDeque::new();
         let unreadable = |e: std::io::Error| {
             Error::new(ErrorKind::Malformed, "bad_input", format!("cannot read the input: {e}"))
         };
@@ -149,11 +201,14 @@ impl App {
         let allowance = form.names_max.map(|most| Mutex::new(names::Allowance::new(&snapshot.catalog, most)));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let each = |block: Block| {
-            for (line, error) in block.rejected {
-                report.reject(line, &error, &mut rejected);
-                self.refuse(&error, "", "");
+            report.duplicates += block.stored;
+            for (line, unread) in block.rejected {
+                report.reject(line, &unread.error, unread.text, &mut rejected);
+                self.refuse(&unread.error, "", "");
             }
-            ahead.push_back((block.numbers, self.engine.begin_write(block.batch)?));
+            let ticket = self.engine.begin_write(block.batch)?;
+            let Block { numbers, records, last, .. } = block;
+            ahead.push_back(Ahead { numbers, records, ticket, last });
             if ahead.len() > BLOCKS_AHEAD {
                 settle(&mut ahead, &mut report, &mut rejected)?;
                 progress(&report);
@@ -162,7 +217,7 @@ impl App {
         };
         // On the parsing threads, with the names that are known by then.
         let prepare = |lines: Vec<ParsedLine>| {
-            Block::new(lines, allowance.as_ref(), &Preparer::new(&self.engine.snapshot()))
+            Block::new(lines, form, allowance.as_ref(), &Preparer::new(&self.engine.snapshot()))
         };
         let now = self.now();
         let read = match format {
@@ -185,12 +240,12 @@ impl App {
 }
 
 fn settle(
-    ahead: &mut VecDeque<(Vec<u64>, Ticket)>,
+    ahead: &mut VecDeque<Ahead>,
     report: &mut ImportReport,
     rejected: &mut dyn FnMut(&Rejected),
 ) -> Result<()> {
-    let Some((numbers, ticket)) = ahead.pop_front() else { return Ok(()) };
-    for (line, outcome) in numbers.into_iter().zip(ticket.wait()?) {
+    let Some(Ahead { numbers, records, ticket, last }) = ahead.pop_front() else { return Ok(()) };
+    for (at, (line, outcome)) in numbers.into_iter().zip(ticket.wait()?).enumerate() {
         match outcome {
             Outcome::Stored => report.accepted += 1,
             Outcome::Duplicate => report.duplicates += 1,
@@ -198,8 +253,19 @@ fn settle(
                 report.accepted += 1;
                 report.merges_refused += 1;
             }
-            Outcome::TooManyNames => report.reject(line, &names::too_many(limits::NAMES_MAX), rejected),
+            Outcome::TooManyNames => {
+                let text = records.get(at).map(|record| {
+                    let mut text = Vec::new();
+                    ndjson::write_record(record, &mut text);
+                    text.trim_ascii_end().to_vec()
+                });
+                report.held = true;
+                report.reject(line, &names::too_many(limits::NAMES_MAX), text, rejected);
+            }
         }
+    }
+    if !report.held {
+        report.line = report.line.max(last);
     }
     Ok(())
 }

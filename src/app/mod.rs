@@ -10,6 +10,7 @@ mod names;
 mod password;
 pub mod projects;
 mod reports;
+mod resume;
 pub mod saved;
 pub mod space;
 mod watch;
@@ -33,6 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Millis, Record, RecordKind};
 use crate::store::refusals::{Refusal, Refusals};
+pub use resume::{Mark, Marks, Source};
 
 /// People and events of the demo: a few seconds to make, enough to look real.
 pub const DEMO_SIZE: (u32, u64) = (5_000, 100_000);

@@ -240,6 +240,9 @@ pub struct Import {
     /// What a column of a CSV file means: person, event, alias, time, id or skip; the others are known by their names or properties
     #[arg(long, value_name = "MEANING=COLUMN")]
     pub map: Vec<String>,
+    /// Write rejected lines to this file, one JSON object each: file, line, code, message, and the line itself as text
+    #[arg(long, value_name = "PATH")]
+    pub rejects: Option<PathBuf>,
     /// Print the counts as JSON
     #[arg(long)]
     pub json: bool,

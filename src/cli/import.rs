@@ -1,17 +1,23 @@
-//! The `import` command: files or standard input, a progress bar on a terminal, every rejected line with its reason.
+//! The `import` command: files or standard input, a progress bar on a terminal, every rejected line with its reason. What was
+//! interrupted goes on where it was when the same command is given again.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Format, Import};
+use super::input::{self, Input};
+use super::rejects::Rejects;
 use super::{output, served};
-use crate::app::{App, Form, ImportReport};
+use crate::app::{App, Form, ImportReport, Marks};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::thousands;
 use crate::transfer::csv::Mapping;
 use crate::transfer::format as transfer;
 
@@ -24,31 +30,57 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
         }
     }
     let mapping = args.map.iter().map(|text| meaning(text)).collect::<Result<Mapping>>()?;
+    let mut rejects = Rejects::new(args.rejects.as_deref(), &args.files)?;
+    let stop = input::stop_flag()?;
     let app = App::open_with(data, Options::bulk()).map_err(served)?;
-    let mut total = ImportReport::default();
+    let mut marks = Marks::load(data)?;
+    let (mut total, mut tokens) = (ImportReport::default(), Vec::new());
+    let mut ended = Ok(());
     for file in &args.files {
         let named = args.format.map(Format::form);
         let by_name = file.to_string_lossy().to_lowercase().contains(".csv").then_some(transfer::Format::Csv);
         let form = Form { format: named.or(by_name), mapping: mapping.clone(), ..Form::default() };
-        let report = one(&app, file, &form, args.files.len() > 1)?;
-        total.accepted += report.accepted;
-        total.duplicates += report.duplicates;
-        total.rejected += report.rejected;
-        total.merges_refused += report.merges_refused;
-        total.errors.extend(report.errors);
+        let mut import = One { app: &app, marks: &mut marks, rejects: &mut rejects, stop: &stop };
+        ended = import.run(file, form, &mut total, &mut tokens);
+        if ended.is_err() {
+            break;
+        }
     }
-    settle(&app, total.accepted)?;
+    rejects.finish()?;
+    if ended.is_ok() {
+        settle(&app, total.accepted)?;
+        marks.end(&tokens)?;
+    }
     app.close()?;
-    if args.json {
-        let text = serde_json::to_string(&total);
-        output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?)?;
-    } else {
-        output::line(&format!(
-            "{} accepted, {} duplicates, {} rejected, {} merges refused",
-            total.accepted, total.duplicates, total.rejected, total.merges_refused
-        ))?;
+    let interrupted = ended.is_err() && stop.load(Ordering::Relaxed);
+    if !interrupted {
+        ended?;
+    }
+    tell(&total, args.json)?;
+    if interrupted {
+        output::note(how_to_go_on(args.files.iter().any(|file| file.as_os_str() == "-")));
+        return Ok(ExitCode::from(input::INTERRUPTED));
     }
     Ok(if total.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn tell(total: &ImportReport, json: bool) -> Result<()> {
+    if json {
+        let text = serde_json::to_string(&total);
+        return output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?);
+    }
+    output::line(&format!(
+        "{} accepted, {} duplicates, {} rejected, {} merges refused",
+        total.accepted, total.duplicates, total.rejected, total.merges_refused
+    ))
+}
+
+fn how_to_go_on(piped: bool) -> &'static str {
+    if piped {
+        "interrupted: what is accepted is stored; import the same again to go on, nothing with a time or an id is stored twice"
+    } else {
+        "interrupted: what is accepted is stored; give the same command again to go on, nothing is stored twice"
+    }
 }
 
 /// Brings what was imported into segments, and merges them where it is much of the store: the first report would otherwise find
@@ -70,35 +102,59 @@ fn meaning(text: &str) -> Result<(String, String)> {
     })
 }
 
-fn one(app: &App, file: &Path, form: &Form, several: bool) -> Result<ImportReport> {
-    let (input, length): (Box<dyn Read + Send>, Option<u64>) = if file.as_os_str() == "-" {
-        (Box::new(std::io::stdin()), None)
-    } else {
-        let open = File::open(file).map_err(|e| Error::io("cannot open", file, e))?;
-        let length = open.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
-        (Box::new(open), length)
-    };
-    let bar = progress_bar(length);
-    let input = bar.wrap_read(input);
-    let mut rejected = Vec::new();
-    let report = app.import(
-        input,
-        form,
-        |report| bar.set_message(format!("{} records", report.accepted + report.duplicates)),
-        |line| rejected.push(line.clone()),
-    );
-    bar.finish_and_clear();
-    for line in rejected {
-        let place = if several { format!("{}: ", file.display()) } else { String::new() };
-        let at = line.at.map(|at| format!(" at {}", at.escape_debug())).unwrap_or_default();
-        output::note(&format!(
-            "{place}line {}: {}{at}: {}",
-            line.line,
-            line.code,
-            line.message.escape_debug()
-        ));
+/// What the import of one file needs.
+struct One<'a> {
+    app: &'a App,
+    marks: &'a mut Marks,
+    rejects: &'a mut Rejects,
+    stop: &'a Arc<AtomicBool>,
+}
+
+impl One<'_> {
+    /// Imports a file, and adds to `total` what was done, to its end or not. Its mark is added to `tokens`.
+    fn run(
+        &mut self,
+        file: &Path,
+        mut form: Form,
+        total: &mut ImportReport,
+        tokens: &mut Vec<String>,
+    ) -> Result<()> {
+        let input = Input::open(file, self.stop)?;
+        let source = input.source(file, format!("{:?} {:?}", form.format, form.mapping))?;
+        form.mark = source.map(|source| self.marks.begin(source)).transpose()?;
+        form.texts = self.rejects.takes_text();
+        let mark = form.mark.clone();
+        if let Some(mark) = mark.as_ref().filter(|mark| mark.line > 0) {
+            let (file, line) = (file.display(), thousands(mark.line));
+            output::note(&format!("{file}: all up to line {line} is stored, going on behind it"));
+        }
+        tokens.extend(mark.as_ref().map(|mark| mark.token.clone()));
+        let bar = progress_bar(input.length());
+        let (mut latest, mut marked) = (ImportReport::default(), Ok(()));
+        let report = self.app.import(
+            bar.wrap_read(input),
+            &form,
+            |report| {
+                bar.set_message(format!("{} records", report.accepted + report.duplicates));
+                if let (Some(mark), true) = (&mark, marked.is_ok()) {
+                    marked = self.marks.advance(&mark.token, report.line, false);
+                }
+                latest = report.clone();
+            },
+            |line| self.rejects.take(file, line),
+        );
+        bar.finish_and_clear();
+        marked?;
+        if let Some(mark) = &mark {
+            self.marks.advance(&mark.token, latest.line, true)?;
+        }
+        total.accepted += latest.accepted;
+        total.duplicates += latest.duplicates;
+        total.rejected += latest.rejected;
+        total.merges_refused += latest.merges_refused;
+        total.errors.extend(report.map_err(|error| broken_input(error, file))?.errors);
+        Ok(())
     }
-    report.map_err(|error| broken_input(error, file))
 }
 
 /// Input that cannot be read to its end is a failure and no wrong use of the program.

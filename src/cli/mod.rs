@@ -1,5 +1,5 @@
 //! The command line: reads arguments, calls the app, prints tables or JSON. Exit codes: 0 done, 1 failed, 2 wrong use, 3 some lines
-//! of an import were rejected.
+//! of an import were rejected, 130 an import was interrupted.
 
 mod answer;
 mod args;
@@ -10,6 +10,7 @@ mod format;
 mod funnel_args;
 mod funnel_table;
 mod import;
+mod input;
 mod keys;
 mod log_file;
 mod output;
@@ -17,6 +18,7 @@ mod paths_table;
 mod people_table;
 mod person_table;
 mod read;
+mod rejects;
 mod report_args;
 mod revenue_table;
 mod serve;

@@ -2,11 +2,9 @@
 //! told; what has no meaning of its own is a property. And our own, which gives back the same records.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kissmetrics::seconds;
-use super::lines::ParsedLine;
+use super::lines::{ParsedLine, Unread};
 use super::ndjson::{parse_record, write_record};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -16,6 +14,8 @@ use crate::model::{Millis, Record, RecordKind, Value, format_millis, parse_insta
 const OWN: [&str; 7] = ["type", "person", "event", "identity", "time", "properties", "id"];
 /// Rows that are handed on together.
 const TOGETHER: usize = 2000;
+/// Bytes behind a row above which its text is forgotten.
+const TEXT_KEPT: usize = 1 << 20;
 
 /// What a column means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,20 +70,43 @@ fn meaning(header: &str, mapping: &Mapping) -> Result<Meaning> {
     Ok(Meaning::Property(name.to_owned()))
 }
 
-/// Ends the input where one row passes every bound, instead of collecting it.
+/// Ends the input where one row passes every bound, instead of collecting it, and keeps the text of the latest rows.
 struct Bounded<R> {
     inner: R,
-    since_row: Arc<AtomicU64>,
+    since_row: u64,
+    text: Vec<u8>,
+    /// Where `text` begins in the input.
+    text_at: u64,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(out)?;
-        let row = self.since_row.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
-        if row > 2 * limits::IMPORT_LINE_BYTES_MAX as u64 {
+        self.since_row += read as u64;
+        if self.since_row > 2 * limits::IMPORT_LINE_BYTES_MAX as u64 {
             return Err(io::Error::other("a row is longer than any record can be; is a quote missing?"));
         }
+        self.text.extend_from_slice(out.get(..read).unwrap_or(&[]));
         Ok(read)
+    }
+}
+
+impl<R> Bounded<R> {
+    /// A row begins at this byte of the input.
+    fn row_begins(&mut self, at: u64) {
+        self.since_row = 0;
+        let before =
+            usize::try_from(at.saturating_sub(self.text_at)).unwrap_or(usize::MAX).min(self.text.len());
+        if before > TEXT_KEPT {
+            self.text.drain(..before);
+            self.text_at += before as u64;
+        }
+    }
+
+    /// The text between two bytes of the input.
+    fn text(&self, from: u64, to: u64) -> Option<Vec<u8>> {
+        let at = |byte: u64| usize::try_from(byte.checked_sub(self.text_at)?).ok();
+        self.text.get(at(from)?..at(to)?).map(|row| row.trim_ascii().to_vec())
     }
 }
 
@@ -97,8 +120,7 @@ pub fn for_each_block(
     let broken = |e: csv::Error| {
         Error::new(ErrorKind::Malformed, "bad_input", format!("the input ends with an error: {e}"))
     };
-    let since_row = Arc::new(AtomicU64::new(0));
-    let bounded = Bounded { inner: input, since_row: Arc::clone(&since_row) };
+    let bounded = Bounded { inner: input, since_row: 0, text: Vec::new(), text_at: 0 };
     // Lines end with a line feed; a carriage return before it is cut off the last cell, so that lines are counted right.
     let lines = csv::Terminator::Any(b'\n');
     let mut reader = csv::ReaderBuilder::new().flexible(true).terminator(lines).from_reader(bounded);
@@ -114,30 +136,33 @@ pub fn for_each_block(
     let mut block: Vec<ParsedLine> = Vec::with_capacity(TOGETHER);
     let mut row = csv::StringRecord::new();
     loop {
-        let begin = reader.position().line();
-        since_row.store(0, Ordering::Relaxed);
+        let (begin, from) = (reader.position().line(), reader.position().byte());
+        reader.get_mut().row_begins(from);
         let read = reader.read_record(&mut row);
         let line = row.position().map_or(begin, csv::Position::line);
         row = without_return(row);
-        match read {
+        let found = match read {
             Ok(false) => break,
-            Ok(true) if row.iter().all(str::is_empty) => {}
-            Ok(true) if own => block.push((line, own_record(&row).and_then(|r| r.checked(now)))),
-            Ok(true) => {
-                let records = records(&row, &columns);
-                let checked = |records: Vec<Record>| records.into_iter().map(|r| (line, r.checked(now)));
-                match records {
-                    Ok(records) => block.extend(checked(records)),
-                    Err(error) => block.push((line, Err(error))),
-                }
-            }
+            Ok(true) if row.iter().all(str::is_empty) => continue,
+            Ok(true) if own => own_record(&row).map(|record| vec![record]),
+            Ok(true) => records(&row, &columns),
             Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                block.push((line, Err(Error::new(ErrorKind::Malformed, "bad_utf8", "the row is not UTF-8"))));
+                Err(Error::new(ErrorKind::Malformed, "bad_utf8", "the row is not UTF-8"))
             }
             Err(error) => {
                 each(std::mem::take(&mut block))?;
                 return Err(broken(error));
             }
+        };
+        let unread = |error| {
+            let text = reader.get_ref().text(from, reader.position().byte());
+            (line, Err(Box::new(Unread { error, text })))
+        };
+        match found {
+            Err(error) => block.push(unread(error)),
+            Ok(records) => block.extend(
+                records.into_iter().map(|r| r.checked(now).map_or_else(unread, |record| (line, Ok(record)))),
+            ),
         }
         if block.len() >= TOGETHER {
             each(std::mem::take(&mut block))?;
@@ -291,7 +316,7 @@ mod tests {
     fn read(text: &str, mapping: &Mapping) -> Result<Vec<(u64, std::result::Result<Record, &'static str>)>> {
         let mut out = Vec::new();
         for_each_block(text.as_bytes(), mapping, NOW, |lines| {
-            out.extend(lines.into_iter().map(|(n, r)| (n, r.map_err(|e| e.code()))));
+            out.extend(lines.into_iter().map(|(n, r)| (n, r.map_err(|e| e.error.code()))));
             Ok(())
         })?;
         Ok(out)

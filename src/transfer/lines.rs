@@ -118,8 +118,17 @@ impl<R: Read> LineReader<R> {
     }
 }
 
+/// A line that is no record.
+#[derive(Debug)]
+pub struct Unread {
+    /// Why not.
+    pub error: Error,
+    /// The line as it came, unless it was too long to be kept.
+    pub text: Option<Vec<u8>>,
+}
+
 /// A parsed line: its number, and the record or what is wrong with it.
-pub type ParsedLine = (u64, Result<Record>);
+pub type ParsedLine = (u64, std::result::Result<Record, Box<Unread>>);
 
 /// Parses the lines of a block with `parse`; blank ones are skipped.
 pub fn parse_block(block: &Block, now: Millis, parse: fn(&[u8]) -> Result<Record>) -> Vec<ParsedLine> {
@@ -128,12 +137,14 @@ pub fn parse_block(block: &Block, now: Millis, parse: fn(&[u8]) -> Result<Record
         let number = block.first_line + at as u64;
         if block.too_long.contains(&number) || line.len() > limits::IMPORT_LINE_BYTES_MAX {
             let message = format!("the line is longer than {} bytes", limits::IMPORT_LINE_BYTES_MAX);
-            out.push((number, Err(Error::new(ErrorKind::TooLarge, "line_too_long", message))));
+            let error = Error::new(ErrorKind::TooLarge, "line_too_long", message);
+            out.push((number, Err(Box::new(Unread { error, text: None }))));
             continue;
         }
         let line = line.trim_ascii();
         if !line.is_empty() {
-            out.push((number, parse(line).and_then(|r| r.checked(now))));
+            let unread = |error| Box::new(Unread { error, text: Some(line.to_vec()) });
+            out.push((number, parse(line).and_then(|r| r.checked(now)).map_err(unread)));
         }
     }
     out
@@ -241,7 +252,9 @@ mod tests {
             parse_record,
             |lines| lines,
             |lines| {
-                out.extend(lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))));
+                out.extend(
+                    lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.error.code()))),
+                );
                 Ok(())
             },
         )
@@ -320,7 +333,9 @@ mod tests {
                     |lines| lines,
                     |lines| {
                         found.extend(
-                            lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.code()))),
+                            lines
+                                .into_iter()
+                                .map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.error.code()))),
                         );
                         Ok(())
                     },

@@ -1,8 +1,9 @@
-// @segment/analytics-node and @rudderstack/rudder-sdk-node as they are, with another host: node servers.cjs MODULES HOST KEY
+// @segment/analytics-node, @rudderstack/rudder-sdk-node and kissmetrics as they are, with another host: node servers.cjs MODULES HOST KEY
 const [modules, host, key] = process.argv.slice(2);
 const path = require('path');
 const { Analytics } = require(path.join(modules, '@segment/analytics-node'));
 const Rudder = require(path.join(modules, '@rudderstack/rudder-sdk-node'));
+const Kissmetrics = require(path.join(modules, 'kissmetrics'));
 const failed = [];
 
 async function segment() {
@@ -24,7 +25,20 @@ async function rudder() {
   await client.flush();
 }
 
-segment().then(rudder).then(() => {
+async function kissmetrics() {
+  const [name, port] = host.split(':');
+  const client = new Kissmetrics({ key, host: name, port });
+  // It calls everything but 200 an error.
+  const sent = (method, ...given) => new Promise((done) => client[method](...given, (error) => {
+    if (error) failed.push(String(error));
+    done();
+  }));
+  await sent('record', 'km-node-anon', 'Signed Up', { 'Plan Name': 'Pro & more', price: '9.50', _t: 1740823200, _d: 1 });
+  await sent('set', 'km-node', { city: 'Z\u00fcrich' });
+  await sent('alias', 'km-node-anon', ['km-node']);
+}
+
+segment().then(rudder).then(kissmetrics).then(() => {
   if (failed.length) console.error(failed.join('\n'));
   process.exit(failed.length ? 1 : 0);
 }, (error) => { console.error(error); process.exit(1); });

@@ -1,0 +1,223 @@
+//! Files in and out: rejected lines that can be mended, imports that are interrupted and go on, and exports that give the same
+//! answers once they are imported.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+use crate::support::{run, sorted_lines, whodid};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn counts(output: &Output) -> Vec<u64> {
+    let text = text(&output.stdout);
+    text.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).map(|n| n.parse().unwrap()).collect()
+}
+
+fn stats(data: &Path) -> Json {
+    serde_json::from_slice(&run(data, &["stats", "--json"], b"").stdout).unwrap()
+}
+
+#[test]
+fn rejected_lines_are_written_down_mended_and_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = r#"{"type":"event","person":"a","event":"x","time":1740823200}"#;
+    let long = format!("{{\"type\":\"{}\"}}", "y".repeat(5 << 20));
+    let cases = [
+        (
+            "a.ndjson",
+            format!("{good}\n  {{\"type\":\"event\",\"person\":\"\u{e9}\",\"event\":\"\"}}\n\n{long}\nnonsense \"\\\r\n{good}\n"),
+            vec![
+                (2, "bad_event", Some("{\"type\":\"event\",\"person\":\"\u{e9}\",\"event\":\"\"}")),
+                (4, "line_too_long", None),
+                (5, "bad_json", Some("nonsense \"\\")),
+            ],
+            [1, 1, 3],
+        ),
+        (
+            "b.csv",
+            "Identity,Timestamp,Event,Note\r\nb,1740823200,x,\"two\nlines\"\r\nb,soon,x,\"also \"\"two\"\"\nlines\"\r\n,1740823200,x,\r\n".to_owned(),
+            vec![
+                (4, "bad_time", Some("b,soon,x,\"also \"\"two\"\"\nlines\"")),
+                (6, "bad_identity", Some(",1740823200,x,")),
+            ],
+            [1, 0, 2],
+        ),
+        (
+            "c.json",
+            "{\"_p\":\"c\",\"_n\":\"x\",\"_t\":1740823200}\n{\"_n\":\"caf\\303\\251\"}\n".to_owned(),
+            vec![(2, "missing_field", Some("{\"_n\":\"caf\\303\\251\"}"))],
+            [1, 0, 1],
+        ),
+    ];
+    for (name, content, expected, sums) in cases {
+        let (data, file, rejects) =
+            (dir.path().join(format!("{name}.store")), dir.path().join(name), dir.path().join("rejects"));
+        fs::write(&file, content).unwrap();
+        let (file, rejects) = (file.to_str().unwrap(), rejects.to_str().unwrap());
+        let output = run(&data, &["import", "--rejects", rejects, file], b"");
+        assert_eq!((output.status.code(), &counts(&output)[..3]), (Some(3), &sums[..]), "{name}");
+        assert!(
+            text(&output.stderr).ends_with(&format!("{} rejected lines are in {rejects}\n", sums[2])),
+            "{}",
+            text(&output.stderr)
+        );
+        let written = fs::read_to_string(rejects).unwrap();
+        let lines: Vec<Json> = written.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let found: Vec<_> = lines
+            .iter()
+            .map(|l| (l["line"].as_u64().unwrap(), l["code"].as_str().unwrap(), l["text"].as_str()))
+            .collect();
+        assert_eq!(found, expected, "{name}");
+        assert!(lines.iter().all(|l| l["file"] == file && l["message"].is_string()));
+        let overwrite = run(&data, &["import", "--rejects", file, file], b"");
+        assert_eq!(overwrite.status.code(), Some(2), "{}", text(&overwrite.stderr));
+    }
+    // Mended as the document says.
+    let data = dir.path().join("b.csv.store");
+    let mended = "Identity,Timestamp,Event,Note\nb,1740823300,x,\"also \"\"two\"\"\nlines\"\n";
+    let rejects = dir.path().join("none");
+    let output = run(
+        &data,
+        &["import", "--format", "csv", "--rejects", rejects.to_str().unwrap(), "-"],
+        mended.as_bytes(),
+    );
+    assert_eq!((output.status.code(), counts(&output)[0]), (Some(0), 1));
+    assert_eq!((fs::read_to_string(rejects).unwrap(), text(&output.stderr)), (String::new(), String::new()));
+}
+
+/// Many records, a kilobyte each: most with a time, some with an id, some with neither, some with two identities; every thousandth
+/// line is none. An import reads some 20 MB ahead of what is stored, so there have to be more.
+fn many(count: u32) -> String {
+    let mut lines = String::new();
+    let pad = " ".repeat(1000);
+    for n in 0..count {
+        let time = 1_740_823_200 + n;
+        lines.push_str(&match n % 10 {
+            3 => format!("{{\"type\":\"event\",\"person\":\"p{}\",\"event\":\"Untimed\"}}\n", n % 70),
+            5 => format!("{{\"type\":\"event\",\"person\":\"p{n}\",\"event\":\"Known\",\"id\":\"id-{n}\"}}\n"),
+            7 => format!("{{\"type\":\"identify\",\"person\":\"a{n}\",\"identity\":\"p{n}\",\"time\":{time}}}\n"),
+            9 if n % 1000 == 999 => "nonsense\n".to_owned(),
+            _ => format!(
+                "{{\"type\":\"event\",\"person\":\"p{}\",\"event\":\"Visited {}\",\"time\":{time},\"properties\":{{\"Page\":\"/{n}\"}}}}\n",
+                n % 5000,
+                n % 7
+            ),
+        });
+        lines.insert_str(lines.len() - 1, &pad);
+    }
+    lines
+}
+
+/// Starts an import of `file` and waits until a good part of it is in the log, but not all of it.
+fn half_imported(data: &Path, file: &Path) -> Child {
+    let mut command = whodid(data);
+    command.arg("import").arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let begun = Instant::now();
+    let logged = || -> u64 {
+        let files = fs::read_dir(data).into_iter().flatten().flatten();
+        files
+            .filter(|f| f.file_name().to_string_lossy().contains("wal"))
+            .filter_map(|f| f.metadata().ok())
+            .map(|m| m.len())
+            .sum()
+    };
+    while logged() < 1 << 20 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20) && child.try_wait().unwrap().is_none(),
+            "it was too quick or too slow"
+        );
+        thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+/// What can be compared of a store: its counts, and the records that do not have the time of their import.
+fn content(data: &Path) -> (Vec<u64>, Vec<String>) {
+    let stats = stats(data);
+    let counts = ["records", "people", "identities"].map(|name| stats[name].as_u64().unwrap());
+    let lines = sorted_lines(&text(&run(data, &["export"], b"").stdout));
+    (counts.to_vec(), lines.into_iter().filter(|l| !l.contains("Untimed") && !l.contains("Known")).collect())
+}
+
+#[test]
+fn an_import_that_was_interrupted_goes_on_and_stores_nothing_twice() {
+    const LINES: u32 = 60_000;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("many.ndjson");
+    fs::write(&file, many(LINES)).unwrap();
+    let path = file.to_str().unwrap();
+    let whole = dir.path().join("whole");
+    let rejected = u64::from(LINES) / 1000;
+    let total = u64::from(LINES) - rejected;
+    let output = run(&whole, &["import", path], b"");
+    assert_eq!((output.status.code(), counts(&output)[..3].to_vec()), (Some(3), vec![total, 0, rejected]));
+    let expected = content(&whole);
+
+    for (name, signal) in [("killed", Signal::KILL), ("interrupted", Signal::INT)] {
+        let data = dir.path().join(name);
+        let child = half_imported(&data, &file);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        let there = stats(&data)["records"].as_u64().unwrap();
+        assert!(there > 0 && there < total, "{name} after {there} of {total}");
+        if signal == Signal::INT {
+            assert_eq!(
+                (ended.status.code(), counts(&ended)[0]),
+                (Some(130), there),
+                "what it says is what is there"
+            );
+            assert!(text(&ended.stderr).contains("give the same command again"), "{}", text(&ended.stderr));
+        }
+        let again = run(&data, &["import", path], b"");
+        assert_eq!(again.status.code(), Some(3), "{}", text(&again.stderr));
+        assert_eq!(counts(&again)[..3], [total - there, there, rejected], "{name}");
+        assert_eq!(
+            text(&again.stderr).contains("going on behind"),
+            signal == Signal::INT,
+            "{}",
+            text(&again.stderr)
+        );
+        assert!(content(&data) == expected, "{name}: another store");
+        assert!(!data.join("imports.json").exists());
+    }
+    // An import that ended is no interrupted one: what has neither time nor id is new each time (S6).
+    let untimed = u64::from(LINES) / 10;
+    let again = run(&whole, &["import", path], b"");
+    assert_eq!(counts(&again)[..3], [untimed, total - untimed, rejected]);
+}
+
+#[test]
+fn an_import_that_waits_for_input_can_be_interrupted() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("store");
+    let mut command = whodid(&data);
+    command.args(["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"{\"type\":\"event\",\"person\":\"a\",\"event\":\"x\"}\n").unwrap();
+    let begun = Instant::now();
+    let logged = || {
+        fs::read_dir(&data).into_iter().flatten().flatten().any(|f| {
+            f.file_name().to_string_lossy().contains("wal") && f.metadata().is_ok_and(|m| m.len() > 64)
+        })
+    };
+    while !logged() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        thread::sleep(Duration::from_millis(2));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), counts(&output)[0]), (Some(130), 1), "{}", text(&output.stderr));
+    assert_eq!(stats(&data)["records"], 1);
+    drop(stdin);
+}
