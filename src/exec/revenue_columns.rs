@@ -95,9 +95,7 @@ impl<'a, 'w> Columns<'a, 'w> {
         let mut paid = vec![0; 1 << 16];
         for column in &self.columns {
             let Some(scaled) = &column.numbers.scaled else { continue };
-            let persons = &column.cell.persons;
-            let numbers = persons.iter().map(|person| splitter.number(*person, Millis::MAX, None));
-            let numbers: Vec<u32> = numbers.collect::<Result<_>>()?;
+            let numbers = splitter.numbers(&column.cell.persons)?;
             let mut units = vec![Sums::default(); self.units.count()];
             let mut values = vec![Sums::default(); numbers.iter().max().map_or(0, |most| *most as usize + 1)];
             self.add_rows(column, scaled, range, &numbers, (&mut values, &mut units), &mut paid);

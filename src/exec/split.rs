@@ -172,6 +172,15 @@ impl<'a> Splitter<'a> {
         Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
     }
 
+    /// The numbers of the values of some persons. For values that do not depend on entry or row.
+    pub fn numbers(&mut self, persons: &[PersonId]) -> Result<Vec<u32>> {
+        if let Way::Person(column, numbers) = &self.way {
+            let number = |person: &PersonId| numbers.get(column.number(*person) as usize).copied();
+            return Ok(persons.iter().map(|person| number(person).unwrap_or(NOT_SET)).collect());
+        }
+        persons.iter().map(|person| self.number(*person, Millis::MAX, None)).collect()
+    }
+
     /// Whether values depend on when somebody entered, or on a row.
     pub fn at_entry(&self) -> bool {
         matches!(self.way, Way::AtEntry(..) | Way::Row(..))

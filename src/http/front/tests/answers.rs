@@ -69,7 +69,7 @@ fn other_origins_may_track_and_import_only() {
 fn wrong_methods_and_encodings_have_their_answers() {
     let site = Site::new();
     let answer = site.send(get("/e", "").replacen("GET", "DELETE", 1));
-    assert!(status_of(&answer) == 405 && answer.contains("Allow: GET, HEAD, POST, OPTIONS"), "{answer}");
+    assert!(status_of(&answer) == 405 && answer.contains("Allow: GET, POST, OPTIONS"), "{answer}");
     assert_eq!(site.status(get("/nowhere", "")), 404);
     let answer = site.send(post("/e", "Content-Encoding: gzip\r\nContent-Length: 1\r\n", "x"));
     assert!(status_of(&answer) == 415 && answer.contains("Allow-Origin: *"), "pages may read why: {answer}");
@@ -78,9 +78,10 @@ fn wrong_methods_and_encodings_have_their_answers() {
         415
     );
     assert_eq!(site.status(post("/api/v1/import", "", "")), 411);
-    for target in ["/e", "/healthz", "/api/v1/export"] {
+    // A look at a route that records would record.
+    for (target, status) in [("/e", 405), ("/healthz", 200), ("/api/v1/export", 200)] {
         let answer = site.send(get(target, "").replacen("GET", "HEAD", 1));
-        assert!(status_of(&answer) == 200 && answer.ends_with("\r\n\r\n"), "no body: {answer}");
+        assert!(status_of(&answer) == status && answer.ends_with("\r\n\r\n"), "no body: {answer}");
     }
 }
 
