@@ -71,7 +71,9 @@ impl log::Log for Logger {
 
 /// As much of a message as a line has room for.
 fn clipped(message: &str) -> &str {
-    message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(message)
+    let most = MESSAGE_BYTES_MAX.min(message.len());
+    let end = (0..=most).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    message.get(..end).unwrap_or(message)
 }
 
 /// One line of the file. What would end the line or change how text looks is escaped.

@@ -24,12 +24,13 @@ impl Overlay {
     /// Gathers the rows of `names`.
     pub fn new(source: &Source, settled: &Settled, names: &[NameId]) -> Result<Self> {
         let persons = &source.snapshot.persons;
-        let mut touched = RoaringBitmap::new();
+        let mut moved = RoaringBitmap::new();
         for step in persons.moves_since(settled.version) {
-            touched.insert(step.from);
-            touched.insert(step.to);
+            moved.insert(step.from);
+            moved.insert(step.to);
         }
         let mut recent: HashMap<NameId, Vec<(PersonId, Millis, RowRef)>> = HashMap::new();
+        let mut active: Vec<PersonId> = Vec::new();
         for (number, run) in source.runs().iter().enumerate() {
             for name in names {
                 let rows = run.of_name(*name);
@@ -38,17 +39,21 @@ impl Overlay {
                 let list = recent.entry(*name).or_default();
                 for (at, row) in rows.iter().enumerate() {
                     let person = persons.person_of(row.identity);
-                    touched.insert(person);
+                    active.push(person);
                     let source = RowRef::RECENT + number as u32;
                     list.push((person, row.time, RowRef { source, chunk_at: 0, row: (base + at) as u32 }));
                 }
             }
         }
+        active.sort_unstable();
+        active.dedup();
+        // They rise, so they are always taken.
+        let touched = RoaringBitmap::from_sorted_iter(active).unwrap_or_default() | &moved;
         let mut overlay = Self { touched, cells: HashMap::new() };
         if !overlay.touched.is_empty() {
             for name in names {
                 let rows = recent.remove(name).unwrap_or_default();
-                let cell = overlay.gather(source, settled, *name, rows)?;
+                let cell = overlay.gather(source, settled, *name, &moved, rows)?;
                 overlay.cells.insert(*name, Arc::new(cell));
             }
         }
@@ -65,6 +70,7 @@ impl Overlay {
         source: &Source,
         settled: &Settled,
         name: NameId,
+        moved: &RoaringBitmap,
         mut rows: Vec<(PersonId, Millis, RowRef)>,
     ) -> Result<Cell> {
         let persons = &source.snapshot.persons;
@@ -76,9 +82,16 @@ impl Overlay {
             let cell = settled.cell(name, chunk)?;
             let (mut times, mut refs) = (Vec::new(), Vec::new());
             for rank in shared_ranks(&cell.persons, &self.touched, low, high) {
-                for row in cell.rows(rank) {
-                    times.push(cell.times.get(row).copied().unwrap_or(0));
-                    refs.push(cell.row_ref(row));
+                let Some(person) = cell.persons.get(rank).copied() else { continue };
+                let of_rank = cell.rows(rank).zip(cell.times(rank).iter().copied());
+                if moved.contains(person) {
+                    for (row, time) in of_rank {
+                        times.push(time);
+                        refs.push(cell.row_ref(row));
+                    }
+                } else {
+                    // None of its identities has gone to another person.
+                    rows.extend(of_rank.map(|(row, time)| (person, time, cell.row_ref(row))));
                 }
             }
             let identities = source.identities(name, &refs)?;

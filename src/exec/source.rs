@@ -101,13 +101,7 @@ impl Source {
 fn stored_identity(segment: &Segment, block: &Block<'_>, chunk: u32, row: usize) -> Result<IdentityId> {
     let damaged = || Error::corrupt(segment.name(), 0, format!("row {row} has no identity"));
     let members = segment.members_of(chunk)?.ok_or_else(damaged)?;
-    // The rank whose rows hold `row`: the last one that starts at or before it.
-    let (mut from, mut to) = (0, block.persons());
-    while from + 1 < to {
-        let middle = usize::midpoint(from, to);
-        if block.rows_of(middle).start <= row { from = middle } else { to = middle }
-    }
-    let rank = members.rank_of(block.person(from)).ok_or_else(damaged)?;
+    let rank = members.rank_of(block.person(block.rank_of_row(row))).ok_or_else(damaged)?;
     Ok(members.identity(members.slots(rank).start + block.slot(row)))
 }
 

@@ -14,6 +14,9 @@ use crate::model::{Millis, Record};
 /// Bytes of a block, before the line that crosses its end.
 const BLOCK_BYTES: usize = 1 << 18;
 
+/// Bytes that are parsed on the caller's thread before others begin.
+const ALONE_BYTES: usize = 2 * BLOCK_BYTES;
+
 /// Whole lines.
 pub struct Block {
     /// The number of the first line, from 1.
@@ -175,10 +178,17 @@ pub fn for_each_block<T: Send>(
     now: Millis,
     parse: fn(&[u8]) -> Result<Record>,
     prepare: impl Fn(Vec<ParsedLine>) -> T + Sync,
-    each: impl FnMut(T) -> Result<()>,
+    mut each: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let mut reader = LineReader::new(input);
     let work = |block: Block| prepare(parse_block(&block, now, parse));
+    // A short input is over before threads would have begun.
+    let mut alone = 0;
+    while alone < ALONE_BYTES {
+        let Some(block) = reader.next_block().map_err(broken)? else { return Ok(()) };
+        alone += block.bytes.len();
+        each(work(block))?;
+    }
     in_order(move || reader.next_block(), threads, work, each)
 }
 
@@ -191,9 +201,6 @@ fn in_order<B: Send, T: Send>(
     parse: impl Fn(B) -> T + Sync,
     mut each: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    let broken = |e: io::Error| {
-        Error::new(ErrorKind::Malformed, "bad_input", format!("the input ends with an error: {e}"))
-    };
     crossbeam::thread::scope(|scope| {
         let (mut hands, mut parsed) = (Vec::new(), Vec::new());
         for _ in 0..threads.max(1) {
@@ -211,6 +218,10 @@ fn in_order<B: Send, T: Send>(
         done.and_then(|()| read.map_err(broken))
     })
     .unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "panic", "a parsing thread panicked")))
+}
+
+fn broken(error: io::Error) -> Error {
+    Error::new(ErrorKind::Malformed, "bad_input", format!("the input ends with an error: {error}"))
 }
 
 /// Gives each of `hands` a block in turn, until there are none or nobody takes them any more.

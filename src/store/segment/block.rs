@@ -119,6 +119,11 @@ impl<'a> Block<'a> {
         self.starts.rows_of(rank)
     }
 
+    /// The rank of the person of a row.
+    pub fn rank_of_row(&self, row: usize) -> usize {
+        self.starts.group_of(row)
+    }
+
     /// The time of a row.
     #[inline]
     pub fn time(&self, row: usize) -> Millis {

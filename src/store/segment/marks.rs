@@ -84,6 +84,30 @@ impl<'a> Marks<'a> {
         from..if from < self.rows { self.next(from + 1) } else { from }
     }
 
+    /// The group of a row.
+    pub fn group_of(&self, row: usize) -> usize {
+        let (mut from, mut to) = (0, self.groups.div_ceil(SAMPLE));
+        while from + 1 < to {
+            let middle = usize::midpoint(from, to);
+            if self.samples.get(middle) as usize <= row { from = middle } else { to = middle }
+        }
+        let first = self.samples.get(from) as usize;
+        // Marks behind the sampled one, up to the row.
+        let (begin, end) = (first + 1, row + 1);
+        let mut marks = 0;
+        for at in begin / 64..end.div_ceil(64) {
+            let mut word = self.word(at);
+            if at == begin / 64 {
+                word &= u64::MAX << (begin % 64);
+            }
+            if at == end / 64 {
+                word &= !(u64::MAX << (end % 64));
+            }
+            marks += word.count_ones() as usize;
+        }
+        from * SAMPLE + marks
+    }
+
     /// The rows of each group, in order.
     pub fn iter(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut from = 0;
@@ -131,6 +155,9 @@ mod tests {
             let each: Vec<Range<usize>> = (0..firsts.len()).map(|group| marks.rows_of(group)).collect();
             assert_eq!(each, expected);
             assert!(marks.rows_of(firsts.len()).is_empty());
+            for (group, rows) in expected.iter().enumerate() {
+                assert!(rows.clone().all(|row| marks.group_of(row) == group));
+            }
             for cut in 0..out.len() {
                 assert!(Marks::parse(&out[..cut], rows, firsts.len()).is_none());
             }
