@@ -212,19 +212,21 @@ struct ColumnToWrite {
 fn collect_columns(rows: &[BlockRow], values: &[(PropertyId, u64)]) -> Vec<ColumnToWrite> {
     let mut columns: Vec<ColumnToWrite> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
+        // Rows of one name mostly have the same properties in the same order.
+        let mut next = 0;
         for (property, value) in values.get(row.values_from as usize..row.values_to as usize).unwrap_or(&[]) {
-            let slot = match columns.iter().position(|c| c.property == *property) {
-                Some(slot) => slot,
-                None => {
-                    columns.push(ColumnToWrite {
-                        property: *property,
-                        width: 0,
-                        base: 0,
-                        values: vec![0; rows.len()],
-                    });
-                    columns.len() - 1
-                }
+            let slot = match columns.get(next).is_some_and(|c| c.property == *property) {
+                true => next,
+                false => match columns.iter().position(|c| c.property == *property) {
+                    Some(slot) => slot,
+                    None => {
+                        let values = vec![0; rows.len()];
+                        columns.push(ColumnToWrite { property: *property, width: 0, base: 0, values });
+                        columns.len() - 1
+                    }
+                },
             };
+            next = slot + 1;
             if let Some(cell) = columns.get_mut(slot).and_then(|c| c.values.get_mut(at)) {
                 *cell = *value;
             }

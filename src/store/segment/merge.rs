@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::block::{Block, BlockRow};
+use super::block::{BlockRow, Column};
 use super::build::HashId;
 use super::dictionary::order_raw;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
@@ -226,6 +226,50 @@ fn visit_rows(
     Ok(())
 }
 
+/// A block of an input as its rows are copied.
+struct Opened<'a> {
+    chunk_at: u32,
+    /// Each column, and of a client's property the new code of each old one.
+    columns: Vec<(PropertyId, Column<'a>, Option<&'a [u32]>)>,
+}
+
+impl<'a> Opened<'a> {
+    fn new(segment: &'a Segment, codes: &'a CodeMap, name: NameId, chunk_at: u32) -> Result<Self> {
+        let name_at = segment.find_name(name).unwrap_or(usize::MAX);
+        let block = segment.block(name_at, chunk_at as usize)?;
+        let columns = block.columns().iter().map(|(property, column)| {
+            let own = matches!(*property, PropertyId::ARRIVAL | PropertyId::TARGET);
+            let codes = codes.get(property).map(Vec::as_slice).unwrap_or_default();
+            (*property, *column, (!own).then_some(codes))
+        });
+        Ok(Self { chunk_at, columns: columns.collect() })
+    }
+}
+
+/// The block that a row lies in, opened when its first row comes. An input has one for a name and chunk, and for each chunk that
+/// somebody has moved from.
+fn opened<'a, 'o>(
+    open: &'o mut [Vec<Opened<'a>>],
+    inputs: &'a [Arc<Segment>],
+    codes: &'a [CodeMap],
+    name: NameId,
+    found: &Found,
+) -> Result<Option<&'o Opened<'a>>> {
+    let input = found.input as usize;
+    let (Some(open), Some(segment), Some(codes)) = (open.get_mut(input), inputs.get(input), codes.get(input))
+    else {
+        return Ok(None);
+    };
+    let at = match open.iter().position(|o| o.chunk_at == found.chunk_at) {
+        Some(at) => at,
+        None => {
+            open.push(Opened::new(segment, codes, name, found.chunk_at)?);
+            open.len() - 1
+        }
+    };
+    Ok(open.get(at))
+}
+
 fn write_rows(
     merge: &Merge<'_>,
     writer: &mut SegmentWriter,
@@ -234,38 +278,28 @@ fn write_rows(
     name: NameId,
     rows: &[Found],
 ) -> Result<()> {
-    let mut blocks: BTreeMap<(u32, u32), Block<'_>> = BTreeMap::new();
-    for row in rows {
-        if let std::collections::btree_map::Entry::Vacant(vacant) = blocks.entry((row.input, row.chunk_at)) {
-            let Some(segment) = inputs.get(row.input as usize) else { continue };
-            let Some(name_at) = segment.find_name(name) else { continue };
-            vacant.insert(segment.block(name_at, row.chunk_at as usize)?);
-        }
-    }
+    let mut open: Vec<Vec<Opened<'_>>> = inputs.iter().map(|_| Vec::new()).collect();
     let (mut out, mut values, mut ids) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
     for (at, found) in rows.iter().enumerate() {
-        let (Some(block), Some(segment), Some(codes)) = (
-            blocks.get(&(found.input, found.chunk_at)),
-            inputs.get(found.input as usize),
-            codes.get(found.input as usize),
-        ) else {
-            continue;
-        };
+        let Some(block) = opened(&mut open, inputs, codes, name, found)? else { continue };
         let row = found.row as usize;
         let values_from = values.len() as u32;
-        for (property, column) in block.columns() {
-            if matches!(*property, PropertyId::ARRIVAL | PropertyId::TARGET) {
+        for (property, column, codes) in &block.columns {
+            let Some(codes) = codes else {
                 values.push((*property, column.raw(row)));
-            } else if let Some(code) = column.code(row) {
-                let new = codes.get(property).and_then(|map| map.get(code as usize));
-                let new =
-                    new.ok_or_else(|| Error::corrupt(segment.name(), 0, "a code outside its dictionary"))?;
-                values.push((*property, u64::from(*new) + 1));
-                if *property == PropertyId::RECORD_ID
-                    && let Some(ValueRef::Text(id)) = segment.dictionary(*property)?.map(|d| d.value(code))
-                {
-                    ids.push((at as u32, (merge.hash_id)(id)));
-                }
+                continue;
+            };
+            let Some(code) = column.code(row) else { continue };
+            let segment = inputs.get(found.input as usize);
+            let named = segment.map_or("", |segment| segment.name());
+            let new = codes.get(code as usize);
+            let new = new.ok_or_else(|| Error::corrupt(named, 0, "a code outside its dictionary"))?;
+            values.push((*property, u64::from(*new) + 1));
+            if *property == PropertyId::RECORD_ID
+                && let Some(dictionary) = segment.map(|s| s.dictionary(*property)).transpose()?.flatten()
+                && let ValueRef::Text(id) = dictionary.value(code)
+            {
+                ids.push((at as u32, (merge.hash_id)(id)));
             }
         }
         let slot = writer.slot(found.person, found.identity);

@@ -53,9 +53,6 @@ pub struct SegmentWriter {
     record_ids: Vec<[u8; RECORD_ID_BYTES]>,
 }
 
-/// Members that are looked at one by one before the rest is searched.
-const SLOT_STEPS: usize = 16;
-
 struct Output {
     file: Box<dyn WriteFile>,
     offset: u64,
@@ -132,8 +129,14 @@ impl SegmentWriter {
             self.near = 0;
         }
         let ahead = self.members.get(self.near..).unwrap_or(&[]);
-        let step = ahead.iter().take(SLOT_STEPS).position(|m| m.person >= person);
-        self.near += step.unwrap_or_else(|| ahead.partition_point(|m| m.person < person));
+        // In steps that double, so that a near one costs few looks and none far away.
+        let mut step = 1;
+        while ahead.get(step).is_some_and(|m| m.person < person) {
+            step *= 2;
+        }
+        let (from, to) = (step / 2, (step + 1).min(ahead.len()));
+        let near = ahead.get(from..to).unwrap_or(&[]);
+        self.near += from + near.partition_point(|m| m.person < person);
         let Some(found) = self.members.get(self.near).filter(|m| m.person == person) else { return 0 };
         let begin = found.identities_from as usize;
         let end =
