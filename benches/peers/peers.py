@@ -15,7 +15,7 @@ MODULES = {"duckdb": "duck", "clickhouse": "click", "sqlite": "lite"}
 def plain(question, answer):
     """Rows of a peer in the plain form of `questions.py`."""
     if question in ("Q1", "Q3", "Q6"):
-        groups = _stepwise(answer) if len(answer[0]) == 4 else _columns(answer, named=question != "Q1")
+        groups = _stepwise(answer) if answer and len(answer[0]) == 4 else _columns(answer, named=question != "Q1")
         return groups[""] if question == "Q1" else groups
     if question in ("Q1c", "Q2"):
         return [list(answer[0])]
