@@ -22,6 +22,8 @@ pub const TRACKED_NAMES_MAX: usize = 10_000;
 pub const TRACK_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of a batch of the Segment API, unpacked.
 pub const SEGMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Nesting of the JSON of such a batch: of its properties some twenty levels are left, and each costs a pass over what is in it.
+pub const MESSAGE_DEPTH_MAX: usize = 24;
 /// Bytes of one line of a bulk import: a record with every property at its limit.
 pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Errors listed in the answer to an import; all of them are counted.

@@ -1,6 +1,7 @@
 //! The vocabulary: pure values that know nothing of files, threads or HTTP.
 
 mod calendar;
+mod depth;
 mod ids;
 mod record;
 mod time;
@@ -8,6 +9,7 @@ mod unit_table;
 mod value;
 
 pub use calendar::{Calendar, Unit, WEEKDAYS};
+pub use depth::json_depth;
 pub use ids::{IdentityId, NameId, PersonId, PropertyId};
 pub use record::{Properties, Record, RecordKind, check_name, check_properties};
 pub use time::{

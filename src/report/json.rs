@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::nearest::nearest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::Value;
+use crate::model::{Value, json_depth};
 
 /// A JSON value with its place in the query.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ enum Json {
     Object(Vec<(String, Json)>),
 }
 
+fn too_deep() -> Error {
+    let message = format!("the query is nested deeper than {} levels", limits::QUERY_DEPTH_MAX);
+    Error::new(ErrorKind::Malformed, "too_deep", message)
+}
+
 /// The fields of an object, taken one by one.
 #[derive(Debug)]
 pub struct Fields {
@@ -40,6 +45,9 @@ impl Node {
     pub fn parse(text: &str) -> Result<Self> {
         if text.len() > limits::QUERY_BYTES_MAX {
             return Err(Error::new(ErrorKind::TooLarge, "query_too_large", "the query is longer than 1 MiB"));
+        }
+        if json_depth(text) > limits::QUERY_DEPTH_MAX + 1 {
+            return Err(too_deep());
         }
         let raw: &RawValue = serde_json::from_str(text).map_err(|e| {
             Error::new(ErrorKind::Malformed, "bad_json", format!("the query is not JSON: {e}"))
@@ -214,8 +222,7 @@ impl Json {
     fn read(raw: &RawValue, depth: usize) -> Result<Self> {
         // Each level takes stack, and raw values are not counted by the parser's own bound.
         if depth > limits::QUERY_DEPTH_MAX {
-            let message = format!("the query is nested deeper than {} levels", limits::QUERY_DEPTH_MAX);
-            return Err(Error::new(ErrorKind::Malformed, "too_deep", message));
+            return Err(too_deep());
         }
         let text = raw.get();
         let bad = |e: serde_json::Error| Error::new(ErrorKind::Malformed, "bad_json", e.to_string());

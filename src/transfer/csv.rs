@@ -238,9 +238,10 @@ fn instant(text: &str) -> Result<Millis> {
     })
 }
 
-/// Cells that a spreadsheet would take for a formula begin with a quote.
+/// Cells that a spreadsheet would take for a formula begin with a quote: the last four are the full-width forms of the first.
 fn guarded(text: &str) -> String {
-    let risky = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'']);
+    let first = text.trim_start_matches([' ', '"']).chars().next();
+    let risky = first.is_some_and(|c| "=+-@\t\r\n'\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}".contains(c));
     if risky { format!("'{text}") } else { text.to_owned() }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Millis, Number, Record, RecordKind, Value, parse_instant};
+use crate::model::{Millis, Number, Record, RecordKind, Value, json_depth, parse_instant};
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,15 @@ fn malformed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Malformed, "bad_json", message)
 }
 
+/// An error if a message is nested too deeply: each level is read once for each that is above it.
+fn shallow(text: &str) -> Result<()> {
+    if json_depth(text) <= limits::MESSAGE_DEPTH_MAX {
+        return Ok(());
+    }
+    let message = format!("the message is nested deeper than {} levels", limits::MESSAGE_DEPTH_MAX);
+    Err(Error::new(ErrorKind::Malformed, "too_deep", message))
+}
+
 /// The body as text: whatever its headers say, gzip is known by its first bytes.
 pub fn decode(body: &[u8]) -> Result<String> {
     let mut plain = Vec::new();
@@ -85,12 +94,13 @@ pub fn read(text: &str, kind: Option<Kind>, now: Millis) -> Result<Messages> {
     // A client's clock is put right by what it says the time was when it sent.
     let correction = sent.map_or(0, |sent| now - sent);
     let messages = match kind {
-        Some(kind) => vec![records(&fields, Some(kind), correction, now)],
+        Some(kind) => vec![shallow(text).and_then(|()| records(&fields, Some(kind), correction, now))],
         None => {
             let batch = fields.get("batch").ok_or_else(|| malformed("there is no \"batch\"").at("batch"))?;
             let batch: Vec<&RawValue> = serde_json::from_str(batch.get())
                 .map_err(|_| malformed("\"batch\" is no list").at("batch"))?;
             let context = fields.get("context").copied();
+            context.map_or(Ok(()), |context| shallow(context.get()))?;
             batch.into_iter().map(|raw| one_of_batch(raw, context, correction, now)).collect()
         }
     };
@@ -103,6 +113,7 @@ fn one_of_batch<'r>(
     correction: i64,
     now: Millis,
 ) -> Result<Vec<Record>> {
+    shallow(raw.get())?;
     let mut fields: Fields<'_> =
         serde_json::from_str(raw.get()).map_err(|_| malformed("a message is no JSON object").at("batch"))?;
     if let Some(context) = context {
@@ -383,6 +394,20 @@ mod tests {
         assert_eq!(codes, [Ok(1), Err("bad_event"), Err("bad_type"), Err("bad_identity"), Err("bad_json")]);
         assert_eq!(super::read("[]", None, NOW).err().unwrap().code(), "bad_json");
         assert_eq!(super::read("{}", None, NOW).err().unwrap().place(), Some("batch"));
+    }
+
+    #[test]
+    fn a_message_that_is_too_deep_is_refused_and_the_others_are_not() {
+        let deep = |levels: usize| {
+            let (open, close) = ("{\"a\":".repeat(levels), "}".repeat(levels));
+            format!("{{\"type\":\"track\",\"userId\":\"u\",\"event\":\"A\",\"properties\":{open}1{close}}}")
+        };
+        let batch = format!("{{\"batch\":[{},{},{}]}}", deep(3), deep(100_000), deep(23));
+        let messages = read(&batch, None, NOW).unwrap().messages;
+        let codes: Vec<_> = messages.iter().map(|m| m.as_ref().map_err(Error::code).map(Vec::len)).collect();
+        assert_eq!(codes, [Ok(1), Err("too_deep"), Ok(1)]);
+        let single = read(&deep(24), Some(Kind::Track), NOW).unwrap().messages;
+        assert_eq!(single[0].as_ref().unwrap_err().code(), "too_deep");
     }
 
     #[test]
