@@ -46,7 +46,7 @@ fn written() -> BTreeSet<String> {
         text == "nobody"
             || (text.contains('_')
                 && known.contains(&begin)
-                && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
     };
     let mut found = BTreeSet::from([NOT_MET.to_owned()]);
     for path in READERS {
