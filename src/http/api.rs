@@ -12,7 +12,7 @@ use super::pages::session::{self, Sessions};
 use super::pages::{self, Change, Page};
 use super::router::{Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
-use crate::app::{App, Form, export, export_csv, live, saved};
+use crate::app::{App, Form, Sent, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -174,7 +174,7 @@ impl Api {
         let key = collected.key.or_else(|| auth::presented(request));
         let checked = self.keys.check(Access::Write, key.as_deref());
         let stored = match (checked, collected.record) {
-            (Ok(()), Ok(record)) => self.app.track(record),
+            (Ok(()), Ok(record)) => self.app.track(Sent { record, agent: collected.agent }),
             (Err(error), _) | (Ok(()), Err(error)) => {
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
                 self.app.refuse(&error, &text(&collected.person), &text(&collected.name));

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::auth;
 use super::message::{Request, Response};
 use super::respond;
-use crate::app::App;
+use crate::app::{App, Sent};
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::segment::{self, Kind, Messages};
+use crate::transfer::segment::{self, Kind, Message, Messages};
 
 /// Answers a call of `kind`, or of a batch. `allowed` checks a presented key.
 pub fn answer(
@@ -49,7 +49,9 @@ fn store(
     let mut records = Vec::new();
     for message in messages {
         match message {
-            Ok(of_message) => records.extend(of_message),
+            Ok(Message { records: of_message, agent }) => {
+                records.extend(of_message.into_iter().map(|record| Sent { record, agent: agent.clone() }));
+            }
             Err(error) => refused(&error),
         }
     }
