@@ -185,12 +185,9 @@ fn an_import_that_was_interrupted_goes_on_and_stores_nothing_twice() {
         let again = import(&data, path);
         assert_eq!(again.status.code(), Some(3), "{}", text(&again.stderr));
         assert_eq!(counts(&again)[..3], [total - there, there, rejected], "{name}");
-        assert_eq!(
-            text(&again.stderr).contains("going on behind"),
-            signal == Signal::INT,
-            "{}",
-            text(&again.stderr)
-        );
+        // What was killed has a mark only if it was time for one.
+        let marked = text(&again.stderr).contains("going on behind");
+        assert!(marked || signal == Signal::KILL, "{}", text(&again.stderr));
         assert!(content(&data) == expected, "{name}: another store");
         assert!(!data.join("imports.json").exists());
     }
