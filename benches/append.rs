@@ -1,6 +1,7 @@
 //! Claim: an event is acknowledged after one sync, and whoever waits at the same time shares it.
 
 use criterion::{Criterion, Throughput};
+use whodid::engine::Batch;
 use whodid::model::{Record, RecordKind};
 
 use crate::inputs::{empty, records};
@@ -21,8 +22,10 @@ pub fn append(c: &mut Criterion) {
         group.throughput(Throughput::Elements(writers));
         group.bench_function(format!("{writers} writers of one event"), |b| {
             b.iter(|| {
-                let begun =
-                    next.by_ref().take(writers as usize).map(|record| engine.begin_write(vec![record]));
+                let begun = next
+                    .by_ref()
+                    .take(writers as usize)
+                    .map(|record| engine.begin_write(Batch::of(vec![record])));
                 let tickets: Vec<_> = begun.collect::<Result<_, _>>().unwrap();
                 tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
             });

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod demo;
 pub mod disk;
 pub mod engine;
+pub mod enrich;
 pub mod error;
 pub mod exec;
 pub mod http;

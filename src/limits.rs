@@ -26,6 +26,8 @@ pub const SEGMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
 pub const MESSAGE_DEPTH_MAX: usize = 24;
 /// Bytes of one line of a bulk import: a record with every property at its limit.
 pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Identities whose browser is remembered, twice: 2 MiB.
+pub const AGENTS_REMEMBERED: usize = 32 * 1024;
 /// Errors listed in the answer to an import; all of them are counted.
 pub const IMPORT_ERRORS_LISTED: usize = 100;
 /// Refusals kept for inspection.

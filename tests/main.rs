@@ -9,6 +9,7 @@ mod clients;
 mod conformance;
 mod crash;
 mod engine_backend;
+mod enrich;
 mod experiments;
 mod faults;
 mod formats;

@@ -148,9 +148,14 @@ fn content(data: &Path) -> (Vec<u64>, Vec<String>) {
     (counts.to_vec(), lines.into_iter().filter(|l| !l.contains("Untimed") && !l.contains("Known")).collect())
 }
 
+/// Imports a file that takes longer than other commands on a busy machine.
+fn import(data: &Path, file: &str) -> Output {
+    whodid(data).args(["import", file]).output().unwrap()
+}
+
 #[test]
 fn an_import_that_was_interrupted_goes_on_and_stores_nothing_twice() {
-    const LINES: u32 = 60_000;
+    const LINES: u32 = 50_000;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("many.ndjson");
     fs::write(&file, many(LINES)).unwrap();
@@ -158,7 +163,7 @@ fn an_import_that_was_interrupted_goes_on_and_stores_nothing_twice() {
     let whole = dir.path().join("whole");
     let rejected = u64::from(LINES) / 1000;
     let total = u64::from(LINES) - rejected;
-    let output = run(&whole, &["import", path], b"");
+    let output = import(&whole, path);
     assert_eq!((output.status.code(), counts(&output)[..3].to_vec()), (Some(3), vec![total, 0, rejected]));
     let expected = content(&whole);
 
@@ -177,21 +182,18 @@ fn an_import_that_was_interrupted_goes_on_and_stores_nothing_twice() {
             );
             assert!(text(&ended.stderr).contains("give the same command again"), "{}", text(&ended.stderr));
         }
-        let again = run(&data, &["import", path], b"");
+        let again = import(&data, path);
         assert_eq!(again.status.code(), Some(3), "{}", text(&again.stderr));
         assert_eq!(counts(&again)[..3], [total - there, there, rejected], "{name}");
-        assert_eq!(
-            text(&again.stderr).contains("going on behind"),
-            signal == Signal::INT,
-            "{}",
-            text(&again.stderr)
-        );
+        // What was killed has a mark only if it was time for one.
+        let marked = text(&again.stderr).contains("going on behind");
+        assert!(marked || signal == Signal::KILL, "{}", text(&again.stderr));
         assert!(content(&data) == expected, "{name}: another store");
         assert!(!data.join("imports.json").exists());
     }
     // An import that ended is no interrupted one: what has neither time nor id is new each time (S6).
     let untimed = u64::from(LINES) / 10;
-    let again = run(&whole, &["import", path], b"");
+    let again = import(&whole, path);
     assert_eq!(counts(&again)[..3], [untimed, total - untimed, rejected]);
 }
 

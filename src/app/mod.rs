@@ -1,6 +1,7 @@
 //! What the product does, whatever asks for it: HTTP and command line are two ways in.
 
 pub mod accounts;
+pub mod agents;
 mod dashboard;
 mod export;
 mod import;
@@ -21,6 +22,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 pub use accounts::{Accounts, Role};
+pub use agents::Sent;
 pub use dashboard::{Dashboard, Described, Share};
 pub use export::{export, export_csv};
 pub use import::{Form, ImportReport, Rejected};
@@ -43,6 +45,7 @@ pub const DEMO_SIZE: (u32, u64) = (5_000, 100_000);
 pub struct App {
     engine: Engine,
     reports: Reports,
+    agents: agents::Agents,
     dashboard: RwLock<Arc<Dashboard>>,
     started: Instant,
     names_max: usize,
@@ -66,6 +69,7 @@ impl App {
         Ok(Self {
             engine,
             reports,
+            agents: agents::Agents::default(),
             dashboard,
             started: Instant::now(),
             names_max: limits::TRACKED_NAMES_MAX,
@@ -176,11 +180,22 @@ impl App {
     }
 
     /// Checks and stores one record; returns once it is durable. What is refused is counted and kept.
-    pub fn track(&self, record: Record) -> Result<Outcome> {
+    /// With it goes what is new of the person's browser.
+    pub fn track(&self, sent: Sent) -> Result<Outcome> {
+        let news = self.agents.news(&sent);
+        let record = sent.record;
         let (identity, name) = (record.identity.clone(), record.name.clone());
-        let stored = record.checked(self.now()).and_then(|record| {
-            names::Allowance::new(&self.snapshot().catalog, self.names_max).take(&record)?;
-            match self.engine.try_write(vec![record])?.first() {
+        let now = self.now();
+        let stored = record.checked(now).and_then(|record| {
+            let (seen, news) = news.unzip();
+            let snapshot = self.snapshot();
+            let mut allowance = names::Allowance::new(&snapshot.catalog, self.names_max);
+            allowance.take(&record)?;
+            let mut records = vec![record];
+            records.extend(news.map(|news| news.checked(now)).transpose()?);
+            let outcomes = self.engine.try_write(records)?;
+            seen.into_iter().for_each(|seen| self.agents.remember(seen));
+            match outcomes.first() {
                 Some(Outcome::TooManyNames) => Err(names::too_many(limits::NAMES_MAX)),
                 Some(outcome) => Ok(*outcome),
                 None => Err(Error::new(ErrorKind::Io, "no_answer", "the store gave no answer")),
@@ -193,13 +208,15 @@ impl App {
     }
 
     /// Checks and stores records together; returns once they are durable. Those that are refused are counted and kept, the others are
-    /// stored. Identifies that say nothing new are left out.
-    pub fn track_all(&self, records: Vec<Record>) -> Result<()> {
+    /// stored. Identifies that say nothing new are left out; with the others goes what is new of people's browsers.
+    pub fn track_all(&self, all: Vec<Sent>) -> Result<()> {
         let (now, snapshot) = (self.now(), self.snapshot());
-        let mut checked = Vec::with_capacity(records.len());
-        let mut joined = HashSet::new();
+        let mut checked = Vec::with_capacity(all.len());
+        let (mut joined, mut seen) = (HashSet::new(), HashSet::new());
         let mut allowance = names::Allowance::new(&snapshot.catalog, self.names_max);
-        for record in records {
+        for sent in all {
+            let news = self.agents.news(&sent).filter(|(new, _)| !seen.contains(new));
+            let record = sent.record;
             if record.kind == RecordKind::Identify {
                 let new = joined.insert((record.identity.clone(), record.name.clone()));
                 if !new || known_as_one(&snapshot, &record)? {
@@ -208,7 +225,13 @@ impl App {
             }
             let (identity, name) = (record.identity.clone(), record.name.clone());
             match record.checked(now).and_then(|record| allowance.take(&record).map(|()| record)) {
-                Ok(record) => checked.push(record),
+                Ok(record) => {
+                    checked.push(record);
+                    if let Some((new, news)) = news {
+                        checked.push(news.checked(now)?);
+                        seen.insert(new);
+                    }
+                }
                 Err(error) => self.refuse(&error, &identity, &name),
             }
         }
@@ -217,7 +240,9 @@ impl App {
         }
         let names: Vec<(String, String)> =
             checked.iter().map(|r| (r.identity.clone(), r.name.clone())).collect();
-        for (outcome, (identity, name)) in self.engine.try_write(checked)?.into_iter().zip(names) {
+        let outcomes = self.engine.try_write(checked)?;
+        seen.into_iter().for_each(|seen| self.agents.remember(seen));
+        for (outcome, (identity, name)) in outcomes.into_iter().zip(names) {
             if outcome == Outcome::TooManyNames {
                 self.refuse(&names::too_many(limits::NAMES_MAX), &identity, &name);
             }

@@ -15,7 +15,7 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
-use crate::app::{Accounts, App, Form, StoredKeys, export, export_csv, live, saved};
+use crate::app::{Accounts, App, Form, Sent, StoredKeys, export, export_csv, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -238,7 +238,7 @@ impl Api {
         let project = self.projects.of_key(key.as_deref());
         let checked = self.may_send(&project, request, key.as_deref(), 1);
         let stored = match (checked, collected.record) {
-            (Ok(()), Ok(record)) => project.app.track(record),
+            (Ok(()), Ok(record)) => project.app.track(Sent { record, agent: collected.agent }),
             (Err(error), _) | (Ok(()), Err(error)) => {
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
                 project.app.refuse(&error, &text(&collected.person), &text(&collected.name));

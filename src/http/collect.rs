@@ -29,6 +29,8 @@ pub struct Collected {
     pub person: Option<String>,
     /// The event or other identity (`_n`), for the list of refusals.
     pub name: Option<String>,
+    /// What the person's browser calls itself: the one that sent this, or the one that a server passes on (`_ua`).
+    pub agent: Option<String>,
     /// Whether the sender wants the outcome as JSON instead of the pixel.
     pub wants_json: bool,
     /// The record, not yet checked, or why there is none.
@@ -56,6 +58,7 @@ struct Reserved {
     time: Option<String>,
     id: Option<String>,
     age: Option<String>,
+    agent: Option<String>,
     use_time: bool,
     debug: bool,
 }
@@ -85,7 +88,8 @@ pub fn read(kind: RecordKind, request: &Request, now: Millis) -> Collected {
         Ok(Record { kind, identity, name, time, properties, id: reserved.id })
     });
     let wants_json = reserved.debug || request.accepts_json();
-    Collected { key: reserved.key, person: reserved.person, name: reserved.name, wants_json, record }
+    let agent = reserved.agent.or_else(|| request.headers.get("user-agent").map(str::to_owned));
+    Collected { agent, key: reserved.key, person: reserved.person, name: reserved.name, wants_json, record }
 }
 
 /// The answer to a tracking request: the pixel whatever happened, unless the store could not store (the sender has
@@ -135,6 +139,7 @@ fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(Strin
             "_n" => reserved.name = Some(value.into_owned()),
             "_t" => reserved.time = Some(value.into_owned()),
             "_i" => reserved.id = Some(value.into_owned()).filter(|id| !id.is_empty()),
+            "_ua" => reserved.agent = Some(value.into_owned()),
             "_o" => reserved.age = Some(value.into_owned()),
             "_d" => reserved.use_time = value == "1",
             "_debug" => reserved.debug = value == "1",

@@ -6,8 +6,9 @@ use super::auth;
 use super::message::{Request, Response};
 use super::projects::{Project, Projects};
 use super::respond;
+use crate::app::Sent;
 use crate::error::{Error, Result};
-use crate::transfer::segment::{self, Kind, Messages};
+use crate::transfer::segment::{self, Kind, Message, Messages};
 
 /// Answers a call of `kind`, or of a batch. `allowed` checks a presented key that sends so many messages to its project.
 pub fn answer(
@@ -49,7 +50,9 @@ fn store(
     let mut records = Vec::new();
     for message in messages {
         match message {
-            Ok(of_message) => records.extend(of_message),
+            Ok(Message { records: of_message, agent }) => {
+                records.extend(of_message.into_iter().map(|record| Sent { record, agent: agent.clone() }));
+            }
             Err(error) => refused(&error),
         }
     }

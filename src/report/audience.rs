@@ -3,11 +3,13 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::basis::resolved;
-use super::condition::PropertyCondition;
+use super::condition::{PropertyCondition, Test};
 use super::funnel::{Funnel, FunnelOutcome};
 use super::json::{Fields, Node};
 use super::period::read_range;
 use super::saved::{Saved, Terms};
+use crate::enrich::USER_AGENT;
+use crate::enrich::bot::MARKS;
 use crate::error::Result;
 use crate::limits;
 use crate::model::{Millis, Zone, format_millis};
@@ -79,7 +81,7 @@ impl Did {
     }
 }
 
-const KINDS: &str = "all, any, not, did, property, seen, identified, audience, funnel";
+const KINDS: &str = "all, any, not, did, property, seen, identified, bot, audience, funnel";
 
 impl Audience {
     /// Reads an audience from JSON text, dates in `zone`.
@@ -120,6 +122,9 @@ impl Audience {
             Self::Seen { from: from.unwrap_or(Millis::MIN), to: to.unwrap_or(Millis::MAX) }
         } else if let Some(node) = fields.take("identified") {
             Self::Identified(node.boolean()?)
+        } else if let Some(node) = fields.take("bot") {
+            let bots = bots();
+            if node.boolean()? { bots } else { Self::Not(Box::new(bots)) }
         } else if let Some(node) = fields.take("audience") {
             terms.audience(node, zone, depth)?.1
         } else if let Some(node) = fields.take("funnel") {
@@ -160,6 +165,13 @@ impl Audience {
             }),
         }
     }
+}
+
+/// Whoever sent with a robot's browser last, by the list of today. It is written out, so that an answer says by which list it was made.
+fn bots() -> Audience {
+    let marks = MARKS.map(str::to_owned).to_vec();
+    let condition = PropertyCondition { property: USER_AGENT.to_owned(), test: Test::Contains(marks) };
+    Audience::Has { condition, first: false }
 }
 
 impl Did {

@@ -25,8 +25,8 @@ pub enum Test {
     IsNot(Value),
     /// Equal to one of them.
     In(Vec<Value>),
-    /// Holds this text.
-    Contains(String),
+    /// Holds any of these texts.
+    Contains(Vec<String>),
     /// Begins with this text.
     StartsWith(String),
     /// Above.
@@ -51,7 +51,9 @@ impl PropertyCondition {
             Test::Is(wanted) => value.is_some_and(|v| same(v, wanted)),
             Test::IsNot(wanted) => !value.is_some_and(|v| same(v, wanted)),
             Test::In(list) => value.is_some_and(|v| list.iter().any(|wanted| same(v, wanted))),
-            Test::Contains(part) => value.and_then(text_of).is_some_and(|t| t.contains(part.as_str())),
+            Test::Contains(parts) => {
+                value.and_then(text_of).is_some_and(|t| parts.iter().any(|part| t.contains(part.as_str())))
+            }
             Test::StartsWith(part) => value.and_then(text_of).is_some_and(|t| t.starts_with(part.as_str())),
             Test::Gt(bound) => order(value, bound).is_some_and(std::cmp::Ordering::is_gt),
             Test::Gte(bound) => order(value, bound).is_some_and(std::cmp::Ordering::is_ge),
@@ -67,7 +69,10 @@ impl PropertyCondition {
             Test::Is(value) => ("is", operand(value)),
             Test::IsNot(value) => ("is_not", operand(value)),
             Test::In(list) => ("in", list.iter().map(operand).collect()),
-            Test::Contains(text) => ("contains", json!(text)),
+            Test::Contains(parts) => match parts.as_slice() {
+                [part] => ("contains", json!(part)),
+                parts => ("contains", json!(parts)),
+            },
             Test::StartsWith(text) => ("starts_with", json!(text)),
             Test::Gt(value) => ("gt", operand(value)),
             Test::Gte(value) => ("gte", operand(value)),
@@ -107,7 +112,10 @@ impl PropertyCondition {
             "is" => Test::Is(node.value()?),
             "is_not" => Test::IsNot(node.value()?),
             "in" => Test::In(node.list()?.into_iter().map(Node::value).collect::<Result<_>>()?),
-            "contains" => Test::Contains(node.value()?.to_string()),
+            "contains" => Test::Contains(match node.clone().list() {
+                Ok(list) => list.into_iter().map(|n| Ok(n.value()?.to_string())).collect::<Result<_>>()?,
+                Err(_) => vec![node.value()?.to_string()],
+            }),
             "starts_with" => Test::StartsWith(node.value()?.to_string()),
             "gt" => Test::Gt(node.value()?),
             "gte" => Test::Gte(node.value()?),
@@ -180,6 +188,9 @@ mod tests {
             (r#"{"property":"a","is_not":"x"}"#, None, true),
             (r#"{"property":"a","in":["x",7]}"#, Some(number(7)), true),
             (r#"{"property":"a","contains":"ell"}"#, Some(Value::from("hello")), true),
+            (r#"{"property":"a","contains":["x","ell"]}"#, Some(Value::from("hello")), true),
+            (r#"{"property":"a","contains":["x","Ell"]}"#, Some(Value::from("hello")), false),
+            (r#"{"property":"a","contains":[]}"#, Some(Value::from("hello")), false),
             (r#"{"property":"a","starts_with":"H"}"#, Some(Value::from("hello")), false),
             (r#"{"property":"a","gte":5}"#, Some(number(5)), true),
             (r#"{"property":"a","lt":"b"}"#, Some(Value::from("a")), true),

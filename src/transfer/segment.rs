@@ -48,8 +48,17 @@ impl Kind {
 pub struct Messages {
     /// The write key, if it is in the body.
     pub write_key: Option<String>,
-    /// The records of each message, or why it is none.
-    pub messages: Vec<Result<Vec<Record>>>,
+    /// Each message, or why it is none.
+    pub messages: Vec<Result<Message>>,
+}
+
+/// What one message says.
+#[derive(Debug)]
+pub struct Message {
+    /// Its records.
+    pub records: Vec<Record>,
+    /// What the person's browser calls itself (`context.userAgent`).
+    pub agent: Option<String>,
 }
 
 type Fields<'r> = BTreeMap<String, &'r RawValue>;
@@ -112,7 +121,7 @@ fn one_of_batch<'r>(
     context: Option<&'r RawValue>,
     correction: i64,
     now: Millis,
-) -> Result<Vec<Record>> {
+) -> Result<Message> {
     shallow(raw.get())?;
     let mut fields: Fields<'_> =
         serde_json::from_str(raw.get()).map_err(|_| malformed("a message is no JSON object").at("batch"))?;
@@ -142,7 +151,7 @@ impl Common {
     }
 }
 
-fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis) -> Result<Vec<Record>> {
+fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis) -> Result<Message> {
     let named = text_of(fields, "type");
     let kind = kind.or_else(|| Kind::parse(named.as_deref()?)).ok_or_else(|| {
         let message = format!("\"{}\" is no type of message", named.unwrap_or_default());
@@ -160,7 +169,7 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
             .or(anonymous)
             .ok_or_else(|| Error::invalid("bad_identity", "there is no previousId").at("previousId"))?;
         let new = (previous != common.person).then(|| common.also(previous, ""));
-        return Ok(new.into_iter().collect());
+        return Ok(Message { records: new.into_iter().collect(), agent: None });
     }
     let mut out = Vec::new();
     if let (Some(user), Some(anonymous)) = (user, anonymous)
@@ -169,10 +178,11 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
         out.push(common.also(anonymous, ":id"));
     }
     out.push(said(fields, kind, &common)?);
-    out.push(common.record(RecordKind::Set, String::new(), origin(fields)?, ":origin"));
+    let context = inner(fields.get("context"));
+    out.push(common.record(RecordKind::Set, String::new(), origin(&context), ":origin"));
     // A set of nothing says nothing.
     out.retain(|record| record.kind != RecordKind::Set || !record.properties.is_empty());
-    Ok(out)
+    Ok(Message { records: out, agent: said_text(&context, "userAgent") })
 }
 
 /// What a message says itself, of the person or of what was done.
@@ -210,15 +220,8 @@ fn said(fields: &Fields<'_>, kind: Kind, common: &Common) -> Result<Record> {
 }
 
 /// Where a page's visitor came from, as properties of the person: its campaign, and a referrer of another site.
-fn origin(fields: &Fields<'_>) -> Result<Vec<(String, Value)>> {
-    let inner = |raw: Option<&&RawValue>| -> BTreeMap<String, Box<RawValue>> {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
-    };
-    let context = inner(fields.get("context"));
+fn origin(context: &Inner) -> Vec<(String, Value)> {
     let part = |name: &str| inner(context.get(name).map(AsRef::as_ref).as_ref());
-    let text = |map: &BTreeMap<String, Box<RawValue>>, name: &str| {
-        map.get(name).and_then(|raw| text(raw)).filter(|text| !text.is_empty())
-    };
     let mut out = Vec::new();
     let campaign = part("campaign");
     for (field, property) in [
@@ -228,15 +231,28 @@ fn origin(fields: &Fields<'_>) -> Result<Vec<(String, Value)>> {
         ("term", "Terms"),
         ("content", "Content"),
     ] {
-        out.extend(text(&campaign, field).map(|value| (format!("Campaign {property}"), Value::Text(value))));
+        out.extend(
+            said_text(&campaign, field).map(|value| (format!("Campaign {property}"), Value::Text(value))),
+        );
     }
     let page = part("page");
-    if let (Some(url), Some(referrer)) = (text(&page, "url"), text(&page, "referrer"))
+    if let (Some(url), Some(referrer)) = (said_text(&page, "url"), said_text(&page, "referrer"))
         && host(&url) != host(&referrer)
     {
         out.push(("Referrer".to_owned(), Value::Text(referrer)));
     }
-    Ok(out)
+    out
+}
+
+/// The members of an object in a message.
+type Inner = BTreeMap<String, Box<RawValue>>;
+
+fn inner(raw: Option<&&RawValue>) -> Inner {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+fn said_text(object: &Inner, name: &str) -> Option<String> {
+    object.get(name).and_then(|raw| text(raw)).filter(|text| !text.is_empty())
 }
 
 fn host(url: &str) -> &str {
@@ -332,7 +348,7 @@ mod tests {
     const NOW: Millis = 1_740_823_260_000;
 
     fn one(text: &str, kind: Kind) -> Vec<Record> {
-        read(text, Some(kind), NOW).unwrap().messages.remove(0).unwrap()
+        read(text, Some(kind), NOW).unwrap().messages.remove(0).unwrap().records
     }
 
     fn property<'r>(record: &'r Record, name: &str) -> Option<&'r Value> {
@@ -390,7 +406,7 @@ mod tests {
         let read = read(text, None, NOW).unwrap();
         assert_eq!(read.write_key.as_deref(), Some("WK"));
         let codes: Vec<_> =
-            read.messages.iter().map(|m| m.as_ref().map_err(Error::code).map(Vec::len)).collect();
+            read.messages.iter().map(|m| m.as_ref().map_err(Error::code).map(|m| m.records.len())).collect();
         assert_eq!(codes, [Ok(1), Err("bad_event"), Err("bad_type"), Err("bad_identity"), Err("bad_json")]);
         assert_eq!(super::read("[]", None, NOW).err().unwrap().code(), "bad_json");
         assert_eq!(super::read("{}", None, NOW).err().unwrap().place(), Some("batch"));
@@ -404,7 +420,8 @@ mod tests {
         };
         let batch = format!("{{\"batch\":[{},{},{}]}}", deep(3), deep(100_000), deep(23));
         let messages = read(&batch, None, NOW).unwrap().messages;
-        let codes: Vec<_> = messages.iter().map(|m| m.as_ref().map_err(Error::code).map(Vec::len)).collect();
+        let codes: Vec<_> =
+            messages.iter().map(|m| m.as_ref().map_err(Error::code).map(|m| m.records.len())).collect();
         assert_eq!(codes, [Ok(1), Err("too_deep"), Ok(1)]);
         let single = read(&deep(24), Some(Kind::Track), NOW).unwrap().messages;
         assert_eq!(single[0].as_ref().unwrap_err().code(), "too_deep");
