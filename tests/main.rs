@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod backup;
 mod browser;
 mod cli;
 mod conformance;
 mod crash;
+mod damage;
 mod engine_backend;
+mod erasure;
 mod experiments;
 mod faults;
 mod formats;
@@ -18,7 +21,9 @@ mod histories_revenue;
 mod histories_trend;
 mod house;
 mod http;
+mod retention;
 mod sdks;
 mod store_check;
 mod support;
+mod torture;
 mod webdriver;

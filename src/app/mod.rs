@@ -1,11 +1,14 @@
 //! What the product does, whatever asks for it: HTTP and command line are two ways in.
 
+mod backup;
 mod dashboard;
+mod erase;
 mod export;
 mod import;
 mod keys;
 pub mod live;
 mod reports;
+mod retention;
 pub mod saved;
 
 use std::collections::HashSet;
@@ -13,11 +16,14 @@ use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
+pub use backup::{BackupReport, RestoreReport, backup, restore};
 pub use dashboard::{Dashboard, Share};
+pub use erase::Receipt;
 pub use export::{export, export_csv};
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::StoredKeys;
 pub use reports::Reports;
+pub use retention::{Keeper, Retention};
 
 use crate::demo::Company;
 use crate::engine::{Engine, Options, Outcome, Snapshot};
@@ -36,6 +42,7 @@ pub struct App {
     dashboard: RwLock<Dashboard>,
     started: Instant,
     dir: std::path::PathBuf,
+    backups: Option<std::path::PathBuf>,
 }
 
 impl App {
@@ -44,7 +51,24 @@ impl App {
         let engine = Engine::open(dir, Options::default())?;
         let reports = Reports::new(saved::load(dir)?);
         let dashboard = RwLock::new(Dashboard::load(dir)?);
-        Ok(Self { engine, reports, dashboard, started: Instant::now(), dir: dir.to_owned() })
+        Ok(Self { engine, reports, dashboard, started: Instant::now(), dir: dir.to_owned(), backups: None })
+    }
+
+    /// Where [`App::backup`] puts backups.
+    #[must_use]
+    pub fn with_backups(mut self, backups: Option<std::path::PathBuf>) -> Self {
+        self.backups = backups;
+        self
+    }
+
+    /// Makes a backup of the store as it is now.
+    pub fn backup(&self) -> Result<BackupReport> {
+        let target = self.backups.as_ref().ok_or_else(|| {
+            let message = "the server was not told where backups go";
+            Error::new(ErrorKind::Conflict, "no_backups", message)
+                .hint("start it with --backups DIRECTORY, or run `whodid backup` beside it")
+        })?;
+        backup(&self.dir, target, self.now())
     }
 
     /// The store.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::args::Serve;
 use super::output;
-use crate::app::{App, DEMO_SIZE, StoredKeys};
+use crate::app::{App, DEMO_SIZE, Keeper, StoredKeys};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -29,7 +29,8 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         }
     }
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
-    let app = Arc::new(App::open(data)?);
+    let app = Arc::new(App::open(data)?.with_backups(args.backups.clone()));
+    let keeper = Keeper::start(&app)?;
     let keys = keys(data, args)?;
     if args.demo {
         fill(&app)?;
@@ -56,7 +57,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     }
     stop.forever().next();
     server.stop();
-    drop(server);
+    drop((server, keeper));
     if let Err(error) = std::fs::remove_dir_all(&sockets) {
         log::warn!("cannot remove {}: {error}", sockets.display());
     }

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Receiver, Sender};
 
 use super::background::FlushJob;
+use super::erase::Plan;
 use super::feed::Happening;
 use super::snapshot::Sealed;
 use super::state::State;
@@ -27,6 +28,8 @@ pub(crate) enum Op {
     Unmerge(String),
     /// Flush everything recent.
     Flush,
+    /// Erase people.
+    Erase(Arc<Plan>),
 }
 
 /// Where to answer.
@@ -51,10 +54,10 @@ pub(crate) fn spawn(
     thread.map_err(|e| Error::new(ErrorKind::Io, "thread", format!("cannot start the writer thread: {e}")))
 }
 
-struct Writer {
-    shared: Arc<Shared>,
-    state: State,
-    log: WalWriter,
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: State,
+    pub(super) log: WalWriter,
     jobs: Sender<FlushJob>,
     /// Kept so that the compactor lives as long as the writer.
     compact: Sender<()>,
@@ -84,6 +87,7 @@ impl Writer {
                 records += records_in(group.get(group.len() - 1..).unwrap_or(&[]));
             }
             let flushes: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Flush)).collect();
+            let erasures: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Erase(_))).collect();
             self.write_group(group);
             if self.state.active.len() >= self.shared.options.memtable_rows
                 || self.log.bytes() >= self.shared.options.log_bytes
@@ -92,6 +96,13 @@ impl Writer {
             }
             if !flushes.is_empty() {
                 self.seal(flushes.into_iter().map(|r| r.reply).collect());
+            }
+            for Request { op, reply } in erasures {
+                let Op::Erase(plan) = op else { continue };
+                let done =
+                    self.erase(&plan).map(|done| if done { vec![Outcome::Stored] } else { Vec::new() });
+                // A caller that has gone away needs no answer.
+                let _gone = reply.send(done);
             }
         }
         drop(self.compact);
@@ -166,7 +177,7 @@ impl Writer {
                 }
                 Ok(vec![if changed { Outcome::Stored } else { Outcome::Duplicate }])
             }
-            Op::Flush => Ok(Vec::new()),
+            Op::Flush | Op::Erase(_) => Ok(Vec::new()),
         }
     }
 
@@ -210,7 +221,7 @@ impl Writer {
     }
 
     /// Hands the memtable to the flusher and begins a new log. `waiting` are answered when it is in a segment.
-    fn seal(&mut self, waiting: Vec<Reply>) {
+    pub(super) fn seal(&mut self, waiting: Vec<Reply>) {
         if let Err(error) = self.shared.healthy() {
             return refuse(waiting.into_iter(), &error);
         }
@@ -248,7 +259,10 @@ impl Writer {
         let stored = self.shared.snapshot();
         let versions = stored.segments.iter().map(|s| s.identity_version());
         let versions = versions.chain(stored.sealed.iter().map(|s| s.identity_version));
-        self.state.persons.forget_moves_before(versions.min().unwrap_or(sealed.identity_version));
+        // A damaged segment may come back, and nobody knows how old it is.
+        if stored.damaged.is_empty() {
+            self.state.persons.forget_moves_before(versions.min().unwrap_or(sealed.identity_version));
+        }
         let state = &self.state;
         self.shared.publish(|next| {
             next.sealed.push(sealed.clone());

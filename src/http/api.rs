@@ -12,8 +12,8 @@ use super::pages::session::{self, Sessions};
 use super::pages::{self, Change, Page};
 use super::router::{Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
-use crate::app::{App, Form, export, export_csv, live, saved};
-use crate::engine::Outcome;
+use crate::app::{App, Form, Retention, export, export_csv, live, saved};
+use crate::engine::{Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
@@ -77,6 +77,14 @@ impl Api {
                 app.unmerge(&identity)?;
                 reports.person(&app.snapshot(), &identity).map(Response::json)
             }
+            Action::Erase => written(&app.erase(&[identity()?])?),
+            Action::Backup => written(&app.backup()?),
+            Action::Retention => written(&app.retention()?),
+            Action::Retain => {
+                let retention = Retention::from_json(&body(request)?)?;
+                let removed = app.retain(&retention)?;
+                written(&json!({ "retention": retention, "removed": removed }))
+            }
             Action::Events => reports.events(&snapshot).map(Response::json),
             Action::Properties => reports.properties(&snapshot, owner(request)?).map(Response::json),
             Action::PropertyValues => {
@@ -95,17 +103,7 @@ impl Api {
                 "text/plain; version=0.0.4; charset=utf-8",
                 metrics::text(app).into_bytes(),
             )),
-            Action::Export => {
-                let (snapshot, csv) =
-                    (snapshot.as_ref().clone(), request.parameter("format").as_deref() == Some("csv"));
-                let write = if csv { export_csv } else { export };
-                let body = move |out: &mut dyn std::io::Write| {
-                    write(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
-                };
-                let (kind, name) = if csv { ("text/csv", "csv") } else { ("application/x-ndjson", "ndjson") };
-                let disposition = format!("attachment; filename=\"whodid.{name}\"");
-                Response::stream(kind, Box::new(body)).with_value("Content-Disposition", disposition)
-            }
+            Action::Export => exported(&snapshot, request),
             _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
         }
     }
@@ -141,7 +139,7 @@ impl Api {
         if !self.sessions.has(request) {
             return session::ask(request);
         }
-        let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge);
+        let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge | Page::Erase);
         let identity = if of_person { route.parameter(&request.path)? } else { String::new() };
         pages::answer(&self.app, &self.write_key, page, request, &identity)
     }
@@ -215,8 +213,7 @@ impl Api {
         })?;
         let form = Form { format: Some(format), ..Form::default() };
         let report = self.app.import(body, &form, |_| {}, |_| {})?;
-        let text = serde_json::to_string(&report);
-        text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
+        written(&report)
     }
 
     fn refusals(&self) -> String {
@@ -256,7 +253,15 @@ impl Api {
 
     fn health(&self) -> Response {
         match self.app.engine().healthy() {
-            Ok(()) => Response::json(json!({ "status": "ok" }).to_string()),
+            Ok(()) => {
+                let mut body = json!({ "status": "ok" });
+                let snapshot = self.app.snapshot();
+                if !snapshot.damaged.is_empty() {
+                    let files: Vec<_> = snapshot.damaged.iter().map(|d| &d.file).collect();
+                    body["detail"] = json!({ "damaged_segments": files });
+                }
+                Response::json(body.to_string())
+            }
             Err(error) => {
                 let body = json!({ "status": "unavailable", "error": respond::value(&error) }).to_string();
                 Response::new(503, "application/json", body.into_bytes())
@@ -314,6 +319,24 @@ fn query(report: &str, request: &Request) -> Result<String> {
             .hint("send it as ?q={...}, as parameters such as ?step=Signed+Up, or as the body of a POST"));
     }
     crate::report::params::read_text(report, &request.query)
+}
+
+/// Everything, piece by piece.
+fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
+    let (snapshot, csv) = (snapshot.clone(), request.parameter("format").as_deref() == Some("csv"));
+    let write = if csv { export_csv } else { export };
+    let body = move |out: &mut dyn std::io::Write| {
+        write(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
+    };
+    let (kind, name) = if csv { ("text/csv", "csv") } else { ("application/x-ndjson", "ndjson") };
+    let disposition = format!("attachment; filename=\"whodid.{name}\"");
+    Response::stream(kind, Box::new(body)).with_value("Content-Disposition", disposition)
+}
+
+/// What was done, as JSON.
+fn written(report: &impl serde::Serialize) -> Result<Response> {
+    let text = serde_json::to_string(report);
+    text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
 }
 
 fn body(request: &Request) -> Result<String> {

@@ -46,6 +46,7 @@ pub fn text(app: &App) -> String {
         ("people", "People now."),
         ("identities", "Identities ever seen."),
         ("segments", "Segment files."),
+        ("damaged_segments", "Segment files that are left out because they are damaged."),
         ("memory_rows", "Rows not in segments yet."),
         ("disk_bytes", "Bytes of the files of the store."),
         ("cached_bytes", "Bytes of decoded rows that reports keep."),

@@ -84,6 +84,8 @@ pub enum Action {
     Merge,
     /// Undo that.
     Unmerge,
+    /// Erase a person.
+    Erase,
     /// The list of events.
     Events,
     /// The properties there are.
@@ -100,6 +102,12 @@ pub enum Action {
     Export,
     /// Merge the store's segments.
     Compact,
+    /// Copy the store.
+    Backup,
+    /// How long events are kept.
+    Retention,
+    /// Change that.
+    Retain,
     /// Whether records can be stored.
     Health,
     /// Counters for Prometheus.
@@ -189,7 +197,7 @@ const HEALTH: Class = Class::Whole(Pool::Health);
 pub const SCRIPT_PATH: &str = "/i.js";
 
 /// Every route there is.
-pub static ROUTES: [Route; 112] = [
+pub static ROUTES: [Route; 118] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -270,6 +278,14 @@ pub static ROUTES: [Route; 112] = [
         QUERY,
         Action::Person,
         "a person's profile",
+    ),
+    route(
+        Method::Delete,
+        "/api/v1/people/{identity}",
+        Access::Read,
+        BULK,
+        Action::Erase,
+        "erase a person for good",
     ),
     route(
         Method::Get,
@@ -395,6 +411,23 @@ pub static ROUTES: [Route; 112] = [
         "everything, as records that import takes back",
     ),
     route(Method::Post, "/api/v1/compact", Access::Read, BULK, Action::Compact, "merge the store's segments"),
+    route(
+        Method::Post,
+        "/api/v1/backup",
+        Access::Read,
+        BULK,
+        Action::Backup,
+        "copy the store to the backups",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/retention",
+        Access::Read,
+        QUERY,
+        Action::Retention,
+        "how long events are kept",
+    ),
+    route(Method::Put, "/api/v1/retention", Access::Read, BULK, Action::Retain, "change that, and apply it"),
     route(Method::Get, "/healthz", Access::Open, HEALTH, Action::Health, "whether records can be stored"),
     route(Method::Get, "/metrics", Access::Read, HEALTH, Action::Metrics, "counters for Prometheus"),
     page("/", Page::Overview, "page: how much there is"),
@@ -416,6 +449,11 @@ pub static ROUTES: [Route; 112] = [
     page("/lifecycle/people", Page::List("lifecycle"), "page: the people behind a number"),
     page("/people/{identity}/merge", Page::Merge, "page: what a merge would do"),
     page("/people/{identity}/unmerge", Page::Unmerge, "page: what an unmerge would do"),
+    page("/people/{identity}/erase", Page::Erase, "page: what would be erased"),
+    Route {
+        class: BULK,
+        ..change("/people/{identity}/erase", Change::Erase, "form: erase a person for good")
+    },
     change("/people/{identity}/merge", Change::Merge, "form: join two people"),
     change("/people/{identity}/unmerge", Change::Unmerge, "form: take an identity out"),
     change("/reports", Change::SaveReport, "form: save a report"),
@@ -514,59 +552,5 @@ fn captured<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn action(method: Method, path: &str) -> Option<Action> {
-        match find(method, path) {
-            Found::Route(route) => Some(route.action),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn paths_find_their_routes() {
-        assert_eq!(action(Method::Get, "/e"), Some(Action::TrackEvent));
-        assert_eq!(action(Method::Head, "/healthz"), Some(Action::Health));
-        assert_eq!(action(Method::Get, "/"), Some(Action::Page(Page::Overview)));
-        assert_eq!(action(Method::Post, "/api/v1/people/a%2Fb/merge"), Some(Action::Merge));
-        for script in ["/i.js", "/wk_1.2.js", "/wk_1.1.js"] {
-            assert_eq!(action(Method::Get, script), Some(Action::Script), "{script}");
-        }
-        for none in
-            ["/.js", "/app.js", "/.2.js", "/e/", "//e", "/E", "/api/v1/people/", "/api/v1/people/a/b", ""]
-        {
-            assert_eq!(action(Method::Get, none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn the_variable_part_is_decoded_after_matching() {
-        let Found::Route(route) = find(Method::Get, "/api/v1/people/jane%40x%2Fy/events") else {
-            panic!("no route")
-        };
-        assert_eq!(route.parameter("/api/v1/people/jane%40x%2Fy/events").unwrap(), "jane@x/y");
-        assert_eq!(route.parameter("/api/v1/people/%ff/events").unwrap_err().code(), "bad_path");
-    }
-
-    #[test]
-    fn a_wrong_method_names_the_right_ones() {
-        let Found::WrongMethod(routes) = find(Method::Delete, "/e") else { panic!("found") };
-        assert_eq!(allow(&routes), "GET, HEAD, POST, OPTIONS");
-        assert!(matches!(find(Method::Get, "/nowhere"), Found::Nothing));
-    }
-
-    #[test]
-    fn only_scripts_tracking_and_import_are_open_to_other_origins() {
-        for route in &ROUTES {
-            let writes = matches!(route.access, Access::Write | Access::WriteOrRead);
-            assert_eq!(
-                route.cross_origin,
-                writes || matches!(route.action, Action::Script | Action::SegmentSettings),
-                "{}",
-                route.pattern
-            );
-            assert!(!route.doc.is_empty() && route.pattern.starts_with('/'));
-        }
-    }
-}
+#[path = "router_tests.rs"]
+mod tests;

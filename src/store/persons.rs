@@ -13,6 +13,8 @@ use crate::model::{IdentityId, PersonId};
 
 /// No earlier move.
 const NONE: u32 = u32::MAX;
+/// In place of the person of an identity that was erased: its number stays, and is nobody's.
+const ERASED: PersonId = PersonId::MAX;
 /// The identity has been the target of an identify.
 const NAMED: u8 = 1;
 /// Set on the identity that names the person: some identity of the person is named.
@@ -53,6 +55,7 @@ pub struct Persons {
     /// The number of the first move that is still kept.
     moves_base: u32,
     persons: u32,
+    erased: u32,
 }
 
 /// [`Persons`] as the checkpoint stores it.
@@ -209,6 +212,31 @@ impl Persons {
         true
     }
 
+    /// Erases the person of an identity: none of its identities is anybody's from now on. Their rows are gone already, so nothing moves.
+    pub fn erase(&mut self, identity: IdentityId) {
+        let person = self.person_of(identity);
+        if person == ERASED {
+            return;
+        }
+        for member in self.members(person) {
+            self.person.set(member as usize, ERASED);
+            self.next.set(member as usize, member);
+            self.flags.set(member as usize, 0);
+            self.erased += 1;
+        }
+        self.persons -= 1;
+    }
+
+    /// Whether an identity was erased.
+    pub fn is_erased(&self, identity: IdentityId) -> bool {
+        self.person.get(identity as usize) == Some(ERASED)
+    }
+
+    /// Identities that were erased.
+    pub fn erased(&self) -> u32 {
+        self.erased
+    }
+
     /// Forgets the moves before `version`: no segment is that old any more.
     pub fn forget_moves_before(&mut self, version: u32) {
         let keep = version.saturating_sub(self.moves_base) as usize;
@@ -269,10 +297,12 @@ impl Persons {
         let count = image.person.len();
         let inside = |ids: &[u32]| ids.iter().all(|id| (*id as usize) < count);
         let same = image.next.len() == count && image.flags.len() == count && image.last_move.len() == count;
-        if !same || !inside(&image.person) || !inside(&image.next) {
+        let known = |person: &PersonId| (*person as usize) < count || *person == ERASED;
+        if !same || !image.person.iter().all(known) || !inside(&image.next) {
             return None;
         }
         Some(Self {
+            erased: image.person.iter().filter(|person| **person == ERASED).count() as u32,
             person: image.person.into_iter().collect(),
             next: image.next.into_iter().collect(),
             flags: image.flags.into_iter().collect(),
@@ -334,5 +364,18 @@ mod tests {
         assert_eq!(q.version(), 3);
         assert_eq!((q.person_at(1, 1), q.person_at(1, 2), q.person_at(2, 2)), (1, 4, 2));
         assert_eq!(q.moves_since(1).count(), 2);
+    }
+
+    #[test]
+    fn an_erased_person_is_nobody_and_its_numbers_stay() {
+        let mut p = with(4);
+        p.identify(0, 1);
+        p.identify(2, 3);
+        p.erase(0);
+        p.erase(1);
+        let q = Persons::from_image(p.image()).unwrap();
+        assert_eq!((q.persons(), q.identities(), q.erased()), (1, 4, 2));
+        assert!(q.is_erased(0) && q.is_erased(1) && !q.is_erased(2) && !q.is_named(1));
+        assert!((0..2).all(|id| q.person_of(id) != id) && q.members(3) == [2, 3]);
     }
 }

@@ -20,6 +20,7 @@ pub mod filter;
 pub mod members;
 pub mod merge;
 pub mod reader;
+pub mod sieve;
 pub mod writer;
 
 #[cfg(test)]
