@@ -42,7 +42,8 @@ fn read_only(engine: &Engine, fault: Fault, told: &mut Told, in_flight: &[Op]) -
     // An erasure may be done, but for files that cannot be removed.
     let erased = in_flight.iter().any(|op| matches!(op, Op::Erase(_)));
     let after: Vec<Op> = told.acknowledged.iter().chain(in_flight).cloned().collect();
-    if !wrong.is_empty() && !(erased && crate::store_check::wrong(&found, &after).is_empty()) {
+    let done = erased && crate::store_check::wrong(&found, &after).is_empty();
+    if !wrong.is_empty() && !done {
         return Err(format!("reads after the fault:\n{}", wrong.join("\n")));
     }
     match engine.write(vec![probe("Probe")]) {

@@ -49,11 +49,13 @@ pub struct Erased {
     pub refusals: u64,
 }
 
+type NewSegment = (Arc<Segment>, FileRef);
+
 /// Files without the erased, and what they stand for.
 #[derive(Default)]
 struct Rewritten {
-    /// By the name of the segment before, the one after; `None` if nothing was left.
-    segments: Vec<(Arc<Segment>, Option<(Arc<Segment>, FileRef)>)>,
+    /// Each segment as it was, and the one in its place; `None` if nothing was left.
+    segments: Vec<(Arc<Segment>, Option<NewSegment>)>,
     identities: Vec<(MergedIdentities, FileRef)>,
 }
 
