@@ -295,7 +295,7 @@ fn check_finds_a_flipped_byte_and_says_where() {
     }
     fs::write(&path, &good[..good.len() - 1]).unwrap();
     let output = place.run(&["check"]);
-    assert!(code(&output) == 1 && err(&output).contains(&segment), "{}", err(&output));
+    assert!(code(&output) == 1 && out(&output).contains(&segment), "{}", out(&output));
     fs::write(&path, good).unwrap();
     assert_eq!(code(&place.run(&["check"])), 0);
 }
@@ -490,4 +490,25 @@ fn tables_and_exports_of_kissmetrics_are_imported_and_tables_go_round() {
         (&person["identities"], &person["events"]),
         (&serde_json::json!(["anon", "caf\u{e9}"]), &1.into())
     );
+}
+
+#[test]
+fn erasing_shows_first_and_asks() {
+    let place = Place::filled();
+    let refused = place.run(&["erase", "p0"]);
+    assert_eq!(code(&refused), 2);
+    assert!(err(&refused).contains("p0: 2 identities, 1 properties, 2 events"), "{}", err(&refused));
+    assert!(place.run(&["person", "p0"]).status.success(), "nobody was erased");
+    let unknown = place.run(&["erase", "p1", "nobody", "--yes"]);
+    assert_eq!(code(&unknown), 1);
+    assert!(place.run(&["person", "p1"]).status.success(), "all or none");
+    let receipt = place.json(&["erase", "p0", "p2", "--yes", "--json"]);
+    let erased = &receipt["erased"];
+    assert_eq!(
+        (&erased["people"], &erased["identities"], &erased["events"]),
+        (&2.into(), &3.into(), &4.into())
+    );
+    assert_eq!(code(&place.run(&["person", "anon"])), 1);
+    assert!(out(&place.run(&["check"])).contains("all sound"));
+    assert_eq!(place.json(&["stats", "--json"])["identities"], 10);
 }

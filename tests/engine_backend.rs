@@ -86,6 +86,10 @@ impl EngineBackend {
         regrouped(self.engine().unmerge(identity))
     }
 
+    pub fn erase(&mut self, identity: &str) -> Regrouped {
+        regrouped(self.engine().erase(&[identity.to_owned()]).map(|erased| erased.people == 1))
+    }
+
     /// The answer to a report without its receipt; people in the order of the identity that stands for them.
     pub fn report(&mut self, report: &str, query: &str, now: Millis) -> Json {
         let answer = match self.reports.answer(report, &self.engine().snapshot(), query, now) {

@@ -83,6 +83,11 @@ fn run_history(seed: u64, queries: u64) {
                 format!("{:?}", oracle.unmerge(a)),
                 "{context} unmerge {a}"
             ),
+            Action::Erase(a) => assert_eq!(
+                format!("{:?}", engine.erase(a)),
+                format!("{:?}", oracle.erase(a)),
+                "{context} erase {a}"
+            ),
             Action::Flush => engine.engine().flush().unwrap(),
             Action::Compact => engine.engine().compact().unwrap(),
             Action::Reopen => engine.reopen(),
@@ -210,6 +215,10 @@ pub fn play_all(default: u64, grid: Grid, ask: impl Fn(&mut EngineBackend, &Orac
                 Action::Unmerge(a) => {
                     engine.unmerge(a);
                     oracle.unmerge(a);
+                }
+                Action::Erase(a) => {
+                    engine.erase(a);
+                    oracle.erase(a);
                 }
                 Action::Flush => engine.engine().flush().unwrap(),
                 Action::Compact => engine.engine().compact().unwrap(),

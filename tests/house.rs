@@ -12,7 +12,7 @@ use whodid::http::router::{Access, ROUTES};
 use whodid::store::segment::block::{BLOCK_HEADER_BYTES, COLUMN_ENTRY_BYTES};
 use whodid::store::segment::members::MEMBERS_HEADER_BYTES;
 use whodid::store::segment::{self, FOOTER_BYTES, RECORD_ID_BYTES};
-use whodid::store::{identity_file, manifest, wal};
+use whodid::store::{erasures, identity_file, manifest, wal};
 
 /// Lines of one source file, tests included: more do not fit a head.
 const FILE_LINES_MAX: usize = 600;
@@ -464,7 +464,8 @@ const SIZES: [(&str, usize); 8] = [
 #[test]
 fn the_formats_of_the_document_are_the_formats() {
     let text = document("docs/file-format.md");
-    let magics: [&[u8; 8]; 5] = [
+    let magics: [&[u8; 8]; 6] = [
+        erasures::ERASED_MAGIC,
         manifest::MANIFEST_MAGIC,
         manifest::CHECKPOINT_MAGIC,
         wal::WAL_MAGIC,

@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod attacks;
+mod backup;
 mod browser;
 mod cli;
 mod clients;
 mod conformance;
 mod crash;
+mod damage;
 mod engine_backend;
 mod enrich;
+mod erasure;
 mod experiments;
 mod faults;
 mod formats;
@@ -23,8 +26,10 @@ mod house;
 mod http;
 mod operations;
 mod refusals;
+mod retention;
 mod sdks;
 mod store_check;
 mod support;
+mod torture;
 mod transfer;
 mod webdriver;

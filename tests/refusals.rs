@@ -113,6 +113,9 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
         gzip.finish().unwrap()
     };
     client.send("POST", format!("/v1/batch?writeKey={WRITE_KEY}"), &[], &bomb);
+    let (open, close) = ("{\"a\":".repeat(100), "}".repeat(100));
+    let deep = format!("{{\"userId\":\"u\",\"event\":\"A\",\"properties\":{open}1{close}}}");
+    client.send("POST", format!("/v1/track?writeKey={WRITE_KEY}"), &[], deep.as_bytes());
     let counts: BTreeMap<String, u64> =
         serde_json::from_value(server.get("/api/v1/refusals")["counts"].clone()).unwrap();
     let mut met: BTreeSet<String> = counts.into_keys().collect();

@@ -8,7 +8,7 @@ use whodid::disk::Vfs;
 use whodid::engine::{Engine, Options, Outcome};
 use whodid::exec::Executor;
 use whodid::model::{Clock, Millis, Record, format_millis};
-use whodid::testing::oracle::{Applied, Oracle};
+use whodid::testing::oracle::Oracle;
 use whodid::testing::random::{Action, History, NOW, Random};
 use whodid::{Error, ErrorKind};
 
@@ -24,6 +24,7 @@ pub enum Step {
     Write(Vec<Record>),
     Merge(String, String),
     Unmerge(String),
+    Erase(String),
     Flush,
     Compact,
     Reopen,
@@ -35,6 +36,7 @@ pub enum Op {
     Record(Record),
     Merge(String, String),
     Unmerge(String),
+    Erase(String),
 }
 
 /// How far a workload has come, and what was acknowledged.
@@ -87,6 +89,7 @@ pub fn workload(seed: u64) -> Vec<Step> {
             }
             Action::Merge(a, b) => Step::Merge(a, b),
             Action::Unmerge(a) => Step::Unmerge(a),
+            Action::Erase(a) => Step::Erase(a),
             Action::Flush => Step::Flush,
             Action::Compact => Step::Compact,
             Action::Reopen => Step::Reopen,
@@ -107,6 +110,7 @@ fn ops_of(step: &Step) -> Vec<Op> {
         Step::Write(records) => records.iter().cloned().map(Op::Record).collect(),
         Step::Merge(a, b) => vec![Op::Merge(a.clone(), b.clone())],
         Step::Unmerge(a) => vec![Op::Unmerge(a.clone())],
+        Step::Erase(a) => vec![Op::Erase(a.clone())],
         Step::Flush | Step::Compact | Step::Reopen => Vec::new(),
     }
 }
@@ -134,6 +138,7 @@ pub fn drive(vfs: &Arc<dyn Vfs>, steps: &[Step], told: &mut Told) -> (Option<Eng
             Step::Write(records) => engine.write(records.clone()).map(drop),
             Step::Merge(a, b) => known(engine.merge(a, b)),
             Step::Unmerge(a) => known(engine.unmerge(a)),
+            Step::Erase(a) => known(engine.erase(std::slice::from_ref(a)).map(|_| true)),
             Step::Flush => engine.flush(),
             Step::Compact => engine.compact(),
             Step::Reopen => match engine.close().and_then(|()| open(vfs)) {
@@ -179,12 +184,13 @@ fn sorted(mut list: Vec<Json>) -> Vec<Json> {
 
 /// What the oracle answers once it was told `ops`.
 pub fn expected(ops: &[Op]) -> Json {
-    let (mut oracle, mut rows) = (Oracle::new(), 0);
+    let mut oracle = Oracle::new();
     for op in ops {
         match op {
-            Op::Record(record) => rows += u64::from(oracle.apply(record, NOW) != Applied::Duplicate),
+            Op::Record(record) => drop(oracle.apply(record, NOW)),
             Op::Merge(a, b) => drop(format!("{:?}", oracle.merge(a, b))),
             Op::Unmerge(a) => drop(format!("{:?}", oracle.unmerge(a))),
+            Op::Erase(a) => drop(format!("{:?}", oracle.erase(a))),
         }
     }
     let mut people = Map::new();
@@ -201,7 +207,17 @@ pub fn expected(ops: &[Op]) -> Json {
         let lines = sorted(lines.collect());
         people.insert(identity.to_owned(), json!({"profile": profile, "timeline": lines}));
     }
-    json!({"rows": rows, "people": people, "events": comparable(oracle.events())})
+    json!({"rows": oracle.stored(), "people": people, "events": comparable(oracle.events())})
+}
+
+/// What must be a duplicate when it is sent again: the records that no erasure came after.
+fn repeatable(ops: &[Op]) -> Vec<Record> {
+    let last = ops.iter().rposition(|op| matches!(op, Op::Erase(_))).map_or(0, |at| at + 1);
+    let records = ops.iter().skip(last).filter_map(|op| match op {
+        Op::Record(record) => Some(record.clone()),
+        _ => None,
+    });
+    records.collect()
 }
 
 /// Where the store's answers differ from what they must be after `ops`.
@@ -243,12 +259,8 @@ fn check_open(engine: &Engine, told: &mut Told, in_flight: &[Op]) -> Result<(), 
         ));
     };
     told.acknowledged.extend(in_flight.iter().take(kept).cloned());
-    let again: Vec<Record> = told
-        .acknowledged
-        .iter()
-        .filter_map(|op| if let Op::Record(r) = op { Some(r.clone()) } else { None })
-        .filter(|r| r.time.is_some() || r.id.is_some())
-        .collect();
+    let again: Vec<Record> =
+        repeatable(&told.acknowledged).into_iter().filter(|r| r.time.is_some() || r.id.is_some()).collect();
     let outcomes = engine.write(again.clone()).map_err(|e| format!("cannot write: {e}"))?;
     match outcomes.iter().zip(&again).find(|(o, _)| **o != Outcome::Duplicate) {
         Some((outcome, record)) => Err(format!("sent again, {record:?} is {outcome:?}")),

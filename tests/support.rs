@@ -126,9 +126,19 @@ impl Server {
     }
 
     /// Ends it as a power cut would.
-    pub fn kill(mut self) {
+    pub fn kill(self) {
+        self.kill_now();
+        self.reap();
+    }
+
+    /// The same, while others still talk to it; [`Server::reap`] comes next.
+    pub fn kill_now(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).unwrap();
+    }
+
+    /// Waits for one that was killed.
+    pub fn reap(mut self) {
         self.ended = true;
-        self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 

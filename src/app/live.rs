@@ -75,6 +75,8 @@ fn write_event(out: &mut dyn Write, number: u64, kind: &str, data: &Json) -> io:
 /// The kind and the data of a happening, if it is wanted.
 fn shown(snapshot: &Snapshot, watch: &Watch, happening: &Happening) -> Result<Option<(&'static str, Json)>> {
     match happening {
+        // Erased since it was taken from the feed.
+        Happening::Stored(row) if snapshot.persons.is_erased(row.identity) => Ok(None),
         Happening::Stored(row) => {
             let person = snapshot.persons.person_of(row.identity);
             let event = snapshot.catalog.event_name(row.name);

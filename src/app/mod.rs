@@ -2,7 +2,9 @@
 
 pub mod accounts;
 pub mod agents;
+mod backup;
 mod dashboard;
+mod erase;
 mod export;
 mod import;
 mod keys;
@@ -12,6 +14,7 @@ mod password;
 pub mod projects;
 mod reports;
 mod resume;
+mod retention;
 pub mod saved;
 pub mod space;
 mod watch;
@@ -23,11 +26,14 @@ use std::time::Instant;
 
 pub use accounts::{Accounts, Role};
 pub use agents::Sent;
+pub use backup::{BackupReport, RestoreReport, backup, restore};
 pub use dashboard::{Dashboard, Described, Share};
+pub use erase::Receipt;
 pub use export::{export, export_csv};
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::{Scope, ScopedKey, StoredKeys};
 pub use reports::Reports;
+pub use retention::{Keeper, Retention};
 pub use watch::Watch;
 
 use crate::demo::Company;
@@ -51,6 +57,7 @@ pub struct App {
     names_max: usize,
     warn_below: u64,
     dir: std::path::PathBuf,
+    backups: Option<std::path::PathBuf>,
 }
 
 impl App {
@@ -75,6 +82,7 @@ impl App {
             names_max: limits::TRACKED_NAMES_MAX,
             warn_below: limits::FREE_BYTES_WARN,
             dir: dir.to_owned(),
+            backups: None,
         })
     }
 
@@ -100,6 +108,23 @@ impl App {
     /// The directory of the store.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where [`App::backup`] puts backups.
+    #[must_use]
+    pub fn with_backups(mut self, backups: Option<std::path::PathBuf>) -> Self {
+        self.backups = backups;
+        self
+    }
+
+    /// Makes a backup of the store as it is now.
+    pub fn backup(&self) -> Result<BackupReport> {
+        let target = self.backups.as_ref().ok_or_else(|| {
+            let message = "the server was not told where backups go";
+            Error::new(ErrorKind::Conflict, "no_backups", message)
+                .hint("start it with --backups DIRECTORY, or run `whodid backup` beside it")
+        })?;
+        backup(&self.dir, target, self.now())
     }
 
     /// The store.

@@ -50,12 +50,31 @@ impl Asked<'_> {
     /// The answer as JSON, with its receipt.
     fn answer<T: Serialize>(&self, definition: &dyn Definition, run: Run<T>) -> Result<String> {
         let as_of = definition.basis().as_of(self.now);
-        to_json(&Answer {
+        let answer = Answer {
             answer: run.answer,
             receipt: Receipt::new(self.report, definition, as_of, self.snapshot.rows()),
             explanation: Some(run.explanation).filter(|_| definition.basis().explain),
             elapsed_ms: (self.begin.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-        })
+        };
+        if self.snapshot.damaged.is_empty() { to_json(&answer) } else { self.incomplete(&answer) }
+    }
+
+    /// The answer of a store of which segments are missing says so.
+    fn incomplete<T: Serialize>(&self, answer: &Answer<T>) -> Result<String> {
+        let failed = |e| Error::new(ErrorKind::Io, "encoding", format!("cannot write the answer: {e}"));
+        let mut value = serde_json::to_value(answer).map_err(failed)?;
+        let missing = self.snapshot.damaged.iter().map(|damaged| {
+            json!({
+                "at": damaged.file,
+                "message": format!("{} is damaged and left out, so numbers are too small", damaged.file),
+                "hint": "put a sound copy from a backup in its place and restart",
+            })
+        });
+        if let Some(answer) = value.as_object_mut() {
+            let warnings = answer.entry("warnings").or_insert_with(|| json!([]));
+            warnings.as_array_mut().into_iter().for_each(|list| list.extend(missing.clone()));
+        }
+        Ok(value.to_string())
     }
 }
 
@@ -188,10 +207,11 @@ impl Reports {
             "sets": sets,
             "identifies": identifies,
             "people": snapshot.persons.persons(),
-            "identities": snapshot.persons.identities(),
+            "identities": snapshot.persons.identities() - snapshot.persons.erased(),
             "event_names": snapshot.catalog.events().count(),
             "property_names": snapshot.catalog.properties().count(),
             "segments": snapshot.segments.len(),
+            "damaged_segments": snapshot.damaged.len(),
             "memory_rows": snapshot.recent_rows(),
             "cached_bytes": self.executor.cached_bytes(),
         })

@@ -60,7 +60,11 @@ pub enum Command {
     #[command(subcommand)]
     User(User),
     /// Read every byte of the store and say what is damaged
-    Check,
+    Check {
+        /// Remove damaged segments, with all they hold, for good
+        #[arg(long)]
+        drop_damaged: bool,
+    },
     /// Look whether the store can be served well here: rights, room, open files, clock, damage, port
     Doctor {
         /// The address that the server listens on, or is to
@@ -69,6 +73,20 @@ pub enum Command {
     },
     /// Merge the store's segments into as few as possible
     Compact,
+    /// Erase people for good: all they did and are, from every answer and every file
+    Erase(Erase),
+    /// Copy the store, running or not, into a new directory in TARGET, and check the copy
+    Backup {
+        /// The directory of backups; what the last one has is shared with it
+        target: PathBuf,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new store of a backup, without those who were erased since
+    Restore(Restore),
+    /// How long events are kept: shown, or changed and applied
+    Retention(Retention),
     /// Join the person of one identity into that of another
     Merge {
         /// The identity whose person is joined
@@ -187,6 +205,9 @@ pub struct Serve {
     /// Warn when no record came for so long, such as 1h
     #[arg(long, value_name = "DURATION")]
     pub silent_after: Option<String>,
+    /// The directory of backups that POST /api/v1/backup makes
+    #[arg(long, env = "WHODID_BACKUPS", value_name = "DIR")]
+    pub backups: Option<PathBuf>,
     /// Fill an empty store with generated data first, and show a funnel over it
     #[arg(long)]
     pub demo: bool,
@@ -506,6 +527,46 @@ pub struct Person {
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
     /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to restore.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// A backup, or a directory of backups, of which the newest is taken
+    pub backup: PathBuf,
+    /// The new store, empty or not there; the directory of --data if not given
+    pub dir: Option<PathBuf>,
+    /// Who was erased since: the file ERASED of the store that was, or its directory; the lists of all backups beside it are known
+    #[arg(long, value_name = "PATH")]
+    pub erased: Vec<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How long events are kept.
+#[derive(Debug, Args)]
+pub struct Retention {
+    /// Days that events are kept, or forever
+    #[arg(long, value_name = "DAYS")]
+    pub days: Option<String>,
+    /// The same for one event; NAME= for as long as all others
+    #[arg(long, value_name = "NAME=DAYS")]
+    pub event: Vec<String>,
+}
+
+/// Whom to erase.
+#[derive(Debug, Args)]
+pub struct Erase {
+    /// Any identity of each person
+    #[arg(required = true, value_name = "IDENTITY")]
+    pub identities: Vec<String>,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the receipt as JSON
     #[arg(long)]
     pub json: bool,
 }

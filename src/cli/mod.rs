@@ -3,8 +3,10 @@
 
 mod answer;
 mod args;
+mod backup;
 mod cohort_table;
 mod doctor;
+mod erase;
 mod events_table;
 mod format;
 mod funnel_args;
@@ -20,6 +22,7 @@ mod person_table;
 mod read;
 mod rejects;
 mod report_args;
+mod retention;
 mod revenue_table;
 mod serve;
 mod table;
@@ -147,21 +150,33 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Generate(args) => done(read::generate(args)),
         Command::Stats { json } => done(read::stats(&cli.data, *json)),
         Command::User(what) => done(user::run(&cli.data, what)),
-        Command::Check => read::check(&cli.data),
         Command::Doctor { listen } => doctor::run(&cli.data, *listen),
         Command::Key { command } => done(keys::run(&cli.data, command)),
+        Command::Check { drop_damaged } => read::check(&cli.data, *drop_damaged),
         Command::Compact => done(compact(&cli.data)),
-        Command::Merge { identity, into } => done(change(&cli.data, |app| {
-            app.merge(identity, into)?;
-            output::line(&format!(
-                "{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"
-            ))
-        })),
-        Command::Unmerge { identity } => done(change(&cli.data, |app| {
-            app.unmerge(identity)?;
-            output::line(&format!("{identity} is a person of its own now"))
-        })),
+        Command::Backup { target, json } => done(backup::backup(&cli.data, target, *json)),
+        Command::Restore(args) => done(backup::restore(&cli.data, args)),
+        Command::Retention(args) => done(retention::run(&cli.data, args)),
+        Command::Erase(args) => done(erase::run(&cli.data, args)),
+        Command::Merge { identity, into } => done(merge(&cli.data, identity, into)),
+        Command::Unmerge { identity } => done(unmerge(&cli.data, identity)),
     }
+}
+
+fn merge(data: &Path, identity: &str, into: &str) -> Result<()> {
+    change(data, |app| {
+        app.merge(identity, into)?;
+        output::line(&format!(
+            "{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"
+        ))
+    })
+}
+
+fn unmerge(data: &Path, identity: &str) -> Result<()> {
+    change(data, |app| {
+        app.unmerge(identity)?;
+        output::line(&format!("{identity} is a person of its own now"))
+    })
 }
 
 /// Opens a store that is there, changes it and closes it.
@@ -178,7 +193,7 @@ fn served(error: Error) -> Error {
         return error;
     }
     Error::new(ErrorKind::Locked, "locked", error.message().to_owned())
-        .hint("a server runs on it: use its HTTP API (/api/v1/import, /compact, /people/{identity}/merge), or stop it first")
+        .hint("a server runs on it: use its HTTP API (/api/v1/import, /compact, /people/{identity}), or stop it first")
 }
 
 fn compact(data: &Path) -> Result<()> {

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::args::{Basis, Export, Format, Funnel, Generate, Person};
 use super::{events_table, funnel_args, funnel_table, output, person_table};
-use crate::app::{Reports, export as export_records, export_csv, saved};
+use crate::app::{Dashboard, Reports, Retention, StoredKeys, export as export_records, export_csv, saved};
 use crate::demo::Company;
-use crate::engine::read_only;
+use crate::engine::{check_files, read_only};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Clock, SystemClock, parse_instant};
 use crate::transfer::ndjson::write_record;
@@ -104,42 +104,50 @@ pub fn export(data: &Path, args: &Export) -> Result<()> {
     Ok(())
 }
 
-/// Reads every byte of the store.
-pub fn check(data: &Path) -> Result<ExitCode> {
-    let snapshot = read_only(data).map_err(damage)?;
-    let mut damaged: Vec<Error> = snapshot.segments.iter().flat_map(|s| s.check()).collect();
-    for id in 0..snapshot.persons.identities() {
-        if let Err(error) = snapshot.identity(id) {
-            damaged.push(error);
-            break;
-        }
+/// Reads every byte of the store; gives up damaged segments if that is wanted.
+pub fn check(data: &Path, drop_damaged: bool) -> Result<ExitCode> {
+    let mut checked = check_files(data)?;
+    let beside = [
+        StoredKeys::load(data).err(),
+        saved::load(data).err(),
+        Dashboard::load(data).err(),
+        Retention::load(data).err(),
+    ];
+    checked.damaged.extend(beside.into_iter().flatten());
+    for error in &checked.damaged {
+        output::line(&error.to_string())?;
     }
-    for error in &damaged {
-        // Its advice is to run this command.
-        output::line(error.message())?;
+    checked.notes.iter().try_for_each(|note| output::line(note))?;
+    if let Some(snapshot) = &checked.snapshot {
+        output::line(&format!(
+            "{} records in {} segments and {} in the log",
+            snapshot.rows() - snapshot.recent_rows() as u64,
+            snapshot.segments.len(),
+            snapshot.recent_rows()
+        ))?;
     }
-    output::line(&format!(
-        "{} records in {} segments and {} in the log: {}",
-        snapshot.rows() - snapshot.recent_rows() as u64,
-        snapshot.segments.len(),
-        snapshot.recent_rows(),
-        match damaged.len() {
-            0 => "all sound".to_owned(),
-            1 => format!("1 piece damaged; {MEND}"),
-            pieces => format!("{pieces} pieces damaged; {MEND}"),
-        }
-    ))?;
-    Ok(if damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    output::line(&match checked.damaged.len() {
+        0 => "all sound".to_owned(),
+        1 => "1 piece is damaged".to_owned(),
+        pieces => format!("{pieces} pieces are damaged"),
+    })?;
+    if drop_damaged {
+        return give_up(data);
+    }
+    Ok(if checked.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-const MEND: &str = "restore the files from a backup";
-
-/// The error of a store that cannot even be opened, with the advice of this command instead of the advice to run it.
-fn damage(error: Error) -> Error {
-    if error.kind() != ErrorKind::Corrupt {
-        return error;
-    }
-    Error::new(ErrorKind::Corrupt, "corrupt", error.message().to_owned()).hint(MEND)
+/// Takes damaged segments out of the store for good.
+fn give_up(data: &Path) -> Result<ExitCode> {
+    super::change(data, |app| {
+        // The opening sees the ends of files only.
+        app.engine().leave_out_damaged();
+        for name in app.engine().drop_damaged()? {
+            output::line(&format!("{name} is given up and removed"))?;
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a generated data set.

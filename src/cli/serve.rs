@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::Serve;
 use super::output;
-use crate::app::{Accounts, App, DEMO_SIZE, StoredKeys, Watch};
+use crate::app::{Accounts, App, DEMO_SIZE, Keeper, StoredKeys, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -38,12 +38,14 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let silent_after = args.silent_after.as_deref().map(parse_duration).transpose();
     let silent_after = silent_after.map_err(|e| e.at("--silent-after"))?;
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
-    let app = Arc::new(App::open(data)?.limit_names(args.names).warn_below(args.disk_warning));
+    let app = App::open(data)?.limit_names(args.names).warn_below(args.disk_warning);
+    let app = Arc::new(app.with_backups(args.backups.clone()));
     let keys = keys(data, args)?;
     if args.demo {
         fill(&app)?;
     }
     let projects = Projects::open(data.to_owned(), Arc::clone(&app), &keys.stored)?;
+    let keepers = projects.all().iter().map(|p| Keeper::start(&p.app)).collect::<Result<Vec<_>>>()?;
     let own_files = limits::PROJECT_FILES * projects.all().len();
     let limits = Limits::new(args.rate, args.key_rate, args.trusted_proxy.clone());
     let api = Api::new(projects, Accounts::load(data)?).with_limits(limits);
@@ -74,7 +76,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let signal = stop.forever().find(ends).unwrap_or_default();
     log::info!("signal {signal}: what runs is finished, then the store is closed");
     server.stop();
-    drop((server, watch, api));
+    drop((server, watch, keepers, api));
     if let Err(error) = std::fs::remove_dir_all(&sockets) {
         log::warn!("cannot remove {}: {error}", sockets.display());
     }

@@ -76,6 +76,49 @@ impl RealVfs {
         })
     }
 
+    /// Opens `dir`, which is there.
+    pub fn existing(dir: &Path) -> Result<Self> {
+        if !dir.is_dir() {
+            let message = format!("there is no directory {}", dir.display());
+            return Err(Error::new(ErrorKind::NotFound, "no_directory", message));
+        }
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// The names of the directories in it, sorted.
+    pub fn folders(&self) -> Result<Vec<String>> {
+        let failed = |e| Error::io("cannot list", &self.dir, e);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_dir() {
+                names.extend(entry.file_name().into_string().ok());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Gives a file one more name, in the directory `to`. False if the disk cannot do that.
+    pub fn link(&self, name: &str, to: &Self) -> Result<bool> {
+        use std::io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported};
+        match fs::hard_link(self.path(name), to.path(name)) {
+            Ok(()) => Ok(true),
+            Err(e)
+                if [CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported]
+                    .contains(&e.kind()) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(Error::io("cannot link", &to.path(name), e)),
+        }
+    }
+
+    /// Removes the directory and all its files.
+    pub fn remove_all(&self) -> Result<()> {
+        fs::remove_dir_all(&self.dir).map_err(|e| Error::io("cannot remove", &self.dir, e))
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
 
-use super::snapshot::Sealed;
+use super::snapshot::{Damaged, Sealed};
 use super::writer::Reply;
 use super::{Shared, hash_record_id};
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +22,7 @@ use crate::store::refusals::RefusalsImage;
 use crate::store::segment::Segment;
 use crate::store::segment::build::write_memtable;
 use crate::store::segment::merge::{Merge, merge_segments};
+use crate::store::segment::sieve::Sieve;
 use crate::store::wal::parse_wal_name;
 
 /// A sealed memtable and the state as of its seal.
@@ -167,8 +168,13 @@ fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
     Ok(())
 }
 
+/// The number of the next file.
+pub(crate) fn take_number(shared: &Shared) -> u64 {
+    shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number()
+}
+
 /// Changes the manifest: on disk first, then in memory.
-fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+pub(crate) fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
     let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
     let mut next = manifest.clone();
     edit(&mut next);
@@ -179,6 +185,7 @@ fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -> Result<()
 
 pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result<JoinHandle<()>> {
     start("compactor", move || {
+        scrub(&shared);
         for () in wake {
             if !shared.options.compaction {
                 continue;
@@ -188,6 +195,9 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
                 let Some(picked) = compaction::pick(&rows, shared.options.merge_segments) else { break };
                 if let Err(error) = merge(&shared, &picked) {
                     give_up(&shared, &error);
+                    if error.kind() == ErrorKind::Corrupt {
+                        scrub(&shared);
+                    }
                     break;
                 }
             }
@@ -196,6 +206,40 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
             }
         }
     })
+}
+
+/// Reads every byte of every segment once, and leaves out those that are damaged.
+pub(crate) fn scrub(shared: &Shared) {
+    for segment in shared.snapshot().segments.iter() {
+        if shared.closing.load(Ordering::SeqCst) {
+            return;
+        }
+        let Some(error) = segment.check().into_iter().next() else { continue };
+        // No merge must read it at the same time.
+        let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |other: &Arc<Segment>| other.name() == segment.name();
+        if shared.snapshot().segments.iter().any(is_it) {
+            let damaged = Damaged::new(segment.name(), &error);
+            shared.publish(|next| {
+                next.segments = next.segments.iter().filter(|s| !is_it(s)).cloned().collect();
+                next.damaged.push(damaged);
+                next.epoch += 1;
+            });
+        }
+    }
+}
+
+/// Gives damaged segments up for good; their names.
+pub(crate) fn drop_damaged(shared: &Shared) -> Result<Vec<String>> {
+    let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+    let names: Vec<String> = shared.snapshot().damaged.iter().map(|d| d.file.clone()).collect();
+    edit_manifest(shared, |manifest| manifest.segments.retain(|f| !names.contains(&f.name)))?;
+    shared.publish(|next| next.damaged.clear());
+    for name in &names {
+        shared.vfs.remove(name)?;
+    }
+    shared.vfs.sync_dir()?;
+    Ok(names)
 }
 
 /// A merge that fails costs nothing: its inputs are live. Only a disk that cannot be trusted ends writing.
@@ -237,6 +281,49 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
     if inputs.is_empty() {
         return Ok(());
     }
+    replace_segments(shared, &inputs, &Sieve::default()).map(drop)
+}
+
+/// Takes out of all segments what `sieve` leaves out; how many rows.
+pub(crate) fn sift(shared: &Shared, sieve: &Sieve) -> Result<u64> {
+    let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut gone = 0;
+    for segment in shared.snapshot().segments.iter() {
+        if sieve.concerns(segment)? {
+            gone += replace_segments(shared, std::slice::from_ref(segment), sieve)?;
+        }
+    }
+    Ok(gone)
+}
+
+/// Puts one segment in the place of others, without what `sieve` leaves out; how many rows are gone. Only one at a time.
+fn replace_segments(shared: &Shared, inputs: &[Arc<Segment>], sieve: &Sieve) -> Result<u64> {
+    let (segment, file) = rewrite(shared, &shared.snapshot().persons, inputs, sieve)?.unzip();
+    let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
+    edit_manifest(shared, |manifest| {
+        manifest.segments.retain(|f| !is_input(&f.name));
+        manifest.segments.extend(file);
+    })?;
+    shared.publish(|next| {
+        let kept = next.segments.iter().filter(|s| !is_input(s.name())).cloned();
+        next.segments = kept.chain(segment.clone()).collect();
+        next.epoch += 1;
+    });
+    shared.compactions.fetch_add(1, Ordering::Relaxed);
+    for input in inputs {
+        shared.vfs.remove(input.name())?;
+    }
+    let rows = |segment: &Arc<Segment>| segment.directory().rows;
+    Ok(inputs.iter().map(rows).sum::<u64>() - segment.iter().map(rows).sum::<u64>())
+}
+
+/// Writes segments as one new file, which no manifest names yet, without what `sieve` leaves out; `None` if nothing is left.
+pub(crate) fn rewrite(
+    shared: &Shared,
+    persons: &Persons,
+    inputs: &[Arc<Segment>],
+    sieve: &Sieve,
+) -> Result<Option<(Arc<Segment>, FileRef)>> {
     let vfs = shared.vfs.as_ref();
     let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
     let (number, secret, bytes) = {
@@ -249,38 +336,23 @@ fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
     let job = Merge {
         vfs,
         name: &name,
-        persons: &snapshot.persons,
+        persons,
         secret: secret[0],
         hash_id: &|id: &str| hash_record_id(secret, id),
+        sieve,
         cancelled: &|| shared.closing.load(Ordering::SeqCst),
     };
-    let written = merge_segments(&job, &inputs)
-        .and_then(|file| Ok((Segment::open(vfs, &name, file.bytes)?, FileRef::of(vfs, &name)?)));
-    let (segment, file) = match written {
-        Ok(written) => written,
-        Err(error) => {
-            // The half-written file is named nowhere; if it cannot be removed now, the next start does.
-            if let Err(error) = vfs.remove(&name) {
-                log::warn!("cannot remove {name}: {error}");
-            }
-            return Err(error);
-        }
-    };
-    edit_manifest(shared, |manifest| {
-        manifest.segments.retain(|f| !is_input(&f.name));
-        manifest.segments.push(file);
-    })?;
-    let segment = Arc::new(segment);
-    shared.publish(|next| {
-        let kept = next.segments.iter().filter(|s| !is_input(s.name())).cloned();
-        next.segments = kept.chain([Arc::clone(&segment)]).collect();
-        next.epoch += 1;
+    let written = merge_segments(&job, inputs).and_then(|file| match file.rows {
+        0 => Ok(None),
+        _ => Ok(Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef::of(vfs, &name)?))),
     });
-    shared.compactions.fetch_add(1, Ordering::Relaxed);
-    for input in &inputs {
-        vfs.remove(input.name())?;
+    if !matches!(written, Ok(Some(_))) {
+        // The file is named nowhere; if it cannot be removed now, the next start does.
+        if let Err(error) = vfs.remove(&name) {
+            log::warn!("cannot remove {name}: {error}");
+        }
     }
-    Ok(())
+    written
 }
 
 /// An error if the disk has no room for another `bytes`: a merge that filled it would stop what comes in.

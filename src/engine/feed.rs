@@ -93,6 +93,13 @@ impl Feed {
         self.grown.notify_all();
     }
 
+    /// Forgets happenings; whoever watches finds a gap.
+    pub(crate) fn forget(&self, gone: impl Fn(&Happening) -> bool) {
+        let mut kept = self.lock();
+        kept.latest.retain(|(_, happening)| !gone(happening));
+        kept.bytes = kept.latest.iter().map(|(_, happening)| size(happening)).sum();
+    }
+
     /// The number of the latest happening.
     pub fn last(&self) -> u64 {
         self.lock().last

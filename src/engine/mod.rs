@@ -3,6 +3,8 @@
 
 mod background;
 mod batch;
+mod check;
+mod erase;
 pub mod feed;
 pub mod meters;
 mod recent;
@@ -14,6 +16,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -23,15 +26,18 @@ use std::time::Instant;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 pub use batch::{Batch, Preparer};
-pub use snapshot::{Counters, Sealed, Snapshot};
+pub use check::{Checked, check_files, check_on};
+pub use erase::Erased;
+pub use snapshot::{Counters, Damaged, Sealed, Snapshot};
 
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Clock, Record, SystemClock};
+use crate::model::{Clock, Millis, Record, SystemClock};
 use crate::store::compaction;
 use crate::store::manifest::Manifest;
 use crate::store::refusals::{Refusal, Refusals};
+use crate::store::segment::sieve::Sieve;
 use feed::{Feed, Happening};
 use meters::Meters;
 use writer::{Op, Request};
@@ -110,12 +116,14 @@ impl Ticket {
 /// Reads the store in `dir` as it is now, beside a process that may be writing to it. Changes nothing.
 pub fn read_only(dir: &Path) -> Result<Snapshot> {
     if !dir.is_dir() {
-        let message = format!("there is no store in {}", dir.display());
-        return Err(
-            Error::new(ErrorKind::NotFound, "no_store", message).hint("name the right directory with --data")
-        );
+        return Err(no_store(dir));
     }
     recovery::read_only(&RealVfs::new(dir)?)
+}
+
+fn no_store(dir: &Path) -> Error {
+    let message = format!("there is no store in {}", dir.display());
+    Error::new(ErrorKind::NotFound, "no_store", message).hint("name the right directory with --data")
 }
 
 /// What the threads share.
@@ -275,6 +283,21 @@ impl Engine {
         self.flush()
     }
 
+    /// Takes out events before an instant: `oldest`, or that of their name. Segments whose oldest event is less than `patience`
+    /// milliseconds before it are left as they are for now. How many events are gone.
+    pub fn expire(
+        &self,
+        oldest: Option<Millis>,
+        by_name: &BTreeMap<String, Millis>,
+        patience: Millis,
+    ) -> Result<u64> {
+        self.flush()?;
+        let snapshot = self.snapshot();
+        let by_name = by_name.iter().filter_map(|(name, time)| Some((snapshot.event(name)?, *time)));
+        let sieve = Sieve::of_age(oldest, by_name.collect(), patience);
+        background::sift(&self.shared, &sieve).inspect_err(|error| background::give_up(&self.shared, error))
+    }
+
     /// The store as it is now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.snapshot()
@@ -313,11 +336,25 @@ impl Engine {
         (self.shared.flushes.load(Ordering::Relaxed), self.shared.compactions.load(Ordering::Relaxed))
     }
 
-    /// Reads every byte of every segment and identity file and says what is damaged.
+    /// Reads every byte of every segment and identity file and says what is damaged, what is left out already among it.
     pub fn check(&self) -> Vec<Error> {
         let snapshot = self.snapshot();
-        let segments = snapshot.segments.iter().flat_map(|s| s.check());
-        segments.chain(snapshot.identities.check()).collect()
+        let left_out = |d: &Damaged| Error::new(ErrorKind::Corrupt, "corrupt", d.message.clone());
+        let mut found: Vec<Error> = snapshot.segments.iter().flat_map(|s| s.check()).collect();
+        // One that is found by others at this moment is here twice rather than not at all.
+        found.extend(self.snapshot().damaged.iter().map(left_out));
+        found.extend(snapshot.identities.check());
+        found
+    }
+
+    /// Reads every segment and leaves out those that are damaged, which is done behind each opening as well.
+    pub fn leave_out_damaged(&self) {
+        background::scrub(&self.shared);
+    }
+
+    /// Gives up the segments that are left out because they are damaged: their files are removed. Their names.
+    pub fn drop_damaged(&self) -> Result<Vec<String>> {
+        background::drop_damaged(&self.shared).inspect_err(|error| background::give_up(&self.shared, error))
     }
 
     /// The clock that stamps records.

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::recent::Recent;
-use super::snapshot::{Counters, Snapshot};
+use super::snapshot::{Counters, Damaged, Snapshot};
 use super::state::State;
 use crate::disk::Vfs;
 use crate::disk::codec::Reader;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::catalog::Catalog;
 use crate::store::entry::read_entry;
+use crate::store::erasures::{ERASED_NEW, Erasures};
 use crate::store::identities::Identities;
 use crate::store::manifest::{Checkpoint, MANIFEST, MANIFEST_NEW, Manifest};
 use crate::store::memtable::Memtable;
@@ -73,6 +74,7 @@ pub(crate) fn read_only(vfs: &dyn Vfs) -> Result<Snapshot> {
 struct Loaded {
     state: State,
     segments: Vec<Arc<Segment>>,
+    damaged: Vec<Damaged>,
     refusals: Refusals,
     replayed: Replayed,
 }
@@ -82,6 +84,7 @@ impl Loaded {
         Snapshot {
             epoch: 0,
             segments: self.segments.clone().into(),
+            damaged: self.damaged.clone(),
             sealed: Vec::new(),
             active: self.state.active.clone(),
             persons: self.state.persons.clone(),
@@ -93,9 +96,15 @@ impl Loaded {
 }
 
 fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> {
-    let mut segments = Vec::new();
+    let (mut segments, mut damaged) = (Vec::new(), Vec::new());
     for file in &manifest.segments {
-        segments.push(Arc::new(Segment::open(vfs, &file.name, file.bytes)?));
+        match Segment::open(vfs, &file.name, file.bytes).and_then(|s| file.verify(vfs).map(|()| s)) {
+            Ok(segment) => segments.push(Arc::new(segment)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                damaged.push(Damaged::new(&file.name, &error))
+            }
+            Err(error) => return Err(error),
+        }
     }
     let key = (manifest.secret[0], manifest.secret[1]);
     let identity_files: Vec<(String, u64)> =
@@ -106,7 +115,7 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
     let checkpoint = manifest.checkpoint.as_ref().map(|f| Ok((f, Checkpoint::load(vfs, f)?)));
     let checkpoint = checkpoint.transpose()?;
     // Only now: a file of a newer version is another error.
-    manifest.files().try_for_each(|file| file.verify(vfs))?;
+    manifest.identities.iter().chain(&manifest.checkpoint).try_for_each(|file| file.verify(vfs))?;
     if let Some((file, checkpoint)) = checkpoint {
         catalog = Catalog::from_image(checkpoint.catalog);
         persons = Persons::from_image(&checkpoint.persons)
@@ -130,10 +139,12 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         secret: manifest.secret,
         refused: Vec::new(),
     };
+    // Nothing here needs it, but a list that cannot be read should not be noticed with the next erasure only.
+    Erasures::load(vfs, files, manifest.store_id)?;
     let replayed = replay(vfs, manifest, files, &mut state)?;
     state.counters = Counters::default();
     state.refused.drain(..).for_each(|r| refusals.add(r));
-    Ok(Loaded { state, segments, refusals, replayed })
+    Ok(Loaded { state, segments, damaged, refusals, replayed })
 }
 
 fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
@@ -268,7 +279,8 @@ fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) ->
 fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
     let live: Vec<&str> = manifest.files().map(|f| f.name.as_str()).collect();
     for file in vfs.list()? {
-        let ours = OURS.iter().any(|prefix| file.starts_with(prefix)) || file == MANIFEST_NEW;
+        let ours =
+            OURS.iter().any(|prefix| file.starts_with(prefix)) || file == MANIFEST_NEW || file == ERASED_NEW;
         let old_log = parse_wal_name(&file).is_some_and(|n| n < manifest.first_log);
         if old_log || (ours && !live.contains(&file.as_str())) {
             vfs.remove(&file)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{IdentityId, NameId, PersonId, PropertyId};
 use crate::store::catalog::Catalog;
 use crate::store::identities::IdentitiesView;
@@ -35,6 +35,24 @@ pub struct Counters {
     pub merges_refused: u64,
 }
 
+/// A segment that is left out because its file is damaged. The manifest goes on naming it: once a sound copy is in its place, the next
+/// start reads it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Its name.
+    pub file: String,
+    /// What is wrong, and where.
+    pub message: String,
+}
+
+impl Damaged {
+    /// What `error` says of `file`.
+    pub(crate) fn new(file: &str, error: &Error) -> Self {
+        log::error!("{}; everything else goes on without it", error.message());
+        Self { file: file.to_owned(), message: error.message().to_owned() }
+    }
+}
+
 /// The store at one moment.
 #[derive(Clone)]
 pub struct Snapshot {
@@ -42,6 +60,8 @@ pub struct Snapshot {
     pub epoch: u64,
     /// The segments.
     pub segments: Arc<[Arc<Segment>]>,
+    /// Segments that are left out.
+    pub damaged: Vec<Damaged>,
     /// Memtables on their way into segments, oldest first.
     pub sealed: Vec<Sealed>,
     /// The memtable that is being filled.

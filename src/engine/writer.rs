@@ -10,6 +10,7 @@ use crossbeam::channel::{Receiver, Sender};
 
 use super::background::FlushJob;
 use super::batch::{Batch, Item};
+use super::erase::Plan;
 use super::feed::Happening;
 use super::snapshot::Sealed;
 use super::state::State;
@@ -29,6 +30,8 @@ pub(crate) enum Op {
     Unmerge(String),
     /// Flush everything recent.
     Flush,
+    /// Erase people.
+    Erase(Arc<Plan>),
 }
 
 /// Where to answer.
@@ -53,10 +56,10 @@ pub(crate) fn spawn(
     thread.map_err(|e| Error::new(ErrorKind::Io, "thread", format!("cannot start the writer thread: {e}")))
 }
 
-struct Writer {
-    shared: Arc<Shared>,
-    state: State,
-    log: WalWriter,
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: State,
+    pub(super) log: WalWriter,
     jobs: Sender<FlushJob>,
     /// Kept so that the compactor lives as long as the writer.
     compact: Sender<()>,
@@ -88,6 +91,7 @@ impl Writer {
                 records += records_in(group.get(group.len() - 1..).unwrap_or(&[]));
             }
             let flushes: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Flush)).collect();
+            let erasures: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Erase(_))).collect();
             self.write_group(group);
             if self.state.active.len() >= self.shared.options.memtable_rows
                 || self.log.bytes() >= self.shared.options.log_bytes
@@ -96,6 +100,13 @@ impl Writer {
             }
             if !flushes.is_empty() {
                 self.seal(flushes.into_iter().map(|r| r.reply).collect());
+            }
+            for Request { op, reply } in erasures {
+                let Op::Erase(plan) = op else { continue };
+                let done =
+                    self.erase(&plan).map(|done| if done { vec![Outcome::Stored] } else { Vec::new() });
+                // A caller that has gone away needs no answer.
+                let _gone = reply.send(done);
             }
         }
         drop(self.compact);
@@ -179,7 +190,7 @@ impl Writer {
                 }
                 Ok(vec![if changed { Outcome::Stored } else { Outcome::Duplicate }])
             }
-            Op::Flush => Ok(Vec::new()),
+            Op::Flush | Op::Erase(_) => Ok(Vec::new()),
         }
     }
 
@@ -234,7 +245,7 @@ impl Writer {
     }
 
     /// Hands the memtable to the flusher and begins a new log. `waiting` are answered when it is in a segment.
-    fn seal(&mut self, waiting: Vec<Reply>) {
+    pub(super) fn seal(&mut self, waiting: Vec<Reply>) {
         if let Err(error) = self.shared.healthy() {
             return refuse(waiting.into_iter(), &error);
         }
@@ -272,7 +283,10 @@ impl Writer {
         let stored = self.shared.snapshot();
         let versions = stored.segments.iter().map(|s| s.identity_version());
         let versions = versions.chain(stored.sealed.iter().map(|s| s.identity_version));
-        self.state.persons.forget_moves_before(versions.min().unwrap_or(sealed.identity_version));
+        // A damaged segment may come back, and nobody knows how old it is.
+        if stored.damaged.is_empty() {
+            self.state.persons.forget_moves_before(versions.min().unwrap_or(sealed.identity_version));
+        }
         let state = &self.state;
         self.shared.publish(|next| {
             next.sealed.push(sealed.clone());

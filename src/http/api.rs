@@ -15,8 +15,8 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
-use crate::app::{Accounts, App, Form, Sent, StoredKeys, export, export_csv, live, saved};
-use crate::engine::Outcome;
+use crate::app::{Accounts, App, Form, Retention, Sent, StoredKeys, export, export_csv, live, saved};
+use crate::engine::{Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
@@ -88,6 +88,14 @@ impl Api {
                 app.unmerge(&identity)?;
                 reports.person(&app.snapshot(), &identity).map(Response::json)
             }
+            Action::Erase => written(&app.erase(&[identity()?])?),
+            Action::Backup => written(&app.backup()?),
+            Action::Retention => written(&app.retention()?),
+            Action::Retain => {
+                let retention = Retention::from_json(&body(request)?)?;
+                let removed = app.retain(&retention)?;
+                written(&json!({ "retention": retention, "removed": removed }))
+            }
             Action::Events => reports.events(&snapshot).map(Response::json),
             Action::Properties => reports.properties(&snapshot, owner(request)?).map(Response::json),
             Action::PropertyValues => {
@@ -106,17 +114,7 @@ impl Api {
                 "text/plain; version=0.0.4; charset=utf-8",
                 metrics::text(app, &self.limits)?.into_bytes(),
             )),
-            Action::Export => {
-                let (snapshot, csv) =
-                    (snapshot.as_ref().clone(), request.parameter("format").as_deref() == Some("csv"));
-                let write = if csv { export_csv } else { export };
-                let body = move |out: &mut dyn std::io::Write| {
-                    write(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
-                };
-                let (kind, name) = if csv { ("text/csv", "csv") } else { ("application/x-ndjson", "ndjson") };
-                let disposition = format!("attachment; filename=\"whodid.{name}\"");
-                Response::stream(kind, Box::new(body)).with_value("Content-Disposition", disposition)
-            }
+            Action::Export => exported(&snapshot, request),
             _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
         }
     }
@@ -182,7 +180,7 @@ impl Api {
         if let Err(error) = allowed(project, route, &visit.who) {
             return Ok(pages::refused(&visit, &error));
         }
-        let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge);
+        let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge | Page::Erase);
         let identity = if of_person { route.parameter(&request.path)? } else { String::new() };
         pages::answer(&visit, page, request, &identity)
     }
@@ -284,18 +282,24 @@ impl Api {
             error.hint("ndjson, csv or kissmetrics")
         })?;
         let form = Form { format: Some(format), names_max, ..Form::default() };
-        let report = project.app.import(body, &form, |_| {}, |_| {})?;
-        let text = serde_json::to_string(&report);
-        text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
+        written(&project.app.import(body, &form, |_| {}, |_| {})?)
     }
 
     fn health(&self) -> Response {
-        match self.projects.all().iter().try_for_each(|project| project.app.engine().healthy()) {
+        let projects = self.projects.all();
+        match projects.iter().try_for_each(|project| project.app.engine().healthy()) {
             Ok(()) => {
                 // They lie on one disk.
                 let room = self.projects.first().app.room();
                 let disk = room.map_or("unknown", |(room, _)| room.name());
-                Response::json(json!({ "status": "ok", "disk": disk }).to_string())
+                let mut body = json!({ "status": "ok", "disk": disk });
+                let snapshots: Vec<_> = projects.iter().map(|project| project.app.snapshot()).collect();
+                let files: Vec<_> =
+                    snapshots.iter().flat_map(|s| s.damaged.iter().map(|d| &d.file)).collect();
+                if !files.is_empty() {
+                    body["detail"] = json!({ "damaged_segments": files });
+                }
+                Response::json(body.to_string())
             }
             Err(error) => {
                 let body = json!({ "status": "unavailable", "error": respond::value(&error) }).to_string();
@@ -428,6 +432,24 @@ fn query(report: &str, request: &Request) -> Result<String> {
             .hint("send it as ?q={...}, as parameters such as ?step=Signed+Up, or as the body of a POST"));
     }
     crate::report::params::read_text(report, &request.query)
+}
+
+/// Everything, piece by piece.
+fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
+    let (snapshot, csv) = (snapshot.clone(), request.parameter("format").as_deref() == Some("csv"));
+    let write = if csv { export_csv } else { export };
+    let body = move |out: &mut dyn std::io::Write| {
+        write(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
+    };
+    let (kind, name) = if csv { ("text/csv", "csv") } else { ("application/x-ndjson", "ndjson") };
+    let disposition = format!("attachment; filename=\"whodid.{name}\"");
+    Response::stream(kind, Box::new(body)).with_value("Content-Disposition", disposition)
+}
+
+/// What was done, as JSON.
+fn written(report: &impl serde::Serialize) -> Result<Response> {
+    let text = serde_json::to_string(report);
+    text.map(Response::json).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
 }
 
 fn body(request: &Request) -> Result<String> {

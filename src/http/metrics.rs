@@ -83,6 +83,7 @@ fn of_store(app: &App, out: &mut Text) {
         ("event_names", "Different event names."),
         ("property_names", "Different property names."),
         ("segments", "Segment files."),
+        ("damaged_segments", "Segment files that are left out because they are damaged."),
         ("memory_rows", "Rows not in segments yet."),
         ("cached_bytes", "Bytes of decoded rows that reports keep."),
     ] {

@@ -1,10 +1,15 @@
 //! The one list of routes: method, path, who may call it, how it is run and what it is. What is not on the list
 //! does not exist; help, checks of access and dispatch all read it from here.
 
+mod paths;
 #[cfg(test)]
 mod tests;
 
 use super::message::{Method, decode_segment};
+pub use paths::split;
+
+use paths::captured;
+
 use crate::app::Role;
 use crate::app::saved::SavedKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -90,6 +95,8 @@ pub enum Action {
     Merge,
     /// Undo that.
     Unmerge,
+    /// Erase a person.
+    Erase,
     /// The list of events.
     Events,
     /// The properties there are.
@@ -106,6 +113,12 @@ pub enum Action {
     Export,
     /// Merge the store's segments.
     Compact,
+    /// Copy the store.
+    Backup,
+    /// How long events are kept.
+    Retention,
+    /// Change that.
+    Retain,
     /// Whether records can be stored.
     Health,
     /// Counters for Prometheus.
@@ -199,7 +212,7 @@ const HEALTH: Class = Class::Whole(Pool::Health);
 pub const SCRIPT_PATH: &str = "/i.js";
 
 /// Every route there is.
-pub static ROUTES: [Route; 123] = [
+pub static ROUTES: [Route; 129] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -280,6 +293,14 @@ pub static ROUTES: [Route; 123] = [
         QUERY,
         Action::Person,
         "a person's profile",
+    ),
+    route(
+        Method::Delete,
+        "/api/v1/people/{identity}",
+        Access::Read,
+        BULK,
+        Action::Erase,
+        "erase a person for good",
     ),
     route(
         Method::Get,
@@ -405,6 +426,23 @@ pub static ROUTES: [Route; 123] = [
         "everything, as records that import takes back",
     ),
     route(Method::Post, "/api/v1/compact", Access::Read, BULK, Action::Compact, "merge the store's segments"),
+    route(
+        Method::Post,
+        "/api/v1/backup",
+        Access::Read,
+        BULK,
+        Action::Backup,
+        "copy the store to the backups",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/retention",
+        Access::Read,
+        QUERY,
+        Action::Retention,
+        "how long events are kept",
+    ),
+    route(Method::Put, "/api/v1/retention", Access::Read, BULK, Action::Retain, "change that, and apply it"),
     route(Method::Get, "/healthz", Access::Open, HEALTH, Action::Health, "whether records can be stored"),
     route(Method::Get, "/metrics", Access::Read, HEALTH, Action::Metrics, "counters for Prometheus"),
     page("/", Page::Overview, "page: how much there is"),
@@ -427,6 +465,11 @@ pub static ROUTES: [Route; 123] = [
     page("/lifecycle/people", Page::List("lifecycle"), "page: the people behind a number"),
     page("/people/{identity}/merge", Page::Merge, "page: what a merge would do"),
     page("/people/{identity}/unmerge", Page::Unmerge, "page: what an unmerge would do"),
+    page("/people/{identity}/erase", Page::Erase, "page: what would be erased"),
+    Route {
+        class: BULK,
+        ..change("/people/{identity}/erase", Change::Erase, "form: erase a person for good")
+    },
     change("/people/{identity}/merge", Change::Merge, "form: join two people"),
     change("/people/{identity}/unmerge", Change::Unmerge, "form: take an identity out"),
     change("/reports", Change::SaveReport, "form: save a report"),
@@ -469,16 +512,6 @@ pub enum Found {
     WrongMethod(Vec<&'static Route>),
     /// There is no such path.
     Nothing,
-}
-
-/// The project that a path names, and the rest of it: `/p/2/funnels` is `/funnels` of the second.
-pub fn split(path: &str) -> (Option<u32>, &str) {
-    let named = path.strip_prefix("/p/").and_then(|rest| {
-        let (number, _) = rest.split_once('/')?;
-        let id: u32 = number.parse().ok().filter(|id: &u32| id.to_string() == number)?;
-        Some((Some(id), rest.get(number.len()..)?))
-    });
-    named.unwrap_or((None, path))
 }
 
 /// Looks a request up by its raw path. `HEAD` finds what `GET` does, unless that records something: who only looks changes nothing.
@@ -555,22 +588,4 @@ impl Route {
             None => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path").at("path")),
         }
     }
-}
-
-/// Matches segment by segment, before decoding, so that an encoded slash stays inside its segment. Gives the raw
-/// text of the variable part, without what the pattern has behind it in the same segment.
-fn captured<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
-    let mut variable = "";
-    let mut segments = path.split('/');
-    for expected in pattern.split('/') {
-        let segment = segments.next()?;
-        match expected.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-            Some((_, behind)) => {
-                variable = segment.strip_suffix(behind).filter(|part| !part.is_empty())?;
-            }
-            None if expected == segment => {}
-            None => return None,
-        }
-    }
-    if segments.next().is_some() { None } else { Some(variable) }
 }

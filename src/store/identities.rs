@@ -4,12 +4,13 @@
 use std::hash::Hasher;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::identity_file::{IdentityFile, IdentityFileWriter, Key, hash_identity};
 use crate::disk::Vfs;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::IdentityId;
 
@@ -73,6 +74,12 @@ impl Cache {
         Some(id)
     }
 
+    fn forget(&mut self) {
+        self.young.clear();
+        self.old.clear();
+        self.dropped = true;
+    }
+
     fn insert(&mut self, of: Fingerprint, id: IdentityId) {
         if self.young.len() >= self.most {
             self.dropped |= !self.old.is_empty();
@@ -89,6 +96,11 @@ struct Inner {
     sealed: RwLock<Vec<Arc<Generation>>>,
     /// Being filled. An identity goes from here to `sealed` to `files`, so who looks in this order finds it.
     active: RwLock<Generation>,
+}
+
+/// The error of a report that is under way while somebody in it is erased.
+fn erased() -> Error {
+    Error::new(ErrorKind::Busy, "erased", "somebody was erased while this was read").hint("ask again")
 }
 
 impl Inner {
@@ -128,7 +140,10 @@ impl Inner {
         let files = self.files();
         let at = files.partition_point(|f| f.first() <= id);
         match at.checked_sub(1).and_then(|at| files.get(at)) {
-            Some(file) => file.get(id),
+            Some(file) => match file.get(id)? {
+                text if text.is_empty() => Err(erased()),
+                text => Ok(text),
+            },
             None => Err(Error::corrupt("identity files", 0, format!("no identity {id}"))),
         }
     }
@@ -254,6 +269,11 @@ impl Identities {
         self.inner.get(id)
     }
 
+    /// Forgets what it remembers of strings in files: some of them were erased.
+    pub fn forget_cached(&mut self) {
+        self.cache.forget();
+    }
+
     /// Ends the generation being filled; what is to be flushed, if it holds any.
     pub fn seal(&mut self) -> Option<SealedIdentities> {
         let mut active = self.inner.active.write().unwrap_or_else(PoisonError::into_inner);
@@ -323,6 +343,48 @@ impl IdentitiesView {
         self.inner.get(id)
     }
 
+    /// Writes files anew that hold any of some identities, without these, each under a name that `next_name` gives; but for the files
+    /// named in `done`.
+    pub fn without(
+        &self,
+        vfs: &dyn Vfs,
+        erased: &RoaringBitmap,
+        done: &[String],
+        next_name: &mut dyn FnMut() -> String,
+    ) -> Result<Vec<MergedIdentities>> {
+        let mut rewritten = Vec::new();
+        for file in self.inner.files().iter() {
+            let mut ids = file.first()..file.first() + file.count();
+            if erased.range_cardinality(ids.clone()) == 0 || done.iter().any(|name| name == file.name()) {
+                continue;
+            }
+            let name = next_name();
+            let mut writer = IdentityFileWriter::create(vfs, &name, self.inner.key, file.first())?;
+            file.for_each(|string| {
+                let gone = ids.next().is_some_and(|id| erased.contains(id));
+                writer.add(if gone { &[] } else { string })
+            })?;
+            let bytes = writer.finish()?;
+            let inputs = vec![file.name().to_owned()];
+            rewritten.push(MergedIdentities { inner: Arc::clone(&self.inner), name, inputs, bytes });
+        }
+        Ok(rewritten)
+    }
+
+    /// Calls `each` with every identity in files and its number.
+    pub fn for_each_stored(&self, mut each: impl FnMut(IdentityId, &str)) -> Result<()> {
+        for file in self.inner.files().iter() {
+            let mut id = file.first();
+            file.for_each(|string| {
+                let text = std::str::from_utf8(string);
+                each(id, text.map_err(|_| Error::corrupt(file.name(), 0, "an identity is not UTF-8"))?);
+                id += 1;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Reads every string and says what is damaged.
     pub fn check(&self) -> Vec<Error> {
         self.inner.files().iter().filter_map(|f| f.for_each(|_| Ok(())).err()).collect()
@@ -349,7 +411,8 @@ impl IdentitiesView {
 /// Identity files merged into one.
 pub struct MergedIdentities {
     inner: Arc<Inner>,
-    name: String,
+    /// Its name.
+    pub name: String,
     /// The files that it replaces.
     pub inputs: Vec<String>,
     /// Its bytes.

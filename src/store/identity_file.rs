@@ -193,7 +193,10 @@ impl IdentityFile {
     }
 
     fn damaged(&self, block: u32) -> Error {
-        Error::corrupt(&self.name, u64::from(block), "an identity block does not match its checksum")
+        let bytes = self.bytes.get(self.offsets_at..self.table_at).unwrap_or(&[]);
+        let offsets = Packed::new(bytes, self.count.div_ceil(BLOCK) as usize + 1, self.offsets_width);
+        let at = offsets.map_or(0, |offsets| offsets.get(block as usize));
+        Error::corrupt(&self.name, at, "an identity block does not match its checksum")
     }
 }
 
@@ -232,7 +235,8 @@ pub struct IdentityFileWriter {
     written: u64,
     block: Vec<u8>,
     offsets: Vec<u64>,
-    hashes: Vec<u64>,
+    /// `None` for an identity that was erased: it is not found.
+    hashes: Vec<Option<u64>>,
 }
 
 impl IdentityFileWriter {
@@ -250,11 +254,11 @@ impl IdentityFileWriter {
         })
     }
 
-    /// Adds the string of the next id.
+    /// Adds the string of the next id; an empty one if it was erased.
     pub fn add(&mut self, identity: &[u8]) -> Result<()> {
         let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write(identity);
-        self.hashes.push(hasher.finish());
+        self.hashes.push((!identity.is_empty()).then(|| hasher.finish()));
         match from_hex(identity) {
             Some(packed) => {
                 put_varint(packed.len() as u128 * 2 + 1, &mut self.block);
@@ -311,6 +315,7 @@ impl IdentityFileWriter {
         let slots = (count + count / 4).max(1);
         let mut table = vec![0u64; slots];
         for (place, hash) in self.hashes.iter().enumerate() {
+            let Some(hash) = hash else { continue };
             let mut slot = slot_of(*hash, slots);
             while table.get(slot).is_some_and(|entry| *entry != 0) {
                 slot = if slot + 1 == slots { 0 } else { slot + 1 };

@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod compaction;
 pub mod entry;
+pub mod erasures;
 pub mod identities;
 pub mod identity_file;
 pub mod lookup;

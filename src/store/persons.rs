@@ -14,6 +14,8 @@ use crate::model::{IdentityId, PersonId};
 
 /// No earlier move.
 const NONE: u32 = u32::MAX;
+/// In place of the person of an identity that was erased: its number stays, and is nobody's.
+const ERASED: PersonId = PersonId::MAX;
 /// The identity has been the target of an identify.
 const NAMED: u8 = 1;
 /// Set on the identity that names the person: some identity of the person is named.
@@ -54,6 +56,7 @@ pub struct Persons {
     /// The number of the first move that is still kept.
     moves_base: u32,
     persons: u32,
+    erased: u32,
 }
 
 /// [`Persons`] as the checkpoint stores it: packed columns of what cannot be told from the rest. The rings, who is identified and the
@@ -222,6 +225,31 @@ impl Persons {
         true
     }
 
+    /// Erases the person of an identity: none of its identities is anybody's from now on. Their rows are gone already, so nothing moves.
+    pub fn erase(&mut self, identity: IdentityId) {
+        let person = self.person_of(identity);
+        if person == ERASED {
+            return;
+        }
+        for member in self.members(person) {
+            self.person.set(member as usize, ERASED);
+            self.next.set(member as usize, member);
+            self.flags.set(member as usize, 0);
+            self.erased += 1;
+        }
+        self.persons -= 1;
+    }
+
+    /// Whether an identity was erased.
+    pub fn is_erased(&self, identity: IdentityId) -> bool {
+        self.person.get(identity as usize) == Some(ERASED)
+    }
+
+    /// Identities that were erased.
+    pub fn erased(&self) -> u32 {
+        self.erased
+    }
+
     /// Forgets the moves before `version`: no segment is that old any more.
     pub fn forget_moves_before(&mut self, version: u32) {
         let keep = version.saturating_sub(self.moves_base) as usize;
@@ -301,13 +329,18 @@ impl Persons {
             if own.get(id) == 1 {
                 person.push(id as PersonId);
             } else {
-                person.push(others.get(other) as PersonId);
+                let of = others.get(other) as PersonId;
+                person.push(if of == image.identities { ERASED } else { of });
                 other += 1;
             }
         }
         let mut next: Vec<IdentityId> = (0..image.identities).collect();
         let mut flags: Vec<u8> = (0..count).map(|id| named.get(id) as u8 * NAMED).collect();
         for (id, root) in (0..image.identities).zip(&person) {
+            if *root == ERASED {
+                persons.erased += 1;
+                continue;
+            }
             let root_at = *root as usize;
             if person.get(root_at) != Some(root) {
                 return None;
@@ -436,5 +469,18 @@ mod tests {
         assert_eq!(q.version(), 3);
         assert_eq!((q.person_at(1, 1), q.person_at(1, 2), q.person_at(2, 2)), (1, 4, 2));
         assert_eq!(q.moves_since(1).count(), 2);
+    }
+
+    #[test]
+    fn an_erased_person_is_nobody_and_its_numbers_stay() {
+        let mut p = with(4);
+        p.identify(0, 1);
+        p.identify(2, 3);
+        p.erase(0);
+        p.erase(1);
+        let q = Persons::from_image(&p.image()).unwrap();
+        assert_eq!((q.persons(), q.identities(), q.erased()), (1, 4, 2));
+        assert!(q.is_erased(0) && q.is_erased(1) && !q.is_erased(2) && !q.is_named(1));
+        assert!((0..2).all(|id| q.person_of(id) != id) && q.members(3) == [2, 3]);
     }
 }

@@ -46,6 +46,13 @@ impl Refusals {
         self.latest.push_back(refusal);
     }
 
+    /// Forgets some of the kept ones; how many. They still count.
+    pub fn forget(&mut self, gone: &dyn Fn(&Refusal) -> bool) -> u64 {
+        let before = self.latest.len();
+        self.latest.retain(|refusal| !gone(refusal));
+        (before - self.latest.len()) as u64
+    }
+
     /// How many there were, by reason.
     pub fn counts(&self) -> &BTreeMap<String, u64> {
         &self.counts

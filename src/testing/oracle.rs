@@ -250,6 +250,30 @@ impl Oracle {
         Regrouped::Unchanged
     }
 
+    /// Forgets a person, whatever arrived under their identities, and that others were said to be one of them.
+    pub fn erase(&mut self, identity: &str) -> Regrouped {
+        let Some(x) = self.identities.iter().position(|i| i == identity) else {
+            return Regrouped::UnknownIdentity;
+        };
+        let (gone, kept): (Vec<_>, Vec<_>) = self.people.drain(..).partition(|p| p.contains(&x));
+        self.people = kept;
+        for member in gone.into_iter().flatten() {
+            // Its number stays; nobody has an empty name.
+            let Some(slot) = self.identities.get_mut(member) else { continue };
+            let name = std::mem::take(slot);
+            self.records.retain(|stored| {
+                let said_of = stored.record.kind == RecordKind::Identify && stored.record.name == name;
+                stored.record.identity != name && !said_of
+            });
+        }
+        Regrouped::Changed
+    }
+
+    /// Records that are kept.
+    pub fn stored(&self) -> usize {
+        self.records.len()
+    }
+
     /// Everybody, in the order of their display identities.
     pub(super) fn everybody(&self) -> Vec<Person<'_>> {
         let mut all: Vec<Person<'_>> = self.people.iter().map(|p| self.person_view(p)).collect();

@@ -115,6 +115,8 @@ pub enum Action {
     Merge(String, String),
     /// An operator takes an identity out of its person.
     Unmerge(String),
+    /// A person is erased.
+    Erase(String),
     /// The memtable is written out.
     Flush,
     /// Segments are merged.
@@ -127,7 +129,7 @@ pub enum Action {
 pub struct History;
 
 impl History {
-    /// Between 1 and 70 actions. Everything but records and operators' merges is bound to change no answer.
+    /// Between 1 and 70 actions. Everything but records, operators' merges and erasures is bound to change no answer.
     pub fn random(seed: u64) -> Vec<Action> {
         Self::on(seed, Grid::HOURS)
     }
@@ -144,7 +146,8 @@ impl History {
                 8..=10 => Action::Flush,
                 11..=12 => Action::Compact,
                 13 => Action::Reopen,
-                14..=19 => repeat(&mut random, &actions),
+                14 => Action::Erase(random.pick(&IDENTITIES).into()),
+                15..=19 => repeat(&mut random, &actions),
                 _ => Action::Record(record(&mut random)),
             };
             actions.push(action);
@@ -353,6 +356,10 @@ mod tests {
                     oracle.unmerge(&x);
                     "unmerge"
                 }
+                Action::Erase(x) => {
+                    oracle.erase(&x);
+                    "erase"
+                }
                 Action::Flush | Action::Compact | Action::Reopen => "storage",
             };
             *seen.entry(what).or_insert(0) += 1;
@@ -384,7 +391,7 @@ mod tests {
                 in_progress |= step["in_progress"] != 0;
             }
         }
-        assert_eq!(outcomes.len(), 6, "{outcomes:?}");
+        assert_eq!(outcomes.len(), 7, "{outcomes:?}");
         assert_eq!(fields.len(), 13, "{fields:?}");
         assert_eq!(depths.len(), 4);
         assert!(in_progress);

@@ -1,7 +1,7 @@
 //! Pages as browsers of attackers meet them: who may look, who may change, and what files hold.
 
 use super::{fresh, history};
-use crate::support::{API_KEY, Reply, Server};
+use crate::support::{API_KEY, Reply, Server, authorized};
 
 pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 pub const OWN: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
@@ -28,6 +28,7 @@ fn nothing_is_changed_for_other_pages() {
     let targets = [
         ("/settings", "tz=Europe%2FBerlin&week_start=monday"),
         ("/people/person1%40example.com/merge", "into=person2%40example.com"),
+        ("/people/person3%40example.com/erase", "confirm=person3%40example.com"),
         ("/reports", "name=R&report=funnel&query=%7B%22steps%22%3A%5B%7B%22event%22%3A%22A%22%7D%5D%7D"),
         ("/audiences", "name=A&people=%7B%22did%22%3A%22Paid%22%7D"),
         ("/shares", "address=%2Ffunnels%3Fstep%3DPaid"),
@@ -59,7 +60,7 @@ fn nothing_is_changed_for_other_pages() {
         let reply = post(&server, target, &[cookie, FORM, ("Origin", own_origin.as_str())], body);
         assert!(matches!(reply.status, 200 | 303), "{target}: {} {}", reply.status, reply.text());
     }
-    assert_eq!(server.get("/api/v1/stats")["people"], 59);
+    assert_eq!(server.get("/api/v1/stats")["people"], 58, "one is merged, one erased");
     assert!(std::fs::read_to_string(&data).unwrap().contains("Europe/Berlin"));
 }
 
@@ -217,4 +218,49 @@ fn files_hold_no_formulas_and_pages_no_markup_of_senders() {
             "{target}: {page}"
         );
     }
+}
+
+#[test]
+fn a_person_is_erased_from_its_page_once_its_name_is_typed() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = log_in(&server);
+    let cookie = ("Cookie", session.as_str());
+    let path = "/people/person1%40example.com";
+    let get = |target: &str| server.client().send("GET", target, &[cookie], b"");
+    let audience = r#"{"people":{"property":"Email","is":"person1@example.com"}}"#;
+    let saved = server.client().send("PUT", "/api/v1/audiences/A", &[authorized()], audience.as_bytes());
+    assert_eq!(saved.status, 200, "{}", saved.text());
+    let before = server.get("/api/v1/people/person1%40example.com");
+    let preview = get(&format!("{path}/erase")).text();
+    assert!(get(path).text().contains("/erase\""), "the page leads there");
+    assert!(preview.contains("Erase person1@example.com?") && preview.contains("Type person1@example.com"));
+    for identity in before["identities"].as_array().unwrap() {
+        assert!(preview.contains(identity.as_str().unwrap()), "{preview}");
+    }
+    let erase = |headers: &[(&str, &str)], body: &str| post(&server, &format!("{path}/erase"), headers, body);
+    assert_eq!(erase(&[cookie, FORM], "confirm=person1%40example.com").code(), "foreign_page");
+    assert_eq!(erase(&[cookie, OWN, FORM], "confirm=person2%40example.com").status, 422);
+    assert_eq!(server.get("/api/v1/stats")["people"], 60, "nothing has changed so far");
+    let done = erase(&[cookie, OWN, FORM], "confirm=person1%40example.com");
+    assert!(done.status == 200 && done.text().contains("It is done"), "{}", done.text());
+    assert_eq!(get(path).status, 404);
+    assert_eq!(server.client().get("/api/v1/people/person1%40example.com").status, 404);
+    assert_eq!(server.get("/api/v1/stats")["people"], 59);
+    for file in std::fs::read_dir(&server.data).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() {
+            let bytes = std::fs::read(file.path()).unwrap();
+            assert!(!bytes.windows(19).any(|w| w == b"person1@example.com"), "{:?}", file.path());
+        }
+    }
+    assert!(server.get("/api/v1/audiences").to_string().contains("(erased 1)"));
+    // The API says the same in its own way.
+    let erase =
+        |id: &str| server.client().send("DELETE", format!("/api/v1/people/{id}"), &[authorized()], b"");
+    let receipt = erase("person2%40example.com").json();
+    let before = (&receipt["erased"]["people"], &receipt["saved"]);
+    assert_eq!(before, (&1.into(), &0.into()), "{receipt}");
+    assert!(!receipt.to_string().contains("person2"), "a receipt names nobody");
+    assert_eq!(erase("person2%40example.com").status, 404);
+    assert_eq!(server.client().send("DELETE", path, &[], b"").status, 405);
 }

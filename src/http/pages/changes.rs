@@ -25,6 +25,8 @@ pub enum Change {
     Merge,
     /// Take an identity out of its person.
     Unmerge,
+    /// Erase a person for good.
+    Erase,
     /// Save a report under a name.
     SaveReport,
     /// Delete it.
@@ -120,6 +122,7 @@ fn made(
             app.unmerge(identity)?;
             person_path(identity)
         }
+        Change::Erase => return erase(visit, identity, form.get("confirm")),
         Change::SaveReport => save_report(app, form)?,
         Change::DeleteReport => {
             let name = form.required("name")?;
@@ -165,6 +168,32 @@ fn made(
         }
     };
     Ok(session::see(&next))
+}
+
+/// Erases a person whose name was typed in once more, and shows the receipt.
+fn erase(visit: &Visit<'_>, identity: &str, confirm: &str) -> Result<Response> {
+    if confirm != identity.trim() {
+        let message = "the name that was typed in is another one, so nobody was erased";
+        return Err(Error::invalid("not_confirmed", message).at("confirm"));
+    }
+    let receipt = visit.app.erase(&[identity.to_owned()])?;
+    let erased = receipt.erased;
+    let row = |what: &'static str, n: u64| (what, html! { (view::count(n)) });
+    let body = html! {
+        p.headline { "It is done: no report, list or file of this store holds anything of them." }
+        (view::facts(&[
+            row("Identities", erased.identities),
+            row("Events", erased.events),
+            row("Times properties were set", erased.sets),
+            row("Links between identities", erased.identifies),
+            row("Refusals kept", erased.refusals),
+            row("Saved definitions that named them", receipt.saved as u64),
+            ("Done", html! { time { (receipt.at) } }),
+        ]))
+        p { "Backups made before still hold them. Whoever comes under one of the names later is somebody new." }
+        p { a href="/people" { "People" } }
+    };
+    Ok(view::respond(visit, Page::People, Answered::new("Erased", body)))
 }
 
 fn save_report(app: &App, form: &Form) -> Result<String> {

@@ -71,6 +71,8 @@ pub enum Page {
     Merge,
     /// What an unmerge would do.
     Unmerge,
+    /// What would be erased.
+    Erase,
     /// What happens now.
     Live,
     /// Keys, the snippet, the events there are, what was refused.
@@ -334,6 +336,7 @@ fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
         Page::Person => person::page(context, identity),
         Page::Merge => person::merge(context, identity),
         Page::Unmerge => person::unmerge(context, identity),
+        Page::Erase => person::erase(context, identity),
         Page::Live => live::page(context),
         Page::Settings => settings::page(context),
         Page::Projects => projects::page(context),

@@ -50,6 +50,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
         }
         h2 { "What they did" }
         (events(context, &person, &line, identity))
+        p.under { a href=(format!("{}/erase", person_path(&name))) { "Erase this person\u{2026}" } }
     };
     Ok(Answered::new(name, body))
 }
@@ -214,4 +215,29 @@ pub fn unmerge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         }
     };
     Ok(Answered::new("Take an identity out?", body))
+}
+
+/// What would be gone if a person were erased, and the form that does it.
+pub fn erase(context: &Context<'_>, identity: &str) -> Result<Answered> {
+    let person = profile(context, identity)?;
+    let name = person["person"].as_str().unwrap_or(identity).to_owned();
+    let identities: Vec<&str> = list(&person, "identities").iter().filter_map(Json::as_str).collect();
+    let properties = person["properties"].as_object().map_or(0, serde_json::Map::len);
+    let body = html! {
+        p { a href=(person_path(&name)) { "Back to " (name) } }
+        (facts(&[
+            ("Identities", html! { (count(identities.len() as u64)) }),
+            ("Properties", html! { (count(properties as u64)) }),
+            ("Events", html! { (count(number(&person["events"]))) }),
+            ("First seen", html! { (words::instant(&person["first_seen"])) }),
+            ("Last seen", html! { (words::instant(&person["last_seen"])) }),
+        ]))
+        ul.identities { @for one in &identities { li { code { (one) } } } }
+        p { "All of it leaves every report and every file of this store, at once and for good: it cannot be undone. Numbers about the past change, too. Backups are not touched, but restoring one of this store erases them again." }
+        form.row method="post" action=(format!("{}/erase", person_path(&name))) {
+            (form::field(&format!("Type {name} to confirm"), "confirm", "", ""))
+            button { "Erase for good" }
+        }
+    };
+    Ok(Answered::new(format!("Erase {name}?"), body))
 }

@@ -47,7 +47,7 @@ pub const NAVIGATION: [(Page, &str, &str, &str); 10] = [
 /// The page of the navigation that a page belongs to.
 pub fn path(page: Page) -> &'static str {
     match page {
-        Page::Person | Page::Merge | Page::Unmerge => "/people",
+        Page::Person | Page::Merge | Page::Unmerge | Page::Erase => "/people",
         Page::Projects => "/projects",
         Page::List(report) => report_page(report),
         _ => NAVIGATION.iter().find(|(one, ..)| *one == page).map_or("/", |(_, path, ..)| path),

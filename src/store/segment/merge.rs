@@ -16,6 +16,7 @@ use roaring::RoaringBitmap;
 use super::block::{BlockRow, Column};
 use super::build::HashId;
 use super::dictionary::order_raw;
+use super::sieve::Sieve;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
 use super::{Segment, chunk_of};
 use crate::disk::Vfs;
@@ -35,6 +36,8 @@ pub struct Merge<'a> {
     pub secret: u64,
     /// Hashes a client's record id.
     pub hash_id: HashId<'a>,
+    /// What is left out.
+    pub sieve: &'a Sieve,
     /// Ends the merge early when it says true.
     pub cancelled: &'a dyn Fn() -> bool,
 }
@@ -58,13 +61,13 @@ pub struct Found {
 
 /// Merges `inputs` into one file.
 pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<SegmentFile> {
-    let (dictionaries, codes) = merge_dictionaries(inputs)?;
+    let (dictionaries, codes) = merge_dictionaries(merge.sieve, inputs)?;
     let frame = Frame {
         identity_version: merge.persons.version(),
         secret: merge.secret,
         rows: inputs.iter().map(|s| s.directory().rows).sum(),
         dictionaries,
-        members: merge_members(merge.persons, inputs)?,
+        members: merge_members(merge, inputs)?,
     };
     let moved: Vec<RoaringBitmap> =
         inputs.iter().map(|s| moved_since(merge.persons, s.identity_version())).collect();
@@ -72,7 +75,7 @@ pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<Segm
         inputs.iter().flat_map(|s| s.directory().names.iter().map(|n| n.name)).collect();
     let mut writer = SegmentWriter::create(merge.vfs, merge.name, frame)?;
     for name in names.into_iter().map(NameId) {
-        writer.start_name(name);
+        let mut started = false;
         let movers = find_movers(merge.persons, inputs, &moved, name)?;
         let mut chunks: BTreeSet<u32> = movers.iter().map(|f| chunk_of(f.person)).collect();
         for input in inputs {
@@ -87,10 +90,19 @@ pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<Segm
             let from = movers.partition_point(|f| chunk_of(f.person) < chunk);
             let to = movers.partition_point(|f| chunk_of(f.person) <= chunk);
             rows.extend_from_slice(movers.get(from..to).unwrap_or(&[]));
+            merge.sieve.retain(inputs, name, &mut rows)?;
+            if rows.is_empty() {
+                continue;
+            }
+            if !std::mem::replace(&mut started, true) {
+                writer.start_name(name);
+            }
             rows.sort_by_key(|f| (f.person, f.time, f.identity));
             write_rows(merge, &mut writer, inputs, &codes, name, &rows)?;
         }
-        writer.end_name()?;
+        if started {
+            writer.end_name()?;
+        }
     }
     writer.finish()
 }
@@ -104,7 +116,12 @@ pub fn moved_since(persons: &Persons, version: u32) -> RoaringBitmap {
 type CodeMap = BTreeMap<PropertyId, Vec<u32>>;
 type Dictionaries = Vec<(PropertyId, Vec<Vec<u8>>)>;
 
-fn merge_dictionaries(inputs: &[Arc<Segment>]) -> Result<(Dictionaries, Vec<CodeMap>)> {
+fn merge_dictionaries(sieve: &Sieve, inputs: &[Arc<Segment>]) -> Result<(Dictionaries, Vec<CodeMap>)> {
+    let used = inputs.iter().map(|s| sieve.used_codes(s)).collect::<Result<Vec<_>>>()?;
+    let is_used = |input: usize, property: PropertyId, code: u32| match used.get(input) {
+        Some(Some(used)) => used.get(&property).is_some_and(|codes| codes.contains(code)),
+        _ => true,
+    };
     let properties: BTreeSet<u32> =
         inputs.iter().flat_map(|s| s.directory().properties.iter().map(|p| p.property)).collect();
     let mut codes: Vec<CodeMap> = inputs.iter().map(|_| CodeMap::new()).collect();
@@ -119,28 +136,32 @@ fn merge_dictionaries(inputs: &[Arc<Segment>]) -> Result<(Dictionaries, Vec<Code
         }
         all.sort_by(|a, b| order_raw(a.0, b.0));
         let mut values: Vec<Vec<u8>> = Vec::new();
-        for (raw, input, _) in all {
-            if values.last().is_none_or(|last| last != raw) {
+        for (raw, input, code) in all {
+            if is_used(input, property, code) && values.last().is_none_or(|last| last != raw) {
                 values.push(raw.to_vec());
             }
             if let Some(map) = codes.get_mut(input) {
-                // Codes of one input come in order, so the place in the map is the old code.
-                map.entry(property).or_default().push(values.len() as u32 - 1);
+                // Codes of one input come in order, so the place in the map is the old code. No row has one that is not used.
+                map.entry(property).or_default().push((values.len() as u32).saturating_sub(1));
             }
         }
-        dictionaries.push((property, values));
+        if !values.is_empty() {
+            dictionaries.push((property, values));
+        }
     }
     Ok((dictionaries, codes))
 }
 
-fn merge_members(persons: &Persons, inputs: &[Arc<Segment>]) -> Result<Vec<(PersonId, IdentityId)>> {
+fn merge_members(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<Vec<(PersonId, IdentityId)>> {
     let mut all = Vec::new();
     for input in inputs {
         for at in 0..input.directory().members.len() {
             let members = input.members(at)?;
             for place in 0..members.slots(members.len().saturating_sub(1)).end {
                 let identity = members.identity(place);
-                all.push((persons.person_of(identity), identity));
+                if !merge.sieve.is_erased(identity) {
+                    all.push((merge.persons.person_of(identity), identity));
+                }
             }
         }
     }

@@ -23,6 +23,7 @@ mod marks;
 pub mod members;
 pub mod merge;
 pub mod reader;
+pub mod sieve;
 pub mod writer;
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::build::write_memtable;
+use super::build::{HashId, write_memtable};
 use super::merge::{Merge, find_movers, gather, merge_segments, moved_since};
+use super::sieve::Sieve;
+use super::writer::SegmentFile;
 use super::{Segment, chunk_of};
 use crate::disk::{Bytes, RealVfs, Vfs};
 use crate::model::{NameId, Number, PropertyId, Value};
@@ -90,6 +92,18 @@ fn expected(rows: &[Row], persons: &Persons) -> BTreeSet<String> {
     rows.iter().map(text).collect()
 }
 
+/// Merges segments into `seg-9`.
+fn merge_all(
+    vfs: &RealVfs,
+    persons: &Persons,
+    hash_id: HashId<'_>,
+    segments: &[Arc<Segment>],
+) -> SegmentFile {
+    let (sieve, cancelled) = (Sieve::default(), || false);
+    let job = Merge { vfs, name: "seg-9", persons, secret: 5, hash_id, sieve: &sieve, cancelled: &cancelled };
+    merge_segments(&job, segments).unwrap()
+}
+
 #[test]
 fn written_and_merged_segments_hold_the_rows_under_the_persons_of_their_version() {
     let dir = tempfile::tempdir().unwrap();
@@ -139,10 +153,7 @@ fn written_and_merged_segments_hold_the_rows_under_the_persons_of_their_version(
     let moved: Vec<_> = segments.iter().map(|s| moved_since(&persons, s.identity_version())).collect();
     let movers = find_movers(&persons, &segments, &moved, NameId(3)).unwrap();
     assert!(!movers.is_empty() && movers.is_sorted_by_key(|f| f.person));
-    let never = || false;
-    let job =
-        Merge { vfs: &vfs, name: "seg-9", persons: &persons, secret: 5, hash_id: &hash, cancelled: &never };
-    let file = merge_segments(&job, &segments).unwrap();
+    let file = merge_all(&vfs, &persons, &hash, &segments);
     let merged = open(&vfs, "seg-9", file.bytes);
     assert_eq!(rows_of(&merged), expected(&all, &persons));
     assert_eq!(file.rows as usize, all.len());

@@ -1,0 +1,170 @@
+//! How long events are kept: for all, and for some by name. Who asked for less is served within an hour, by a thread that looks after it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use super::keys::replace;
+use crate::disk::{RealVfs, Vfs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
+
+const FILE: &str = "retention.json";
+const FILE_NEW: &str = "retention.json.new";
+const DAY: Millis = 86_400_000;
+/// The longest time that makes sense: longer than any event is old.
+const DAYS_MAX: u32 = 36_500;
+/// How often events that have become too old are taken out.
+const ROUND: Duration = Duration::from_secs(3600);
+
+/// How many days events are kept. `null` is for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// All events but those below.
+    pub days: Option<u32>,
+    /// By name.
+    pub events: BTreeMap<String, Option<u32>>,
+}
+
+impl Retention {
+    /// That of the store in `dir`: for ever, if nothing was said.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let vfs = RealVfs::new(dir)?;
+        if !vfs.list()?.iter().any(|f| f == FILE) {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(&vfs.open(FILE)?).map_err(|e| {
+            Error::corrupt(dir.join(FILE).display(), 0, e)
+                .hint("restore the file from a backup, or remove it to keep everything")
+        })
+    }
+
+    /// What a JSON text says.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let bad = |what: String| {
+            let error = Error::invalid("bad_retention", what);
+            error.hint(r#"{"days":400,"events":{"Visited Page":90,"Purchased":null}}"#)
+        };
+        // A list would be read as fields in order.
+        if !text.trim_start().starts_with('{') {
+            return Err(bad("an object expected".to_owned()));
+        }
+        let retention: Self = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
+        for days in std::iter::once(&retention.days).chain(retention.events.values()).flatten() {
+            if !(1..=DAYS_MAX).contains(days) {
+                let message = format!("a number of days from 1 to {DAYS_MAX} expected, or null for ever");
+                return Err(Error::invalid("out_of_range", message).at("days"));
+            }
+        }
+        Ok(retention)
+    }
+
+    fn store(&self, dir: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
+        replace(dir, FILE, FILE_NEW, &text)
+    }
+
+    /// The instants before which events go, at `now`: of all events, and by name.
+    fn oldest(&self, now: Millis) -> (Option<Millis>, BTreeMap<String, Millis>) {
+        let before = |days: u32| now - Millis::from(days) * DAY;
+        let by_name = self.events.iter();
+        let by_name = by_name.map(|(name, days)| (name.clone(), days.map_or(Millis::MIN, before))).collect();
+        (self.days.map(before), by_name)
+    }
+}
+
+impl App {
+    /// How long events are kept.
+    pub fn retention(&self) -> Result<Retention> {
+        Retention::load(&self.dir)
+    }
+
+    /// Changes how long events are kept, and takes out those that are too old; how many.
+    pub fn retain(&self, retention: &Retention) -> Result<u64> {
+        retention.store(&self.dir)?;
+        self.expire(0)
+    }
+
+    /// Takes out the events that are too old, where some are by `patience` milliseconds; how many.
+    pub fn expire(&self, patience: Millis) -> Result<u64> {
+        let retention = self.retention()?;
+        if retention == Retention::default() {
+            return Ok(0);
+        }
+        let (all, by_name) = retention.oldest(self.now());
+        self.engine().expire(all, &by_name, patience)
+    }
+}
+
+/// Looks after the age of events until it is dropped.
+pub struct Keeper {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Begins to look after `app`, at once and every hour.
+    pub fn start(app: &Arc<App>) -> Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let app = Arc::downgrade(app);
+        let thread =
+            std::thread::Builder::new().name("keeper".into()).spawn(move || look_after(&app, &stopped));
+        let thread = thread.map_err(|e| {
+            Error::new(ErrorKind::Io, "thread", format!("cannot start the keeper thread: {e}"))
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+fn look_after(app: &Weak<App>, stopped: &mpsc::Receiver<()>) {
+    loop {
+        let Some(app) = app.upgrade() else { return };
+        // Not every hour for what an hour has added.
+        match app.expire(DAY) {
+            Ok(0) => {}
+            Ok(events) => log::info!("{events} events were older than they are kept"),
+            Err(error) => log::error!("events that are too old stay for now: {error}"),
+        }
+        drop(app);
+        if stopped.recv_timeout(ROUND) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the thread that looks after the age of events panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_said_for_all_and_by_name() {
+        let text = r#"{"days":400,"events":{"Seen":90,"Bought":null}}"#;
+        let retention = Retention::from_json(text).unwrap();
+        let (all, by_name) = retention.oldest(500 * DAY);
+        assert_eq!((all, by_name["Seen"], by_name["Bought"]), (Some(100 * DAY), 410 * DAY, Millis::MIN));
+        for bad in [r#"{"days":0}"#, r#"{"days":36501}"#, r#"{"day":3}"#, r#"{"events":{"A":-1}}"#, "[]", "{"]
+        {
+            assert_eq!(Retention::from_json(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Retention::load(dir.path()).unwrap(), Retention::default());
+        retention.store(dir.path()).unwrap();
+        assert_eq!(Retention::load(dir.path()).unwrap(), retention);
+    }
+}

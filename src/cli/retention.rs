@@ -1,0 +1,55 @@
+//! The `retention` command: says how long events are kept, or changes it.
+
+use std::path::Path;
+
+use super::args::Retention as Args;
+use super::output;
+use crate::app::Retention;
+use crate::engine::read_only;
+use crate::error::{Error, Result};
+
+/// Shows it, or changes it and takes out what is too old.
+pub fn run(data: &Path, args: &Args) -> Result<()> {
+    drop(read_only(data)?);
+    let mut retention = Retention::load(data)?;
+    if args.days.is_none() && args.event.is_empty() {
+        return show(&retention);
+    }
+    if let Some(days) = &args.days {
+        retention.days = number(days)?;
+    }
+    for text in &args.event {
+        let (name, days) = text.rsplit_once('=').ok_or_else(|| {
+            Error::invalid("bad_retention", format!("\"{text}\" says no days")).hint("NAME=DAYS")
+        })?;
+        match days {
+            // As all others.
+            "" => drop(retention.events.remove(name.trim())),
+            days => drop(retention.events.insert(name.trim().to_owned(), number(days)?)),
+        }
+    }
+    let text =
+        serde_json::to_string(&retention).map_err(|e| Error::invalid("bad_retention", e.to_string()))?;
+    let retention = Retention::from_json(&text)?;
+    super::change(data, |app| {
+        let events = app.retain(&retention)?;
+        show(&retention)?;
+        output::line(&format!("{events} events were older and are gone"))
+    })
+}
+
+fn number(days: &str) -> Result<Option<u32>> {
+    if days == "forever" {
+        return Ok(None);
+    }
+    let bad = |_| Error::invalid("bad_retention", format!("\"{days}\" is no number of days"));
+    days.parse().map(Some).map_err(|e: std::num::ParseIntError| bad(e).hint("a whole number, or forever"))
+}
+
+fn show(retention: &Retention) -> Result<()> {
+    let told = |days: Option<u32>| days.map_or("for ever".to_owned(), |days| format!("{days} days"));
+    output::line(&format!("events are kept {}", told(retention.days)))?;
+    retention.events.iter().try_for_each(|(name, days)| {
+        output::line(&format!("{}: {}", super::table::visible(name), told(*days)))
+    })
+}

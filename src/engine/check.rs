@@ -1,0 +1,113 @@
+//! Looking for damage: every byte of every file of a store against its checksum, whatever else is wrong. Changes nothing, and works
+//! beside a process that has the store.
+
+use std::path::Path;
+
+use super::recovery;
+use super::snapshot::Snapshot;
+use crate::disk::{RealVfs, Vfs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::erasures::{ERASED, Erasures};
+use crate::store::identity_file::IdentityFile;
+use crate::store::manifest::{Checkpoint, FileRef, Manifest};
+use crate::store::segment::Segment;
+use crate::store::wal::{WalContent, parse_wal_name, read_wal};
+
+/// What was found.
+pub struct Checked {
+    /// The store, if it can be opened.
+    pub snapshot: Option<Snapshot>,
+    /// What is damaged: each names file and offset, and what to do.
+    pub damaged: Vec<Error>,
+    /// What looks odd and may be as it should.
+    pub notes: Vec<String>,
+}
+
+/// What to do about a segment.
+const REPLACE: &str =
+    "put the file of this name from a backup in its place; until then the store works without it";
+/// What to do about a file that the store cannot do without.
+const RESTORE: &str = "restore a backup into a new directory (whodid restore)";
+
+/// Reads every byte of the store in `dir`.
+pub fn check_files(dir: &Path) -> Result<Checked> {
+    let vfs = RealVfs::existing(dir).map_err(|_| super::no_store(dir))?;
+    check_on(&vfs)
+}
+
+/// The same on any [`Vfs`].
+pub fn check_on(vfs: &dyn Vfs) -> Result<Checked> {
+    let mut checked = Checked { snapshot: None, damaged: Vec::new(), notes: Vec::new() };
+    let files = vfs.list()?;
+    let manifest = match Manifest::load(vfs, &files) {
+        Ok(Some(manifest)) => manifest,
+        Ok(None) => return recovery::read_only(vfs).map(|_| checked),
+        Err(error) => {
+            checked.note(error, RESTORE)?;
+            return Ok(checked);
+        }
+    };
+    for file in &manifest.segments {
+        let found = Segment::open(vfs, &file.name, file.bytes).map_or_else(|e| vec![e], |s| s.check());
+        checked.file(vfs, file, found, REPLACE)?;
+    }
+    for file in &manifest.identities {
+        let read = || IdentityFile::open(&file.name, vfs.open(&file.name)?)?.for_each(|_| Ok(()));
+        checked.file(vfs, file, read().err().into_iter().collect(), RESTORE)?;
+    }
+    if let Some(file) = &manifest.checkpoint {
+        let found = Checkpoint::load(vfs, file).err().into_iter().collect();
+        checked.file(vfs, file, found, RESTORE)?;
+    }
+    for (name, number) in files.iter().filter_map(|f| Some((f, parse_wal_name(f)?))) {
+        if number >= manifest.first_log {
+            let bytes = vfs.open(name)?;
+            match read_wal(name, &bytes, number, manifest.store_id) {
+                Ok(content) => checked.notes.extend(torn(name, bytes.len(), content.as_ref())),
+                Err(error) => checked.note(error, RESTORE)?,
+            }
+        }
+    }
+    if let Err(error) = Erasures::load(vfs, &files, manifest.store_id) {
+        checked.note(error, &format!("take {ERASED} from the newest backup"))?;
+    }
+    // What each file says may be sound, and still contradict another.
+    match recovery::read_only(vfs) {
+        Ok(snapshot) => checked.snapshot = Some(snapshot),
+        Err(_) if !checked.damaged.is_empty() => {}
+        Err(error) => checked.note(error, RESTORE)?,
+    }
+    Ok(checked)
+}
+
+impl Checked {
+    /// Keeps an error about damage; any other ends the check. A version that is not known may be damage as well.
+    fn note(&mut self, error: Error, advice: &str) -> Result<()> {
+        let message = match error.kind() {
+            ErrorKind::Corrupt => error.message().to_owned(),
+            ErrorKind::Unsupported => format!("{} at offset 0; unless a newer one wrote it", error.message()),
+            _ => return Err(error),
+        };
+        self.damaged.push(Error::new(ErrorKind::Corrupt, "corrupt", message).hint(advice));
+        Ok(())
+    }
+
+    /// Keeps what was found in a file; if nothing was, it may still be another one than the manifest names.
+    fn file(&mut self, vfs: &dyn Vfs, file: &FileRef, found: Vec<Error>, advice: &str) -> Result<()> {
+        if found.is_empty()
+            && let Err(error) = file.verify(vfs)
+        {
+            return self.note(error, advice);
+        }
+        found.into_iter().try_for_each(|error| self.note(error, advice))
+    }
+}
+
+/// Says that a log does not end with a whole write.
+fn torn(name: &str, bytes: usize, content: Option<&WalContent>) -> Option<String> {
+    let torn = content?.torn_bytes;
+    let at = bytes as u64 - torn;
+    (torn > 0).then(|| {
+        format!("{name}: {torn} bytes at offset {at} are no whole write: a crash cut it short before it was answered")
+    })
+}

@@ -1,0 +1,338 @@
+//! Erasing people: every row, property and identity of them leaves all answers at one instant, and all files.
+//!
+//! The long part, writing segments and identity files without them, is done beside the writer. The writer then flushes what is in
+//! memory, writes anew what has come since, and replaces the manifest: before that nothing has changed, behind it nothing of them is
+//! named any more, and what no manifest names is removed. A crash leaves one or the other.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam::channel::bounded;
+use roaring::RoaringBitmap;
+use serde::Serialize;
+
+use super::background::{edit_manifest, rewrite, take_number};
+use super::feed::Happening;
+use super::snapshot::Snapshot;
+use super::writer::{Op, Writer};
+use super::{Engine, Outcome, Shared};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{IdentityId, NameId};
+use crate::store::erasures::{Erasure, Erasures, erasure_hash};
+use crate::store::identities::MergedIdentities;
+use crate::store::manifest::{Checkpoint, FileRef, checkpoint_name, identities_name};
+use crate::store::persons::Persons;
+use crate::store::refusals::Refusal;
+use crate::store::segment::Segment;
+use crate::store::segment::sieve::Sieve;
+
+/// How often an erasure begins anew because its people were joined with others meanwhile.
+const TRIES: usize = 10;
+
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Erased {
+    /// People.
+    pub people: u64,
+    /// Their identities.
+    pub identities: u64,
+    /// Their events.
+    pub events: u64,
+    /// Times that properties of theirs were set.
+    pub sets: u64,
+    /// Identifies of theirs, and those of others that name them.
+    pub identifies: u64,
+    /// Segments that were written anew.
+    pub segments: u64,
+    /// Refusals about them that were kept.
+    pub refusals: u64,
+}
+
+type NewSegment = (Arc<Segment>, FileRef);
+
+/// Files without the erased, and what they stand for.
+#[derive(Default)]
+struct Rewritten {
+    /// Each segment as it was, and the one in its place; `None` if nothing was left.
+    segments: Vec<(Arc<Segment>, Option<NewSegment>)>,
+    identities: Vec<(MergedIdentities, FileRef)>,
+}
+
+/// An erasure on its way.
+pub(crate) struct Plan {
+    /// One identity of each person.
+    people: Vec<IdentityId>,
+    /// All of theirs.
+    members: RoaringBitmap,
+    texts: BTreeSet<String>,
+    sieve: Sieve,
+    rewritten: Mutex<Rewritten>,
+    receipt: Mutex<Erased>,
+}
+
+impl Engine {
+    /// Erases the persons of some identities for good; what comes under them later is somebody new. An error of kind `NotFound` if one
+    /// of them is unknown: then nobody is erased. Takes as long as writing the segments that they are in.
+    pub fn erase(&self, identities: &[String]) -> Result<Erased> {
+        let shared = &self.shared;
+        let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.healthy()?;
+        if let Some(damaged) = shared.snapshot().damaged.first() {
+            let message =
+                format!("{} is damaged, so what it holds of them cannot be taken out", damaged.file);
+            return Err(Error::new(ErrorKind::Conflict, "damaged", message).hint(
+                "put a sound copy from a backup in its place and restart, or give it up: whodid check --drop-damaged",
+            ));
+        }
+        // Most of what is in memory is then written anew beside the writer, too.
+        self.flush()?;
+        for _ in 0..TRIES {
+            let plan = Arc::new(Plan::new(&shared.snapshot(), identities)?);
+            if let Err(error) = plan.prepare(shared) {
+                plan.discard(shared);
+                super::background::give_up(shared, &error);
+                return Err(error);
+            }
+            match self.request(Op::Erase(Arc::clone(&plan)), true) {
+                Ok(outcomes) if outcomes == [Outcome::Stored] => {
+                    return Ok(*plan.receipt.lock().unwrap_or_else(PoisonError::into_inner));
+                }
+                Ok(_) => plan.discard(shared),
+                Err(error) => {
+                    plan.discard(shared);
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, "busy", "the person is being joined with others all the time")
+            .hint("try again"))
+    }
+
+    /// Erases everybody in this list, of this store, who is not somebody new; how many identities were in it.
+    pub fn erase_listed(&self, list: &Erasures) -> Result<Erased> {
+        let secret = {
+            let manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+            if manifest.store_id != list.store_id {
+                return Err(Error::invalid("foreign_list", "the list of erasures is another store's"));
+            }
+            manifest.secret
+        };
+        self.flush()?;
+        let snapshot = self.snapshot();
+        let mut found = Vec::new();
+        snapshot.identities.for_each_stored(|id, text| {
+            if !text.is_empty() && list.names(&erasure_hash(secret, text), id) {
+                found.push(text.to_owned());
+            }
+        })?;
+        if found.is_empty() {
+            return Ok(Erased::default());
+        }
+        self.erase(&found)
+    }
+
+    /// Who was erased.
+    pub fn erasures(&self) -> Result<Erasures> {
+        let store_id = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).store_id;
+        Erasures::load(self.shared.vfs.as_ref(), &self.shared.vfs.list()?, store_id)
+    }
+}
+
+impl Plan {
+    fn new(snapshot: &Snapshot, identities: &[String]) -> Result<Self> {
+        let mut people = BTreeSet::new();
+        for identity in identities {
+            people.insert(snapshot.find_person(identity.trim())?.ok_or_else(|| {
+                let message = format!("nobody is known as \"{identity}\"");
+                Error::new(ErrorKind::NotFound, "unknown_person", message)
+            })?);
+        }
+        let people: Vec<_> = people.into_iter().collect();
+        let members = members_of(&snapshot.persons, &people);
+        let texts = members.iter().map(|id| snapshot.identity(id)).collect::<Result<_>>()?;
+        let sieve = Sieve::of_identities(members.iter());
+        let (rewritten, receipt) = (Mutex::default(), Mutex::default());
+        Ok(Self { people, members, texts, sieve, rewritten, receipt })
+    }
+
+    /// Writes everything anew that is in files and not written anew yet.
+    fn prepare(&self, shared: &Shared) -> Result<()> {
+        let snapshot = shared.snapshot();
+        let mut rewritten = self.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
+        for segment in snapshot.segments.iter() {
+            let done = rewritten.segments.iter().any(|(before, _)| before.name() == segment.name());
+            if done || !self.sieve.concerns(segment)? {
+                continue;
+            }
+            let after = rewrite(shared, &snapshot.persons, &[Arc::clone(segment)], &self.sieve)?;
+            rewritten.segments.push((Arc::clone(segment), after));
+        }
+        let done: Vec<String> = rewritten.identities.iter().flat_map(|(m, _)| m.inputs.clone()).collect();
+        let mut next = || identities_name(take_number(shared));
+        for merged in snapshot.identities.without(shared.vfs.as_ref(), &self.members, &done, &mut next)? {
+            let file = FileRef::of(shared.vfs.as_ref(), &merged.name)?;
+            rewritten.identities.push((merged, file));
+        }
+        Ok(())
+    }
+
+    /// Removes what was written for nothing.
+    fn discard(&self, shared: &Shared) {
+        let rewritten = std::mem::take(&mut *self.rewritten.lock().unwrap_or_else(PoisonError::into_inner));
+        let segments = rewritten.segments.into_iter().filter_map(|(_, after)| Some(after?.1.name));
+        for name in segments.chain(rewritten.identities.into_iter().map(|(_, file)| file.name)) {
+            // It is named nowhere; if it cannot be removed now, the next start does.
+            if let Err(error) = shared.vfs.remove(&name) {
+                log::warn!("cannot remove {name}: {error}");
+            }
+        }
+    }
+
+    /// Whether a refusal says anything of them.
+    fn names(&self, refusal: &Refusal) -> bool {
+        let about = |text: &str| self.texts.contains(text.trim());
+        // A message quotes what it is about.
+        let quoted = |text: &String| refusal.message.contains(text.as_str());
+        about(&refusal.identity) || about(&refusal.name) || self.texts.iter().any(quoted)
+    }
+
+    fn names_happening(&self, happening: &Happening) -> bool {
+        match happening {
+            Happening::Stored(row) => {
+                self.members.contains(row.identity)
+                    || (row.name == NameId::IDENTIFY && self.members.contains(row.target))
+            }
+            Happening::Refused(refusal) => self.names(refusal),
+        }
+    }
+
+    fn receipt(&self, rewritten: &Rewritten, refusals: u64) -> Erased {
+        let mut receipt = Erased {
+            people: self.people.len() as u64,
+            identities: self.members.len(),
+            segments: rewritten.segments.len() as u64,
+            refusals,
+            ..Erased::default()
+        };
+        for (before, after) in &rewritten.segments {
+            let after = after.as_ref().map(|(segment, _)| segment);
+            for entry in &before.directory().names {
+                let name = NameId(entry.name);
+                let left = after.and_then(|s| s.name_entry(s.find_name(name)?)).map_or(0, |e| e.rows);
+                *match name {
+                    NameId::SET => &mut receipt.sets,
+                    NameId::IDENTIFY => &mut receipt.identifies,
+                    _ => &mut receipt.events,
+                } += entry.rows - left;
+            }
+        }
+        receipt
+    }
+}
+
+fn members_of(persons: &Persons, people: &[IdentityId]) -> RoaringBitmap {
+    people.iter().flat_map(|id| persons.members(persons.person_of(*id))).collect()
+}
+
+impl Writer {
+    /// Carries out what was planned; `false` if its people are others by now.
+    pub(super) fn erase(&mut self, plan: &Plan) -> Result<bool> {
+        self.shared.healthy()?;
+        super::writer::room(&self.shared, self.log.bytes())?;
+        if members_of(&self.state.persons, &plan.people) != plan.members {
+            return Ok(false);
+        }
+        let (reply, flushed) = bounded(1);
+        self.seal(vec![reply]);
+        flushed.recv().map_err(|_| super::stopped())??;
+        plan.prepare(&self.shared)?;
+        self.install(plan).inspect_err(|error| self.shared.fail(error))?;
+        Ok(true)
+    }
+
+    /// Everything is in segments, and the log is empty.
+    fn install(&mut self, plan: &Plan) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let vfs = shared.vfs.as_ref();
+        let rewritten = std::mem::take(&mut *plan.rewritten.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut persons = self.state.persons.clone();
+        plan.people.iter().for_each(|id| persons.erase(*id));
+        let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let forgotten = refusals.forget(&|refusal| plan.names(refusal));
+        self.list(plan)?;
+        let checkpoint = Checkpoint {
+            catalog: self.state.catalog.image(),
+            persons: persons.image(),
+            next_arrival: self.state.next_arrival,
+            refusals: refusals.image(),
+        };
+        let checkpoint = checkpoint.store(vfs, &checkpoint_name(take_number(&shared)))?;
+        let mut gone: Vec<String> = rewritten.segments.iter().map(|(s, _)| s.name().to_owned()).collect();
+        gone.extend(rewritten.identities.iter().flat_map(|(merged, _)| merged.inputs.clone()));
+        let mut old_checkpoint = None;
+        edit_manifest(&shared, |manifest| {
+            for (before, after) in &rewritten.segments {
+                replace(&mut manifest.segments, before.name(), after.as_ref().map(|(_, file)| file));
+            }
+            for (merged, file) in &rewritten.identities {
+                for input in &merged.inputs {
+                    replace(&mut manifest.identities, input, Some(file));
+                }
+            }
+            old_checkpoint = manifest.checkpoint.replace(checkpoint);
+        })?;
+        gone.extend(old_checkpoint.map(|file| file.name));
+        for (merged, _) in &rewritten.identities {
+            merged.install(vfs)?;
+        }
+        self.state.identities.forget_cached();
+        self.state.persons = persons;
+        self.state.recent.forget_before(u64::MAX);
+        *shared.refusals.lock().unwrap_or_else(PoisonError::into_inner) = refusals;
+        let state = &self.state;
+        shared.publish(|next| {
+            let after = |segment: &Arc<Segment>| {
+                let found = rewritten.segments.iter().find(|(before, _)| before.name() == segment.name());
+                match found {
+                    Some((_, after)) => after.as_ref().map(|(segment, _)| Arc::clone(segment)),
+                    None => Some(Arc::clone(segment)),
+                }
+            };
+            next.segments = next.segments.iter().filter_map(after).collect();
+            next.persons = state.persons.clone();
+            next.epoch += 1;
+        });
+        shared.feed.forget(|happening| plan.names_happening(happening));
+        shared.flushes.fetch_add(1, Ordering::Relaxed);
+        for name in gone {
+            vfs.remove(&name)?;
+        }
+        // Only now the names are gone for good, and with them the bytes.
+        vfs.sync_dir()?;
+        *plan.receipt.lock().unwrap_or_else(PoisonError::into_inner) = plan.receipt(&rewritten, forgotten);
+        Ok(())
+    }
+
+    /// Adds them to the list. Before they are erased: if that fails now, a restore does it.
+    fn list(&self, plan: &Plan) -> Result<()> {
+        let (store_id, secret) = {
+            let manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+            (manifest.store_id, manifest.secret)
+        };
+        let vfs = self.shared.vfs.as_ref();
+        let mut list = Erasures::load(vfs, &vfs.list()?, store_id)?;
+        let (before, at) = (self.state.identities.len(), self.shared.options.clock.now());
+        let entry = |text: &String| Erasure { hash: erasure_hash(secret, text), before, at };
+        list.add(plan.texts.iter().map(entry));
+        list.store(vfs).map(drop)
+    }
+}
+
+fn replace(files: &mut Vec<FileRef>, name: &str, with: Option<&FileRef>) {
+    match (files.iter_mut().find(|f| f.name == name), with) {
+        (Some(slot), Some(file)) => *slot = file.clone(),
+        (Some(_), None) => files.retain(|f| f.name != name),
+        (None, _) => {}
+    }
+}

@@ -1,0 +1,212 @@
+//! Backups of stores at rest and at work: each is a store, files that did not change are shared, and a restore gives the same answers,
+//! but for those who were erased since.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use whodid::app::{App, backup, export, restore};
+use whodid::disk::RealVfs;
+use whodid::engine::{Engine, Options, read_only};
+use whodid::model::{Record, RecordKind, Value};
+use whodid::testing::random::NOW;
+
+use crate::support::{API_KEY, Server, WRITE_KEY, sorted_lines};
+
+fn event(identity: &str, n: u64) -> Record {
+    Record {
+        kind: RecordKind::Event,
+        identity: identity.to_owned(),
+        name: "Did".to_owned(),
+        time: Some(NOW + n as i64),
+        properties: vec![("n".to_owned(), Value::Number((n as i64).into()))],
+        id: None,
+    }
+}
+
+fn options() -> Options {
+    Options { memtable_rows: 400, ..Options::default() }
+}
+
+fn open(data: &Path) -> Engine {
+    Engine::open_on(Arc::new(RealVfs::new(data).unwrap()), options()).unwrap()
+}
+
+/// Everything in a store, as records.
+fn everything(data: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    export(&read_only(data).unwrap(), &mut out).unwrap();
+    sorted_lines(&String::from_utf8(out).unwrap())
+}
+
+fn inodes(dir: &Path) -> BTreeMap<String, u64> {
+    let files = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    files.map(|f| (f.file_name().into_string().unwrap(), f.metadata().unwrap().ino())).collect()
+}
+
+#[test]
+fn a_second_backup_shares_what_did_not_change_and_a_restore_gives_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    engine.write((0..300).map(|n| event(&format!("p{}", n % 40), n)).collect()).unwrap();
+    engine.flush().unwrap();
+    engine.write(vec![event("late", 1000)]).unwrap();
+    std::fs::write(data.join("saved.json"), r#"{"audiences":{},"reports":{}}"#).unwrap();
+    let first = backup(&data, &target, NOW).unwrap();
+    assert_eq!((first.shared, first.records), (0, 301));
+    engine.write(vec![event("later", 2000)]).unwrap();
+    engine.flush().unwrap();
+    let second = backup(&data, &target, NOW + 1000).unwrap();
+    assert!(second.shared >= 2 && second.records == 302, "{second:?}");
+    let (before, after, live) = (inodes(&first.path), inodes(&second.path), inodes(&data));
+    let shared: Vec<_> = before.iter().filter(|(name, inode)| after.get(*name) == Some(*inode)).collect();
+    assert!(shared.iter().any(|(name, _)| name.starts_with("seg-")), "{shared:?}");
+    assert!(
+        !after.values().any(|inode| live.values().any(|l| l == inode)),
+        "nothing is shared with the store"
+    );
+    engine.close().unwrap();
+    let restored = dir.path().join("restored");
+    // The directory of backups stands for the newest.
+    let report = restore(&target, &restored, &[], options()).unwrap();
+    assert_eq!((report.from, report.records), (second.path.clone(), 302));
+    assert_eq!(everything(&restored), everything(&data));
+    assert!(restored.join("saved.json").exists());
+    assert_eq!(restore(&target, &restored, &[], options()).unwrap_err().code(), "not_empty");
+    // The first one is as it was, and works without the other.
+    std::fs::remove_dir_all(&second.path).unwrap();
+    assert_eq!(everything(&first.path).len(), 301);
+}
+
+#[test]
+fn backups_of_a_store_at_work_are_each_a_moment_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    let (begun, done, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                let n = begun.fetch_add(1, Ordering::SeqCst);
+                engine.write((0..20).map(|k| event(&format!("p{}", n % 50), n * 20 + k)).collect()).unwrap();
+                done.fetch_add(1, Ordering::SeqCst);
+                if n % 20 == 19 {
+                    engine.compact().unwrap();
+                }
+            }
+        });
+        for round in 0..8 {
+            let at_least = done.load(Ordering::SeqCst) * 20;
+            let made = backup(&data, &target, NOW + round * 1000).unwrap();
+            let at_most = begun.load(Ordering::SeqCst) * 20;
+            assert!((at_least..=at_most).contains(&made.records), "{at_least} {made:?} {at_most}");
+            // Whole writes, and no later one without an earlier one.
+            let lines = everything(&made.path);
+            assert_eq!((lines.len() as u64, lines.len() % 20), (made.records, 0));
+            let all = lines.join("\n");
+            assert!((0..lines.len()).all(|n| all.contains(&format!("\"n\":{n}}}"))));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    engine.close().unwrap();
+}
+
+#[test]
+fn a_restore_does_not_bring_back_who_was_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    engine.write((0..60).map(|n| event(&format!("person-{}@example.com", n % 6), n)).collect()).unwrap();
+    let old = backup(&data, &target, NOW).unwrap();
+    engine.erase(&["person-2@example.com".to_owned()]).unwrap();
+    let erased = |restored: &Path| {
+        let left = everything(restored);
+        assert!(left.len() == 50 && !left.iter().any(|line| line.contains("person-2@")));
+        for file in std::fs::read_dir(restored).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(12).any(|w| w == b"person-2@exa"));
+        }
+    };
+    // The list of the store that was.
+    let first = dir.path().join("first");
+    let report = restore(&old.path, &first, std::slice::from_ref(&data), options()).unwrap();
+    assert_eq!((report.erased.people, report.records), (1, 50));
+    erased(&first);
+    // The list of a later backup beside it.
+    backup(&data, &target, NOW + 1000).unwrap();
+    let second = dir.path().join("second");
+    restore(&old.path, &second, &[], options()).unwrap();
+    erased(&second);
+    // Without either nobody knows.
+    let alone = dir.path().join("alone");
+    std::fs::create_dir(&alone).unwrap();
+    std::fs::rename(&old.path, alone.join("backup")).unwrap();
+    let third = dir.path().join("third");
+    assert_eq!(restore(&alone, &third, &[], options()).unwrap().records, 60);
+    engine.close().unwrap();
+}
+
+#[test]
+fn damage_is_no_backup_and_is_not_shared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    engine.write((0..300).map(|n| event(&format!("p{}", n % 40), n)).collect()).unwrap();
+    engine.flush().unwrap();
+    engine.close().unwrap();
+    let flip = |dir: &Path| {
+        let name = inodes(dir).into_keys().find(|name| name.starts_with("seg-")).unwrap();
+        let mut bytes = std::fs::read(dir.join(&name)).unwrap();
+        let middle = bytes.len() / 3;
+        bytes[middle] ^= 4;
+        std::fs::remove_file(dir.join(&name)).unwrap();
+        std::fs::write(dir.join(&name), bytes).unwrap();
+    };
+    let first = backup(&data, &target, NOW).unwrap();
+    flip(&first.path);
+    assert_eq!(restore(&first.path, &dir.path().join("r"), &[], options()).unwrap_err().code(), "corrupt");
+    assert!(!dir.path().join("r").exists(), "nothing half done is left");
+    let second = backup(&data, &target, NOW + 1000).unwrap();
+    assert_eq!(second.shared, 0);
+    assert_eq!(everything(&second.path), everything(&data));
+    flip(&data);
+    // What is shared is sound: the damage of the store is not taken over.
+    assert_eq!(backup(&data, &target, NOW + 2000).unwrap().records, 300);
+    let other = dir.path().join("other");
+    assert_eq!(backup(&data, &other, NOW).unwrap_err().code(), "corrupt");
+    assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0, "nothing half done is left");
+}
+
+#[test]
+fn a_running_server_makes_backups_where_it_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let keys = [("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)];
+    let (server, _) = Server::start_with(&data, &keys);
+    server.import(
+        "{\"type\":\"event\",\"person\":\"a\",\"event\":\"Did\",\"time\":\"2025-03-01T10:00:00Z\"}\n",
+    );
+    let refused = server.post("/api/v1/backup", "");
+    assert_eq!((refused.status, refused.code()), (409, "no_backups".to_owned()));
+    // Beside it, without its lock.
+    let beside = crate::support::run(&data, &["backup", target.to_str().unwrap(), "--json"], b"");
+    assert!(beside.status.success(), "{}", String::from_utf8_lossy(&beside.stderr));
+    server.stop();
+    let (server, _) =
+        Server::start_with(&data, &[keys[0], keys[1], ("WHODID_BACKUPS", target.to_str().unwrap())]);
+    let made = server.post("/api/v1/backup", "").json();
+    assert_eq!((&made["records"], &made["shared"]), (&1.into(), &0.into()), "{made}");
+    let path = made["path"].as_str().unwrap().to_owned();
+    server.stop();
+    let restored = dir.path().join("restored");
+    let done = crate::support::run(&data, &["restore", &path, restored.to_str().unwrap()], b"");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (server, _) = Server::start_with(&restored, &[]);
+    drop(server);
+    let app = App::open(&restored).unwrap();
+    assert_eq!(app.snapshot().rows(), 1);
+    assert!(restored.join("keys.json").exists());
+}
