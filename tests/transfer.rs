@@ -234,3 +234,161 @@ fn an_import_that_waits_for_input_can_be_interrupted() {
     assert_eq!(stats(&data)["records"], 1);
     drop(stdin);
 }
+
+/// A store with something of everything: kinds of values, ids, long numbers, merges, refused merges.
+fn filled(data: &Path) {
+    let generated =
+        run(data, &["generate", "--people", "300", "--events", "3000", "--seed", "5"], b"").stdout;
+    let own = concat!(
+        r#"{"type":"event","person":"=jane","event":"'Paid","time":"2025-03-01T10:00:00.125Z","properties":{"Revenue":12345678901234567890.1234567,"a":true,"b":"\u00e9,\n\"","n":"007"},"id":"-1"}"#,
+        "\n",
+        r#"{"type":"event","person":"=jane","event":"'Paid","time":"2025-03-01T10:00:01Z","properties":{},"id":"o-2"}"#,
+        "\n",
+        r#"{"type":"set","person":"=jane","time":"2025-03-01T10:00:00Z","properties":{"Plan":"Pro","Since":2020}}"#,
+        "\n",
+        r#"{"type":"identify","person":"anon","identity":"=jane","time":"2025-03-01T10:00:00Z"}"#,
+        "\n",
+        r#"{"type":"identify","person":"x","identity":"ben","time":"2025-03-01T10:00:01Z"}"#,
+        "\n",
+        r#"{"type":"identify","person":"ben","identity":"=jane","time":"2025-03-01T10:00:02Z"}"#,
+        "\n",
+    );
+    let input = [generated, own.as_bytes().to_vec()].concat();
+    assert_eq!(run(data, &["import", "-"], &input).status.code(), Some(0));
+}
+
+/// Lists in an order that says nothing: people and identities come in the order in which a store met them.
+fn unordered(json: &mut Json) {
+    if let Json::Object(fields) = json {
+        for (name, value) in fields {
+            unordered(value);
+            if let (true, Json::Array(list)) = (matches!(name.as_str(), "people" | "identities"), value) {
+                list.iter_mut().for_each(unordered);
+                list.sort_by_key(Json::to_string);
+            }
+        }
+    }
+}
+
+/// The answers of reports of all kinds, without what differs between two askings.
+fn answers(data: &Path) -> Vec<Json> {
+    let asked: [&[&str]; 8] = [
+        &[
+            "funnel",
+            "--step",
+            "Visited Pricing Page",
+            "--step",
+            "Signed Up",
+            "--step",
+            "Purchased",
+            "--by",
+            "first:person.Campaign Source",
+        ],
+        &["cohort", "--start", "Signed Up", "--return", "Logged In", "--bucket", "week"],
+        &["revenue", "--lifetime"],
+        &[
+            "trend",
+            "--series",
+            "Purchased",
+            "--measure",
+            "sum",
+            "--property",
+            "Revenue",
+            "--by",
+            "event.Plan",
+        ],
+        &["paths", "--start", "Signed Up", "--events", "4"],
+        &["lifecycle", "--unit", "month"],
+        &["people", "--people", r#"{"did":"Logged In","at_least":3}"#, "--limit", "1000"],
+        &["person", "anon"],
+    ];
+    asked
+        .iter()
+        .map(|arguments| {
+            let at: &[&str] = if arguments[0] == "person" {
+                &["--json"]
+            } else {
+                &["--as-of", "2026-02-01T00:00:00Z", "--json"]
+            };
+            let output = run(data, &[arguments, at].concat(), b"");
+            assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+            let mut answer: Json = serde_json::from_slice(&output.stdout).unwrap();
+            if let Some(answer) = answer.as_object_mut() {
+                answer.remove("elapsed_ms");
+            }
+            unordered(&mut answer);
+            answer
+        })
+        .collect()
+}
+
+/// Whether Python can read Parquet here.
+fn has_pyarrow() -> bool {
+    let there = std::process::Command::new("python3")
+        .args(["-c", "import pyarrow.parquet"])
+        .stderr(Stdio::null())
+        .status();
+    let there = there.is_ok_and(|status| status.success());
+    if !there {
+        eprintln!(
+            "SKIPPED: python3 has no pyarrow here, so no Parquet file was read back; pip install pyarrow"
+        );
+    }
+    there
+}
+
+/// Prints the rows of a Parquet file as lines of `import`, and fails if a column is not what it should be.
+const ROWS: &str = r#"
+import json, sys
+import pyarrow.parquet as parquet
+file = parquet.ParquetFile(sys.argv[1])
+fields = [(f.name, str(f.type).replace("extension<arrow.json>", "string"), f.nullable) for f in file.schema_arrow]
+assert fields == [("type", "string", False), ("person", "string", False), ("event", "string", True), ("identity", "string", True),
+                  ("time", "timestamp[ms, tz=UTC]", False), ("properties", "string", True), ("id", "string", True)], fields
+for batch in file.iter_batches(500):
+    for row in batch.to_pylist():
+        parts = [json.dumps(k) + ":" + json.dumps(v) for k, v in row.items() if v is not None and k not in ("time", "properties")]
+        parts.append('"time":' + json.dumps(row["time"].isoformat()))
+        if row["properties"] is not None:
+            parts.append('"properties":' + row["properties"])
+        print("{" + ",".join(parts) + "}")
+"#;
+
+#[test]
+fn what_is_exported_gives_the_same_answers_once_it_is_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = dir.path().join("first");
+    filled(&first);
+    let (expected, lines) = (answers(&first), sorted_lines(&text(&run(&first, &["export"], b"").stdout)));
+    assert!(
+        lines.len() > 3000 && expected.iter().all(|answer| answer.as_object().is_some_and(|a| !a.is_empty()))
+    );
+    for (form, name) in [("ndjson", "all.ndjson.gz"), ("csv", "all.csv"), ("parquet", "all.parquet")] {
+        let path = dir.path().join(name);
+        let file = path.to_str().unwrap();
+        let output = run(&first, &["export", "--format", form, "--out", file], b"");
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), format!("{} records\n", lines.len()))
+        );
+        let second = dir.path().join(form);
+        let output = if form == "parquet" {
+            if !has_pyarrow() {
+                continue;
+            }
+            let rows = std::process::Command::new("python3").args(["-c", ROWS, file]).output().unwrap();
+            assert!(rows.status.success(), "{}", text(&rows.stderr));
+            run(&second, &["import", "-"], &rows.stdout)
+        } else {
+            run(&second, &["import", file], b"")
+        };
+        assert_eq!(counts(&output)[..3], [lines.len() as u64, 0, 0], "{form}: {}", text(&output.stderr));
+        assert!(
+            sorted_lines(&text(&run(&second, &["export"], b"").stdout)) == lines,
+            "{form}: other records"
+        );
+        for (answer, expected) in answers(&second).iter().zip(&expected) {
+            assert_eq!(answer, expected, "{form}");
+        }
+    }
+}

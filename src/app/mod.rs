@@ -7,8 +7,8 @@ mod import;
 mod keys;
 pub mod live;
 mod reports;
-pub mod saved;
 mod resume;
+pub mod saved;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,13 +17,13 @@ use std::time::Instant;
 
 pub use agents::Sent;
 pub use dashboard::{Dashboard, Share};
-pub use export::{export, export_csv};
+pub use export::export;
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::StoredKeys;
 pub use reports::Reports;
+pub use resume::{Mark, Marks, Source};
 
 use crate::demo::Company;
-pub use resume::{Mark, Marks, Source};
 use crate::engine::{Engine, Options, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;

@@ -122,6 +122,28 @@ impl Format {
     }
 }
 
+/// The form of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line
+    Ndjson,
+    /// Comma-separated values
+    Csv,
+    /// Parquet, for programs that compute with it
+    Parquet,
+}
+
+impl ExportFormat {
+    /// The form that it names.
+    pub fn form(self) -> crate::transfer::format::ExportFormat {
+        match self {
+            Self::Ndjson => crate::transfer::format::ExportFormat::Ndjson,
+            Self::Csv => crate::transfer::format::ExportFormat::Csv,
+            Self::Parquet => crate::transfer::format::ExportFormat::Parquet,
+        }
+    }
+}
+
 /// Load records in bulk.
 #[derive(Debug, Args)]
 pub struct Import {
@@ -134,6 +156,9 @@ pub struct Import {
     /// What a column of a CSV file means: person, event, alias, time, id or skip; the others are known by their names or properties
     #[arg(long, value_name = "MEANING=COLUMN")]
     pub map: Vec<String>,
+    /// Write rejected lines to this file, one JSON object each: file, line, code, message, and the line itself as text
+    #[arg(long, value_name = "PATH")]
+    pub rejects: Option<PathBuf>,
     /// Print the counts as JSON
     #[arg(long)]
     pub json: bool,
@@ -144,7 +169,7 @@ pub struct Import {
 pub struct Export {
     /// The form of the records
     #[arg(long, default_value = "ndjson")]
-    pub format: Format,
+    pub format: ExportFormat,
     /// The file to write, gzipped if its name ends in .gz; standard output for - or if not given
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
@@ -156,9 +181,6 @@ pub struct Funnel {
     /// An event; once for each step
     #[arg(long = "step", value_name = "EVENT", required_unless_present = "spec")]
     pub steps: Vec<String>,
-    /// Write rejected lines to this file, one JSON object each: file, line, code, message, and the line itself as text
-    #[arg(long, value_name = "PATH")]
-    pub rejects: Option<PathBuf>,
     /// How long a whole attempt may take, such as 7d
     #[arg(long, value_name = "DURATION")]
     pub within: Option<String>,

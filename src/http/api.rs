@@ -12,13 +12,13 @@ use super::pages::session::{self, Sessions};
 use super::pages::{self, Change, Page};
 use super::router::{Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
-use crate::app::{App, Form, Sent, export, export_csv, live, saved};
+use crate::app::{App, Form, Sent, export, live, saved};
 use crate::engine::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
 use crate::model::RecordKind;
-use crate::transfer::format::Format;
+use crate::transfer::format::{ExportFormat, Format};
 
 /// The routes over one app.
 pub struct Api {
@@ -96,15 +96,13 @@ impl Api {
                 metrics::text(app).into_bytes(),
             )),
             Action::Export => {
-                let (snapshot, csv) =
-                    (snapshot.as_ref().clone(), request.parameter("format").as_deref() == Some("csv"));
-                let write = if csv { export_csv } else { export };
+                let (snapshot, form) = (snapshot.as_ref().clone(), export_format(request)?);
                 let body = move |out: &mut dyn std::io::Write| {
-                    write(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
+                    export(&snapshot, form, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
                 };
-                let (kind, name) = if csv { ("text/csv", "csv") } else { ("application/x-ndjson", "ndjson") };
-                let disposition = format!("attachment; filename=\"whodid.{name}\"");
-                Response::stream(kind, Box::new(body)).with_value("Content-Disposition", disposition)
+                let disposition = format!("attachment; filename=\"whodid.{}\"", form.name());
+                Response::stream(form.media_type(), Box::new(body))
+                    .with_value("Content-Disposition", disposition)
             }
             _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
         }
@@ -319,6 +317,15 @@ fn query(report: &str, request: &Request) -> Result<String> {
 fn body(request: &Request) -> Result<String> {
     String::from_utf8(request.body.clone())
         .map_err(|_| Error::new(ErrorKind::Malformed, "bad_utf8", "the query is not UTF-8"))
+}
+
+/// The form of an export.
+fn export_format(request: &Request) -> Result<ExportFormat> {
+    let name = request.parameter("format").unwrap_or_else(|| ExportFormat::Ndjson.name().to_owned());
+    ExportFormat::parse(&name).ok_or_else(|| {
+        let error = Error::invalid("bad_format", format!("there is no form \"{name}\"")).at("format");
+        error.hint("ndjson, csv or parquet")
+    })
 }
 
 fn page_limit(request: &Request) -> Result<usize> {
