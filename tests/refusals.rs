@@ -95,7 +95,7 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
     ];
     server.import(&lines.join("\n"));
     let mut import = |format: &str, body: &[u8]| {
-        let reply = client.send("POST", &format!("/api/v1/import?format={format}"), &[authorized()], body);
+        let reply = client.send("POST", format!("/api/v1/import?format={format}"), &[authorized()], body);
         assert_eq!(reply.status, 200, "{}", reply.text());
     };
     import("ndjson", b"{\"type\":\"event\",\"person\":\"\xff\",\"event\":\"x\"}");
@@ -112,7 +112,7 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
         gzip.write_all(&vec![b' '; (20 << 20) + 1]).unwrap();
         gzip.finish().unwrap()
     };
-    client.send("POST", &format!("/v1/batch?writeKey={WRITE_KEY}"), &[], &bomb);
+    client.send("POST", format!("/v1/batch?writeKey={WRITE_KEY}"), &[], &bomb);
     let counts: BTreeMap<String, u64> =
         serde_json::from_value(server.get("/api/v1/refusals")["counts"].clone()).unwrap();
     let mut met: BTreeSet<String> = counts.into_keys().collect();
