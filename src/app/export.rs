@@ -7,13 +7,30 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::stored_rows;
 use crate::model::{NameId, PropertyId, Record, RecordKind, Value};
-use crate::transfer::csv::Table;
+use crate::transfer::format::ExportFormat;
 use crate::transfer::ndjson::write_record;
+use crate::transfer::{csv, parquet};
 
-/// Writes every record of `snapshot` as a line of JSON; how many.
+/// Writes every record of `snapshot` in a form; how many.
 ///
 /// Merges and unmerges by operators are no records, so they are not part of it.
-pub fn export(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
+pub fn export(snapshot: &Snapshot, format: ExportFormat, out: &mut dyn Write) -> Result<u64> {
+    match format {
+        ExportFormat::Ndjson => export_lines(snapshot, out),
+        ExportFormat::Csv => {
+            let mut table = csv::Table::new(out).map_err(failed)?;
+            let count = each_record(snapshot, &mut |record| table.write(&record).map_err(failed))?;
+            table.finish().map_err(failed).map(|()| count)
+        }
+        ExportFormat::Parquet => {
+            let mut table = parquet::Table::new(out).map_err(failed)?;
+            let count = each_record(snapshot, &mut |record| table.write(&record).map_err(failed))?;
+            table.finish().map_err(failed).map(|()| count)
+        }
+    }
+}
+
+fn export_lines(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
     let mut buffer = Vec::with_capacity(1 << 20);
     let count = each_record(snapshot, &mut |record| {
         write_record(&record, &mut buffer);
@@ -24,14 +41,6 @@ pub fn export(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
         Ok(())
     })?;
     out.write_all(&buffer).and_then(|()| out.flush()).map_err(failed)?;
-    Ok(count)
-}
-
-/// Writes the same as comma-separated values, of which import makes the same records.
-pub fn export_csv(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
-    let mut table = Table::new(out).map_err(failed)?;
-    let count = each_record(snapshot, &mut |record| table.write(&record).map_err(failed))?;
-    table.finish().map_err(failed)?;
     Ok(count)
 }
 

@@ -29,7 +29,7 @@ pub use agents::Sent;
 pub use backup::{BackupReport, RestoreReport, backup, restore};
 pub use dashboard::{Dashboard, Described, Share};
 pub use erase::Receipt;
-pub use export::{export, export_csv};
+pub use export::export;
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::{Scope, ScopedKey, StoredKeys};
 pub use reports::Reports;

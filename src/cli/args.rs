@@ -249,6 +249,28 @@ impl Format {
     }
 }
 
+/// The form of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line
+    Ndjson,
+    /// Comma-separated values
+    Csv,
+    /// Parquet, for programs that compute with it
+    Parquet,
+}
+
+impl ExportFormat {
+    /// The form that it names.
+    pub fn form(self) -> crate::transfer::format::ExportFormat {
+        match self {
+            Self::Ndjson => crate::transfer::format::ExportFormat::Ndjson,
+            Self::Csv => crate::transfer::format::ExportFormat::Csv,
+            Self::Parquet => crate::transfer::format::ExportFormat::Parquet,
+        }
+    }
+}
+
 /// Load records in bulk.
 #[derive(Debug, Args)]
 pub struct Import {
@@ -274,7 +296,7 @@ pub struct Import {
 pub struct Export {
     /// The form of the records
     #[arg(long, default_value = "ndjson")]
-    pub format: Format,
+    pub format: ExportFormat,
     /// The file to write, gzipped if its name ends in .gz; standard output for - or if not given
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,

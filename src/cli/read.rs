@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::args::{Basis, Export, Format, Funnel, Generate, Person};
+use super::args::{Basis, Export, Funnel, Generate, Person};
 use super::{events_table, funnel_args, funnel_table, output, person_table};
-use crate::app::{Dashboard, Reports, Retention, StoredKeys, export as export_records, export_csv, saved};
+use crate::app::{Dashboard, Reports, Retention, StoredKeys, export as export_records, saved};
 use crate::demo::Company;
 use crate::engine::{check_files, read_only};
 use crate::error::{Error, ErrorKind, Result};
@@ -91,15 +91,9 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
 
 /// Writes everything as records.
 pub fn export(data: &Path, args: &Export) -> Result<()> {
-    if args.format == Format::Kissmetrics {
-        let message = "Kissmetrics' form cannot be written: it does not tell text from numbers";
-        return Err(Error::new(ErrorKind::Invalid, "not_available", message).hint("ndjson or csv"));
-    }
     let snapshot = read_only(data)?;
-    let count = output::to_file(args.out.as_deref(), |out| match args.format {
-        Format::Csv => export_csv(&snapshot, out),
-        _ => export_records(&snapshot, out),
-    })?;
+    let count =
+        output::to_file(args.out.as_deref(), |out| export_records(&snapshot, args.format.form(), out))?;
     output::note(&format!("{count} records"));
     Ok(())
 }

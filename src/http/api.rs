@@ -15,13 +15,13 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
-use crate::app::{Accounts, App, Form, Retention, Sent, StoredKeys, export, export_csv, live, saved};
+use crate::app::{Accounts, App, Form, Retention, Sent, StoredKeys, export, live, saved};
 use crate::engine::{Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
 use crate::model::RecordKind;
-use crate::transfer::format::Format;
+use crate::transfer::format::{ExportFormat, Format};
 
 /// The routes over all projects.
 pub struct Api {
@@ -436,14 +436,12 @@ fn query(report: &str, request: &Request) -> Result<String> {
 
 /// Everything, piece by piece.
 fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
-    let (snapshot, csv) = (snapshot.clone(), request.parameter("format").as_deref() == Some("csv"));
-    let write = if csv { export_csv } else { export };
+    let (snapshot, form) = (snapshot.clone(), export_format(request)?);
     let body = move |out: &mut dyn std::io::Write| {
-        write(&snapshot, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
+        export(&snapshot, form, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
     };
-    let (kind, name) = if csv { ("text/csv", "csv") } else { ("application/x-ndjson", "ndjson") };
-    let disposition = format!("attachment; filename=\"whodid.{name}\"");
-    Response::stream(kind, Box::new(body)).with_value("Content-Disposition", disposition)
+    let disposition = format!("attachment; filename=\"whodid.{}\"", form.name());
+    Response::stream(form.media_type(), Box::new(body)).with_value("Content-Disposition", disposition)
 }
 
 /// What was done, as JSON.
@@ -455,6 +453,15 @@ fn written(report: &impl serde::Serialize) -> Result<Response> {
 fn body(request: &Request) -> Result<String> {
     String::from_utf8(request.body.clone())
         .map_err(|_| Error::new(ErrorKind::Malformed, "bad_utf8", "the query is not UTF-8"))
+}
+
+/// The form of an export.
+fn export_format(request: &Request) -> Result<ExportFormat> {
+    let name = request.parameter("format").unwrap_or_else(|| ExportFormat::Ndjson.name().to_owned());
+    ExportFormat::parse(&name).ok_or_else(|| {
+        let error = Error::invalid("bad_format", format!("there is no form \"{name}\"")).at("format");
+        error.hint("ndjson, csv or parquet")
+    })
 }
 
 fn page_limit(request: &Request) -> Result<usize> {

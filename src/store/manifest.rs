@@ -159,7 +159,7 @@ pub fn known_format(file: &str, bytes: &[u8], magic: &[u8; 8]) -> Result<()> {
     match bytes.get(..8) {
         Some(found) if found != magic && found.get(..5) == magic.get(..5) => {
             let message = format!("{file} has a format that this version does not know");
-            let (code, hint) = match found < magic {
+            let (code, hint) = match found < magic.as_slice() {
                 true => ("older_format", "export it with the whodid that wrote it, and import that"),
                 false => ("newer_format", "use a newer whodid"),
             };

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::kissmetrics::seconds;
 use super::lines::{ParsedLine, Unread};
-use super::ndjson::{parse_record, write_record};
+use super::ndjson::{parse_record, write_properties};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Millis, Record, RecordKind, Value, format_millis, parse_instant};
@@ -276,13 +276,10 @@ impl<W: Write> Table<W> {
 
     /// Adds a record.
     pub fn write(&mut self, record: &Record) -> io::Result<()> {
-        let mut json = Vec::new();
-        let mut bare = Record { kind: RecordKind::Set, id: None, time: None, ..record.clone() };
-        bare.identity.clear();
-        write_record(&bare, &mut json);
-        let json = String::from_utf8_lossy(&json).into_owned();
-        let object = json.split_once("\"properties\":").map_or("", |(_, rest)| rest.trim_end());
-        let properties = object.strip_suffix('}').filter(|_| !record.properties.is_empty()).unwrap_or("");
+        let mut properties = String::new();
+        if !record.properties.is_empty() {
+            write_properties(record, &mut properties);
+        }
         let (kind, event, identity) = match record.kind {
             RecordKind::Event => ("event", record.name.as_str(), ""),
             RecordKind::Set => ("set", "", ""),
@@ -296,7 +293,7 @@ impl<W: Write> Table<W> {
             &guarded(event),
             &guarded(identity),
             &time,
-            properties,
+            &properties,
             &guarded(id),
         ];
         self.0.write_record(cells).map_err(io::Error::other)

@@ -39,6 +39,42 @@ impl Format {
     }
 }
 
+/// A form in which everything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values.
+    Csv,
+    /// Parquet.
+    Parquet,
+}
+
+impl ExportFormat {
+    /// By its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Ndjson, Self::Csv, Self::Parquet].into_iter().find(|format| format.name() == name)
+    }
+
+    /// Its name, which is the ending of its files too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// What it is called on the network.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
+            Self::Parquet => "application/vnd.apache.parquet",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,4 +5,5 @@ pub mod format;
 pub mod kissmetrics;
 pub mod lines;
 pub mod ndjson;
+pub mod parquet;
 pub mod segment;

@@ -193,9 +193,26 @@ fn json_error(error: &serde_json::Error) -> Error {
     Error::new(kind, code, format!("column {}: {text}", error.column()))
 }
 
+fn text(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
+}
+
+/// Appends the properties of a record as an object.
+pub fn write_properties(record: &Record, out: &mut String) {
+    out.push('{');
+    for (at, (name, value)) in record.properties.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(&text(name));
+        out.push(':');
+        out.push_str(&value.to_json());
+    }
+    out.push('}');
+}
+
 /// Appends one line: the record, such that reading it gives it back.
 pub fn write_record(record: &Record, out: &mut Vec<u8>) {
-    let text = |text: &str| serde_json::Value::String(text.to_owned()).to_string();
     let mut line = String::with_capacity(160);
     line.push_str(match record.kind {
         RecordKind::Event => "{\"type\":\"event\",\"person\":",
@@ -216,16 +233,8 @@ pub fn write_record(record: &Record, out: &mut Vec<u8>) {
         line.push_str(&Number::new(i128::from(time), 3).to_string());
     }
     if record.kind != RecordKind::Identify {
-        line.push_str(",\"properties\":{");
-        for (at, (name, value)) in record.properties.iter().enumerate() {
-            if at > 0 {
-                line.push(',');
-            }
-            line.push_str(&text(name));
-            line.push(':');
-            line.push_str(&value.to_json());
-        }
-        line.push('}');
+        line.push_str(",\"properties\":");
+        write_properties(record, &mut line);
     }
     if let Some(id) = &record.id {
         line.push_str(",\"id\":");

@@ -183,3 +183,23 @@ fn an_export_makes_the_same_store_again() {
 fn records_in_order(server: &Server) -> String {
     server.client().get("/api/v1/export").text()
 }
+
+#[test]
+fn an_export_has_the_form_that_was_asked_for() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let mut client = server.client();
+    for (form, kind, begin, end) in [
+        ("ndjson", "application/x-ndjson", &b"{\"type\":\""[..], &b"}\n"[..]),
+        ("csv", "text/csv", b"type,person,event,identity,time,properties,id\n", b"\n"),
+        ("parquet", "application/vnd.apache.parquet", b"PAR1", b"PAR1"),
+    ] {
+        let reply = client.get(&format!("/api/v1/export?format={form}"));
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)));
+        assert!(reply.body.starts_with(begin) && reply.body.ends_with(end), "{form}: {}", reply.text());
+        let name = format!("attachment; filename=\"whodid.{form}\"");
+        assert_eq!(reply.header("content-disposition"), Some(name.as_str()));
+    }
+    let refused = client.get("/api/v1/export?format=xml");
+    assert_eq!((refused.status, refused.code().as_str()), (422, "bad_format"));
+}
