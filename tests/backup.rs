@@ -12,6 +12,7 @@ use whodid::disk::RealVfs;
 use whodid::engine::{Engine, Options, read_only};
 use whodid::model::{Record, RecordKind, Value};
 use whodid::testing::random::NOW;
+use whodid::transfer::format::ExportFormat;
 
 use crate::support::{API_KEY, Server, WRITE_KEY, sorted_lines};
 
@@ -37,7 +38,7 @@ fn open(data: &Path) -> Engine {
 /// Everything in a store, as records.
 fn everything(data: &Path) -> Vec<String> {
     let mut out = Vec::new();
-    export(&read_only(data).unwrap(), &mut out).unwrap();
+    export(&read_only(data).unwrap(), ExportFormat::Ndjson, &mut out).unwrap();
     sorted_lines(&String::from_utf8(out).unwrap())
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{KeyCommand, KeyScope};
+use super::access_args::{KeyCommand, KeyScope};
 use super::{output, table};
 use crate::app::{Scope, ScopedKey, StoredKeys};
 use crate::error::{Error, ErrorKind, Result};

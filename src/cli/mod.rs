@@ -1,6 +1,7 @@
 //! The command line: reads arguments, calls the app, prints tables or JSON. Exit codes: 0 done, 1 failed, 2 wrong use, 3 some lines
 //! of an import were rejected, 130 an import was interrupted.
 
+mod access_args;
 mod answer;
 mod args;
 mod backup;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::args::User;
+use super::access_args::User;
 use super::{output, served};
 use crate::app::Role;
 use crate::app::accounts::{Accounts, INVITATION_MS, Invitation, User as Account};
