@@ -1,6 +1,6 @@
 //! Claim: segments merge at a rate well above that at which records come in, with the persons of today.
 
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput};
 use whodid::engine::Engine;
 
 use crate::inputs::{copy, empty, records, still};
@@ -10,7 +10,7 @@ const SEGMENTS: usize = 8;
 
 pub fn compaction(c: &mut Criterion) {
     let mut group = c.benchmark_group("compaction");
-    group.sample_size(10);
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
     let records = records(100_000);
     group.throughput(Throughput::Elements(records.len() as u64));
     let (dir, engine) = empty(still());

@@ -1,12 +1,12 @@
 //! Claim: a memtable becomes a segment faster than the next one fills.
 
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput};
 
 use crate::inputs::{empty, records, still};
 
 pub fn flush(c: &mut Criterion) {
     let mut group = c.benchmark_group("flush");
-    group.sample_size(10);
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
     let records = records(50_000);
     group.throughput(Throughput::Elements(records.len() as u64));
     let full = || {

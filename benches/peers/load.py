@@ -41,8 +41,9 @@ def disk(store, folder, meta, names, threads, sizes, say):
     store.compact()
     parts = json.loads(subprocess.run([sizes, store.folder], check=True, stdout=subprocess.PIPE, text=True).stdout)
     files = {file.name: file.stat().st_size for file in store.folder.iterdir() if file.is_file()}
-    for part, prefix in (("log", "wal-"), ("identities", "ids-"), ("checkpoint", "state-")):
-        parts[part] = sum(size for name, size in files.items() if name.startswith(prefix))
+    of = lambda prefix: sum(size for name, size in files.items() if name.startswith(prefix))
+    parts["directories and checksums"] = of("seg-") - sum(parts.values())
+    parts |= {part: of(prefix) for part, prefix in (("log", "wal-"), ("identities", "ids-"), ("checkpoint", "state-"))}
     say(f"whodid: {sum(files.values()) / meta['events']:.2f} bytes an event in {len(files)} files")
     others = {name: peers.load(name, folder, meta, threads)["bytes"] for name in names}
     return {"whodid": parts, "all": sum(files.values()), **others}

@@ -68,6 +68,7 @@ def merges(store, folder, meta, rounds, say):
         found["compacted"] = _timed(server, "Q1", rounds)
         if not same(answer, server.ask("Q1")[1]):
             raise SystemExit("the answers to Q1 before and after the compaction differ")
+    copy.remove()
     say(f"Q1 after {count} merges: " + ", ".join(f"{k} {v['least']:.2f} ms" for k, v in found.items() if k != "merges"))
     return found
 
@@ -79,7 +80,8 @@ def _drive(port, pipe):
 
 def mixed(store, folder, say):
     """Q1 again and again, quiet at first, then while events are written, each synced before it is answered."""
-    with Server(store.copy(folder / "store-mixed")) as server:
+    copy = store.copy(folder / "store-mixed")
+    with Server(copy) as server:
         server.time("Q1")
         quiet = sorted(server.time("Q1") * 1e3 for _ in range(200))
         context = multiprocessing.get_context("spawn")
@@ -95,6 +97,7 @@ def mixed(store, folder, say):
         stored = server.get("/api/v1/stats")["since_start"]["stored"] - before
         if stored != sent:
             raise SystemExit(f"{sent} events were answered, {stored} stored")
+    copy.remove()
     busy.sort()
     found = {
         "quiet_median_ms": quantile(quiet, 0.5),

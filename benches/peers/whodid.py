@@ -97,11 +97,15 @@ class Store:
 
     def load(self, *records):
         """Imports into a new store; see `watched`."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.remove()
         return watched(self.command("import", "--json", *records))
 
     def compact(self):
         return watched(self.command("compact"))
+
+    def remove(self):
+        """Makes room for the next one."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def copy(self, folder):
         """A copy of a store that is not served."""

@@ -1,7 +1,6 @@
 """What comes in over HTTP, and the server itself: single events, imports of a thousand records a request, start and memory."""
 
 import json
-import shutil
 import threading
 import time
 
@@ -19,7 +18,7 @@ STARTS = 5
 def single(binary, folder, say):
     """`GET /e` over 64 connections into a new store; then the server is killed, and what it answered must be there."""
     store = Store(binary, folder / "store-single")
-    shutil.rmtree(store.folder, ignore_errors=True)
+    store.remove()
     server = Server(store)
     try:
         found = flood(server.port, CONNECTIONS, SECONDS)
@@ -28,6 +27,7 @@ def single(binary, folder, say):
         server.kill()
     with Server(store) as again:
         found["stored"] = again.get("/api/v1/stats")["events"]
+    store.remove()
     # Answers to the last requests can still be under way when the client stops counting.
     if not (found["answers"] <= stored <= found["answers"] + CONNECTIONS and found["stored"] >= stored):
         raise SystemExit(f"{found['answers']} answers, {stored} stored, {found['stored']} after the server was killed")
@@ -52,7 +52,7 @@ def _batch(number):
 def bulk(binary, folder, say):
     """Imports of a thousand events a request over a few connections: events a second, all of them stored."""
     store = Store(binary, folder / "store-bulk")
-    shutil.rmtree(store.folder, ignore_errors=True)
+    store.remove()
     batches = [_batch(number) for number in range(BATCHES)]
     took, wrong = [], []
 
@@ -75,6 +75,7 @@ def bulk(binary, folder, say):
             thread.join()
         seconds = time.perf_counter() - begin
         stored = server.get("/api/v1/stats")["events"]
+    store.remove()
     if wrong or stored != BATCH * BATCHES:
         raise SystemExit(f"{stored} of {BATCH * BATCHES} events stored; {wrong[:1]}")
     took.sort()
@@ -86,9 +87,10 @@ def bulk(binary, folder, say):
 def serve(store, binary, folder, say):
     """Start and resident memory without mapped files: of an empty store, of the full one, and after all questions."""
     empty = Store(binary, folder / "store-empty")
-    shutil.rmtree(empty.folder, ignore_errors=True)
+    empty.remove()
     with Server(empty) as server:
         found = {"empty_start_s": server.start_s, "empty_bytes": server.memory()}
+    empty.remove()
     starts = []
     for _ in range(STARTS):
         with Server(store) as server:
