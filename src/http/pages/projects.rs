@@ -26,7 +26,7 @@ pub fn switcher(visit: &Visit<'_>) -> Markup {
     html! {
         @if seen.len() > 1 {
             details.projects {
-                summary { (visit.project.name()) }
+                summary { @if visit.who.sees(visit.project.id) { (visit.project.name()) } @else { "Projects" } }
                 ul {
                     @for (at, project) in seen.iter().enumerate() { li {
                         @let key = (at < KEYED).then(|| (at + 1).to_string());

@@ -281,7 +281,7 @@ fn form_page(next: &str, many: bool, problem: Option<&str>) -> Markup {
                 input type="hidden" name="next" value=(next);
                 button { "Log in" }
             }
-            p { "The key was printed when the server was started for the first time." }
+            p.hint { "The key was printed when the server was started for the first time." }
         }
     }
 }
