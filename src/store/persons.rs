@@ -269,7 +269,7 @@ impl Persons {
         let count = image.person.len();
         let inside = |ids: &[u32]| ids.iter().all(|id| (*id as usize) < count);
         let same = image.next.len() == count && image.flags.len() == count && image.last_move.len() == count;
-        if !same || !inside(&image.person) || !inside(&image.next) {
+        if !same || !inside(&image.person) || !inside(&image.next) || !image.is_sound() {
             return None;
         }
         Some(Self {
@@ -281,6 +281,29 @@ impl Persons {
             moves_base: image.moves_base,
             persons: image.persons,
         })
+    }
+}
+
+impl PersonsImage {
+    /// Whether each ring goes through identities of one person, each person is one of its own identities, persons are as many as it says,
+    /// and moves lead back in time. Whoever walks a ring or moves comes to an end then.
+    fn is_sound(&self) -> bool {
+        let version =
+            u32::try_from(self.moves.len()).ok().and_then(|moves| self.moves_base.checked_add(moves));
+        let Some(version) = version.filter(|version| *version != NONE) else { return false };
+        let person_of = |id: u32| self.person.get(id as usize).copied();
+        let mut entered = vec![false; self.next.len()];
+        let rings = self.next.iter().zip(&self.person).all(|(next, person)| {
+            let first = entered.get_mut(*next as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+            first && person_of(*next) == Some(*person) && person_of(*person) == Some(*person)
+        });
+        let roots = self.person.iter().enumerate().filter(|(id, person)| **person as usize == *id).count();
+        let moves = (self.moves_base..version).zip(&self.moves).all(|(number, one)| {
+            let known = [one.identity, one.from, one.to].into_iter().all(|id| person_of(id).is_some());
+            known && (one.previous == NONE || one.previous < number)
+        });
+        let last = self.last_move.iter().all(|at| *at == NONE || *at < version);
+        rings && roots == self.persons as usize && moves && last
     }
 }
 
@@ -334,5 +357,25 @@ mod tests {
         assert_eq!(q.version(), 3);
         assert_eq!((q.person_at(1, 1), q.person_at(1, 2), q.person_at(2, 2)), (1, 4, 2));
         assert_eq!(q.moves_since(1).count(), 2);
+    }
+
+    #[test]
+    fn an_image_that_contradicts_itself_is_none() {
+        let mut p = with(4);
+        p.identify(0, 3);
+        p.identify(1, 3);
+        assert!(Persons::from_image(p.image()).is_some());
+        let spoiled = |spoil: &dyn Fn(&mut PersonsImage)| {
+            let mut image = p.image();
+            spoil(&mut image);
+            Persons::from_image(image).is_none()
+        };
+        assert!(spoiled(&|image| image.persons = 0) && spoiled(&|image| image.persons += 1));
+        assert!(spoiled(&|image| image.next[0] = 0), "a ring that nobody leaves or enters twice");
+        assert!(spoiled(&|image| image.next.swap(0, 2)), "a ring through two persons");
+        assert!(spoiled(&|image| image.person[3] = 2) && spoiled(&|image| image.person[0] = 9));
+        assert!(spoiled(&|image| image.last_move[0] = 77) && spoiled(&|image| image.moves_base = u32::MAX));
+        assert!(spoiled(&|image| image.moves[0].previous = 5), "a move that leads to itself or ahead");
+        assert!(spoiled(&|image| image.moves[0].to = 9));
     }
 }

@@ -45,7 +45,7 @@ impl Wire {
 
     /// Marks `n` buffered bytes as done with.
     pub fn consume(&mut self, n: usize) {
-        self.start = (self.start + n).min(self.end);
+        self.start = self.start.saturating_add(n).min(self.end);
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }

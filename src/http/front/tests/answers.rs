@@ -78,7 +78,7 @@ fn wrong_methods_and_encodings_have_their_answers() {
         415
     );
     assert_eq!(site.status(post("/api/v1/import", "", "")), 411);
-    for target in ["/e", "/healthz", "/api/v1/export"] {
+    for target in ["/i.js", "/healthz", "/api/v1/export"] {
         let answer = site.send(get(target, "").replacen("GET", "HEAD", 1));
         assert!(status_of(&answer) == 200 && answer.ends_with("\r\n\r\n"), "no body: {answer}");
     }
