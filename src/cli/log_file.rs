@@ -71,7 +71,8 @@ impl log::Log for Logger {
 
 /// As much of a message as a line has room for.
 fn clipped(message: &str) -> &str {
-    message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(message)
+    let end = (0..=MESSAGE_BYTES_MAX.min(message.len())).rev().find(|end| message.is_char_boundary(*end));
+    message.get(..end.unwrap_or(0)).unwrap_or(message)
 }
 
 /// One line of the file. What would end the line or change how text looks is escaped.
