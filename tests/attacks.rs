@@ -165,6 +165,12 @@ fn flood(addr: &str, stop: &AtomicBool) -> usize {
     opened
 }
 
+/// Nothing that clients send makes a thread of the server panic: its log would say so.
+fn no_panic(server: &Server) {
+    let log = std::fs::read_to_string(server.data.with_extension("log")).unwrap();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
 /// Lets this process hold as many connections as it attacks with.
 fn many_files() -> bool {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -213,6 +219,7 @@ fn two_thousand_hostile_connections_on_five_hundred_descriptors() {
         "honest clients got {shares:?} of what they get in peace"
     );
     Pulse::of(&server).end("after the flood");
+    no_panic(&server);
     let data = server.data.clone();
     server.kill();
     let server = Server::start(&data);
@@ -283,6 +290,7 @@ fn bombs_and_depths_cost_no_more_than_their_limits() {
         }
     }
     pulse.end("bombs");
+    no_panic(&server);
     let more = server.memory_peak().saturating_sub(quiet) >> 20;
     println!("bombs took {more} MiB at most");
     assert!(more < 192, "bombs took {more} MiB");
@@ -327,5 +335,6 @@ fn no_bytes_make_the_server_fall_or_lie() {
     }
     println!("{sent} broken requests");
     pulse.end("broken requests");
+    no_panic(&server);
     assert!(sent > 20, "only {sent} requests");
 }

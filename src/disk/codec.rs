@@ -7,6 +7,7 @@
 use bincode::Options;
 
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::model::{Number, Value, ValueRef};
 
 fn options(limit: u64) -> impl Options {
@@ -208,7 +209,7 @@ impl<'a> Reader<'a> {
             0 => ValueRef::Bool(false),
             1 => ValueRef::Bool(true),
             2 => {
-                let scale = self.u8()?;
+                let scale = self.u8().filter(|scale| *scale <= limits::NUMBER_SCALE_MAX)?;
                 ValueRef::Number(Number::new(self.signed()?, scale))
             }
             3 => ValueRef::Text(self.text()?),
@@ -244,6 +245,9 @@ mod tests {
             }
         }
         assert!(Reader::new(&[0xff; 40]).varint().is_none());
+        let number = |scale: u8| [2, scale, 3];
+        assert!(Reader::new(&number(limits::NUMBER_SCALE_MAX)).value().is_some());
+        assert!(Reader::new(&number(limits::NUMBER_SCALE_MAX + 1)).value().is_none(), "no number of ours");
     }
 
     #[test]

@@ -322,6 +322,10 @@ impl Persons {
         let named = Packed::new(&image.named, count, 1)?;
         let roots = (0..count).filter(|id| own.get(*id) == 1).count();
         let others = Packed::new(&image.others, count - roots, width)?;
+        let version = image.moves_base.checked_add(image.moves).filter(|version| *version != NONE);
+        if roots != image.persons as usize || version.is_none() {
+            return None;
+        }
         let mut persons = Self { moves_base: image.moves_base, persons: image.persons, ..Self::default() };
         let mut other = 0;
         let mut person = Vec::with_capacity(count);
@@ -375,6 +379,9 @@ impl Persons {
             let last = last_move.get_mut(identity as usize)?;
             let previous = std::mem::replace(last, image.moves_base.checked_add(at as u32)?);
             let (from, to) = (from.get(at) as PersonId, to.get(at) as PersonId);
+            if from.max(to) >= image.identities {
+                return None;
+            }
             self.moves.push(Move { identity, from, to, previous });
         }
         self.last_move = last_move.into_iter().collect();
@@ -469,6 +476,25 @@ mod tests {
         assert_eq!(q.version(), 3);
         assert_eq!((q.person_at(1, 1), q.person_at(1, 2), q.person_at(2, 2)), (1, 4, 2));
         assert_eq!(q.moves_since(1).count(), 2);
+    }
+
+    #[test]
+    fn an_image_that_contradicts_itself_is_none() {
+        let mut p = with(4);
+        p.identify(0, 3);
+        p.identify(1, 3);
+        assert!(Persons::from_image(&p.image()).is_some());
+        let spoiled = |spoil: &dyn Fn(&mut PersonsImage)| {
+            let mut image = p.image();
+            spoil(&mut image);
+            Persons::from_image(&image).is_none()
+        };
+        assert!(spoiled(&|image| image.persons = 0) && spoiled(&|image| image.persons += 1));
+        assert!(spoiled(&|image| image.own[0] ^= 1), "one that is nobody's and one more than there are");
+        assert!(spoiled(&|image| image.others[0] = 1), "somebody who is another's");
+        assert!(spoiled(&|image| image.others.clear()) && spoiled(&|image| image.identities = u32::MAX));
+        assert!(spoiled(&|image| image.moves_base = u32::MAX) && spoiled(&|image| image.moves = u32::MAX));
+        assert!(spoiled(&|image| image.moved[2][0] = 0xff), "a move to nobody");
     }
 
     #[test]

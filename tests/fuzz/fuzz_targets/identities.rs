@@ -1,0 +1,5 @@
+//! An identity file.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| whodid_fuzz::identities(bytes));

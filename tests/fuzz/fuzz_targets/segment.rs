@@ -1,0 +1,5 @@
+//! A whole segment.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| whodid_fuzz::segment(bytes));

@@ -1,0 +1,262 @@
+//! What is fuzzed: every decoder of bytes that come from a disk or from a network. Nothing here may panic, whatever the bytes are.
+//!
+//! Checksums of small files are put right first, so that the bytes get past them to the decoder itself.
+
+use std::io::Read;
+use std::net::IpAddr;
+
+use whodid::disk::codec::{self, Reader};
+use whodid::disk::frame::{FrameAt, read_frame, read_single, write_single};
+use whodid::disk::Bytes;
+use whodid::http::collect;
+use whodid::http::message::{Headers, Method, Request};
+use whodid::model::{PropertyId, Record, RecordKind};
+use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, params};
+use whodid::store::catalog::Catalog;
+use whodid::store::entry::{Entry, put_entry, read_entry};
+use whodid::store::identity_file::{IdentityFile, hash_identity};
+use whodid::store::manifest::{Checkpoint, MANIFEST_MAGIC, Manifest};
+use whodid::store::persons::Persons;
+use whodid::store::refusals::Refusals;
+use whodid::store::segment::block::Block;
+use whodid::store::segment::dictionary::Dictionary;
+use whodid::store::segment::members::Members;
+use whodid::store::segment::{FOOTER_BYTES, Segment};
+use whodid::store::wal::read_wal;
+use whodid::transfer::{csv, kissmetrics, lines, ndjson, segment};
+
+const NOW: i64 = 1_800_000_000_000;
+
+/// Little-endian numbers at the begin of the input steer it; the rest is content.
+fn steer(bytes: &[u8]) -> (u32, &[u8]) {
+    match bytes.split_first_chunk::<4>() {
+        Some((begin, rest)) => (u32::from_le_bytes(*begin), rest),
+        None => (0, bytes),
+    }
+}
+
+pub fn frame(bytes: &[u8]) {
+    let (sequence, bytes) = steer(bytes);
+    let mut at = 0;
+    let mut next_sequence = u64::from(sequence);
+    while let FrameAt::Frame { payload, next } = read_frame(bytes, at, next_sequence, 1 << 20) {
+        assert!(next > at && payload.len() < next - at);
+        (at, next_sequence) = (next, next_sequence + 1);
+    }
+    let _ = read_single("f", bytes, MANIFEST_MAGIC);
+    let written = write_single(MANIFEST_MAGIC, bytes);
+    assert_eq!(read_single("f", &written, MANIFEST_MAGIC).unwrap(), bytes);
+}
+
+pub fn log(bytes: &[u8]) {
+    let number = |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+    if let Ok(Some(content)) = read_wal("wal", bytes, number(8), number(16)) {
+        assert!(content.payloads.iter().all(|payload| payload.end <= bytes.len()));
+    }
+    let mut reader = Reader::new(bytes);
+    while !reader.is_empty() {
+        let Some(entry) = read_entry(&mut reader) else { break };
+        let rows = matches!(entry, Entry::Row(_));
+        let mut written = Vec::new();
+        put_entry(&entry, &mut written);
+        let again = read_entry(&mut Reader::new(&written));
+        assert!(rows || again.as_ref() == Some(&entry), "{entry:?} became {again:?}");
+    }
+}
+
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = codec::decode::<Manifest>("MANIFEST", bytes) {
+        assert!(manifest.files().count() <= bytes.len());
+    }
+}
+
+pub fn checkpoint(bytes: &[u8]) {
+    let Ok(checkpoint) = codec::decode::<Checkpoint>("state", bytes) else { return };
+    let catalog = Catalog::from_image(checkpoint.catalog);
+    assert!(catalog.counts().0 <= bytes.len());
+    let _ = Refusals::from_image(checkpoint.refusals).counts();
+    let Some(mut persons) = Persons::from_image(checkpoint.persons) else { return };
+    let last = persons.identities();
+    for (a, b) in [(0, 1), (1, 0), (last.saturating_sub(1), 0)] {
+        if a < last && b < last {
+            persons.identify(a, b);
+            persons.merge(a, b);
+            persons.unmerge(a);
+        }
+    }
+}
+
+pub fn identities(bytes: &[u8]) {
+    let Ok(file) = IdentityFile::open("ids", Bytes::from_vec(bytes.to_vec())) else { return };
+    let _ = file.find("jane@example.com", hash_identity((1, 2), "jane@example.com"));
+    for id in file.first()..file.first().saturating_add(file.count().min(100)) {
+        let _ = file.get(id);
+    }
+    let _ = file.for_each(|_| Ok(()));
+}
+
+pub fn segment(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    put_right(&mut bytes);
+    let Ok(segment) = Segment::parse("seg", Bytes::from_vec(bytes)) else { return };
+    let _ = segment.check();
+    let names = segment.directory().names.len().min(8);
+    for name in 0..names {
+        let _ = segment.persons(name);
+        let chunks = segment.name_entry(name).map_or(0, |entry| entry.chunks.len().min(8));
+        for chunk in 0..chunks {
+            if let Ok(block) = segment.block(name, chunk) {
+                walk(&block);
+            }
+        }
+    }
+    for at in 0..4 {
+        let _ = segment.dictionary(PropertyId(at));
+        let _ = segment.members(at as usize);
+    }
+    let _ = segment.slot_of(1, 1);
+    let _ = segment.may_contain(7);
+    let _ = segment.record_ids(7);
+}
+
+/// Makes the checksum of a segment's directory right, if its place makes sense.
+fn put_right(bytes: &mut [u8]) {
+    let Some(footer) = bytes.len().checked_sub(FOOTER_BYTES) else { return };
+    let number = |at: usize| {
+        let field = bytes.get(at..at + 8)?.try_into().ok()?;
+        usize::try_from(u64::from_le_bytes(field)).ok()
+    };
+    let (Some(offset), Some(length)) = (number(footer), number(footer + 8)) else { return };
+    let Some(directory) = offset.checked_add(length).and_then(|end| bytes.get(offset..end)) else { return };
+    let crc = crc32(directory).to_le_bytes();
+    bytes[footer + 16..footer + 20].copy_from_slice(&crc);
+}
+
+/// CRC-32 as files have it, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1)))
+    })
+}
+
+fn walk(block: &Block<'_>) {
+    for rank in 0..block.persons().min(64) {
+        let person = block.person(rank);
+        let _ = block.rank_of(person);
+        for row in block.rows_of(rank).take(64) {
+            let _ = (block.time(row), block.slot(row));
+            for (_, column) in block.columns() {
+                let _ = (column.code(row), column.raw(row));
+            }
+        }
+    }
+}
+
+pub fn block(bytes: &[u8]) {
+    if let Some(block) = Block::parse(bytes) {
+        walk(&block);
+    }
+}
+
+pub fn dictionary(bytes: &[u8]) {
+    let (count, bytes) = steer(bytes);
+    let Some(dictionary) = Dictionary::parse(bytes, count) else { return };
+    for code in (0..dictionary.len().min(64)).chain([dictionary.len(), u32::MAX]) {
+        let value = dictionary.value(code);
+        let _ = dictionary.find(value);
+    }
+}
+
+pub fn members(bytes: &[u8]) {
+    let (persons, bytes) = steer(bytes);
+    let (identities, bytes) = steer(bytes);
+    let Some(members) = Members::parse(bytes, persons, identities) else { return };
+    for rank in 0..members.len().min(64) {
+        let _ = (members.person(rank), members.seen(rank));
+        for place in members.slots(rank).take(64) {
+            let _ = members.identity(place);
+        }
+    }
+}
+
+pub fn query(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let saved = Saved::default();
+    let _ = Funnel::from_json(text, &saved);
+    let _ = Cohort::from_json(text, &saved);
+    let _ = Revenue::from_json(text, &saved);
+    let _ = Trend::from_json(text, &saved);
+    let _ = Paths::from_json(text, &saved);
+    let _ = Lifecycle::from_json(text, &saved);
+    let _ = People::from_json(text, &saved);
+}
+
+pub fn query_text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for report in ["funnel", "cohort", "revenue", "trend", "paths", "lifecycle", "people"] {
+        let Ok(json) = params::read_text(report, text) else { continue };
+        let map = serde_json::from_str(&json).expect("the JSON form of a query is JSON");
+        let _ = params::text(report, &map);
+    }
+}
+
+pub fn tracking(bytes: &[u8]) {
+    let (steer, bytes) = steer(bytes);
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let mut headers = Headers::default();
+    headers.push("Content-Type", "application/x-www-form-urlencoded");
+    let (method, query, body) = match steer % 2 {
+        0 => (Method::Get, text, Vec::new()),
+        _ => (Method::Post, String::new(), bytes.to_vec()),
+    };
+    let request = Request { method, path: "/e".into(), query, headers, body, peer: IpAddr::from([127, 0, 0, 1]) };
+    for kind in [RecordKind::Event, RecordKind::Set, RecordKind::Identify] {
+        if let Ok(record) = collect::read(kind, &request, NOW).record {
+            stored(record);
+        }
+    }
+}
+
+/// A record that is checked means the same after it was written and read.
+fn stored(record: Record) {
+    let Ok(record) = record.checked(NOW) else { return };
+    let mut written = Vec::new();
+    ndjson::write_record(&record, &mut written);
+    let again = ndjson::parse_record(&written).and_then(|record| record.checked(NOW)).expect("it reads its own writing");
+    assert_eq!(again, record, "{}", String::from_utf8_lossy(&written));
+}
+
+pub fn segment_api(bytes: &[u8]) {
+    let Ok(text) = segment::decode(bytes) else { return };
+    for kind in [None, segment::Kind::parse("track"), segment::Kind::parse("identify")] {
+        let Ok(messages) = segment::read(&text, kind, NOW) else { continue };
+        for record in messages.messages.into_iter().flatten().flatten() {
+            stored(record);
+        }
+    }
+}
+
+pub fn ndjson(bytes: &[u8]) {
+    if let Ok(record) = ndjson::parse_record(bytes) {
+        stored(record);
+    }
+}
+
+pub fn kissmetrics(bytes: &[u8]) {
+    if let Ok(record) = kissmetrics::parse_record(bytes) {
+        stored(record);
+    }
+}
+
+pub fn csv(bytes: &[u8]) {
+    let _ = csv::for_each_block(bytes, &Vec::new(), NOW, |rows| {
+        rows.into_iter().filter_map(|(_, row)| row.ok()).for_each(stored);
+        Ok(())
+    });
+}
+
+pub fn packed(bytes: &[u8]) {
+    let Ok(plain) = lines::unpacked(bytes) else { return };
+    let mut some = Vec::new();
+    let _ = plain.take(1 << 20).read_to_end(&mut some);
+}
