@@ -12,6 +12,7 @@ mod engine_backend;
 mod erasure;
 mod experiments;
 mod faults;
+mod fixture;
 mod formats;
 mod histories;
 mod histories_cohort;
