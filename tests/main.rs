@@ -15,6 +15,7 @@ mod enrich;
 mod erasure;
 mod experiments;
 mod faults;
+mod fixture;
 mod formats;
 mod histories;
 mod histories_cohort;

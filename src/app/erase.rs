@@ -38,18 +38,21 @@ impl App {
 
     /// Puts a placeholder in place of names in what was saved; in how many definitions.
     fn redact(&self, names: &BTreeSet<String>) -> Result<usize> {
-        let (saved, dashboard) = (self.reports().saved(), self.dashboard());
-        let mut redactor = Redactor { names, placeholder: placeholder(&saved, &dashboard), changed: 0 };
-        let (saved_after, dashboard_after) = (redactor.saved(&saved), redactor.dashboard(&dashboard));
-        if saved_after != saved {
-            self.reports().change_saved(|_| {
-                super::saved::store(&self.dir, &saved_after)?;
-                Ok(saved_after)
-            })?;
-        }
-        if dashboard_after != *dashboard {
-            self.change_dashboard(|dashboard| {
-                *dashboard = dashboard_after;
+        let dashboard = self.dashboard();
+        let placeholder = placeholder(&self.reports().saved(), &dashboard);
+        let mut redactor = Redactor { names, placeholder, changed: 0 };
+        self.reports().change_saved(|known| {
+            let next = redactor.saved(known);
+            if next != *known {
+                super::saved::store(&self.dir, &next)?;
+            }
+            Ok(next)
+        })?;
+        let saved = redactor.changed;
+        if redactor.dashboard(&dashboard) != *dashboard {
+            redactor.changed = saved;
+            self.change_dashboard(|known| {
+                *known = redactor.dashboard(known);
                 Ok(())
             })?;
         }

@@ -75,7 +75,7 @@ pub fn checkpoint(bytes: &[u8]) {
     let catalog = Catalog::from_image(checkpoint.catalog);
     assert!(catalog.counts().0 <= bytes.len());
     let _ = Refusals::from_image(checkpoint.refusals).counts();
-    let Some(mut persons) = Persons::from_image(checkpoint.persons) else { return };
+    let Some(mut persons) = Persons::from_image(&checkpoint.persons) else { return };
     let last = persons.identities();
     for (a, b) in [(0, 1), (1, 0), (last.saturating_sub(1), 0)] {
         if a < last && b < last {

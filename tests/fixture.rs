@@ -1,0 +1,91 @@
+//! A store of the present format, kept with its answers: whoever changes a format learns here that stores are out there. Written by
+//! `WHODID_FIXTURE=write cargo test --test main fixture`, which replaces it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+use whodid::app::{Reports, export};
+use whodid::demo::Company;
+use whodid::engine::{Engine, Options, Snapshot, read_only};
+use whodid::model::parse_instant;
+use whodid::transfer::format::ExportFormat;
+
+const UNTIL: &str = "2026-01-01T00:00:00Z";
+
+fn place() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-002")
+}
+
+/// What a store answers: everything in it, and reports that read every kind of piece.
+fn answers(snapshot: &Snapshot) -> Json {
+    let (reports, now) = (Reports::new(Default::default()), parse_instant(UNTIL).unwrap());
+    let mut out = BTreeMap::new();
+    for (report, query) in [
+        (
+            "funnel",
+            r#"{"steps":[{"event":"Visited Pricing Page"},{"event":"Purchased"}],"by":"first:person.Campaign Source"}"#,
+        ),
+        ("revenue", r#"{"unit":"month"}"#),
+        ("people", r#"{"people":{"did":"Purchased"},"limit":20}"#),
+    ] {
+        let answer = reports.answer(report, snapshot, query, now).unwrap();
+        let mut answer: Json = serde_json::from_str(&answer).unwrap();
+        answer.as_object_mut().unwrap().remove("elapsed_ms");
+        out.insert(report, answer);
+    }
+    let mut records = Vec::new();
+    export(snapshot, ExportFormat::Ndjson, &mut records).unwrap();
+    let lines = crate::support::sorted_lines(&String::from_utf8(records).unwrap());
+    json!({ "reports": out, "stats": {"people": snapshot.persons.persons()}, "records": lines })
+}
+
+/// Two segments, identities, a checkpoint, a log, merges and somebody who was erased.
+fn write(dir: &Path) {
+    let engine = Engine::open(dir, Options { compaction: false, ..Options::default() }).unwrap();
+    let until = parse_instant(UNTIL).unwrap();
+    let records: Vec<_> =
+        Company::new(12, 150, 3, until).unwrap().records().map(|r| r.checked(until).unwrap()).collect();
+    let names: Vec<String> = records.iter().map(|r| r.identity.clone()).collect();
+    for (at, part) in records.chunks(records.len() / 3 + 1).enumerate() {
+        engine.write(part.to_vec()).unwrap();
+        if at < 2 {
+            engine.flush().unwrap();
+        }
+        if at == 1 {
+            engine.erase(&names[..1]).unwrap();
+            engine.merge(&names[names.len() / 4], &names[names.len() / 3]).unwrap();
+        }
+    }
+    engine.close().unwrap();
+    fs::remove_file(dir.join("LOCK")).unwrap();
+}
+
+#[test]
+fn a_store_of_before_opens_and_answers_the_same() {
+    let place = place();
+    if std::env::var_os("WHODID_FIXTURE").is_some_and(|what| what == "write") {
+        if place.exists() {
+            fs::remove_dir_all(&place).unwrap();
+        }
+        write(&place);
+        let text = serde_json::to_string_pretty(&answers(&read_only(&place).unwrap())).unwrap();
+        fs::write(place.with_extension("json"), text + "\n").unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("store");
+    fs::create_dir(&copy).unwrap();
+    for file in fs::read_dir(&place).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    let kept: Json =
+        serde_json::from_str(&fs::read_to_string(place.with_extension("json")).unwrap()).unwrap();
+    assert_eq!(answers(&read_only(&copy).unwrap()), kept);
+    let engine = Engine::open(&copy, Options::default()).unwrap();
+    assert!(engine.check().is_empty());
+    engine.compact().unwrap();
+    let (snapshot, count) = (engine.snapshot(), kept["records"].as_array().unwrap().len());
+    assert!(snapshot.segments.len() == 1 && count > 100, "{count}");
+    assert_eq!(answers(&snapshot), kept);
+}
