@@ -211,3 +211,32 @@ fn a_running_server_makes_backups_where_it_was_told() {
     assert_eq!(app.snapshot().rows(), 1);
     assert!(restored.join("keys.json").exists());
 }
+
+#[test]
+fn further_projects_come_along() {
+    use whodid::app::{StoredKeys, projects};
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target, new) =
+        (dir.path().join("store"), dir.path().join("backups"), dir.path().join("restored"));
+    let engine = open(&data);
+    engine.write(vec![event("first", 1)]).unwrap();
+    engine.close().unwrap();
+    let keys =
+        StoredKeys { write_key: WRITE_KEY.to_owned(), api_key_sha256: "0".repeat(64), more: Vec::new() };
+    let (number, app, _) = projects::create(&data, "Shop", keys).unwrap();
+    app.engine().write(vec![event("second", 2), event("second", 3)]).unwrap();
+    app.close().unwrap();
+    // One whose making was cut short is nobody's.
+    std::fs::create_dir_all(data.join("projects/7")).unwrap();
+    let run = |data: &Path, args: &[&str]| {
+        let output = crate::support::whodid(data).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run(&data, &["backup", target.to_str().unwrap()]).lines().count(), 2);
+    run(&data, &["restore", target.to_str().unwrap(), new.to_str().unwrap()]);
+    assert_eq!(everything(&new), everything(&data));
+    let of = |data: &Path| everything(&projects::dir(data, number));
+    assert_eq!((of(&new).len(), of(&new)), (2, of(&data)));
+    assert!(projects::dir(&new, number).join("keys.json").exists());
+}

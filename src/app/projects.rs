@@ -19,12 +19,26 @@ pub fn dir(data: &Path, project: u32) -> PathBuf {
     if project == FIRST { data.to_owned() } else { data.join("projects").join(project.to_string()) }
 }
 
-/// Numbers of the directories of projects in `data`, in order, finished or not.
-fn numbers(data: &Path) -> Result<Vec<u32>> {
+/// Numbers of the directories of projects beside the first in `data`, in order, finished or not.
+pub fn numbers(data: &Path) -> Result<Vec<u32>> {
     let number = |name: String| name.parse().ok().filter(|n: &u32| *n > FIRST && n.to_string() == name);
     let mut numbers: Vec<u32> = directories(&data.join("projects"))?.into_iter().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Numbers of the finished projects beside the first in `data`, in order.
+pub fn finished(data: &Path) -> Result<Vec<u32>> {
+    let mut finished = numbers(data)?;
+    let mut failure = None;
+    finished.retain(|number| match StoredKeys::load(&dir(data, *number)) {
+        Ok(keys) => keys.is_some(),
+        Err(error) => {
+            failure.get_or_insert(error);
+            false
+        }
+    });
+    failure.map_or(Ok(finished), Err)
 }
 
 /// Opens all projects in `data` but the first.

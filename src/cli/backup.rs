@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::Restore;
 use super::output;
-use crate::app;
+use crate::app::{self, projects};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -13,8 +13,16 @@ fn json(report: &impl serde::Serialize) -> Result<()> {
     output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?)
 }
 
-/// Copies the store.
+/// Copies the store, and that of each further project into a directory of its own below.
 pub fn backup(data: &Path, target: &Path, as_json: bool) -> Result<()> {
+    one_backup(data, target, as_json)?;
+    for project in projects::finished(data)? {
+        one_backup(&projects::dir(data, project), &projects::dir(target, project), as_json)?;
+    }
+    Ok(())
+}
+
+fn one_backup(data: &Path, target: &Path, as_json: bool) -> Result<()> {
     let report = app::backup(data, target, Options::default().clock.now())?;
     if as_json {
         return json(&report);
@@ -29,10 +37,18 @@ pub fn backup(data: &Path, target: &Path, as_json: bool) -> Result<()> {
     ))
 }
 
-/// Makes a new store of a backup.
+/// Makes a new store of a backup; with the newest of all come the newest of each further project.
 pub fn restore(data: &Path, args: &Restore) -> Result<()> {
     let dir = args.dir.as_deref().unwrap_or(data);
-    let report = app::restore(&args.backup, dir, &args.erased, Options::default())?;
+    one_restore(&args.backup, dir, args)?;
+    for project in projects::numbers(&args.backup)? {
+        one_restore(&projects::dir(&args.backup, project), &projects::dir(dir, project), args)?;
+    }
+    Ok(())
+}
+
+fn one_restore(backup: &Path, dir: &Path, args: &Restore) -> Result<()> {
+    let report = app::restore(backup, dir, &args.erased, Options::default())?;
     if args.json {
         return json(&report);
     }
