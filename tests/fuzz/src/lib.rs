@@ -230,7 +230,7 @@ pub fn segment_api(bytes: &[u8]) {
     let Ok(text) = segment::decode(bytes) else { return };
     for kind in [None, segment::Kind::parse("track"), segment::Kind::parse("identify")] {
         let Ok(messages) = segment::read(&text, kind, NOW) else { continue };
-        for record in messages.messages.into_iter().flatten().flatten() {
+        for record in messages.messages.into_iter().flatten().flat_map(|message| message.records) {
             stored(record);
         }
     }
