@@ -7,9 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::replace;
+use super::keys::{read, replace};
 use super::password;
-use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::Millis;
@@ -90,15 +89,8 @@ pub struct Accounts {
 impl Accounts {
     /// The accounts kept in the data directory `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let vfs = RealVfs::new(dir)?;
-        let users = if vfs.list()?.iter().any(|f| f == FILE) {
-            serde_json::from_slice(&vfs.open(FILE)?).map_err(|e| {
-                let hint = "restore the file from a backup, or remove it and log in with the API key";
-                Error::corrupt(dir.join(FILE).display(), 0, e).hint(hint)
-            })?
-        } else {
-            Users::new()
-        };
+        let hint = "restore the file from a backup, or remove it and log in with the API key";
+        let users = read(dir, FILE, hint)?.unwrap_or_else(Users::new);
         Ok(Self { dir: dir.to_owned(), users: RwLock::new(Arc::new(users)) })
     }
 

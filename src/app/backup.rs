@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::disk::{Bytes, RealVfs, Vfs};
+use crate::disk::{Bytes, RealVfs, Vfs, directories};
 use crate::engine::{Engine, Erased, Options, read_only};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, format_millis};
@@ -187,10 +187,7 @@ fn verify(path: &Path) -> Result<u64> {
 /// The whole backups in `target`, oldest first, each with its manifest.
 fn backups(target: &Path) -> Result<Vec<(PathBuf, RealVfs, Manifest)>> {
     let mut found = Vec::new();
-    if !target.is_dir() {
-        return Ok(found);
-    }
-    for name in RealVfs::existing(target)?.folders()? {
+    for name in directories(target)? {
         let path = target.join(name);
         let vfs = RealVfs::existing(&path)?;
         // One without a manifest was not finished; one that cannot be read is of no use here.

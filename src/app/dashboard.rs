@@ -6,8 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::replace;
-use crate::disk::{RealVfs, Vfs};
+use super::keys::{read, replace};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{WEEKDAYS, Zone};
@@ -99,14 +98,8 @@ impl Dashboard {
 
     /// What is remembered of the store in `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let vfs = RealVfs::new(dir)?;
-        if !vfs.list()?.iter().any(|f| f == FILE) {
-            return Ok(Self::default());
-        }
-        serde_json::from_slice(&vfs.open(FILE)?).map_err(|e| {
-            Error::corrupt(dir.join(FILE).display(), 0, e)
-                .hint("restore the file from a backup, or remove it to begin anew")
-        })
+        let hint = "restore the file from a backup, or remove it to begin anew";
+        Ok(read(dir, FILE, hint)?.unwrap_or_default())
     }
 
     /// Puts it in the store directory `dir`, if it makes sense.

@@ -11,6 +11,7 @@ use crate::engine::{Batch, Outcome, Preparer, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Record, RecordKind};
+use crate::report::processors;
 use crate::transfer::format::Format;
 use crate::transfer::lines::{ParsedLine, Unread, for_each_block, unpacked};
 use crate::transfer::{csv, kissmetrics, ndjson};
@@ -199,7 +200,7 @@ impl App {
         let format = form.format.unwrap_or_else(|| Format::guess(None, &begin));
         let snapshot = self.snapshot();
         let allowance = form.names_max.map(|most| Mutex::new(names::Allowance::new(&snapshot.catalog, most)));
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors();
         let each = |block: Block| {
             report.duplicates += block.stored;
             for (line, unread) in block.rejected {

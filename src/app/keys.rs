@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{RealVfs, Vfs};
@@ -61,14 +62,7 @@ pub struct ScopedKey {
 impl StoredKeys {
     /// The keys in the store directory `dir`, if it has any.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
-        let vfs = RealVfs::new(dir)?;
-        if !vfs.list()?.iter().any(|f| f == FILE) {
-            return Ok(None);
-        }
-        let keys = serde_json::from_slice(&vfs.open(FILE)?);
-        keys.map(Some).map_err(|e| {
-            Error::corrupt(dir.join(FILE).display(), 0, e).hint("remove the file to have new keys made")
-        })
+        read(dir, FILE, "remove the file to have new keys made")
     }
 
     /// Adds a key under a name that no other has.
@@ -111,6 +105,16 @@ impl StoredKeys {
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
         replace(dir, FILE, FILE_NEW, &text)
     }
+}
+
+/// What the small JSON file `name` in `dir` holds, if it is there; `hint` says what to do when it is damaged.
+pub fn read<T: DeserializeOwned>(dir: &Path, name: &str, hint: &str) -> Result<Option<T>> {
+    let vfs = RealVfs::new(dir)?;
+    if !vfs.list()?.iter().any(|f| f == name) {
+        return Ok(None);
+    }
+    let value = serde_json::from_slice(&vfs.open(name)?);
+    value.map(Some).map_err(|e| Error::corrupt(dir.join(name).display(), 0, e).hint(hint))
 }
 
 /// Replaces the small file `name` in `dir` as a whole, by way of the file `new`.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::replace;
+use super::keys::{read, replace};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -52,14 +52,8 @@ pub struct Marks {
 impl Marks {
     /// Those of the store in `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let vfs = RealVfs::new(dir)?;
-        let mut marks = Vec::new();
-        if vfs.list()?.iter().any(|name| name == FILE) {
-            marks = serde_json::from_slice(&vfs.open(FILE)?).map_err(|e| {
-                Error::corrupt(dir.join(FILE).display(), 0, e)
-                    .hint("remove the file: interrupted imports then begin at their first line")
-            })?;
-        }
+        let hint = "remove the file: interrupted imports then begin at their first line";
+        let marks = read(dir, FILE, hint)?.unwrap_or_default();
         Ok(Self { dir: dir.to_owned(), marks, moved: Instant::now() })
     }
 

@@ -10,8 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::keys::replace;
-use crate::disk::{RealVfs, Vfs};
+use super::keys::{read, replace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 
@@ -36,14 +35,8 @@ pub struct Retention {
 impl Retention {
     /// That of the store in `dir`: for ever, if nothing was said.
     pub fn load(dir: &Path) -> Result<Self> {
-        let vfs = RealVfs::new(dir)?;
-        if !vfs.list()?.iter().any(|f| f == FILE) {
-            return Ok(Self::default());
-        }
-        serde_json::from_slice(&vfs.open(FILE)?).map_err(|e| {
-            Error::corrupt(dir.join(FILE).display(), 0, e)
-                .hint("restore the file from a backup, or remove it to keep everything")
-        })
+        let hint = "restore the file from a backup, or remove it to keep everything";
+        Ok(read(dir, FILE, hint)?.unwrap_or_default())
     }
 
     /// What a JSON text says.

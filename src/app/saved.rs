@@ -4,9 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json, value::RawValue};
 
-use super::keys::replace;
+use super::keys::{read, replace};
 use super::reports::check_query;
-use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::Zone;
@@ -26,14 +25,8 @@ pub enum SavedKind {
 
 /// The saved definitions of the store in `dir`.
 pub fn load(dir: &Path) -> Result<Saved> {
-    let vfs = RealVfs::new(dir)?;
-    if !vfs.list()?.iter().any(|f| f == FILE) {
-        return Ok(Saved::default());
-    }
-    serde_json::from_slice(&vfs.open(FILE)?).map_err(|e| {
-        Error::corrupt(dir.join(FILE).display(), 0, e)
-            .hint("restore the file from a backup, or remove it to begin anew")
-    })
+    let hint = "restore the file from a backup, or remove it to begin anew";
+    Ok(read(dir, FILE, hint)?.unwrap_or_default())
 }
 
 /// Puts them in the store directory `dir`.

@@ -85,20 +85,6 @@ impl RealVfs {
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// The names of the directories in it, sorted.
-    pub fn folders(&self) -> Result<Vec<String>> {
-        let failed = |e| Error::io("cannot list", &self.dir, e);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_type().map_err(failed)?.is_dir() {
-                names.extend(entry.file_name().into_string().ok());
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
     /// Gives a file one more name, in the directory `to`. False if the disk cannot do that.
     pub fn link(&self, name: &str, to: &Self) -> Result<bool> {
         use std::io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported};
