@@ -16,6 +16,7 @@ pub mod report;
 pub mod store;
 #[doc(hidden)]
 pub mod testing;
+pub mod threads;
 pub mod tracker;
 pub mod transfer;
 

@@ -156,7 +156,9 @@ pub const BULK_LOG_BYTES: u64 = 192 * 1024 * 1024;
 /// See [`IDENTITY_CACHE`].
 pub const BULK_IDENTITY_CACHE: usize = 2 * 1024 * 1024;
 /// Segments of like size that a bulk import merges: more of them, so that each row is written fewer times.
-pub const BULK_MERGE_SEGMENTS: usize = 16;
+pub const BULK_MERGE_SEGMENTS: usize = 32;
+/// Runs of the memtable that a bulk import merges: nobody reads them meanwhile.
+pub const BULK_MEMTABLE_RUNS: usize = 64;
 /// Bytes of one write-ahead log frame.
 pub const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Records that one group commit takes from the queue.

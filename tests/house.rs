@@ -22,7 +22,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Modules by floor. A module imports from lower floors and from itself.
 const FLOORS: [&[&str]; 8] = [
     &["error", "limits", "model", "demo", "enrich", "tracker"],
-    &["disk"],
+    &["disk", "threads"],
     &["store"],
     &["engine", "report"],
     &["exec", "transfer", "testing"],

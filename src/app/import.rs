@@ -1,20 +1,20 @@
 //! Bulk import: lines are parsed on several threads, written in order, a few blocks ahead of the disk.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
 use super::{App, Mark, names};
-use crate::engine::{Batch, Outcome, Preparer, Ticket};
+use crate::engine::{Batch, BatchBuilder, Outcome, Snapshot, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Record, RecordKind};
-use crate::report::processors;
+use crate::model::{Millis, Record, RecordKind, RecordRef};
+use crate::threads::processors;
 use crate::transfer::format::Format;
-use crate::transfer::lines::{ParsedLine, Unread, for_each_block, unpacked};
-use crate::transfer::{csv, kissmetrics, ndjson};
+use crate::transfer::lines::{Block as Lines, ParsedLine, Unread, for_each_block, unpacked};
+use crate::transfer::{csv, kissmetrics, ndjson, plain};
 
 /// Blocks that are written and not yet known to be durable.
 const BLOCKS_AHEAD: usize = 128;
@@ -107,8 +107,8 @@ pub struct Rejected {
 /// Lines that are being stored.
 struct Ahead {
     numbers: Vec<u64>,
-    /// Their records once more, if the text of rejected lines is wanted.
-    records: Vec<Record>,
+    /// If the text of rejected lines is wanted, by its place each record once more that the store may refuse.
+    records: HashMap<usize, Record>,
     ticket: Ticket,
     last: u64,
 }
@@ -118,46 +118,116 @@ struct Block {
     /// The line of each record.
     numbers: Vec<u64>,
     batch: Batch,
-    /// The records once more, if the text of rejected lines is wanted.
-    records: Vec<Record>,
+    /// See [`Ahead`].
+    records: HashMap<usize, Record>,
     rejected: Vec<(u64, Box<Unread>)>,
     /// Records of lines that an earlier import has stored.
     stored: u64,
     last: u64,
 }
 
-impl Block {
+/// What a [`Block`] is made with.
+struct BlockBuilder<'a> {
+    form: &'a Form,
+    allowance: Option<&'a Mutex<names::Allowance<'a>>>,
+    batch: BatchBuilder,
+    numbers: Vec<u64>,
+    records: HashMap<usize, Record>,
+    rejected: Vec<(u64, Box<Unread>)>,
+    stored: u64,
+    last: u64,
+}
+
+impl<'a> BlockBuilder<'a> {
+    /// Of about so many bytes of input.
     fn new(
-        lines: Vec<ParsedLine>,
-        form: &Form,
-        allowance: Option<&Mutex<names::Allowance<'_>>>,
-        preparer: &Preparer,
+        form: &'a Form,
+        allowance: Option<&'a Mutex<names::Allowance<'a>>>,
+        snapshot: &Snapshot,
+        bytes: usize,
     ) -> Self {
-        let last = lines.last().map_or(0, |(line, _)| *line);
-        let (mut numbers, mut records) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
-        let (mut rejected, mut stored) = (Vec::new(), 0);
-        let mut allowance = allowance.map(|a| a.lock().unwrap_or_else(PoisonError::into_inner));
-        for (line, parsed) in lines {
-            let allowed = parsed.and_then(|record| match &mut allowance {
-                Some(allowance) => allowance
-                    .take(&record)
-                    .map(|()| record)
-                    .map_err(|error| Box::new(Unread { error, text: None })),
-                None => Ok(record),
-            });
-            match allowed {
-                Ok(_) if line <= form.stored() => stored += 1,
-                Ok(record) => {
-                    numbers.push(line);
-                    records.push(form.identified(record, line));
+        Self {
+            form,
+            allowance,
+            batch: BatchBuilder::new(snapshot, bytes),
+            numbers: Vec::with_capacity(bytes / 160),
+            records: HashMap::new(),
+            rejected: Vec::new(),
+            stored: 0,
+            last: 0,
+        }
+    }
+
+    /// Adds a line of the usual shape whose names are all known, which needs no record of its own; else nothing, and false.
+    fn add_plain<'t>(&mut self, number: u64, line: &'t str, now: Millis, view: &mut RecordRef<'t>) -> bool {
+        let taken = plain::read(line, view).is_some() && view.is_clean(now) && number > self.form.stored();
+        // A record without a time needs an id, see `Form::identified`.
+        if !taken || view.time.is_none() || !self.batch.prepare(view) {
+            return false;
+        }
+        self.numbers.push(number);
+        self.last = number;
+        true
+    }
+
+    fn add(&mut self, (number, parsed): ParsedLine) {
+        self.last = number;
+        let allowed = parsed.and_then(|record| match self.allowance {
+            Some(allowance) => {
+                let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+                let taken = allowance.take(&record).map(|()| record);
+                taken.map_err(|error| Box::new(Unread { error, text: None }))
+            }
+            None => Ok(record),
+        });
+        match allowed {
+            Ok(_) if number <= self.form.stored() => self.stored += 1,
+            Ok(record) => {
+                let record = self.form.identified(record, number);
+                if self.form.texts {
+                    self.records.insert(self.numbers.len(), record.clone());
                 }
-                Err(unread) => rejected.push((line, unread)),
+                self.numbers.push(number);
+                self.batch.add(record);
+            }
+            Err(unread) => self.rejected.push((number, unread)),
+        }
+    }
+
+    /// With all lines of records as JSON.
+    fn ndjson(mut self, lines: &Lines, now: Millis) -> Block {
+        let mut view = RecordRef::new();
+        for (number, line) in lines.lines() {
+            let text = line.as_ref().ok().and_then(|line| std::str::from_utf8(line).ok());
+            if !text.is_some_and(|line| self.add_plain(number, line, now, &mut view)) {
+                self.add((number, line.and_then(|line| checked(line, ndjson::parse_record, now))));
             }
         }
-        drop(allowance);
-        let kept = if form.texts { records.clone() } else { Vec::new() };
-        Self { numbers, batch: preparer.batch(records.into_iter()), records: kept, rejected, stored, last }
+        self.finish()
     }
+
+    /// With all lines of an export of Kissmetrics.
+    fn kissmetrics(mut self, lines: &Lines, now: Millis) -> Block {
+        for (number, line) in lines.lines() {
+            self.add((number, line.and_then(|line| checked(line, kissmetrics::parse_record, now))));
+        }
+        self.finish()
+    }
+
+    fn finish(self) -> Block {
+        let Self { numbers, records, rejected, stored, last, batch, .. } = self;
+        Block { numbers, batch: batch.finish(), records, rejected, stored, last }
+    }
+}
+
+/// The record of a line, or the line and what is wrong with it.
+fn checked(
+    line: &[u8],
+    parse: fn(&[u8]) -> Result<Record>,
+    now: Millis,
+) -> std::result::Result<Record, Box<Unread>> {
+    let record = parse(line).and_then(|record| record.checked(now));
+    record.map_err(|error| Box::new(Unread { error, text: Some(line.to_vec()) }))
 }
 
 impl ImportReport {
@@ -217,18 +287,25 @@ impl App {
             Ok(())
         };
         // On the parsing threads, with the names that are known by then.
-        let prepare = |lines: Vec<ParsedLine>| {
-            Block::new(lines, form, allowance.as_ref(), &Preparer::new(&self.engine.snapshot()))
-        };
+        let begin = |bytes| BlockBuilder::new(form, allowance.as_ref(), &self.engine.snapshot(), bytes);
         let now = self.now();
         let read = match format {
-            Format::Ndjson => for_each_block(input, threads, now, ndjson::parse_record, prepare, each),
-            Format::Kissmetrics => {
-                for_each_block(input, threads, now, kissmetrics::parse_record, prepare, each)
+            Format::Ndjson => {
+                for_each_block(input, threads, |lines| begin(lines.bytes().len()).ndjson(lines, now), each)
             }
+            Format::Kissmetrics => for_each_block(
+                input,
+                threads,
+                |lines| begin(lines.bytes().len()).kissmetrics(lines, now),
+                each,
+            ),
             Format::Csv => {
                 let mut each = each;
-                csv::for_each_block(input, &form.mapping, now, |lines| each(prepare(lines)))
+                csv::for_each_block(input, &form.mapping, now, |lines| {
+                    let mut block = begin(lines.len() * 160);
+                    lines.into_iter().for_each(|line| block.add(line));
+                    each(block.finish())
+                })
             }
         };
         // What was begun is settled even if the input broke off, so that the counts are true.
@@ -255,7 +332,7 @@ fn settle(
                 report.merges_refused += 1;
             }
             Outcome::TooManyNames => {
-                let text = records.get(at).map(|record| {
+                let text = records.get(&at).map(|record| {
                     let mut text = Vec::new();
                     ndjson::write_record(record, &mut text);
                     text.trim_ascii_end().to_vec()

@@ -165,8 +165,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The next LEB128 integer, if it fits.
+    #[inline]
     pub fn varint_u32(&mut self) -> Option<u32> {
-        u32::try_from(self.varint()?).ok()
+        u32::try_from(self.short()?).ok()
     }
 
     /// The next LEB128 integer, if it fits.
@@ -185,7 +186,20 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(length)?).ok()
     }
 
+    /// The next LEB128 integer that is a length or a small number: nearly all take one byte.
+    #[inline]
+    fn short(&mut self) -> Option<usize> {
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Some(usize::from(*byte))
+            }
+            _ => usize::try_from(self.varint()?).ok(),
+        }
+    }
+
     /// The bytes of the next value.
+    #[inline]
     pub fn raw_value(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         match self.u8()? {
@@ -195,7 +209,7 @@ impl<'a> Reader<'a> {
                 self.varint()?;
             }
             3 => {
-                let length = usize::try_from(self.varint()?).ok()?;
+                let length = self.short()?;
                 self.take(length)?;
             }
             _ => return None,

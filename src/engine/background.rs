@@ -340,6 +340,7 @@ pub(crate) fn rewrite(
         secret: secret[0],
         hash_id: &|id: &str| hash_record_id(secret, id),
         sieve,
+        threads: shared.options.merge_threads,
         cancelled: &|| shared.closing.load(Ordering::SeqCst),
     };
     let written = merge_segments(&job, inputs).and_then(|file| match file.rows {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
-use crate::model::{Millis, NameId, PropertyId, Record, RecordKind, Value};
+use crate::model::{Millis, NameId, PropertyId, Record, RecordKind, RecordRef};
 use crate::store::catalog::Catalog;
 use crate::store::identities::{Fingerprint, IdentitiesView};
 use crate::store::row::{PropertyBytes, put_property};
@@ -12,8 +12,10 @@ use crate::store::row::{PropertyBytes, put_property};
 /// Records in order.
 pub struct Batch {
     pub(super) items: Vec<Item>,
-    /// What the prepared ones are made of.
-    pub(super) bytes: Arc<[u8]>,
+    /// The identities of the prepared ones.
+    texts: Vec<u8>,
+    /// The properties of the prepared ones: rows keep pieces of it.
+    properties: Arc<Vec<u8>>,
 }
 
 /// A record of a batch.
@@ -58,7 +60,8 @@ pub(super) struct Named {
 impl Batch {
     /// Records as they came.
     pub fn of(records: Vec<Record>) -> Self {
-        Self { items: records.into_iter().map(Item::Record).collect(), bytes: Arc::new([]) }
+        let items = records.into_iter().map(Item::Record).collect();
+        Self { items, texts: Vec::new(), properties: Arc::default() }
     }
 
     /// Records in it.
@@ -73,68 +76,146 @@ impl Batch {
 
     /// The text of an identity.
     pub(super) fn text(&self, named: Named) -> &str {
-        let bytes = self.bytes.get(named.text.from as usize..named.text.to as usize);
+        let bytes = self.texts.get(named.text.from as usize..named.text.to as usize);
         // It was text when it was put there.
         bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
     }
 
     /// The canonical property bytes of a record.
     pub(super) fn properties(&self, prepared: &Prepared) -> PropertyBytes {
-        PropertyBytes::piece(&self.bytes, prepared.properties.from, prepared.properties.to)
+        PropertyBytes::piece(&self.properties, prepared.properties.from, prepared.properties.to)
     }
 }
 
 /// Prepares records, on any thread.
-pub struct Preparer {
+pub struct BatchBuilder {
     catalog: Arc<Catalog>,
     identities: IdentitiesView,
+    /// For each shape of a name (see [`shape_of`]) the id that it was last.
+    events: [u32; SHAPES],
+    property_names: [u32; SHAPES],
+    /// The properties of the record at hand, and where they are in it.
+    order: Vec<(PropertyId, usize)>,
+    items: Vec<Item>,
+    texts: Vec<u8>,
+    properties: Vec<u8>,
 }
 
-impl Preparer {
-    /// With the names that `snapshot` knows.
-    pub fn new(snapshot: &Snapshot) -> Self {
-        Self { catalog: Arc::clone(&snapshot.catalog), identities: snapshot.identities.clone() }
-    }
+const SHAPES: usize = 256;
 
-    /// Prepares records that have been through [`Record::checked`].
-    pub fn batch(&self, records: impl ExactSizeIterator<Item = Record>) -> Batch {
-        let mut bytes = Vec::with_capacity(records.len() * 96);
-        let mut items = Vec::with_capacity(records.len());
-        for record in records {
-            let prepared = self.prepare(&record, &mut bytes);
-            items.push(prepared.map_or_else(|| Item::Record(record), Item::Prepared));
+/// Names of one length that begin and end alike mostly are the same.
+fn shape_of(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let at = |at: usize| bytes.get(at).copied().map_or(0, usize::from);
+    (at(0) * 31 + at(bytes.len() / 2) * 17 + at(bytes.len().saturating_sub(1)) * 7 + bytes.len()) % SHAPES
+}
+
+impl BatchBuilder {
+    /// For records of about so many bytes in all, with the names that `snapshot` knows.
+    pub fn new(snapshot: &Snapshot, bytes: usize) -> Self {
+        Self {
+            catalog: Arc::clone(&snapshot.catalog),
+            identities: snapshot.identities.clone(),
+            events: [0; SHAPES],
+            property_names: [0; SHAPES],
+            order: Vec::new(),
+            items: Vec::with_capacity(bytes / 160),
+            texts: Vec::with_capacity(bytes / 8),
+            properties: Vec::with_capacity(bytes * 2 / 5),
         }
-        Batch { items, bytes: bytes.into() }
     }
 
-    /// `None` if a name is new, or the record has an id of its own.
-    fn prepare(&self, record: &Record, bytes: &mut Vec<u8>) -> Option<Prepared> {
+    /// Adds a record that has been through [`Record::checked`].
+    pub fn add(&mut self, record: Record) {
+        let mut view = RecordRef::new();
+        view.refer_to(&record);
+        let prepared = record.id.is_none() && self.prepare(&view);
+        if !prepared {
+            self.items.push(Item::Record(record));
+        }
+    }
+
+    /// Adds a clean record if all its names are known; else nothing, and false.
+    pub fn prepare(&mut self, record: &RecordRef<'_>) -> bool {
+        let (texts, properties) = (self.texts.len(), self.properties.len());
+        match self.try_prepare(record) {
+            Some(prepared) => {
+                self.items.push(Item::Prepared(prepared));
+                true
+            }
+            None => {
+                self.texts.truncate(texts);
+                self.properties.truncate(properties);
+                false
+            }
+        }
+    }
+
+    /// Records in it.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// All that was added.
+    pub fn finish(self) -> Batch {
+        Batch { items: self.items, texts: self.texts, properties: Arc::new(self.properties) }
+    }
+
+    /// `None` if a name is new, or given twice.
+    fn try_prepare(&mut self, record: &RecordRef<'_>) -> Option<Prepared> {
         let name = match record.kind {
             RecordKind::Set => NameId::SET,
             RecordKind::Identify => NameId::IDENTIFY,
-            RecordKind::Event => self.catalog.event(&record.name)?,
+            RecordKind::Event => self.event(record.name)?,
         };
-        if record.id.is_some() {
+        self.order.clear();
+        for (at, (name, _)) in record.properties.iter().enumerate() {
+            let id = self.property(name)?;
+            self.order.push((id, at));
+        }
+        self.order.sort_unstable();
+        if self.order.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
             return None;
         }
-        let known = record.properties.iter().map(|(name, value)| Some((self.catalog.property(name)?, value)));
-        let mut sorted: Vec<(PropertyId, &Value)> = known.collect::<Option<_>>()?;
-        sorted.sort_unstable_by_key(|(id, _)| *id);
-        let from = bytes.len();
-        sorted.iter().for_each(|(id, value)| put_property(*id, value.as_ref(), bytes));
-        let properties = span(from, bytes)?;
-        let identity = self.named(&record.identity, bytes)?;
+        let from = self.properties.len();
+        for (id, at) in &self.order {
+            let (_, value) = record.properties.get(*at)?;
+            put_property(*id, *value, &mut self.properties);
+        }
+        let properties = span(from, &self.properties)?;
+        let identity = self.named(record.identity)?;
         let target = match record.kind {
-            RecordKind::Identify => Some(self.named(&record.name, bytes)?),
+            RecordKind::Identify => Some(self.named(record.name)?),
             RecordKind::Event | RecordKind::Set => None,
         };
         Some(Prepared { name, time: record.time, identity, target, properties })
     }
 
-    fn named(&self, identity: &str, bytes: &mut Vec<u8>) -> Option<Named> {
-        let from = bytes.len();
-        bytes.extend_from_slice(identity.as_bytes());
-        Some(Named { fingerprint: self.identities.fingerprint(identity), text: span(from, bytes)? })
+    fn event(&mut self, name: &str) -> Option<NameId> {
+        let slot = self.events.get_mut(shape_of(name))?;
+        if self.catalog.event_name(NameId(*slot)) != name {
+            *slot = self.catalog.event(name)?.0;
+        }
+        Some(NameId(*slot))
+    }
+
+    fn property(&mut self, name: &str) -> Option<PropertyId> {
+        let slot = self.property_names.get_mut(shape_of(name))?;
+        if self.catalog.property_name(PropertyId(*slot)) != name {
+            *slot = self.catalog.property(name)?.0;
+        }
+        Some(PropertyId(*slot))
+    }
+
+    fn named(&mut self, identity: &str) -> Option<Named> {
+        let from = self.texts.len();
+        self.texts.extend_from_slice(identity.as_bytes());
+        Some(Named { fingerprint: self.identities.fingerprint(identity), text: span(from, &self.texts)? })
     }
 }
 

@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
-pub use batch::{Batch, Preparer};
+pub use batch::{Batch, BatchBuilder};
 pub use check::{Checked, check_files, check_on};
 pub use erase::Erased;
 pub use snapshot::{Counters, Damaged, Sealed, Snapshot};
@@ -34,10 +34,11 @@ use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Clock, Millis, Record, SystemClock};
-use crate::store::compaction;
 use crate::store::manifest::Manifest;
 use crate::store::refusals::{Refusal, Refusals};
 use crate::store::segment::sieve::Sieve;
+use crate::store::{compaction, memtable};
+use crate::threads::processors;
 use feed::{Feed, Happening};
 use meters::Meters;
 use writer::{Op, Request};
@@ -53,6 +54,10 @@ pub struct Options {
     pub identity_cache: usize,
     /// Segments of like size that are merged into one.
     pub merge_segments: usize,
+    /// Runs of like size in the memtable that are merged into one.
+    pub memtable_runs: usize,
+    /// Threads that a merge of segments takes.
+    pub merge_threads: usize,
     /// Whether segments are merged in the background.
     pub compaction: bool,
     /// Where "now" comes from.
@@ -66,6 +71,9 @@ impl Default for Options {
             log_bytes: limits::WAL_BYTES_MAX,
             identity_cache: limits::IDENTITY_CACHE,
             merge_segments: compaction::TIER_SEGMENTS,
+            memtable_runs: memtable::FAN_IN,
+            // Reports come first.
+            merge_threads: 1,
             compaction: true,
             clock: Arc::new(SystemClock),
         }
@@ -81,6 +89,8 @@ impl Options {
             log_bytes: limits::BULK_LOG_BYTES,
             identity_cache: limits::BULK_IDENTITY_CACHE,
             merge_segments: limits::BULK_MERGE_SEGMENTS,
+            memtable_runs: limits::BULK_MEMTABLE_RUNS,
+            merge_threads: processors(),
             ..Self::default()
         }
     }
@@ -211,6 +221,8 @@ impl Engine {
         let lock = vfs.lock()?;
         let mut recovered = recovery::recover(&vfs)?;
         recovered.state.identities.cache_at_most(options.identity_cache);
+        recovered.state.recent.expect(options.memtable_rows);
+        recovered.state.active.merge_runs_of(options.memtable_runs);
         let shared = Arc::new(Shared {
             vfs,
             feed: Feed::new(options.clock.now()),

@@ -1,25 +1,49 @@
-//! Which rows and record ids are in memtables, so that duplicates among recent records are found without a search: exact sets,
-//! one for each memtable, dropped with it.
+//! Which rows and record ids are in memtables, so that duplicates among recent records are found without a search: a filter of rows
+//! and a set of ids for each memtable, dropped with it.
 
 use std::collections::{HashSet, VecDeque};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
+use crate::limits;
+use crate::model::Millis;
 use crate::store::memtable::Memtable;
 use crate::store::row::Row;
-use crate::store::segment::filter::row_key;
+use crate::store::segment::filter::{FilterWriter, row_key};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Keys {
-    /// Keyed hashes of name, identity and time: nobody can make them collide, and what collides is compared as a whole.
-    rows: FxHashSet<u64>,
+    /// The latest time of the rows: what comes in is mostly later than all of them, and needs no look-up.
+    latest: Millis,
+    /// By the rows' keys, made when the first comes. A filter rather than a set, since it stays in the processor's cache; what it
+    /// lets through is compared as a whole.
+    rows: Option<FilterWriter>,
     record_ids: HashSet<Box<str>>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { latest: Millis::MIN, rows: None, record_ids: HashSet::new() }
+    }
+}
+
+impl Keys {
+    fn add(&mut self, time: Millis, key: u64, rows: usize) {
+        self.latest = self.latest.max(time);
+        self.rows.get_or_insert_with(|| FilterWriter::new(rows as u64)).add(key);
+    }
+
+    fn may_have(&self, time: Millis, key: u64) -> bool {
+        time <= self.latest && self.rows.as_ref().is_some_and(|rows| rows.may_contain(key))
+    }
 }
 
 /// The rows of the group being written, and the keys of all rows in memtables.
 #[derive(Debug)]
 pub struct Recent {
     secret: u64,
+    /// Rows that a memtable is expected to take.
+    expected: usize,
     active: Keys,
     sealed: VecDeque<(u64, Keys)>,
     group: Vec<Row>,
@@ -34,12 +58,18 @@ impl Recent {
     pub fn new(secret: u64) -> Self {
         Self {
             secret,
+            expected: limits::MEMTABLE_ROWS_MAX,
             active: Keys::default(),
             sealed: VecDeque::new(),
             group: Vec::new(),
             group_latest: FxHashMap::default(),
             group_previous: Vec::new(),
         }
+    }
+
+    /// From the next memtable on, as many rows are expected in each: with more, more look-ups are in vain.
+    pub fn expect(&mut self, rows: usize) {
+        self.expected = rows;
     }
 
     fn key_of(&self, row: &Row) -> u64 {
@@ -52,7 +82,7 @@ impl Recent {
             self.active.record_ids.insert(id.into());
         }
         let key = self.key_of(&row);
-        self.active.rows.insert(key);
+        self.active.add(row.time, key, self.expected);
         self.group.push(row);
     }
 
@@ -85,12 +115,12 @@ impl Recent {
         sealed: impl Iterator<Item = (u64, &'a Memtable)>,
     ) -> bool {
         let key = self.key_of(row);
-        if self.active.rows.contains(&key) && (self.group_has(row) || table_has(active, row)) {
+        if self.active.may_have(row.time, key) && (self.group_has(row) || table_has(active, row)) {
             return true;
         }
         for (generation, table) in sealed {
             let known = self.sealed.iter().find(|(g, _)| *g == generation);
-            if known.is_none_or(|(_, keys)| keys.rows.contains(&key)) && table_has(table, row) {
+            if known.is_none_or(|(_, keys)| keys.may_have(row.time, key)) && table_has(table, row) {
                 return true;
             }
         }
@@ -101,7 +131,9 @@ impl Recent {
     pub fn take_group(&mut self) -> Vec<Row> {
         self.group_previous.clear();
         self.group_latest.clear();
-        std::mem::take(&mut self.group)
+        // The next group is mostly about as large.
+        let next = Vec::with_capacity(self.group.len());
+        std::mem::replace(&mut self.group, next)
     }
 
     /// The active memtable was sealed as `generation`.

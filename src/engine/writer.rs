@@ -18,6 +18,7 @@ use super::{Outcome, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::store::entry::{Entry, put_entry};
+use crate::store::memtable::Memtable;
 use crate::store::wal::WalWriter;
 
 /// What a caller wants of the writer.
@@ -51,7 +52,7 @@ pub(crate) fn spawn(
     jobs: Sender<FlushJob>,
     compact: Sender<()>,
 ) -> Result<JoinHandle<()>> {
-    let writer = Writer { shared, state, log, jobs, compact, generation: 0 };
+    let writer = Writer { shared, state, log, jobs, compact, generation: 0, buffer: Vec::new() };
     let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&inbox));
     thread.map_err(|e| Error::new(ErrorKind::Io, "thread", format!("cannot start the writer thread: {e}")))
 }
@@ -64,6 +65,8 @@ pub(super) struct Writer {
     /// Kept so that the compactor lives as long as the writer.
     compact: Sender<()>,
     generation: u64,
+    /// What a frame of the log is made in.
+    buffer: Vec<u8>,
 }
 
 /// Records whose identities are looked at together.
@@ -120,7 +123,8 @@ impl Writer {
         if let Err(error) = self.shared.healthy().and_then(|()| room(&self.shared, self.log.bytes())) {
             return refuse(group.into_iter().map(|r| r.reply), &error);
         }
-        let mut log = Vec::new();
+        let mut log = std::mem::take(&mut self.buffer);
+        log.clear();
         let mut answers: Vec<(Reply, Result<Vec<Outcome>>)> = Vec::with_capacity(group.len());
         let mut done = Ok(());
         for request in group {
@@ -134,7 +138,9 @@ impl Writer {
                 answer => answers.push((request.reply, answer)),
             }
         }
-        match done.and_then(|()| self.commit(&log)) {
+        let done = done.and_then(|()| self.commit(&log));
+        self.buffer = log;
+        match done {
             Ok(()) => {
                 for (reply, answer) in answers {
                     // A caller that has gone away needs no answer.
@@ -275,7 +281,10 @@ impl Writer {
         self.generation += 1;
         let sealed = Sealed {
             generation: self.generation,
-            table: std::mem::take(&mut self.state.active),
+            table: std::mem::replace(
+                &mut self.state.active,
+                Memtable::new(self.shared.options.memtable_runs),
+            ),
             identity_version: self.state.persons.version(),
         };
         self.state.recent.seal(self.generation);

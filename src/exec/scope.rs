@@ -15,7 +15,7 @@ use super::settled::Settled;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, NameId, PersonId, PropertyId};
-use crate::report::processors;
+use crate::threads::processors;
 
 /// A snapshot as reports read it.
 pub struct View {

@@ -11,7 +11,7 @@ mod value;
 pub use calendar::{Calendar, Unit, WEEKDAYS};
 pub use depth::json_depth;
 pub use ids::{IdentityId, NameId, PersonId, PropertyId};
-pub use record::{Properties, Record, RecordKind, check_name, check_properties};
+pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_properties};
 pub use time::{
     Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,
 };

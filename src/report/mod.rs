@@ -51,7 +51,7 @@ pub use revenue::{
 };
 pub use saved::{Saved, SavedReport, Terms};
 pub use segment::{Chosen, Label, Segment, Tally, shown};
-pub use tally::{FunnelReport, FunnelTally, Part, StepReport, Warning, processors, share};
+pub use tally::{FunnelReport, FunnelTally, Part, StepReport, Warning, share};
 pub use trend::{
     Measured, Series, SeriesReport, SeriesTally, Trend, TrendPeople, TrendReport, UnitTally, unit_that_begins,
 };

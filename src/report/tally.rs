@@ -1,7 +1,6 @@
 //! Counts of a funnel that add up, and the report that is made of them: rates, exact quantiles and histograms are computed
 //! here and nowhere else.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
@@ -13,6 +12,7 @@ use super::pattern::Events;
 use super::segment::{Segment, Tally, shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, Value, format_millis};
+use crate::threads::processors;
 
 /// How far people got, and how long it took them. Tallies of disjoint people add up in any order.
 #[derive(Clone, Debug, Default)]
@@ -183,12 +183,6 @@ fn finish_all(tallies: &[&FunnelTally], funnel: &Funnel) -> Result<Vec<Part>> {
 
 /// Durations from which it is worth to spread their work.
 const SPREAD_MIN: usize = 50_000;
-
-/// Processors for us. To ask takes longer than a small report, so it is asked once.
-pub fn processors() -> usize {
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
-    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
 
 /// A share; of nothing there is none.
 pub fn share(part: u64, whole: u64) -> Option<f64> {

@@ -62,6 +62,8 @@ struct Cache {
     old: FxHashMap<Fingerprint, IdentityId>,
     /// Whether any was ever dropped; until then every new identity is here.
     dropped: bool,
+    /// Whether every identity is here, so that what is not here is nowhere.
+    complete: bool,
 }
 
 impl Cache {
@@ -77,12 +79,13 @@ impl Cache {
     fn forget(&mut self) {
         self.young.clear();
         self.old.clear();
-        self.dropped = true;
+        (self.dropped, self.complete) = (true, false);
     }
 
     fn insert(&mut self, of: Fingerprint, id: IdentityId) {
         if self.young.len() >= self.most {
             self.dropped |= !self.old.is_empty();
+            self.complete &= !self.dropped;
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(of, id);
@@ -198,7 +201,7 @@ impl Identities {
             active: RwLock::new(Generation::from(next)),
         };
         let (young, old) = (FxHashMap::default(), FxHashMap::default());
-        let cache = Cache { most: limits::IDENTITY_CACHE, young, old, dropped: false };
+        let cache = Cache { most: limits::IDENTITY_CACHE, young, old, dropped: false, complete: next == 0 };
         Ok(Self { inner: Arc::new(inner), next, cache })
     }
 
@@ -231,6 +234,9 @@ impl Identities {
     pub fn find_as(&mut self, of: Fingerprint, identity: &str) -> Result<Option<IdentityId>> {
         if let Some(id) = self.cache.find(of) {
             return Ok(Some(id));
+        }
+        if self.cache.complete {
+            return Ok(None);
         }
         if self.cache.dropped
             && let Some(id) = self.inner.find_recent(of)

@@ -11,8 +11,11 @@ use crate::store::row::PropertyIter;
 
 /// Whether `segment` holds a record that says the same as `row`.
 pub fn contains(segment: &Segment, persons: &Persons, secret: u64, row: &Row) -> Result<bool> {
-    let Some(name_at) = segment.find_name(row.name) else { return Ok(false) };
     // What comes in is mostly newer than everything that is stored.
+    if !segment.covers(row.time) {
+        return Ok(false);
+    }
+    let Some(name_at) = segment.find_name(row.name) else { return Ok(false) };
     let within = |e: &NameEntry| (e.time_min..=e.time_max).contains(&row.time);
     if !segment.name_entry(name_at).is_some_and(within) {
         return Ok(false);

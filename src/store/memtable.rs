@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::row::Row;
 use crate::model::{IdentityId, NameId};
 
-/// Runs of like size that are merged into one.
-const FAN_IN: usize = 4;
+/// Runs of like size that are merged into one, where reports read the table.
+pub const FAN_IN: usize = 4;
 
 /// Rows in the order of [`Row::order`].
 #[derive(Debug)]
@@ -49,13 +49,30 @@ impl Run {
 }
 
 /// The recent rows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Memtable {
     runs: Vec<Arc<Run>>,
     rows: usize,
+    fan_in: usize,
+}
+
+impl Default for Memtable {
+    fn default() -> Self {
+        Self::new(FAN_IN)
+    }
 }
 
 impl Memtable {
+    /// An empty one that merges `fan_in` runs of like size: with many, rows are copied less and found slower.
+    pub fn new(fan_in: usize) -> Self {
+        Self { runs: Vec::new(), rows: 0, fan_in }
+    }
+
+    /// From now on merges `fan_in` runs of like size.
+    pub fn merge_runs_of(&mut self, fan_in: usize) {
+        self.fan_in = fan_in;
+    }
+
     /// Adds the rows of one group of writers.
     pub fn add(&mut self, mut rows: Vec<Row>) {
         if rows.is_empty() {
@@ -64,10 +81,10 @@ impl Memtable {
         self.rows += rows.len();
         rows.sort_by(Row::order);
         self.runs.push(Arc::new(Run { rows }));
-        while let Some(first) = self.runs.len().checked_sub(FAN_IN) {
+        while let Some(first) = self.runs.len().checked_sub(self.fan_in) {
             let sizes: Vec<usize> = self.runs.iter().skip(first).map(|r| r.rows.len()).collect();
             let (oldest, newest) = (sizes.first().copied().unwrap_or(0), sizes.last().copied().unwrap_or(0));
-            if oldest > FAN_IN * newest {
+            if oldest > self.fan_in * newest {
                 break;
             }
             let mut rows = Vec::with_capacity(sizes.iter().sum());

@@ -32,14 +32,14 @@ pub struct Row {
 /// Property bytes: a piece of bytes that many rows may share, so that a row costs no allocation.
 #[derive(Clone)]
 pub struct PropertyBytes {
-    shared: Arc<[u8]>,
+    shared: Arc<Vec<u8>>,
     from: u32,
     to: u32,
 }
 
 impl PropertyBytes {
     /// A piece of `shared`.
-    pub fn piece(shared: &Arc<[u8]>, from: u32, to: u32) -> Self {
+    pub fn piece(shared: &Arc<Vec<u8>>, from: u32, to: u32) -> Self {
         Self { shared: Arc::clone(shared), from, to }
     }
 }
@@ -47,7 +47,7 @@ impl PropertyBytes {
 impl From<&[u8]> for PropertyBytes {
     fn from(bytes: &[u8]) -> Self {
         // A record is far from 4 GiB.
-        Self { shared: bytes.into(), from: 0, to: bytes.len() as u32 }
+        Self { shared: Arc::new(bytes.to_vec()), from: 0, to: bytes.len() as u32 }
     }
 }
 

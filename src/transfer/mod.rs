@@ -6,4 +6,5 @@ pub mod kissmetrics;
 pub mod lines;
 pub mod ndjson;
 pub mod parquet;
+pub mod plain;
 pub mod segment;

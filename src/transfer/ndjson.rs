@@ -148,11 +148,12 @@ fn parse_time(raw: &str) -> Result<Option<Millis>> {
 
 /// Seconds as nearly all clients write them, without sign or exponent. What lies below the millisecond is dropped, however
 /// many digits it has.
-fn plain_seconds(raw: &str) -> Option<Millis> {
+pub(super) fn plain_seconds(raw: &str) -> Option<Millis> {
     let (whole, fraction) = raw.split_once('.').unwrap_or((raw, "0"));
     // Fifteen digits are some thirty million years and cannot overflow.
     let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    if whole.len() > 15 || !plain(whole) || !plain(fraction) {
+    // JSON has no leading zeros.
+    if whole.len() > 15 || !plain(whole) || !plain(fraction) || (whole.len() > 1 && whole.starts_with('0')) {
         return None;
     }
     let seconds: i64 = whole.parse().ok()?;

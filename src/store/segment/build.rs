@@ -1,8 +1,14 @@
 //! Builds a segment from the rows of a memtable.
 
-use super::block::BlockRow;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
 use super::chunk_of;
 use super::codes::Codes;
+use super::encoded::BlockBuilder;
+use super::members::MemberTable;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
 use crate::disk::Vfs;
 use crate::error::Result;
@@ -15,18 +21,33 @@ use crate::store::row::Row;
 /// Hashes a client's record id under the store's secret.
 pub type HashId<'a> = &'a (dyn Fn(&str) -> u64 + Sync);
 
-/// What a row is sorted by, in one number: name, person, time, and the low bits of the identity. Times of records lie between 2009
-/// and tomorrow, which fits; whatever does not, and equal keys, [`Row::order`] decides.
-fn key_of(persons: &Persons, row: &Row) -> u128 {
+/// What a row is sorted by, in one number: name, person and time. Times of records lie between 2009 and tomorrow, which fits;
+/// whatever does not, and equal keys, [`Row::order`] decides. The low bits are the row's place.
+fn key_of(persons: &Persons, row: &Row, place: u32) -> u128 {
     let time = row.time.saturating_sub(limits::TIME_MIN_MS).clamp(0, (1 << 44) - 1);
     u128::from(row.name.0) << 108
         | u128::from(persons.person_of(row.identity)) << 76
         | u128::from(time.unsigned_abs()) << 32
-        | u128::from(row.identity)
+        | u128::from(place)
 }
 
 fn person_of(key: u128) -> PersonId {
     (key >> 76) as PersonId
+}
+
+fn place_of(key: u128) -> usize {
+    key as u32 as usize
+}
+
+/// The places of rows in their order, with their persons.
+fn sorted(rows: &[&Row], persons: &Persons) -> Vec<u128> {
+    let mut keys: Vec<u128> = (0..).zip(rows).map(|(place, row)| key_of(persons, row, place)).collect();
+    keys.sort_unstable();
+    let row_of = |key: &u128| rows.get(place_of(*key));
+    for equal in keys.chunk_by_mut(|a, b| *a >> 32 == *b >> 32).filter(|equal| equal.len() > 1) {
+        equal.sort_by(|a, b| row_of(a).zip(row_of(b)).map_or(Ordering::Equal, |(a, b)| a.order(b)));
+    }
+    keys
 }
 
 /// Writes `memtable` as the segment file `name`, with the persons that `persons` says.
@@ -38,51 +59,44 @@ pub fn write_memtable(
     secret: u64,
     hash_id: HashId<'_>,
 ) -> Result<SegmentFile> {
-    let mut rows: Vec<(u128, &Row)> =
-        memtable.runs().iter().flat_map(|r| r.rows()).map(|r| (key_of(persons, r), r)).collect();
-    rows.sort_unstable_by(|(p, a), (q, b)| p.cmp(q).then_with(|| a.order(b)));
-    let rows: Vec<(PersonId, &Row)> = rows.into_iter().map(|(key, row)| (person_of(key), row)).collect();
+    // What needs every byte of the rows is done as they lie in memory, before they are sorted.
+    let rows: Vec<&Row> = memtable.runs().iter().flat_map(|r| r.rows()).collect();
     let mut codes = Codes::new(secret, rows.len());
-    rows.iter().for_each(|(_, row)| codes.add(row));
-    let mut members: Vec<_> = rows.iter().map(|(p, r)| (*p, r.identity)).collect();
+    rows.iter().for_each(|row| codes.add(row));
+    let identities: RoaringBitmap = rows.iter().map(|row| row.identity).collect();
+    let mut members: Vec<_> = identities.iter().map(|i| (persons.person_of(i), i)).collect();
     members.sort_unstable();
-    members.dedup();
+    let members = Arc::new(MemberTable::new(&members));
     let frame = Frame {
         identity_version: persons.version(),
-        secret,
         rows: rows.len() as u64,
         dictionaries: codes.settle(),
-        members,
+        members: Arc::clone(&members),
     };
+    let filter = frame.is_filtered().then_some(secret);
     let mut writer = SegmentWriter::create(vfs, name, frame)?;
-    let mut row_at = 0;
-    for of_name in rows.chunk_by(|a, b| a.1.name == b.1.name) {
-        let Some((_, first)) = of_name.first() else { continue };
-        writer.start_name(first.name);
-        for of_chunk in of_name.chunk_by(|a, b| chunk_of(a.0) == chunk_of(b.0)) {
-            let (mut block, mut values, mut ids) =
-                (Vec::with_capacity(of_chunk.len()), Vec::new(), Vec::new());
-            for (at, (person, row)) in of_chunk.iter().enumerate() {
-                let values_from = values.len() as u32;
-                values.extend(
-                    codes.of_row(row_at).iter().map(|(property, code)| (*property, u64::from(*code) + 1)),
-                );
-                row_at += 1;
-                if !row.name.is_event() {
-                    values.push((PropertyId::ARRIVAL, row.arrival));
-                    values.push((PropertyId::TARGET, u64::from(row.target)));
+    let keys = sorted(&rows, persons);
+    for of_name in keys.chunk_by(|a, b| *a >> 108 == *b >> 108) {
+        let Some(name) = of_name.first().and_then(|key| rows.get(place_of(*key))).map(|row| row.name) else {
+            continue;
+        };
+        writer.start_name(name);
+        for of_chunk in of_name.chunk_by(|a, b| chunk_of(person_of(*a)) == chunk_of(person_of(*b))) {
+            let mut block = BlockBuilder::new(&members, name, filter, of_chunk.len());
+            for key in of_chunk {
+                let Some(row) = rows.get(place_of(*key)) else { continue };
+                let own = [(PropertyId::ARRIVAL, row.arrival), (PropertyId::TARGET, u64::from(row.target))];
+                let own = own.into_iter().filter(|_| !row.name.is_event());
+                let codes = codes.of_row(place_of(*key)).iter();
+                let values = codes.map(|(property, code)| (*property, u64::from(*code) + 1)).chain(own);
+                block.row(person_of(*key), row.time, row.identity, values);
+                if let Some(id) = row.record_id() {
+                    block.record_id(hash_id(id));
                 }
-                let slot = writer.slot(*person, row.identity);
-                block.push(BlockRow {
-                    person: *person,
-                    time: row.time,
-                    slot,
-                    values_from,
-                    values_to: values.len() as u32,
-                });
-                ids.extend(row.record_id().map(|id| (at as u32, hash_id(id))));
             }
-            writer.block(&block, &values, &ids)?;
+            if let Some(block) = block.finish() {
+                writer.block(&block)?;
+            }
         }
         writer.end_name()?;
     }

@@ -1,6 +1,6 @@
 //! The distinct values of each property of some rows, and the codes that stand for them in a dictionary.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
 use super::dictionary::order_raw;
@@ -54,7 +54,8 @@ struct Values<'a> {
 /// The values of rows: each is looked at once.
 pub struct Codes<'a> {
     secret: u64,
-    by_property: BTreeMap<PropertyId, Values<'a>>,
+    /// By the number of the property, those that occur.
+    by_property: Vec<Option<Values<'a>>>,
     /// The values of all rows, one row after the other, by number until [`Codes::settle`] and by code after.
     values: Vec<(PropertyId, u32)>,
     /// Where the values of each row end.
@@ -65,14 +66,19 @@ impl<'a> Codes<'a> {
     /// Of no rows yet, which will be so many.
     pub fn new(secret: u64, rows: usize) -> Self {
         let (values, ends) = (Vec::with_capacity(rows * 4), Vec::with_capacity(rows));
-        Self { secret, by_property: BTreeMap::new(), values, ends }
+        Self { secret, by_property: Vec::new(), values, ends }
     }
 
     /// Adds the next row.
     pub fn add(&mut self, row: &'a Row) {
         let mut properties = PropertyIter::new(&row.properties);
         while let Some((property, raw)) = properties.next_raw() {
-            let known = self.by_property.entry(property).or_insert_with(|| Values {
+            let at = property.0 as usize;
+            if self.by_property.len() <= at {
+                self.by_property.resize_with(at + 1, || None);
+            }
+            let Some(slot) = self.by_property.get_mut(at) else { continue };
+            let known = slot.get_or_insert_with(|| Values {
                 numbers: HashMap::with_hasher(Keyed(self.secret)),
                 codes: Vec::new(),
             });
@@ -84,8 +90,9 @@ impl<'a> Codes<'a> {
 
     /// Ends the adding: values get their codes. Per property, in the order of ids, its distinct values in order.
     pub fn settle(&mut self) -> Vec<(PropertyId, Vec<Vec<u8>>)> {
-        let mut dictionaries = Vec::with_capacity(self.by_property.len());
-        for (property, values) in &mut self.by_property {
+        let mut dictionaries = Vec::new();
+        for (property, values) in (0..).map(PropertyId).zip(&mut self.by_property) {
+            let Some(values) = values else { continue };
             let mut sorted: Vec<(&[u8], u32)> = values.numbers.drain().collect();
             sorted.sort_unstable_by(|a, b| order_raw(a.0, b.0));
             values.codes.resize(sorted.len(), 0);
@@ -94,11 +101,15 @@ impl<'a> Codes<'a> {
                     *slot = code;
                 }
             }
-            dictionaries.push((*property, sorted.into_iter().map(|(raw, _)| raw.to_vec()).collect()));
+            dictionaries.push((property, sorted.into_iter().map(|(raw, _)| raw.to_vec()).collect()));
         }
         for (property, number) in &mut self.values {
-            let codes = self.by_property.get(property).map(|values| values.codes.as_slice());
-            *number = codes.and_then(|codes| codes.get(*number as usize)).copied().unwrap_or(0);
+            let codes = self.by_property.get(property.0 as usize).and_then(Option::as_ref);
+            *number = codes
+                .map(|values| values.codes.as_slice())
+                .and_then(|codes| codes.get(*number as usize))
+                .copied()
+                .unwrap_or(0);
         }
         dictionaries
     }

@@ -31,7 +31,8 @@ fn bits(key: u64) -> [u32; 8] {
     SALT.map(|salt| 1 << ((key as u32).wrapping_mul(salt) >> 27))
 }
 
-/// A filter being filled.
+/// A filter being filled, or in memory for good.
+#[derive(Debug)]
 pub struct FilterWriter {
     words: Vec<[u32; 8]>,
 }
@@ -51,6 +52,12 @@ impl FilterWriter {
                 *word |= bit;
             }
         }
+    }
+
+    /// Whether a key may have been added.
+    pub fn may_contain(&self, key: u64) -> bool {
+        let words = self.words.get(block_of(key, self.words.len()));
+        words.is_some_and(|words| words.iter().zip(bits(key)).all(|(word, bit)| word & bit != 0))
     }
 
     /// Its bytes.
@@ -81,6 +88,8 @@ mod tests {
         let key = |i: u32| row_key(42, NameId(i % 5), i, i64::from(i) * 1000);
         let mut writer = FilterWriter::new(10_000);
         (0..10_000).for_each(|i| writer.add(key(i)));
+        assert!((0..10_000).all(|i| writer.may_contain(key(i))));
+        assert!((10_000..110_000).filter(|i| writer.may_contain(key(*i))).count() < 2_500);
         let filter = writer.finish();
         assert!((0..10_000).all(|i| may_contain(&filter, key(i))));
         let wrong = (10_000..110_000).filter(|i| may_contain(&filter, key(*i))).count();

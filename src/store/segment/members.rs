@@ -13,7 +13,7 @@ use super::low_ids::{LowIds, write_low_ids};
 use super::marks::{Marks, write_marks};
 use crate::disk::bits::{Packed, pack, packed_len, width_of};
 use crate::disk::codec::Reader;
-use crate::model::{IdentityId, Millis};
+use crate::model::{IdentityId, Millis, PersonId};
 
 /// Bytes before the arrays.
 pub const MEMBERS_HEADER_BYTES: usize = 15;
@@ -101,34 +101,96 @@ impl<'a> Members<'a> {
 }
 
 /// One person on its way into the members of a chunk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MemberRow {
     /// The person.
-    pub person: u32,
+    pub person: PersonId,
     /// Where its identities begin in the shared list.
     pub identities_from: u32,
-    /// First and last event.
-    pub seen: Option<(Millis, Millis)>,
 }
 
-/// Writes the members of one chunk. `identities` is the shared list, whose part from the first row's to `identities_to` belongs to `rows`.
-pub fn write_members(rows: &[MemberRow], identities: &[IdentityId], identities_to: usize, out: &mut Vec<u8>) {
-    let begin = rows.first().map_or(0, |r| r.identities_from);
-    let own = identities.get(begin as usize..identities_to).unwrap_or(&[]);
-    let identity_base = own.iter().copied().min().unwrap_or(0);
-    let identity_width = width_of(u64::from(own.iter().copied().max().unwrap_or(0) - identity_base));
-    let time_base = rows.iter().filter_map(|r| r.seen).map(|s| s.0).min().unwrap_or(0);
-    let first = |r: &MemberRow| r.seen.map_or(0, |s| (s.0 - time_base + 1) as u64);
-    let last = |r: &MemberRow| r.seen.map_or(0, |s| (s.1 - s.0) as u64);
-    let first_width = width_of(rows.iter().map(first).max().unwrap_or(0));
-    let last_width = width_of(rows.iter().map(last).max().unwrap_or(0));
-    out.extend_from_slice(&identity_base.to_le_bytes());
-    out.extend_from_slice(&time_base.to_le_bytes());
-    out.extend_from_slice(&[identity_width, first_width, last_width]);
-    write_low_ids(&rows.iter().map(|r| r.person as u16).collect::<Vec<_>>(), out);
-    let starts: Vec<usize> = rows.iter().map(|r| (r.identities_from - begin) as usize).collect();
-    write_marks(&starts, own.len(), out);
-    pack(own.iter().map(|i| u64::from(i - identity_base)), identity_width, out);
-    pack(rows.iter().map(first), first_width, out);
-    pack(rows.iter().map(last), last_width, out);
+/// First and last event of a person, if it has any.
+pub type Seen = Option<(Millis, Millis)>;
+
+/// Every person of the rows of a segment with its identities among them.
+#[derive(Debug, Default)]
+pub struct MemberTable {
+    rows: Vec<MemberRow>,
+    identities: Vec<IdentityId>,
+}
+
+impl MemberTable {
+    /// Of pairs in order, each once.
+    pub fn new(members: &[(PersonId, IdentityId)]) -> Self {
+        let mut rows: Vec<MemberRow> = Vec::new();
+        for (at, (person, _)) in (0..).zip(members) {
+            if rows.last().is_none_or(|m| m.person != *person) {
+                rows.push(MemberRow { person: *person, identities_from: at });
+            }
+        }
+        Self { rows, identities: members.iter().map(|(_, identity)| *identity).collect() }
+    }
+
+    /// Its persons, in order.
+    pub fn rows(&self) -> &[MemberRow] {
+        &self.rows
+    }
+
+    /// Where the identities of the person at `at` are among those of all.
+    fn places(&self, at: usize) -> std::ops::Range<usize> {
+        let from =
+            |at: usize| self.rows.get(at).map_or(self.identities.len(), |m| m.identities_from as usize);
+        from(at)..from(at + 1)
+    }
+
+    /// The place of a person, looked for from `near` on: persons mostly rise from one look to the next.
+    pub fn find(&self, person: PersonId, near: usize) -> Option<usize> {
+        let near = if self.rows.get(near).is_none_or(|m| m.person > person) { 0 } else { near };
+        let ahead = self.rows.get(near..).unwrap_or(&[]);
+        // In steps that double, so that a near one costs few looks and none far away.
+        let mut step = 1;
+        while ahead.get(step).is_some_and(|m| m.person < person) {
+            step *= 2;
+        }
+        let (from, to) = (step / 2, (step + 1).min(ahead.len()));
+        let within = ahead.get(from..to).unwrap_or(&[]);
+        let at = near + from + within.partition_point(|m| m.person < person);
+        self.rows.get(at).is_some_and(|m| m.person == person).then_some(at)
+    }
+
+    /// The slot of an identity of the person at `at`: its place among the person's.
+    pub fn slot(&self, at: usize, identity: IdentityId) -> u32 {
+        let own = self.identities.get(self.places(at)).unwrap_or(&[]);
+        if own.len() < 2 { 0 } else { own.binary_search(&identity).unwrap_or(0) as u32 }
+    }
+
+    /// Appends the members of the persons at some places, which are those of one chunk. `seen` has one entry for each person of the
+    /// table.
+    pub fn write(&self, places: std::ops::Range<usize>, seen: &[Seen], out: &mut Vec<u8>) {
+        let rows = self.rows.get(places.clone()).unwrap_or(&[]);
+        let seen = seen.get(places.clone()).unwrap_or(&[]);
+        let begin = self.places(places.start).start;
+        let own = self.identities.get(begin..self.places(places.end).start).unwrap_or(&[]);
+        let identity_base = own.iter().copied().min().unwrap_or(0);
+        let identity_width = width_of(u64::from(own.iter().copied().max().unwrap_or(0) - identity_base));
+        let time_base = seen.iter().flatten().map(|s| s.0).min().unwrap_or(0);
+        let first = |s: &Seen| s.map_or(0, |s| (s.0 - time_base + 1) as u64);
+        let last = |s: &Seen| s.map_or(0, |s| (s.1 - s.0) as u64);
+        let first_width = width_of(seen.iter().map(first).max().unwrap_or(0));
+        let last_width = width_of(seen.iter().map(last).max().unwrap_or(0));
+        out.extend_from_slice(&identity_base.to_le_bytes());
+        out.extend_from_slice(&time_base.to_le_bytes());
+        out.extend_from_slice(&[identity_width, first_width, last_width]);
+        write_low_ids(&rows.iter().map(|r| r.person as u16).collect::<Vec<_>>(), out);
+        let starts: Vec<usize> = rows.iter().map(|r| r.identities_from as usize - begin).collect();
+        write_marks(&starts, own.len(), out);
+        pack(own.iter().map(|i| u64::from(i - identity_base)), identity_width, out);
+        pack(seen.iter().map(first), first_width, out);
+        pack(seen.iter().map(last), last_width, out);
+    }
+
+    /// Identities of the persons at some places.
+    pub fn identities(&self, places: std::ops::Range<usize>) -> usize {
+        self.places(places.end).start - self.places(places.start).start
+    }
 }

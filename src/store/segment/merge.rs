@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::block::{BlockRow, Column};
+use super::block::Column;
 use super::build::HashId;
 use super::dictionary::order_raw;
+use super::encoded::{BlockBuilder, EncodedBlock};
+use super::members::MemberTable;
 use super::sieve::Sieve;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
 use super::{Segment, chunk_of};
@@ -23,6 +25,7 @@ use crate::disk::Vfs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, ValueRef};
 use crate::store::persons::Persons;
+use crate::threads::in_order;
 
 /// What a merge needs besides its inputs.
 pub struct Merge<'a> {
@@ -38,8 +41,10 @@ pub struct Merge<'a> {
     pub hash_id: HashId<'a>,
     /// What is left out.
     pub sieve: &'a Sieve,
+    /// Threads that make blocks.
+    pub threads: usize,
     /// Ends the merge early when it says true.
-    pub cancelled: &'a dyn Fn() -> bool,
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// A row of an input, with the person it belongs to today.
@@ -62,49 +67,117 @@ pub struct Found {
 /// Merges `inputs` into one file.
 pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<SegmentFile> {
     let (dictionaries, codes) = merge_dictionaries(merge.sieve, inputs)?;
+    let members = Arc::new(MemberTable::new(&merge_members(merge, inputs)?));
     let frame = Frame {
         identity_version: merge.persons.version(),
-        secret: merge.secret,
         rows: inputs.iter().map(|s| s.directory().rows).sum(),
         dictionaries,
-        members: merge_members(merge, inputs)?,
+        members: Arc::clone(&members),
     };
+    let filter = frame.is_filtered().then_some(merge.secret);
     let moved: Vec<RoaringBitmap> =
         inputs.iter().map(|s| moved_since(merge.persons, s.identity_version())).collect();
     let names: BTreeSet<u32> =
         inputs.iter().flat_map(|s| s.directory().names.iter().map(|n| n.name)).collect();
     let mut writer = SegmentWriter::create(merge.vfs, merge.name, frame)?;
     for name in names.into_iter().map(NameId) {
-        let mut started = false;
-        let movers = find_movers(merge.persons, inputs, &moved, name)?;
-        let mut chunks: BTreeSet<u32> = movers.iter().map(|f| chunk_of(f.person)).collect();
-        for input in inputs {
-            let entry = input.find_name(name).and_then(|at| input.name_entry(at));
-            chunks.extend(entry.into_iter().flat_map(|e| e.chunks.iter().map(|c| c.chunk)));
-        }
-        for chunk in chunks {
-            if (merge.cancelled)() {
-                return Err(Error::new(ErrorKind::Busy, "cancelled", "the merge was cancelled"));
-            }
-            let mut rows = gather(inputs, &moved, name, chunk)?;
-            let from = movers.partition_point(|f| chunk_of(f.person) < chunk);
-            let to = movers.partition_point(|f| chunk_of(f.person) <= chunk);
-            rows.extend_from_slice(movers.get(from..to).unwrap_or(&[]));
-            merge.sieve.retain(inputs, name, &mut rows)?;
-            if rows.is_empty() {
-                continue;
-            }
-            if !std::mem::replace(&mut started, true) {
-                writer.start_name(name);
-            }
-            rows.sort_by_key(|f| (f.person, f.time, f.identity));
-            write_rows(merge, &mut writer, inputs, &codes, name, &rows)?;
-        }
-        if started {
-            writer.end_name()?;
-        }
+        let of_name = OfName { merge, inputs, codes: &codes, moved: &moved, members: &members, filter, name };
+        of_name.write(&mut writer)?;
     }
     writer.finish()
+}
+
+/// What the blocks of one name are merged with.
+struct OfName<'a> {
+    merge: &'a Merge<'a>,
+    inputs: &'a [Arc<Segment>],
+    codes: &'a [CodeMap],
+    moved: &'a [RoaringBitmap],
+    members: &'a MemberTable,
+    filter: Option<u64>,
+    name: NameId,
+}
+
+impl OfName<'_> {
+    /// Makes the blocks, several at once, and writes them in order.
+    fn write(&self, writer: &mut SegmentWriter) -> Result<()> {
+        let movers = find_movers(self.merge.persons, self.inputs, self.moved, self.name)?;
+        let mut chunks: BTreeSet<u32> = movers.iter().map(|f| chunk_of(f.person)).collect();
+        for input in self.inputs {
+            let entry = input.find_name(self.name).and_then(|at| input.name_entry(at));
+            chunks.extend(entry.into_iter().flat_map(|e| e.chunks.iter().map(|c| c.chunk)));
+        }
+        let mut started = false;
+        let mut write = |block: Result<Option<EncodedBlock>>| {
+            let Some(block) = block? else { return Ok(()) };
+            if !std::mem::replace(&mut started, true) {
+                writer.start_name(self.name);
+            }
+            writer.block(&block)
+        };
+        let mut chunks = chunks.into_iter();
+        match self.merge.threads.min(chunks.len()) {
+            0 | 1 => chunks.try_for_each(|chunk| write(self.block(chunk, &movers)))?,
+            threads => in_order(|| Ok(chunks.next()), threads, |chunk| self.block(chunk, &movers), write)?,
+        }
+        if started { writer.end_name() } else { Ok(()) }
+    }
+
+    /// The block of a chunk; `None` if no row is left for it.
+    fn block(&self, chunk: u32, movers: &[Found]) -> Result<Option<EncodedBlock>> {
+        if (self.merge.cancelled)() {
+            return Err(Error::new(ErrorKind::Busy, "cancelled", "the merge was cancelled"));
+        }
+        let mut rows = gather(self.inputs, self.moved, self.name, chunk)?;
+        let from = movers.partition_point(|f| chunk_of(f.person) < chunk);
+        let to = movers.partition_point(|f| chunk_of(f.person) <= chunk);
+        rows.extend_from_slice(movers.get(from..to).unwrap_or(&[]));
+        self.merge.sieve.retain(self.inputs, self.name, &mut rows)?;
+        rows.sort_by_key(|f| (f.person, f.time, f.identity));
+        let mut block = BlockBuilder::new(self.members, self.name, self.filter, rows.len());
+        let mut open: Vec<Vec<Opened<'_>>> = self.inputs.iter().map(|_| Vec::new()).collect();
+        let mut values = Vec::new();
+        for found in &rows {
+            let Some(opened) = opened(&mut open, self.inputs, self.codes, self.name, found)? else {
+                continue;
+            };
+            let id = self.values_of(found, opened, &mut values)?;
+            block.row(found.person, found.time, found.identity, values.drain(..));
+            if let Some(id) = id {
+                block.record_id((self.merge.hash_id)(id));
+            }
+        }
+        Ok(block.finish())
+    }
+
+    /// The values of a row under the new codes, and the client's id of the record.
+    fn values_of(
+        &self,
+        found: &Found,
+        block: &Opened<'_>,
+        values: &mut Vec<(PropertyId, u64)>,
+    ) -> Result<Option<&str>> {
+        let (row, segment) = (found.row as usize, self.inputs.get(found.input as usize));
+        let mut record_id = None;
+        for (property, column, codes) in &block.columns {
+            let Some(codes) = codes else {
+                values.push((*property, column.raw(row)));
+                continue;
+            };
+            let Some(code) = column.code(row) else { continue };
+            let named = segment.map_or("", |segment| segment.name());
+            let new = codes.get(code as usize);
+            let new = new.ok_or_else(|| Error::corrupt(named, 0, "a code outside its dictionary"))?;
+            values.push((*property, u64::from(*new) + 1));
+            if *property == PropertyId::RECORD_ID
+                && let Some(dictionary) = segment.map(|s| s.dictionary(*property)).transpose()?.flatten()
+                && let ValueRef::Text(id) = dictionary.value(code)
+            {
+                record_id = Some(id);
+            }
+        }
+        Ok(record_id)
+    }
 }
 
 /// Persons of `version` with an identity that has gone to another person since.
@@ -289,43 +362,4 @@ fn opened<'a, 'o>(
         }
     };
     Ok(open.get(at))
-}
-
-fn write_rows(
-    merge: &Merge<'_>,
-    writer: &mut SegmentWriter,
-    inputs: &[Arc<Segment>],
-    codes: &[CodeMap],
-    name: NameId,
-    rows: &[Found],
-) -> Result<()> {
-    let mut open: Vec<Vec<Opened<'_>>> = inputs.iter().map(|_| Vec::new()).collect();
-    let (mut out, mut values, mut ids) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
-    for (at, found) in rows.iter().enumerate() {
-        let Some(block) = opened(&mut open, inputs, codes, name, found)? else { continue };
-        let row = found.row as usize;
-        let values_from = values.len() as u32;
-        for (property, column, codes) in &block.columns {
-            let Some(codes) = codes else {
-                values.push((*property, column.raw(row)));
-                continue;
-            };
-            let Some(code) = column.code(row) else { continue };
-            let segment = inputs.get(found.input as usize);
-            let named = segment.map_or("", |segment| segment.name());
-            let new = codes.get(code as usize);
-            let new = new.ok_or_else(|| Error::corrupt(named, 0, "a code outside its dictionary"))?;
-            values.push((*property, u64::from(*new) + 1));
-            if *property == PropertyId::RECORD_ID
-                && let Some(dictionary) = segment.map(|s| s.dictionary(*property)).transpose()?.flatten()
-                && let ValueRef::Text(id) = dictionary.value(code)
-            {
-                ids.push((at as u32, (merge.hash_id)(id)));
-            }
-        }
-        let slot = writer.slot(found.person, found.identity);
-        let values_to = values.len() as u32;
-        out.push(BlockRow { person: found.person, time: found.time, slot, values_from, values_to });
-    }
-    writer.block(&out, &values, &ids)
 }

@@ -17,6 +17,7 @@ pub mod block;
 pub mod build;
 mod codes;
 pub mod dictionary;
+mod encoded;
 pub mod filter;
 mod low_ids;
 mod marks;

@@ -14,7 +14,7 @@ use super::{Directory, FOOTER_BYTES, MAGIC, MembersEntry, NameEntry, RECORD_ID_B
 use crate::disk::codec::{self, Reader};
 use crate::disk::{Bytes, Vfs};
 use crate::error::{Error, Result};
-use crate::model::{IdentityId, NameId, PersonId, PropertyId};
+use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId};
 use crate::store::manifest::known_format;
 
 /// An open segment.
@@ -22,6 +22,8 @@ pub struct Segment {
     name: String,
     bytes: Bytes,
     directory: Directory,
+    /// Earliest and latest time of all rows.
+    times: (Millis, Millis),
     /// Person sets, decoded on first use.
     persons: Vec<OnceLock<RoaringBitmap>>,
     /// Which blocks have been checked, per name and chunk.
@@ -75,7 +77,10 @@ impl Segment {
         let payload = payload.ok_or_else(|| bad(footer_at, "the directory does not match its checksum"))?;
         let directory: Directory = codec::decode(name, payload)?;
         let names = &directory.names;
+        let earliest = names.iter().map(|n| n.time_min).min().unwrap_or(Millis::MAX);
+        let latest = names.iter().map(|n| n.time_max).max().unwrap_or(Millis::MIN);
         Ok(Self {
+            times: (earliest, latest),
             name: name.to_owned(),
             persons: names.iter().map(|_| OnceLock::new()).collect(),
             blocks_checked: names.iter().map(|n| unchecked(n.chunks.len())).collect(),
@@ -96,6 +101,11 @@ impl Segment {
     /// Its directory.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// Whether `time` lies within those of its rows.
+    pub fn covers(&self, time: Millis) -> bool {
+        (self.times.0..=self.times.1).contains(&time)
     }
 
     /// The identity version that its persons are of.

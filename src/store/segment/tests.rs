@@ -100,7 +100,16 @@ fn merge_all(
     segments: &[Arc<Segment>],
 ) -> SegmentFile {
     let (sieve, cancelled) = (Sieve::default(), || false);
-    let job = Merge { vfs, name: "seg-9", persons, secret: 5, hash_id, sieve: &sieve, cancelled: &cancelled };
+    let job = Merge {
+        vfs,
+        name: "seg-9",
+        persons,
+        secret: 5,
+        hash_id,
+        sieve: &sieve,
+        threads: 2,
+        cancelled: &cancelled,
+    };
     merge_segments(&job, segments).unwrap()
 }
 

@@ -1,32 +1,39 @@
-//! Writes one segment file from rows that come in the order of name, chunk, person, time. Memory is bounded by one
-//! block, the members and the filter; the rows pass through.
+//! Writes one segment file from blocks that come in the order of name and chunk. Memory is bounded by one block, the members and
+//! the filter; the rows pass through.
+
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::block::{BlockRow, write_block};
 use super::dictionary::write_dictionary;
-use super::filter::{FilterWriter, row_key};
-use super::members::{MemberRow, write_members};
+use super::encoded::EncodedBlock;
+use super::filter::FilterWriter;
+use super::members::{MemberTable, Seen};
 use super::{
     ChunkEntry, Directory, MAGIC, MembersEntry, NameEntry, PropertyEntry, RECORD_ID_BYTES, Section, chunk_of,
 };
 use crate::disk::{Vfs, WriteFile, codec};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId};
+use crate::model::{Millis, NameId, PropertyId};
 
 /// What a segment is made of besides its rows.
 pub struct Frame {
     /// The identity version that the persons are of.
     pub identity_version: u32,
-    /// The store's secret, for the filter.
-    pub secret: u64,
     /// Rows to come.
     pub rows: u64,
     /// Per property, in the order of ids, its distinct raw values in order.
     pub dictionaries: Vec<(PropertyId, Vec<Vec<u8>>)>,
-    /// Every (person, identity) of the rows, in order, each once.
-    pub members: Vec<(PersonId, IdentityId)>,
+    /// The persons of the rows and their identities.
+    pub members: Arc<MemberTable>,
+}
+
+impl Frame {
+    /// Whether the segment gets a filter: a large one does not.
+    pub fn is_filtered(&self) -> bool {
+        self.rows <= limits::FILTER_ROWS_MAX
+    }
 }
 
 /// A finished segment file, as the manifest names it.
@@ -42,13 +49,10 @@ pub struct SegmentFile {
 pub struct SegmentWriter {
     out: Output,
     directory: Directory,
-    secret: u64,
-    /// None in a large segment.
     filter: Option<FilterWriter>,
-    members: Vec<MemberRow>,
-    identities: Vec<IdentityId>,
-    /// The member that was looked for last.
-    near: usize,
+    members: Arc<MemberTable>,
+    /// Of each of the members.
+    seen: Vec<Seen>,
     persons: RoaringBitmap,
     record_ids: Vec<[u8; RECORD_ID_BYTES]>,
 }
@@ -62,8 +66,12 @@ struct Output {
 impl Output {
     /// Writes one piece.
     fn section(&mut self, bytes: &[u8]) -> Result<Section> {
-        let section =
-            Section { offset: self.offset, length: bytes.len() as u64, crc: crc32fast::hash(bytes) };
+        self.checked_section(bytes, crc32fast::hash(bytes))
+    }
+
+    /// Writes one piece with this checksum.
+    fn checked_section(&mut self, bytes: &[u8], crc: u32) -> Result<Section> {
+        let section = Section { offset: self.offset, length: bytes.len() as u64, crc };
         self.put(bytes)?;
         Ok(section)
     }
@@ -101,48 +109,15 @@ impl SegmentWriter {
                 dictionary,
             });
         }
-        let mut members: Vec<MemberRow> = Vec::new();
-        let mut identities = Vec::with_capacity(frame.members.len());
-        for (person, identity) in frame.members {
-            if members.last().is_none_or(|m| m.person != person) {
-                members.push(MemberRow { person, identities_from: identities.len() as u32, seen: None });
-            }
-            identities.push(identity);
-        }
         Ok(Self {
             out,
             directory,
-            secret: frame.secret,
-            filter: (frame.rows <= limits::FILTER_ROWS_MAX).then(|| FilterWriter::new(frame.rows)),
-            members,
-            identities,
-            near: 0,
+            filter: frame.is_filtered().then(|| FilterWriter::new(frame.rows)),
+            seen: vec![None; frame.members.rows().len()],
+            members: frame.members,
             persons: RoaringBitmap::new(),
             record_ids: Vec::new(),
         })
-    }
-
-    /// The identities of the persons to come, as slots: the place of `identity` among those of `person`. Persons mostly rise from
-    /// one call to the next, so the search goes on where the last one ended.
-    pub fn slot(&mut self, person: PersonId, identity: IdentityId) -> u32 {
-        if self.members.get(self.near).is_none_or(|m| m.person > person) {
-            self.near = 0;
-        }
-        let ahead = self.members.get(self.near..).unwrap_or(&[]);
-        // In steps that double, so that a near one costs few looks and none far away.
-        let mut step = 1;
-        while ahead.get(step).is_some_and(|m| m.person < person) {
-            step *= 2;
-        }
-        let (from, to) = (step / 2, (step + 1).min(ahead.len()));
-        let near = ahead.get(from..to).unwrap_or(&[]);
-        self.near += from + near.partition_point(|m| m.person < person);
-        let Some(found) = self.members.get(self.near).filter(|m| m.person == person) else { return 0 };
-        let begin = found.identities_from as usize;
-        let end =
-            self.members.get(self.near + 1).map_or(self.identities.len(), |m| m.identities_from as usize);
-        let own = self.identities.get(begin..end).unwrap_or(&[]);
-        own.binary_search(&identity).unwrap_or(0) as u32
     }
 
     /// Begins a name; names come in the order of their ids.
@@ -157,52 +132,32 @@ impl SegmentWriter {
         });
     }
 
-    /// Writes one block of the current name: all its rows of one chunk, in order. `record_ids` holds (row, hash of its id).
-    pub fn block(
-        &mut self,
-        rows: &[BlockRow],
-        values: &[(PropertyId, u64)],
-        record_ids: &[(u32, u64)],
-    ) -> Result<()> {
-        let (Some(first), Some(entry)) = (rows.first(), self.directory.names.last_mut()) else {
-            return Ok(());
-        };
-        let (name, chunk) = (NameId(entry.name), chunk_of(first.person));
-        let mut bytes = Vec::new();
-        write_block(rows, values, &mut bytes);
-        let block = self.out.section(&bytes)?;
-        let mut persons = 0u32;
-        let mut previous = None;
-        let mut member = self.members.partition_point(|m| m.person < first.person);
-        for row in rows {
-            if previous != Some(row.person) {
-                previous = Some(row.person);
-                persons += 1;
-                self.persons.insert(row.person);
-                while self.members.get(member).is_some_and(|m| m.person < row.person) {
-                    member += 1;
-                }
-            }
-            entry.time_min = entry.time_min.min(row.time);
-            entry.time_max = entry.time_max.max(row.time);
-            let Some(found) = self.members.get_mut(member) else { continue };
-            if name.is_event() {
-                let (low, high) = found.seen.unwrap_or((row.time, row.time));
-                found.seen = Some((low.min(row.time), high.max(row.time)));
-            }
-            let place = found.identities_from as usize + row.slot as usize;
-            let identity = self.identities.get(place).copied().unwrap_or(0);
-            if let Some(filter) = &mut self.filter {
-                filter.add(row_key(self.secret, name, identity, row.time));
+    /// Writes a block of the current name; blocks come in the order of their chunks.
+    pub fn block(&mut self, block: &EncodedBlock) -> Result<()> {
+        let Some(entry) = self.directory.names.last_mut() else { return Ok(()) };
+        let section = self.out.checked_section(&block.bytes, block.crc)?;
+        for visit in &block.visits {
+            entry.time_min = entry.time_min.min(visit.seen.0);
+            entry.time_max = entry.time_max.max(visit.seen.1);
+            let member = visit.member.filter(|_| NameId(entry.name).is_event());
+            if let Some(seen) = member.and_then(|at| self.seen.get_mut(at)) {
+                let (low, high) = seen.unwrap_or(visit.seen);
+                *seen = Some((low.min(visit.seen.0), high.max(visit.seen.1)));
             }
         }
-        entry.rows += rows.len() as u64;
-        entry.chunks.push(ChunkEntry { chunk, persons, rows: rows.len() as u32, block });
-        for (row, hash) in record_ids {
+        let ordered = self.persons.append(block.visits.iter().map(|v| v.person));
+        ordered.map_err(|e| Error::corrupt("person set", 0, e))?;
+        if let Some(filter) = &mut self.filter {
+            block.keys.iter().for_each(|key| filter.add(*key));
+        }
+        entry.rows += u64::from(block.rows);
+        let persons = block.visits.len() as u32;
+        entry.chunks.push(ChunkEntry { chunk: block.chunk, persons, rows: block.rows, block: section });
+        for (row, hash) in &block.record_ids {
             let mut id = [0; RECORD_ID_BYTES];
             // Big-endian hash first, so that sorting the bytes sorts by hash.
-            let parts = hash.to_be_bytes().into_iter().chain(name.0.to_le_bytes());
-            let parts = parts.chain(chunk.to_le_bytes()).chain(row.to_le_bytes());
+            let parts = hash.to_be_bytes().into_iter().chain(entry.name.to_le_bytes());
+            let parts = parts.chain(block.chunk.to_le_bytes()).chain(row.to_le_bytes());
             id.iter_mut().zip(parts).for_each(|(slot, byte)| *slot = byte);
             self.record_ids.push(id);
         }
@@ -245,18 +200,16 @@ impl SegmentWriter {
 
     fn write_members(&mut self) -> Result<()> {
         let mut from = 0;
-        while let Some(first) = self.members.get(from) {
+        while let Some(first) = self.members.rows().get(from) {
             let chunk = chunk_of(first.person);
-            let rest = self.members.get(from..).unwrap_or(&[]);
-            let count = rest.partition_point(|m| chunk_of(m.person) == chunk);
-            let end =
-                self.members.get(from + count).map_or(self.identities.len(), |m| m.identities_from as usize);
-            let identities = (end - first.identities_from as usize) as u32;
+            let rest = self.members.rows().get(from..).unwrap_or(&[]);
+            let to = from + rest.partition_point(|m| chunk_of(m.person) == chunk);
             let mut bytes = Vec::new();
-            write_members(rest.get(..count).unwrap_or(&[]), &self.identities, end, &mut bytes);
+            self.members.write(from..to, &self.seen, &mut bytes);
+            let (persons, identities) = ((to - from) as u32, self.members.identities(from..to) as u32);
             let members = self.out.section(&bytes)?;
-            self.directory.members.push(MembersEntry { chunk, persons: count as u32, identities, members });
-            from += count;
+            self.directory.members.push(MembersEntry { chunk, persons, identities, members });
+            from = to;
         }
         Ok(())
     }

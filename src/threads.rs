@@ -1,0 +1,115 @@
+//! Work spread over processors.
+
+use std::sync::OnceLock;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Processors for us. To ask takes longer than a small report, so it is asked once.
+pub fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Io, "panic", "a thread panicked")
+}
+
+/// Takes pieces from `next`, has `work` done on them by `threads` threads, and calls `each` with the outcomes in order. The pieces
+/// are dealt to the threads in turn and collected in the same turn: the order needs no numbers, and a slow piece holds the others
+/// up instead of letting their outcomes pile up.
+pub fn in_order<P: Send, T: Send>(
+    next: impl FnMut() -> Result<Option<P>> + Send,
+    threads: usize,
+    work: impl Fn(P) -> T + Sync,
+    mut each: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    crossbeam::thread::scope(|scope| {
+        let (mut hands, mut worked) = (Vec::new(), Vec::new());
+        for _ in 0..threads.max(1) {
+            let (hand, pieces) = bounded::<P>(1);
+            let (done, outcomes) = bounded::<T>(2);
+            hands.push(hand);
+            worked.push(outcomes);
+            let work = &work;
+            scope.spawn(move |_| pieces.into_iter().map(work).all(|outcome| done.send(outcome).is_ok()));
+        }
+        let dealer = scope.spawn(move |_| deal(next, &hands));
+        let done = collect(&worked, &mut each);
+        drop(worked);
+        let dealt = dealer.join().unwrap_or_else(|_| Err(panicked()));
+        done.and(dealt)
+    })
+    .unwrap_or_else(|_| Err(panicked()))
+}
+
+/// Gives each of `hands` a piece in turn, until there are none or nobody takes them any more.
+fn deal<P>(mut next: impl FnMut() -> Result<Option<P>>, hands: &[Sender<P>]) -> Result<()> {
+    for hand in hands.iter().cycle() {
+        let Some(piece) = next()? else { break };
+        if hand.send(piece).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Takes from each of `worked` in turn. The first that has ended is where dealing ended.
+fn collect<T>(worked: &[Receiver<T>], each: &mut impl FnMut(T) -> Result<()>) -> Result<()> {
+    for outcomes in worked.iter().cycle() {
+        match outcomes.recv() {
+            Ok(outcome) => each(outcome)?,
+            Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    #[test]
+    fn one_slow_piece_does_not_let_the_others_pile_up() {
+        let taken = AtomicUsize::new(0);
+        let mut source = 0..1000;
+        let next = || {
+            taken.fetch_add(1, Relaxed);
+            Ok(source.next())
+        };
+        let work = |piece: i32| {
+            if piece == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                assert!(taken.load(Relaxed) < 20, "{taken:?} pieces were taken ahead");
+            }
+            piece
+        };
+        let mut order = Vec::new();
+        in_order(next, 3, work, |piece| {
+            order.push(piece);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(order, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_panic_at_work_is_an_error_and_not_the_end() {
+        let mut source = 0..10;
+        let work = |piece: i32| if piece == 5 { panic!("on purpose") } else { piece };
+        let mut last = -1;
+        let outcome = in_order(
+            move || Ok(source.next()),
+            2,
+            work,
+            |piece| {
+                last = piece;
+                Ok(())
+            },
+        );
+        assert_eq!((last, outcome.unwrap_err().code()), (4, "panic"));
+    }
+}
