@@ -1,5 +1,5 @@
-//! A store of the present format, kept with its answers: whoever changes a format learns here that stores are out there. Written by
-//! `WHODID_FIXTURE=write cargo test --test main fixture`, which replaces it.
+//! Stores of the present format and of the ones before, kept with their answers: whoever changes a format learns here that stores are
+//! out there. The present one is written by `WHODID_FIXTURE=write cargo test --test main fixture`, which replaces it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +14,8 @@ use whodid::transfer::format::ExportFormat;
 
 const UNTIL: &str = "2026-01-01T00:00:00Z";
 
-fn place() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-002")
+fn place(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version)
 }
 
 /// What a store answers: everything in it, and reports that read every kind of piece.
@@ -64,7 +64,12 @@ fn write(dir: &Path) {
 
 #[test]
 fn a_store_of_before_opens_and_answers_the_same() {
-    let place = place();
+    opens_and_answers(&place("store-002"), "WDSEG002");
+}
+
+#[test]
+fn a_store_of_now_opens_and_answers_the_same() {
+    let place = place("store-003");
     if std::env::var_os("WHODID_FIXTURE").is_some_and(|what| what == "write") {
         if place.exists() {
             fs::remove_dir_all(&place).unwrap();
@@ -73,15 +78,25 @@ fn a_store_of_before_opens_and_answers_the_same() {
         let text = serde_json::to_string_pretty(&answers(&read_only(&place).unwrap())).unwrap();
         fs::write(place.with_extension("json"), text + "\n").unwrap();
     }
+    opens_and_answers(&place, "WDSEG003");
+}
+
+fn opens_and_answers(place: &Path, magic: &str) {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("store");
     fs::create_dir(&copy).unwrap();
-    for file in fs::read_dir(&place).unwrap().map(Result::unwrap) {
+    for file in fs::read_dir(place).unwrap().map(Result::unwrap) {
         fs::copy(file.path(), copy.join(file.file_name())).unwrap();
     }
     let kept: Json =
         serde_json::from_str(&fs::read_to_string(place.with_extension("json")).unwrap()).unwrap();
     assert_eq!(answers(&read_only(&copy).unwrap()), kept);
+    let magics = fs::read_dir(&copy).unwrap().map(|file| file.unwrap()).filter_map(|file| {
+        let segment = file.file_name().to_string_lossy().starts_with("seg-");
+        segment.then(|| String::from_utf8(fs::read(file.path()).unwrap()[..8].to_vec()).unwrap())
+    });
+    let magics: Vec<String> = magics.collect();
+    assert!(magics.len() == 2 && magics.iter().all(|m| m == magic), "{magics:?}");
     let engine = Engine::open(&copy, Options::default()).unwrap();
     assert!(engine.check().is_empty());
     engine.compact().unwrap();

@@ -1,7 +1,9 @@
 //! Audiences on one scope: the persons of it who meet an expression.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::cell::Cell;
 use super::funnel;
 use super::person_values::Which;
 use super::persons::{PersonSet, Without};
@@ -30,18 +32,26 @@ pub fn names(audience: &Audience, snapshot: &Snapshot, out: &mut Vec<NameId>) {
 
 /// The persons of `scope` who meet `audience`, as of `as_of`.
 pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<PersonSet> {
-    // Where they all did one thing, there is no need to begin with everybody.
+    // Where they all did one thing, however often, there is no need to begin with everybody.
     let mut of = audience;
     while let Audience::All(list) = of
         && let [first, ..] = list.as_slice()
     {
         of = list.iter().find(|a| matches!(a, Audience::Did(_))).unwrap_or(first);
     }
-    let among = match as_cell(of, scope, as_of)? {
-        Some((cell, false)) => scope.people_of(&cell),
-        _ => scope.universe(),
+    let among = match who_did(of, scope)? {
+        Some(cell) => scope.people_of(&cell),
+        None => scope.universe(),
     };
     decide_among(audience, scope, as_of, among)
+}
+
+/// A cell with an index that everybody who meets `audience` is in.
+fn who_did(audience: &Audience, scope: &Scope<'_>) -> Result<Option<Arc<Cell>>> {
+    let (Audience::Did(did), Some(chunk)) = (audience, scope.chunk) else { return Ok(None) };
+    let ([event], true) = (did.events.as_slice(), did.at_least > 0) else { return Ok(None) };
+    let Some(name) = scope.source().snapshot.event(event) else { return Ok(None) };
+    Ok(Some(scope.cell(name)?).filter(|cell| cell.index_of(chunk).is_some()))
 }
 
 /// The persons among `among`, who are of `scope`, who meet `audience`. The fewer there are, the less is read.
@@ -156,6 +166,9 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet)
         let mut conditions = source.conditions(name, &did.conditions);
         cell.each_in(&among, |rank, person| {
             let times = cell.times(rank);
+            if one && !within(0) && (times.len() as u64) < did.at_least {
+                return Ok(());
+            }
             // Most have few rows, and to look at each costs less than a search whose every step is a surprise.
             let mut count =
                 times.iter().map(|t| u64::from(did.from <= *t) & u64::from(*t < end)).sum::<u64>();
@@ -211,12 +224,16 @@ fn decide_has(
         && let Some(sets) = column.sets()
     {
         // Those without a value stay with those whose value does not decide otherwise.
-        let mut meant = scope.none();
-        sets.iter().zip(&decided).filter(|(_, yes)| **yes != unset).for_each(|(set, _)| meant.or(set));
-        if unset {
-            among.minus(&meant)
-        } else {
-            among.and(&meant)
+        let mut meant = sets.iter().zip(&decided).filter(|(_, yes)| **yes != unset).map(|(set, _)| set);
+        let cut =
+            |among: &mut PersonSet, set: &PersonSet| if unset { among.minus(set) } else { among.and(set) };
+        match (meant.next(), meant.next()) {
+            (Some(set), None) => cut(&mut among, set),
+            (first, second) => {
+                let mut all = scope.none();
+                first.into_iter().chain(second).chain(meant).for_each(|set| all.or(set));
+                cut(&mut among, &all);
+            }
         }
         return Ok(among);
     }

@@ -7,13 +7,14 @@ use serde::Serialize;
 use super::audience;
 use super::binder::Binder;
 use super::listing;
-use super::person::{PersonRow, rows_of};
-use super::scope::View;
+use super::person::{PersonRow, rows_of, totals_of};
+use super::scope::{Scope, View, map_scopes};
 use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
 use crate::report::{Audience, People, Warning};
+use crate::store::segment::members::Totals;
 
 /// The answer to a search.
 #[derive(Clone, Debug, Serialize)]
@@ -74,13 +75,20 @@ pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport
         binder.property(&column.property, "columns");
     }
     let audience = audience_of(query);
-    let found = listing::gather(&view.all_scopes(), |scope| audience::decide(&audience, scope, as_of))?;
-    let (page, cursor) = match query.limit {
-        0 => (Vec::new(), None),
-        limit => listing::page(&found, limit, query.cursor.as_deref())?,
-    };
+    let (scopes, warnings) = (view.all_scopes(), binder.warnings);
+    if query.limit == 0 {
+        let mut total = 0;
+        let count = |scope: &Scope<'_>| Ok(audience::decide(&audience, scope, as_of)?.len());
+        map_scopes(&scopes, count, |part| {
+            total += part;
+            Ok(())
+        })?;
+        return Ok(PeopleReport { total, people: Vec::new(), cursor: None, warnings });
+    }
+    let found = listing::gather(&scopes, |scope| audience::decide(&audience, scope, as_of))?;
+    let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
     let people = describe(&view.source, &page, query, as_of)?;
-    Ok(PeopleReport { total: found.len(), people, cursor, warnings: binder.warnings })
+    Ok(PeopleReport { total: found.len(), people, cursor, warnings })
 }
 
 /// Persons of a page for which another thread is worth its start.
@@ -89,8 +97,10 @@ const SHARED_PERSONS: usize = 16;
 /// What is known of some persons. Half of a longer page is looked up beside the other half.
 fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis) -> Result<Vec<Found>> {
     let part = |persons: &[PersonId]| -> Result<Vec<Found>> {
-        let rows = rows_of(source, persons, |name| name.is_event() || name == NameId::SET)?;
-        persons.iter().zip(rows).map(|(id, rows)| one(source, *id, rows, query, as_of)).collect()
+        let sets = rows_of(source, persons, |name| name == NameId::SET)?;
+        let totals = totals_of(source, persons, as_of)?;
+        let each = persons.iter().zip(sets).zip(totals);
+        each.map(|((id, sets), totals)| one(source, *id, sets, totals, query, as_of)).collect()
     };
     if persons.len() < SHARED_PERSONS {
         return part(persons);
@@ -109,13 +119,13 @@ fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis
 fn one(
     source: &Source,
     id: PersonId,
-    mut rows: Vec<PersonRow>,
+    mut sets: Vec<PersonRow>,
+    totals: Option<Totals>,
     query: &People,
     as_of: Millis,
 ) -> Result<Found> {
     let snapshot = &source.snapshot;
-    rows.retain(|row| row.time <= as_of);
-    let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.name == NameId::SET);
+    sets.retain(|row| row.time <= as_of);
     let values = ends(source, &sets)?;
     let named = |property: PropertyId| snapshot.catalog.property_name(property).to_owned();
     let properties = if query.columns.is_empty() {
@@ -131,9 +141,9 @@ fn one(
         person: snapshot.display(id)?,
         identities: snapshot.identities_of(id)?,
         properties,
-        first_seen: events.iter().map(|r| r.time).min().map(format_millis),
-        last_seen: events.iter().map(|r| r.time).max().map(format_millis),
-        events: events.len() as u64,
+        first_seen: totals.map(|t| format_millis(t.first)),
+        last_seen: totals.map(|t| format_millis(t.last)),
+        events: totals.map_or(0, |t| t.events),
     })
 }
 

@@ -8,7 +8,8 @@ use super::cell::RowRef;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, Millis, NameId, Number, PersonId, PropertyId, Value, format_millis};
-use crate::store::segment::Segment;
+use crate::store::segment::members::Totals;
+use crate::store::segment::{Segment, chunk_of};
 
 /// A row of one person.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +145,56 @@ pub fn rows_of(
         members.iter().for_each(|identity| recent(source, *identity, &wanted, out));
     }
     Ok(out)
+}
+
+/// What each of some persons did in all until `as_of`. Segments know it of those who are as they were when the segment was written;
+/// the rows of all others are looked up.
+pub fn totals_of(source: &Source, persons: &[PersonId], as_of: Millis) -> Result<Vec<Option<Totals>>> {
+    let mut out = Vec::with_capacity(persons.len());
+    for person in persons {
+        out.push(known_totals(source, *person, as_of)?);
+    }
+    let unknown: Vec<PersonId> =
+        persons.iter().zip(&out).filter(|(_, known)| known.is_none()).map(|(person, _)| *person).collect();
+    let mut rows = rows_of(source, &unknown, NameId::is_event)?.into_iter();
+    let of_rows = |rows: Vec<PersonRow>| {
+        let within = rows.iter().filter(|row| row.time <= as_of);
+        within.map(|row| Totals { first: row.time, last: row.time, events: 1 }).reduce(Totals::and)
+    };
+    Ok(out.into_iter().map(|known| known.unwrap_or_else(|| rows.next().and_then(of_rows))).collect())
+}
+
+/// What a person did in all until `as_of`, if no row has to be looked at for it but recent ones.
+fn known_totals(source: &Source, person: PersonId, as_of: Millis) -> Result<Option<Option<Totals>>> {
+    let snapshot = &source.snapshot;
+    let identities = snapshot.persons.members(person);
+    let mut all: Option<Totals> = None;
+    let mut add = |totals: Totals| all = Some(all.map_or(totals, |before| before.and(totals)));
+    for segment in snapshot.segments.iter() {
+        let stored_under = |i: &IdentityId| snapshot.persons.person_at(*i, segment.identity_version());
+        let mut stored: Vec<PersonId> = identities.iter().map(stored_under).collect();
+        stored.sort_unstable();
+        stored.dedup();
+        for person in stored {
+            let Some(members) = segment.members_of(chunk_of(person))? else { continue };
+            let Some(rank) = members.rank_of((person & 0xffff) as u16) else { continue };
+            // Of somebody who was taken apart since, the segment knows what the parts did together.
+            if members.slots(rank).any(|place| !identities.contains(&members.identity(place))) {
+                return Ok(None);
+            }
+            let Some(events) = members.events(rank) else { return Ok(None) };
+            match members.seen(rank) {
+                Some((_, last)) if last > as_of => return Ok(None),
+                Some((first, last)) => add(Totals { first, last, events }),
+                None => {}
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    identities.iter().for_each(|identity| recent(source, *identity, &NameId::is_event, &mut rows));
+    let within = rows.iter().filter(|row| row.time <= as_of);
+    within.for_each(|row| add(Totals { first: row.time, last: row.time, events: 1 }));
+    Ok(Some(all))
 }
 
 /// An identity whose rows a segment may hold.

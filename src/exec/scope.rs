@@ -132,8 +132,14 @@ impl<'a> Scope<'a> {
 
     /// The persons of a cell of this scope.
     pub fn people_of(&self, cell: &Cell) -> PersonSet {
-        let mut set = self.none();
-        cell.mark(&mut set);
+        let mut set = match self.chunk.and_then(|chunk| Some((chunk, cell.index_of(chunk)?))) {
+            Some((chunk, index)) => PersonSet::Chunk(chunk, index.words.clone()),
+            None => {
+                let mut set = self.none();
+                cell.mark(&mut set);
+                set
+            }
+        };
         set.minus_any(&self.view.overlay.touched);
         set
     }
@@ -197,8 +203,8 @@ impl View {
     }
 }
 
-/// Work below which threads cost more than they save.
-const ALONE: Duration = Duration::from_micros(150);
+/// Work below which threads cost more than they save. The guess is made from the first scope, which is the slowest.
+const ALONE: Duration = Duration::from_micros(500);
 
 /// Runs `work` on every scope, on as many threads as there are processors, and folds the results in no particular order.
 pub fn map_scopes<'a, T: Send>(

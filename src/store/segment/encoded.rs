@@ -4,7 +4,7 @@
 use super::block::{BlockRow, write_block};
 use super::chunk_of;
 use super::filter::row_key;
-use super::members::MemberTable;
+use super::members::{MemberTable, Totals};
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId};
 
 /// A person of a block.
@@ -13,8 +13,8 @@ pub struct Visit {
     pub person: PersonId,
     /// The person's place among the members, where it is one.
     pub member: Option<usize>,
-    /// The first and the last time.
-    pub seen: (Millis, Millis),
+    /// Of its rows here.
+    pub totals: Totals,
 }
 
 /// A finished block.
@@ -72,15 +72,16 @@ impl<'a> BlockBuilder<'a> {
         identity: IdentityId,
         values: impl Iterator<Item = (PropertyId, u64)>,
     ) {
+        let here = Totals { first: time, last: time, events: 1 };
         let last = self.visits.last().and_then(|v| v.member);
         let member = match self.visits.last_mut().filter(|v| v.person == person) {
             Some(visit) => {
-                visit.seen = (visit.seen.0.min(time), visit.seen.1.max(time));
+                visit.totals = visit.totals.and(here);
                 last
             }
             None => {
                 let member = self.members.find(person, last.unwrap_or(0));
-                self.visits.push(Visit { person, member, seen: (time, time) });
+                self.visits.push(Visit { person, member, totals: here });
                 member
             }
         };

@@ -1,13 +1,15 @@
-//! The identities of the persons of one chunk, as far as this segment has rows of them, and when each person was first and last seen.
+//! The identities of the persons of one chunk, as far as this segment has rows of them, and what each person did in all.
 //!
 //! ```text
-//! base u32, base i64, widths u8 x 3      of: identity - base, first - base, last - first
+//! base u32, base i64, widths u8 x 4      of: identity - base, first - base, last - first, events
 //! persons      see low_ids.rs
 //! starts       where each person's identities begin, see marks.rs
 //! identities   packed
 //! first        packed, one per person: 0 = no event, else milliseconds since base + 1
 //! last         packed, one per person: milliseconds since its first
+//! events       packed, one per person: how many
 //! ```
+//! Segments of version 002 have three widths and no events.
 
 use super::low_ids::{LowIds, write_low_ids};
 use super::marks::{Marks, write_marks};
@@ -16,7 +18,7 @@ use crate::disk::codec::Reader;
 use crate::model::{IdentityId, Millis, PersonId};
 
 /// Bytes before the arrays.
-pub const MEMBERS_HEADER_BYTES: usize = 15;
+pub const MEMBERS_HEADER_BYTES: usize = 16;
 
 /// The members of one chunk, borrowed from their segment.
 #[derive(Clone, Copy)]
@@ -26,19 +28,22 @@ pub struct Members<'a> {
     identities: Packed<'a>,
     first: Packed<'a>,
     last: Packed<'a>,
+    /// Not in version 002.
+    events: Option<Packed<'a>>,
     n_persons: usize,
     identity_base: u32,
     time_base: Millis,
 }
 
 impl<'a> Members<'a> {
-    /// Reads them; `None` if the bytes cannot hold them.
-    pub fn parse(bytes: &'a [u8], n_persons: u32, n_identities: u32) -> Option<Self> {
+    /// Reads them; `None` if the bytes cannot hold them. `counted` says whether numbers of events are there.
+    pub fn parse(bytes: &'a [u8], n_persons: u32, n_identities: u32, counted: bool) -> Option<Self> {
         let (n_persons, n_identities) = (n_persons as usize, n_identities as usize);
         let mut reader = Reader::new(bytes);
         let (identity_base, time_base) = (reader.u32()?, reader.i64()?);
         let widths: [u8; 3] = *reader.take(3)?.first_chunk()?;
-        let (persons, rest) = LowIds::parse(bytes.get(MEMBERS_HEADER_BYTES..)?, n_persons)?;
+        let events_width = if counted { Some(reader.u8()?) } else { None };
+        let (persons, rest) = LowIds::parse(bytes.get(reader.offset()..)?, n_persons)?;
         let (starts, mut rest) = Marks::parse(rest, n_identities, n_persons)?;
         let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
             let packed = Packed::new(rest, count, width)?;
@@ -51,6 +56,10 @@ impl<'a> Members<'a> {
             identities: array(n_identities, widths[0])?,
             first: array(n_persons, widths[1])?,
             last: array(n_persons, widths[2])?,
+            events: match events_width {
+                Some(width) => Some(array(n_persons, width)?),
+                None => None,
+            },
             n_persons,
             identity_base,
             time_base,
@@ -92,6 +101,11 @@ impl<'a> Members<'a> {
         self.identity_base.wrapping_add(self.identities.get(place) as u32)
     }
 
+    /// How many events of the person at `rank` are here, where that is known.
+    pub fn events(&self, rank: usize) -> Option<u64> {
+        self.events.as_ref().map(|events| events.get(rank))
+    }
+
     /// When the person at `rank` did its first and last event here.
     pub fn seen(&self, rank: usize) -> Option<(Millis, Millis)> {
         let since = self.first.get(rank).checked_sub(1)?;
@@ -109,8 +123,27 @@ pub struct MemberRow {
     pub identities_from: u32,
 }
 
-/// First and last event of a person, if it has any.
-pub type Seen = Option<(Millis, Millis)>;
+/// What a person did in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Time of the first event.
+    pub first: Millis,
+    /// Time of the last event.
+    pub last: Millis,
+    /// Events, at least one.
+    pub events: u64,
+}
+
+impl Totals {
+    /// Of both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+            events: self.events + other.events,
+        }
+    }
+}
 
 /// Every person of the rows of a segment with its identities among them.
 #[derive(Debug, Default)]
@@ -164,29 +197,32 @@ impl MemberTable {
         if own.len() < 2 { 0 } else { own.binary_search(&identity).unwrap_or(0) as u32 }
     }
 
-    /// Appends the members of the persons at some places, which are those of one chunk. `seen` has one entry for each person of the
-    /// table.
-    pub fn write(&self, places: std::ops::Range<usize>, seen: &[Seen], out: &mut Vec<u8>) {
+    /// Appends the members of the persons at some places, which are those of one chunk. `totals` has one entry for each person of
+    /// the table.
+    pub fn write(&self, places: std::ops::Range<usize>, totals: &[Option<Totals>], out: &mut Vec<u8>) {
         let rows = self.rows.get(places.clone()).unwrap_or(&[]);
-        let seen = seen.get(places.clone()).unwrap_or(&[]);
+        let totals = totals.get(places.clone()).unwrap_or(&[]);
         let begin = self.places(places.start).start;
         let own = self.identities.get(begin..self.places(places.end).start).unwrap_or(&[]);
         let identity_base = own.iter().copied().min().unwrap_or(0);
         let identity_width = width_of(u64::from(own.iter().copied().max().unwrap_or(0) - identity_base));
-        let time_base = seen.iter().flatten().map(|s| s.0).min().unwrap_or(0);
-        let first = |s: &Seen| s.map_or(0, |s| (s.0 - time_base + 1) as u64);
-        let last = |s: &Seen| s.map_or(0, |s| (s.1 - s.0) as u64);
-        let first_width = width_of(seen.iter().map(first).max().unwrap_or(0));
-        let last_width = width_of(seen.iter().map(last).max().unwrap_or(0));
+        let time_base = totals.iter().flatten().map(|t| t.first).min().unwrap_or(0);
+        let first = |t: &Option<Totals>| t.map_or(0, |t| (t.first - time_base + 1) as u64);
+        let last = |t: &Option<Totals>| t.map_or(0, |t| (t.last - t.first) as u64);
+        let events = |t: &Option<Totals>| t.map_or(0, |t| t.events);
+        let first_width = width_of(totals.iter().map(first).max().unwrap_or(0));
+        let last_width = width_of(totals.iter().map(last).max().unwrap_or(0));
+        let events_width = width_of(totals.iter().map(events).max().unwrap_or(0));
         out.extend_from_slice(&identity_base.to_le_bytes());
         out.extend_from_slice(&time_base.to_le_bytes());
-        out.extend_from_slice(&[identity_width, first_width, last_width]);
+        out.extend_from_slice(&[identity_width, first_width, last_width, events_width]);
         write_low_ids(&rows.iter().map(|r| r.person as u16).collect::<Vec<_>>(), out);
         let starts: Vec<usize> = rows.iter().map(|r| r.identities_from as usize - begin).collect();
         write_marks(&starts, own.len(), out);
         pack(own.iter().map(|i| u64::from(i - identity_base)), identity_width, out);
-        pack(seen.iter().map(first), first_width, out);
-        pack(seen.iter().map(last), last_width, out);
+        pack(totals.iter().map(first), first_width, out);
+        pack(totals.iter().map(last), last_width, out);
+        pack(totals.iter().map(events), events_width, out);
     }
 
     /// Identities of the persons at some places.

@@ -1,11 +1,11 @@
 //! Segments: immutable files of rows, grouped by event name and, within a name, by person and time.
 //!
 //! ```text
-//! magic             8   "WDSEG002"
+//! magic             8   "WDSEG003"
 //! blocks                one per name and chunk of 65,536 persons (see block.rs)
 //! person sets           one per name: a roaring bitmap, portable serialization
 //! dictionaries          one per property: its distinct values in order (see dictionary.rs)
-//! members               one per chunk: the identities of each person, first and last seen (see members.rs)
+//! members               one per chunk: the identities of each person, its first and last event and their number (see members.rs)
 //! filter                split-block Bloom filter over (name, identity, time) of all rows (see filter.rs); empty in a large segment
 //! record ids            20 bytes each, sorted: hash u64, name u32, chunk u32, row u32
 //! directory             where all of that is, with a checksum for each piece (bincode of `Directory`)
@@ -37,7 +37,9 @@ use crate::model::{Millis, PersonId};
 pub use reader::Segment;
 
 /// First and last bytes of a segment file.
-pub const MAGIC: &[u8; 8] = b"WDSEG002";
+pub const MAGIC: &[u8; 8] = b"WDSEG003";
+/// Those of a segment that does not know how many events a person has.
+pub const MAGIC_002: &[u8; 8] = b"WDSEG002";
 /// Bytes of the footer.
 pub const FOOTER_BYTES: usize = 28;
 /// Bytes of one entry of the record id index.

@@ -10,7 +10,9 @@ use super::block::Block;
 use super::dictionary::Dictionary;
 use super::filter::may_contain;
 use super::members::Members;
-use super::{Directory, FOOTER_BYTES, MAGIC, MembersEntry, NameEntry, RECORD_ID_BYTES, Section, chunk_of};
+use super::{
+    Directory, FOOTER_BYTES, MAGIC, MAGIC_002, MembersEntry, NameEntry, RECORD_ID_BYTES, Section, chunk_of,
+};
 use crate::disk::codec::{self, Reader};
 use crate::disk::{Bytes, Vfs};
 use crate::error::{Error, Result};
@@ -24,6 +26,8 @@ pub struct Segment {
     directory: Directory,
     /// Earliest and latest time of all rows.
     times: (Millis, Millis),
+    /// Whether members have numbers of events, which those of version 002 have not.
+    counted: bool,
     /// Person sets, decoded on first use.
     persons: Vec<OnceLock<RoaringBitmap>>,
     /// Which blocks have been checked, per name and chunk.
@@ -61,12 +65,14 @@ impl Segment {
     /// Opens a segment that is in memory or mapped.
     pub fn parse(name: &str, bytes: Bytes) -> Result<Self> {
         let bad = |offset: usize, what: &str| Error::corrupt(name, offset as u64, what);
-        known_format(name, &bytes, MAGIC)?;
+        let counted = bytes.get(..8) != Some(MAGIC_002);
+        let magic = if counted { MAGIC } else { MAGIC_002 };
+        known_format(name, &bytes, magic)?;
         let footer_at =
             bytes.len().checked_sub(FOOTER_BYTES).ok_or_else(|| bad(0, "too short for a segment"))?;
         let mut footer = Reader::new(bytes.get(footer_at..).unwrap_or(&[]));
         let (offset, length, crc) = (footer.u64(), footer.u64(), footer.u32());
-        if bytes.get(..8) != Some(MAGIC) || footer.take(8) != Some(MAGIC) {
+        if bytes.get(..8) != Some(magic) || footer.take(8) != Some(magic) {
             return Err(bad(footer_at, "not a segment, or cut short"));
         }
         let (Some(offset), Some(length), Some(crc)) = (offset, length, crc) else {
@@ -81,6 +87,7 @@ impl Segment {
         let latest = names.iter().map(|n| n.time_max).max().unwrap_or(Millis::MIN);
         Ok(Self {
             times: (earliest, latest),
+            counted,
             name: name.to_owned(),
             persons: names.iter().map(|_| OnceLock::new()).collect(),
             blocks_checked: names.iter().map(|n| unchecked(n.chunks.len())).collect(),
@@ -179,7 +186,8 @@ impl Segment {
         let (Some(entry), Some(flag)) = (self.directory.members.get(at), self.members_checked.get(at)) else {
             return Err(Error::corrupt(&self.name, 0, "no such members"));
         };
-        let members = Members::parse(self.checked(entry.members, flag)?, entry.persons, entry.identities);
+        let bytes = self.checked(entry.members, flag)?;
+        let members = Members::parse(bytes, entry.persons, entry.identities, self.counted);
         members.ok_or_else(|| self.damage(entry.members, "the members contradict themselves"))
     }
 

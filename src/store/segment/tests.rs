@@ -178,6 +178,7 @@ fn written_and_merged_segments_hold_the_rows_under_the_persons_of_their_version(
             .iter()
             .filter(|r| r.name.is_event() && persons.person_of(r.identity) == person)
             .map(|r| r.time);
+        assert_eq!(members.events(rank), Some(times.clone().count() as u64));
         assert_eq!(members.seen(rank), Some((times.clone().min().unwrap(), times.max().unwrap())));
     }
 }

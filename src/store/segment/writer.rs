@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 use super::dictionary::write_dictionary;
 use super::encoded::EncodedBlock;
 use super::filter::FilterWriter;
-use super::members::{MemberTable, Seen};
+use super::members::{MemberTable, Totals};
 use super::{
     ChunkEntry, Directory, MAGIC, MembersEntry, NameEntry, PropertyEntry, RECORD_ID_BYTES, Section, chunk_of,
 };
@@ -52,7 +52,7 @@ pub struct SegmentWriter {
     filter: Option<FilterWriter>,
     members: Arc<MemberTable>,
     /// Of each of the members.
-    seen: Vec<Seen>,
+    totals: Vec<Option<Totals>>,
     persons: RoaringBitmap,
     record_ids: Vec<[u8; RECORD_ID_BYTES]>,
 }
@@ -113,7 +113,7 @@ impl SegmentWriter {
             out,
             directory,
             filter: frame.is_filtered().then(|| FilterWriter::new(frame.rows)),
-            seen: vec![None; frame.members.rows().len()],
+            totals: vec![None; frame.members.rows().len()],
             members: frame.members,
             persons: RoaringBitmap::new(),
             record_ids: Vec::new(),
@@ -137,12 +137,11 @@ impl SegmentWriter {
         let Some(entry) = self.directory.names.last_mut() else { return Ok(()) };
         let section = self.out.checked_section(&block.bytes, block.crc)?;
         for visit in &block.visits {
-            entry.time_min = entry.time_min.min(visit.seen.0);
-            entry.time_max = entry.time_max.max(visit.seen.1);
+            entry.time_min = entry.time_min.min(visit.totals.first);
+            entry.time_max = entry.time_max.max(visit.totals.last);
             let member = visit.member.filter(|_| NameId(entry.name).is_event());
-            if let Some(seen) = member.and_then(|at| self.seen.get_mut(at)) {
-                let (low, high) = seen.unwrap_or(visit.seen);
-                *seen = Some((low.min(visit.seen.0), high.max(visit.seen.1)));
+            if let Some(totals) = member.and_then(|at| self.totals.get_mut(at)) {
+                *totals = Some(totals.map_or(visit.totals, |before| before.and(visit.totals)));
             }
         }
         let ordered = self.persons.append(block.visits.iter().map(|v| v.person));
@@ -205,7 +204,7 @@ impl SegmentWriter {
             let rest = self.members.rows().get(from..).unwrap_or(&[]);
             let to = from + rest.partition_point(|m| chunk_of(m.person) == chunk);
             let mut bytes = Vec::new();
-            self.members.write(from..to, &self.seen, &mut bytes);
+            self.members.write(from..to, &self.totals, &mut bytes);
             let (persons, identities) = ((to - from) as u32, self.members.identities(from..to) as u32);
             let members = self.out.section(&bytes)?;
             self.directory.members.push(MembersEntry { chunk, persons, identities, members });

@@ -170,9 +170,9 @@ pub fn dictionary(bytes: &[u8]) {
 pub fn members(bytes: &[u8]) {
     let (persons, bytes) = steer(bytes);
     let (identities, bytes) = steer(bytes);
-    let Some(members) = Members::parse(bytes, persons, identities) else { return };
+    let Some(members) = Members::parse(bytes, persons, identities, true) else { return };
     for rank in 0..members.len().min(64) {
-        let _ = (members.person(rank), members.seen(rank));
+        let _ = (members.person(rank), members.seen(rank), members.events(rank));
         for place in members.slots(rank).take(64) {
             let _ = members.identity(place);
         }
