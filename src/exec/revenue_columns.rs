@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cell::Cell;
+use super::persons::{PersonSet, WORDS};
 use super::revenue::{ByNumber, RevenuePlan, Walker};
 use super::settled::{NO_AMOUNT, Numbers, Scaled};
 use super::split::Splitter;
@@ -91,14 +92,18 @@ impl<'a, 'w> Columns<'a, 'w> {
         by_unit: &mut ByNumber,
     ) -> Result<()> {
         let range = (plan.basis().from(), plan.basis().seen_to(plan.as_of));
-        // Of each person the units with a positive amount.
-        let mut paid = vec![0; 1 << 16];
+        let places = Places::new(&self.walker.people);
+        // Of each person the units with a positive amount; the last entry is that of everybody else.
+        let mut paid = vec![0; places.count + 1];
         for column in &self.columns {
             let Some(scaled) = &column.numbers.scaled else { continue };
             let numbers = splitter.numbers(&column.cell.persons)?;
             let mut units = vec![Sums::default(); self.units.count()];
             let mut values = vec![Sums::default(); numbers.iter().max().map_or(0, |most| *most as usize + 1)];
-            self.add_rows(column, scaled, range, &numbers, (&mut values, &mut units), &mut paid);
+            let of =
+                column.cell.persons.iter().zip(numbers).map(|(person, number)| (places.of(*person), number));
+            let persons = Persons { of: of.collect(), paid: &mut paid };
+            self.add_rows(column, scaled, range, persons, (&mut values, &mut units));
             for (number, sums) in values.into_iter().enumerate() {
                 sums.add_to(scaled.scale, by_number, number)?;
             }
@@ -115,24 +120,24 @@ impl<'a, 'w> Columns<'a, 'w> {
         column: &AmountColumn<'_>,
         scaled: &Scaled,
         range: (Millis, Millis),
-        numbers: &[u32],
+        persons: Persons<'_>,
         (values, units): (&mut [Sums], &mut [Sums]),
-        paid: &mut [u64],
     ) {
-        let cell = &column.cell;
+        let (cell, paid) = (&column.cell, persons.paid);
+        let nobody = paid.len() - 1;
         let mut rank = 0;
         for (row, time) in cell.times.iter().enumerate() {
             rank += usize::from(cell.starts.get(rank + 1).is_some_and(|next| *next as usize == row));
-            let (Some(person), Some(number)) = (cell.persons.get(rank), numbers.get(rank)) else { break };
+            let Some((place, number)) = persons.of.get(rank) else { break };
+            let place = *place as usize;
             let code = column.codes.code(row);
             let amount =
                 code.and_then(|code| scaled.mantissas.get(code as usize)).copied().unwrap_or(NO_AMOUNT);
-            let counts = (amount != NO_AMOUNT) & (range.0 <= *time) & (*time < range.1);
-            let counts = counts & self.walker.people.contains(*person);
+            let counts = (amount != NO_AMOUNT) & (range.0 <= *time) & (*time < range.1) & (place != nobody);
             let amount = if counts { amount } else { 0 };
             let unit = self.units.place(*time);
             let (Some(of_unit), Some(of_value), Some(paid)) =
-                (units.get_mut(unit), values.get_mut(*number as usize), paid.get_mut(low(*person)))
+                (units.get_mut(unit), values.get_mut(*number as usize), paid.get_mut(place))
             else {
                 continue;
             };
@@ -144,8 +149,41 @@ impl<'a, 'w> Columns<'a, 'w> {
     }
 }
 
-/// The place of a person in its chunk.
-#[inline]
-fn low(person: PersonId) -> usize {
-    (person & 0xffff) as usize
+/// The persons of a column by their rank.
+struct Persons<'a> {
+    /// Their places in `paid`, and the numbers of their values.
+    of: Vec<(u32, u32)>,
+    paid: &'a mut [u64],
+}
+
+/// Numbers the persons of a set of one chunk in their order, so that what is kept of each takes no more room than there are.
+struct Places<'a> {
+    words: &'a [u64; WORDS],
+    /// Persons before each word.
+    before: Vec<u32>,
+    count: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(people: &'a PersonSet) -> Self {
+        static NOBODY: [u64; WORDS] = [0; WORDS];
+        let words = if let PersonSet::Chunk(_, words) = people { words.as_ref() } else { &NOBODY };
+        let mut count = 0;
+        let mut before = Vec::with_capacity(WORDS);
+        for word in words {
+            before.push(count);
+            count += word.count_ones();
+        }
+        Self { words, before, count: count as usize }
+    }
+
+    /// The place of a person; that behind all of them if it is none of them.
+    #[inline]
+    fn of(&self, person: PersonId) -> u32 {
+        let (at, bit) = ((person & 0xffff) as usize >> 6, 1u64 << (person & 63));
+        match (self.words.get(at), self.before.get(at)) {
+            (Some(word), Some(before)) if word & bit != 0 => before + (word & (bit - 1)).count_ones(),
+            _ => self.count as u32,
+        }
+    }
 }
