@@ -10,6 +10,7 @@ use whodid::model::{Record, RecordKind};
 use whodid::testing::disk::{Fault, SimDisk};
 use whodid::testing::random::{NOW, Random};
 
+use crate::copies::Place;
 use crate::histories::number;
 use crate::store_check::{Op, Step, Stopped, Told, check, drive, open, readings, workload, wrong};
 
@@ -76,7 +77,7 @@ fn aftermath(disk: &SimDisk, steps: &[Step], told: &Told, in_flight: &[Op], seed
         let crashed = next.crashed(random.bits());
         check(&on(&crashed), &mut told.clone(), &[]).map_err(|e| format!("restarted, then crashed: {e}"))?;
     }
-    let (engine, done) = drive(&on(&next), steps, &mut told);
+    let (engine, done) = drive(&Place::of(&next), steps, &mut told);
     done.map_err(|s| format!("going on: {}", s.error))?;
     drop(engine);
     check(&on(&next.crashed(random.bits())), &mut told, &[]).map_err(|e| format!("at the end: {e}"))
@@ -87,7 +88,7 @@ fn fault_at(steps: &[Step], n: u64, fault: Fault) -> Result<bool, String> {
     let disk = SimDisk::new();
     disk.fail_at(n, fault);
     let mut told = Told::default();
-    let (engine, done) = drive(&on(&disk), steps, &mut told);
+    let (engine, done) = drive(&Place::of(&disk), steps, &mut told);
     let in_flight = match done {
         Ok(()) => Vec::new(),
         Err(Stopped { error, .. }) if !disk.struck() => return Err(format!("step {}: {error}", told.at)),

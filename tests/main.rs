@@ -8,6 +8,7 @@ mod browser;
 mod cli;
 mod clients;
 mod conformance;
+mod copies;
 mod crash;
 mod damage;
 mod engine_backend;

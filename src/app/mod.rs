@@ -17,6 +17,7 @@ mod resume;
 mod retention;
 pub mod saved;
 pub mod space;
+mod unfinished;
 mod watch;
 
 use std::collections::HashSet;
@@ -26,7 +27,7 @@ use std::time::Instant;
 
 pub use accounts::{Accounts, Role};
 pub use agents::Sent;
-pub use backup::{BackupReport, RestoreReport, backup, restore};
+pub use backup::{BackupReport, RestoreReport, backup, backup_on, restore, restore_on};
 pub use dashboard::{Dashboard, Described, Share};
 pub use erase::Receipt;
 pub use export::export;
@@ -58,6 +59,7 @@ pub struct App {
     warn_below: u64,
     dir: std::path::PathBuf,
     backups: Option<std::path::PathBuf>,
+    backups_kept: Option<usize>,
 }
 
 impl App {
@@ -83,6 +85,7 @@ impl App {
             warn_below: limits::FREE_BYTES_WARN,
             dir: dir.to_owned(),
             backups: None,
+            backups_kept: None,
         })
     }
 
@@ -110,10 +113,10 @@ impl App {
         &self.dir
     }
 
-    /// Where [`App::backup`] puts backups.
+    /// Where [`App::backup`] puts backups, and how many are kept there if not all.
     #[must_use]
-    pub fn with_backups(mut self, backups: Option<std::path::PathBuf>) -> Self {
-        self.backups = backups;
+    pub fn with_backups(mut self, backups: Option<std::path::PathBuf>, keep: Option<usize>) -> Self {
+        (self.backups, self.backups_kept) = (backups, keep);
         self
     }
 
@@ -124,7 +127,7 @@ impl App {
             Error::new(ErrorKind::Conflict, "no_backups", message)
                 .hint("start it with --backups DIRECTORY, or run `whodid backup` beside it")
         })?;
-        backup(&self.dir, target, self.now())
+        backup(&self.dir, target, self.backups_kept, self.now())
     }
 
     /// The store.

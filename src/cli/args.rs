@@ -1,6 +1,7 @@
 //! The command line as it is written.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -78,13 +79,7 @@ pub enum Command {
     /// Erase people for good: all they did and are, from every answer and every file
     Erase(Erase),
     /// Copy the store, running or not, into a new directory in TARGET, and check the copy
-    Backup {
-        /// The directory of backups; what the last one has is shared with it
-        target: PathBuf,
-        /// Print the report as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Backup(Backup),
     /// Make a new store of a backup, without those who were erased since
     Restore(Restore),
     /// How long events are kept: shown, or changed and applied
@@ -107,6 +102,19 @@ pub enum Command {
         /// The identity
         identity: String,
     },
+}
+
+/// Copy the store.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The directory of backups; what the last one has is shared with it
+    pub target: PathBuf,
+    /// Once the new one is checked, remove all older ones of this store but so many, the new one counted
+    #[arg(long, value_name = "N")]
+    pub keep: Option<NonZero<usize>>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Run the server.
@@ -154,6 +162,9 @@ pub struct Serve {
     /// The directory of backups that POST /api/v1/backup makes
     #[arg(long, env = "WHODID_BACKUPS", value_name = "DIR")]
     pub backups: Option<PathBuf>,
+    /// How many of them are kept; all if not given
+    #[arg(long, env = "WHODID_KEEP_BACKUPS", value_name = "N", requires = "backups")]
+    pub keep_backups: Option<NonZero<usize>>,
     /// Fill an empty store with generated data first, and show a funnel over it
     #[arg(long)]
     pub demo: bool,

@@ -155,7 +155,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Key { command } => done(keys::run(&cli.data, command)),
         Command::Check { drop_damaged } => read::check(&cli.data, *drop_damaged),
         Command::Compact => done(compact(&cli.data)),
-        Command::Backup { target, json } => done(backup::backup(&cli.data, target, *json)),
+        Command::Backup(args) => done(backup::backup(&cli.data, args)),
         Command::Restore(args) => done(backup::restore(&cli.data, args)),
         Command::Retention(args) => done(retention::run(&cli.data, args)),
         Command::Erase(args) => done(erase::run(&cli.data, args)),

@@ -1,6 +1,7 @@
 //! The `serve` command: opens the store, makes keys at the first start, serves until it is told to stop.
 
 use std::io::IsTerminal;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let silent_after = silent_after.map_err(|e| e.at("--silent-after"))?;
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
     let app = App::open(data)?.limit_names(args.names).warn_below(args.disk_warning);
-    let app = Arc::new(app.with_backups(args.backups.clone()));
+    let app = Arc::new(app.with_backups(args.backups.clone(), args.keep_backups.map(NonZero::get)));
     let keys = keys(data, args)?;
     if args.demo {
         fill(&app)?;

@@ -128,7 +128,12 @@ pub fn read_only(dir: &Path) -> Result<Snapshot> {
     if !dir.is_dir() {
         return Err(no_store(dir));
     }
-    recovery::read_only(&RealVfs::new(dir)?)
+    read_only_on(&RealVfs::existing(dir)?)
+}
+
+/// The same on any [`Vfs`].
+pub fn read_only_on(vfs: &dyn Vfs) -> Result<Snapshot> {
+    recovery::read_only(vfs)
 }
 
 fn no_store(dir: &Path) -> Error {

@@ -47,6 +47,12 @@ pub trait Handler: Send + Sync {
     fn stopping(&self) {}
 }
 
+/// The request that a whole head makes, without a body, or the status and the sentence that refuse it. It is what the front reads
+/// first of anybody, open to the fuzzer.
+pub fn read_head(bytes: &[u8], peer: IpAddr) -> std::result::Result<Request, (u16, &'static str)> {
+    front::read_head(bytes, peer)
+}
+
 /// How long the server waits for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
