@@ -214,7 +214,7 @@ fn a_running_server_makes_backups_where_it_was_told() {
 
 #[test]
 fn further_projects_come_along() {
-    use whodid::app::{StoredKeys, projects};
+    use whodid::app::{Memory, StoredKeys, projects};
     let dir = tempfile::tempdir().unwrap();
     let (data, target, new) =
         (dir.path().join("store"), dir.path().join("backups"), dir.path().join("restored"));
@@ -223,7 +223,7 @@ fn further_projects_come_along() {
     engine.close().unwrap();
     let keys =
         StoredKeys { write_key: WRITE_KEY.to_owned(), api_key_sha256: "0".repeat(64), more: Vec::new() };
-    let (number, app, _) = projects::create(&data, "Shop", keys).unwrap();
+    let (number, app, _) = projects::create(&data, "Shop", keys, Memory::default()).unwrap();
     app.engine().write(vec![event("second", 2), event("second", 3)]).unwrap();
     app.close().unwrap();
     // One whose making was cut short is nobody's.

@@ -26,6 +26,7 @@ mod histories_revenue;
 mod histories_trend;
 mod house;
 mod http;
+mod memory;
 mod operations;
 mod refusals;
 mod retention;

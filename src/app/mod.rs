@@ -9,6 +9,7 @@ mod export;
 mod import;
 mod keys;
 pub mod live;
+mod memory;
 mod names;
 mod password;
 pub mod projects;
@@ -33,6 +34,7 @@ pub use erase::Receipt;
 pub use export::export;
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::{Scope, ScopedKey, StoredKeys};
+pub use memory::Memory;
 pub use reports::Reports;
 pub use retention::{Keeper, Retention};
 pub use watch::Watch;
@@ -60,12 +62,20 @@ pub struct App {
     dir: std::path::PathBuf,
     backups: Option<std::path::PathBuf>,
     backups_kept: Option<usize>,
+    memory: Memory,
 }
 
 impl App {
     /// Opens the store in `dir`.
     pub fn open(dir: &Path) -> Result<Self> {
         Self::open_with(dir, Options::default())
+    }
+
+    /// As [`App::open`], within a budget.
+    pub fn open_within(dir: &Path, memory: Memory) -> Result<Self> {
+        let app = Self::open_with(dir, memory.options())?;
+        let reports = Reports::keeping(app.reports.saved(), memory.cache_bytes());
+        Ok(Self { memory, reports, ..app })
     }
 
     /// As [`App::open`], with an engine that runs as `options` say.
@@ -86,6 +96,7 @@ impl App {
             dir: dir.to_owned(),
             backups: None,
             backups_kept: None,
+            memory: Memory::default(),
         })
     }
 
@@ -106,6 +117,11 @@ impl App {
     /// The names of events, and of properties, that tracking may make.
     pub fn names_max(&self) -> usize {
         self.names_max
+    }
+
+    /// Its budget of memory.
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// The directory of the store.

@@ -24,7 +24,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Load records in bulk: one JSON object a line, gzipped or not
     Import(Import),
     /// Write everything as records that import takes back
@@ -68,11 +68,14 @@ pub enum Command {
         #[arg(long)]
         drop_damaged: bool,
     },
-    /// Look whether the store can be served well here: rights, room, open files, clock, damage, port
+    /// Look whether the store can be served well here: rights, room, memory, open files, clock, damage, port
     Doctor {
         /// The address that the server listens on, or is to
         #[arg(long, default_value = "127.0.0.1:8080", env = "WHODID_LISTEN", value_name = "ADDRESS")]
         listen: SocketAddr,
+        /// The budget of memory that the server has, or is to have
+        #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
+        memory: Option<u64>,
     },
     /// Merge the store's segments into as few as possible
     Compact,
@@ -156,6 +159,9 @@ pub struct Serve {
     /// Warn when less of the disk is free
     #[arg(long, default_value = "1GiB", value_name = "SIZE", value_parser = size)]
     pub disk_warning: u64,
+    /// Memory that the server may take for itself, such as 512MiB; at least 256MiB, and 24 bytes for each identity
+    #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
     /// Warn when no record came for so long, such as 1h
     #[arg(long, value_name = "DURATION")]
     pub silent_after: Option<String>,

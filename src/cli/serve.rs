@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::Serve;
 use super::output;
-use crate::app::{Accounts, App, DEMO_SIZE, Keeper, StoredKeys, Watch};
+use crate::app::{Accounts, App, DEMO_SIZE, Keeper, Memory, StoredKeys, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -39,7 +39,8 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let silent_after = args.silent_after.as_deref().map(parse_duration).transpose();
     let silent_after = silent_after.map_err(|e| e.at("--silent-after"))?;
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
-    let app = App::open(data)?.limit_names(args.names).warn_below(args.disk_warning);
+    let memory = Memory::of(args.memory, data)?;
+    let app = App::open_within(data, memory)?.limit_names(args.names).warn_below(args.disk_warning);
     let app = Arc::new(app.with_backups(args.backups.clone(), args.keep_backups.map(NonZero::get)));
     let keys = keys(data, args)?;
     if args.demo {
@@ -56,6 +57,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let sockets = socket_dir(data)?;
     let mut config = Config::new(args.listen, sockets.clone());
     config.reserved_files += own_files;
+    config.in_flight_bytes = memory.in_flight_bytes();
     config.names.clone_from(&args.name);
     config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);
