@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use whodid::Result;
 use whodid::disk::{Bytes, Folders, Vfs, WriteFile};
-use whodid::testing::disk::{SimDisk, SimFolders};
+use whodid::testing::disk::{Fault, SimDisk, SimFolders};
 use whodid::testing::random::Random;
+use whodid::{ErrorKind, Result};
 
 use crate::copies::{Place, check_copies, workload_with_copies};
 use crate::histories::number;
-use crate::store_check::{Step, Told, check, drive, open};
+use crate::store_check::{Step, Told, check, drive, go_on, open};
 
 /// Crashes of one workload.
 const CRASHES_EACH: u64 = 10;
@@ -43,12 +43,25 @@ fn crash(steps: &[Step], n: u64, operations: u64, seed: u64, wrap: Wrap) -> std:
     disk.power_off_after(n);
     let mut cuts = if random.chance(33) { 3 } else { 1 };
     loop {
-        let (engine, done) = drive(&wrap(disk.clone()), steps, &mut told);
+        // Now and then the disk is full for a moment, before the power goes or while it is on.
+        if random.chance(25) {
+            disk.fail_at(random.below(operations / 2 + 1), Fault::Full);
+        }
+        let place = wrap(disk.clone());
+        let (mut engine, mut done) = drive(&place, steps, &mut told);
+        while let Err(stopped) = &done
+            && stopped.error.kind() == ErrorKind::Full
+        {
+            (engine, done) = match engine {
+                Some(engine) => go_on(engine, &place, steps, &mut told),
+                None => drive(&place, steps, &mut told),
+            };
+        }
         drop(engine);
         let in_flight = match done {
             Ok(()) if cuts == 0 => {
                 let copies = check_copies(&disk, &mut told);
-                let store = copies.and_then(|()| check(&wrap(disk).store, &mut told, &[]));
+                let store = copies.and_then(|()| check(&wrap(disk.copy()).store, &mut told, &[]));
                 return store.map_err(|e| format!("at the end: {e}"));
             }
             Ok(()) => Vec::new(),

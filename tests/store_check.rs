@@ -136,17 +136,26 @@ fn known(result: Result<bool, Error>) -> Result<(), Error> {
 }
 
 /// Goes on with a workload until it ends or something fails; the engine as it is then.
+pub fn drive(place: &Place, steps: &[Step], told: &mut Told) -> (Option<Engine>, Result<(), Stopped>) {
+    match open(&place.store) {
+        Ok(engine) => go_on(engine, place, steps, told),
+        Err(error) => (None, Err(Stopped { error, in_flight: Vec::new() })),
+    }
+}
+
+/// The same with an engine that is open.
 #[expect(
     clippy::result_large_err,
     reason = "the error is taken apart where it is made, and tests do not hurry"
 )]
-pub fn drive(place: &Place, steps: &[Step], told: &mut Told) -> (Option<Engine>, Result<(), Stopped>) {
+pub fn go_on(
+    mut engine: Engine,
+    place: &Place,
+    steps: &[Step],
+    told: &mut Told,
+) -> (Option<Engine>, Result<(), Stopped>) {
     let vfs = &place.store;
     let stopped = |error| Err(Stopped { error, in_flight: Vec::new() });
-    let mut engine = match open(vfs) {
-        Ok(engine) => engine,
-        Err(error) => return (None, stopped(error)),
-    };
     while let Some(step) = steps.get(told.at) {
         let done = match step {
             Step::Write(records) => engine.write(records.clone()).map(drop),

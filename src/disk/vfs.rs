@@ -128,7 +128,7 @@ fn make_durably(dir: &Path) -> Result<()> {
 /// Makes the names in a directory durable.
 fn sync_names(dir: &Path) -> Result<()> {
     let opened = File::open(dir).map_err(|e| Error::io("cannot open", dir, e))?;
-    opened.sync_all().map_err(|e| Error::io("cannot sync", dir, e))
+    opened.sync_all().map_err(|e| Error::sync(dir, e))
 }
 
 /// The names of the directories in `dir`, sorted; none if it is not there.
@@ -159,7 +159,7 @@ impl WriteFile for RealFile {
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.file.sync_data().map_err(|e| Error::io("cannot sync", &self.path, e))
+        self.file.sync_data().map_err(|e| Error::sync(&self.path, e))
     }
 }
 
