@@ -31,6 +31,7 @@ mod operations;
 mod refusals;
 mod retention;
 mod sdks;
+mod soak;
 mod store_check;
 mod support;
 mod torture;
