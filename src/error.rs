@@ -73,6 +73,12 @@ impl Error {
         Self::new(kind, code, format!("{what} {}: {source}", path.display())).with_source(source)
     }
 
+    /// A failed sync of `path`: never of kind `Full`, which would mean that nothing has happened. Nobody knows what reached the disk.
+    pub fn sync(path: &Path, source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, "io", format!("cannot sync {}: {source}", path.display()))
+            .with_source(source)
+    }
+
     /// Damage in `file` at byte `offset`.
     pub fn corrupt(file: impl fmt::Display, offset: u64, what: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Corrupt, "corrupt", format!("{file}: {what} at offset {offset}"))

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use whodid::app::{App, backup, export, restore};
 use whodid::disk::RealVfs;
-use whodid::engine::{Engine, Options, read_only};
+use whodid::engine::{Engine, Options, check_files, read_only};
 use whodid::model::{Record, RecordKind, Value};
 use whodid::testing::random::NOW;
 use whodid::transfer::format::ExportFormat;
@@ -56,11 +56,11 @@ fn a_second_backup_shares_what_did_not_change_and_a_restore_gives_the_same() {
     engine.flush().unwrap();
     engine.write(vec![event("late", 1000)]).unwrap();
     std::fs::write(data.join("saved.json"), r#"{"audiences":{},"reports":{}}"#).unwrap();
-    let first = backup(&data, &target, NOW).unwrap();
+    let first = backup(&data, &target, None, NOW).unwrap();
     assert_eq!((first.shared, first.records), (0, 301));
     engine.write(vec![event("later", 2000)]).unwrap();
     engine.flush().unwrap();
-    let second = backup(&data, &target, NOW + 1000).unwrap();
+    let second = backup(&data, &target, None, NOW + 1000).unwrap();
     assert!(second.shared >= 2 && second.records == 302, "{second:?}");
     let (before, after, live) = (inodes(&first.path), inodes(&second.path), inodes(&data));
     let shared: Vec<_> = before.iter().filter(|(name, inode)| after.get(*name) == Some(*inode)).collect();
@@ -101,7 +101,7 @@ fn backups_of_a_store_at_work_are_each_a_moment_of_it() {
         });
         for round in 0..8 {
             let at_least = done.load(Ordering::SeqCst) * 20;
-            let made = backup(&data, &target, NOW + round * 1000).unwrap();
+            let made = backup(&data, &target, None, NOW + round * 1000).unwrap();
             let at_most = begun.load(Ordering::SeqCst) * 20;
             assert!((at_least..=at_most).contains(&made.records), "{at_least} {made:?} {at_most}");
             // Whole writes, and no later one without an earlier one.
@@ -121,7 +121,7 @@ fn a_restore_does_not_bring_back_who_was_erased() {
     let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
     let engine = open(&data);
     engine.write((0..60).map(|n| event(&format!("person-{}@example.com", n % 6), n)).collect()).unwrap();
-    let old = backup(&data, &target, NOW).unwrap();
+    let old = backup(&data, &target, None, NOW).unwrap();
     engine.erase(&["person-2@example.com".to_owned()]).unwrap();
     let erased = |restored: &Path| {
         let left = everything(restored);
@@ -137,7 +137,7 @@ fn a_restore_does_not_bring_back_who_was_erased() {
     assert_eq!((report.erased.people, report.records), (1, 50));
     erased(&first);
     // The list of a later backup beside it.
-    backup(&data, &target, NOW + 1000).unwrap();
+    backup(&data, &target, None, NOW + 1000).unwrap();
     let second = dir.path().join("second");
     restore(&old.path, &second, &[], options()).unwrap();
     erased(&second);
@@ -166,18 +166,18 @@ fn damage_is_no_backup_and_is_not_shared() {
         std::fs::remove_file(dir.join(&name)).unwrap();
         std::fs::write(dir.join(&name), bytes).unwrap();
     };
-    let first = backup(&data, &target, NOW).unwrap();
+    let first = backup(&data, &target, None, NOW).unwrap();
     flip(&first.path);
     assert_eq!(restore(&first.path, &dir.path().join("r"), &[], options()).unwrap_err().code(), "corrupt");
     assert!(!dir.path().join("r").exists(), "nothing half done is left");
-    let second = backup(&data, &target, NOW + 1000).unwrap();
+    let second = backup(&data, &target, None, NOW + 1000).unwrap();
     assert_eq!(second.shared, 0);
     assert_eq!(everything(&second.path), everything(&data));
     flip(&data);
     // What is shared is sound: the damage of the store is not taken over.
-    assert_eq!(backup(&data, &target, NOW + 2000).unwrap().records, 300);
+    assert_eq!(backup(&data, &target, None, NOW + 2000).unwrap().records, 300);
     let other = dir.path().join("other");
-    assert_eq!(backup(&data, &other, NOW).unwrap_err().code(), "corrupt");
+    assert_eq!(backup(&data, &other, None, NOW).unwrap_err().code(), "corrupt");
     assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0, "nothing half done is left");
 }
 
@@ -214,7 +214,7 @@ fn a_running_server_makes_backups_where_it_was_told() {
 
 #[test]
 fn further_projects_come_along() {
-    use whodid::app::{StoredKeys, projects};
+    use whodid::app::{Memory, StoredKeys, projects};
     let dir = tempfile::tempdir().unwrap();
     let (data, target, new) =
         (dir.path().join("store"), dir.path().join("backups"), dir.path().join("restored"));
@@ -223,7 +223,7 @@ fn further_projects_come_along() {
     engine.close().unwrap();
     let keys =
         StoredKeys { write_key: WRITE_KEY.to_owned(), api_key_sha256: "0".repeat(64), more: Vec::new() };
-    let (number, app, _) = projects::create(&data, "Shop", keys).unwrap();
+    let (number, app, _) = projects::create(&data, "Shop", keys, Memory::default()).unwrap();
     app.engine().write(vec![event("second", 2), event("second", 3)]).unwrap();
     app.close().unwrap();
     // One whose making was cut short is nobody's.
@@ -239,4 +239,43 @@ fn further_projects_come_along() {
     let of = |data: &Path| everything(&projects::dir(data, number));
     assert_eq!((of(&new).len(), of(&new)), (2, of(&data)));
     assert!(projects::dir(&new, number).join("keys.json").exists());
+}
+
+#[test]
+fn of_old_backups_only_those_that_are_kept_are_left_and_each_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    let mut made = Vec::new();
+    for round in 0..5 {
+        engine.write((0..30).map(|n| event(&format!("p{}", n % 7), round * 100 + n)).collect()).unwrap();
+        engine.flush().unwrap();
+        made.push(backup(&data, &target, None, NOW + round as i64 * 1000).unwrap().path);
+    }
+    // One that was cut short, one of another store, and what is no backup at all.
+    let unfinished = target.join("20200101T000000Z");
+    std::fs::create_dir(&unfinished).unwrap();
+    std::fs::write(unfinished.join("seg-000000000001"), "half").unwrap();
+    let other = dir.path().join("other");
+    open(&other).close().unwrap();
+    let foreign = backup(&other, &target, None, NOW - 1000).unwrap().path;
+    std::fs::create_dir(target.join("notes")).unwrap();
+    let contents: Vec<_> = made.iter().map(|path| everything(path)).collect();
+    let run = |keep: &str| {
+        crate::support::run(&data, &["backup", target.to_str().unwrap(), "--keep", keep, "--json"], b"")
+    };
+    assert_eq!(run("0").status.code(), Some(2));
+    let output = run("3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The new one and two of five.
+    assert_eq!(report["removed"], 4, "{report}");
+    assert!(!unfinished.exists() && foreign.exists() && target.join("notes").exists());
+    for (at, (path, content)) in made.iter().zip(contents).enumerate() {
+        assert_eq!(path.exists(), at >= 3, "{at}");
+        // Files that it shared with those that are gone are still there.
+        assert!(at < 3 || everything(path) == content, "{at}");
+        assert!(at < 3 || check_files(path).unwrap().damaged.is_empty());
+    }
+    engine.close().unwrap();
 }

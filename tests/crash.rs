@@ -4,22 +4,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use whodid::Result;
-use whodid::disk::{Bytes, Vfs, WriteFile};
-use whodid::testing::disk::SimDisk;
+use whodid::disk::{Bytes, Folders, Vfs, WriteFile};
+use whodid::testing::disk::{Fault, SimDisk, SimFolders};
 use whodid::testing::random::Random;
+use whodid::{ErrorKind, Result};
 
+use crate::copies::{Place, check_copies, workload_with_copies};
 use crate::histories::number;
-use crate::store_check::{Step, Told, check, drive, open, workload};
+use crate::store_check::{Step, Told, check, drive, go_on, open};
 
 /// Crashes of one workload.
 const CRASHES_EACH: u64 = 10;
 
 /// Puts a disk behind what a store sees of it.
-type Wrap = fn(SimDisk) -> Arc<dyn Vfs>;
+type Wrap = fn(SimDisk) -> Place;
 
-fn honest(disk: SimDisk) -> Arc<dyn Vfs> {
-    Arc::new(disk)
+fn honest(disk: SimDisk) -> Place {
+    Place::of(&disk)
 }
 
 /// Operations of the whole workload without a crash.
@@ -42,11 +43,26 @@ fn crash(steps: &[Step], n: u64, operations: u64, seed: u64, wrap: Wrap) -> std:
     disk.power_off_after(n);
     let mut cuts = if random.chance(33) { 3 } else { 1 };
     loop {
-        let (engine, done) = drive(&wrap(disk.clone()), steps, &mut told);
+        // Now and then the disk is full for a moment, before the power goes or while it is on.
+        if random.chance(25) {
+            disk.fail_at(random.below(operations / 2 + 1), Fault::Full);
+        }
+        let place = wrap(disk.clone());
+        let (mut engine, mut done) = drive(&place, steps, &mut told);
+        while let Err(stopped) = &done
+            && stopped.error.kind() == ErrorKind::Full
+        {
+            (engine, done) = match engine {
+                Some(engine) => go_on(engine, &place, steps, &mut told),
+                None => drive(&place, steps, &mut told),
+            };
+        }
         drop(engine);
         let in_flight = match done {
             Ok(()) if cuts == 0 => {
-                return check(&wrap(disk), &mut told, &[]).map_err(|e| format!("at the end: {e}"));
+                let copies = check_copies(&disk, &mut told);
+                let store = copies.and_then(|()| check(&wrap(disk.copy()).store, &mut told, &[]));
+                return store.map_err(|e| format!("at the end: {e}"));
             }
             Ok(()) => Vec::new(),
             Err(stopped) if disk.is_off() => stopped.in_flight,
@@ -55,10 +71,12 @@ fn crash(steps: &[Step], n: u64, operations: u64, seed: u64, wrap: Wrap) -> std:
         disk = next(&disk, &mut random);
         while random.chance(33) {
             disk.power_off_after(random.below(16));
-            drop(open(&wrap(disk.clone())));
+            drop(open(&wrap(disk.clone()).store));
             disk = next(&disk, &mut random);
         }
-        check(&wrap(disk.clone()), &mut told, &in_flight).map_err(|e| format!("after a crash: {e}"))?;
+        check_copies(&disk, &mut told)
+            .and_then(|()| check(&wrap(disk.clone()).store, &mut told, &in_flight))
+            .map_err(|e| format!("after a crash: {e}"))?;
         disk = disk.copy();
         cuts -= 1;
         if cuts > 0 {
@@ -76,7 +94,7 @@ fn violations(first: u64, count: u64, limit: usize, wrap: Wrap) -> Vec<String> {
     for number in first..first + count {
         let which = number / CRASHES_EACH;
         if prepared.as_ref().is_none_or(|(w, _, _)| *w != which) {
-            let steps = workload(which);
+            let steps = workload_with_copies(which);
             let operations = operations(&steps, wrap);
             prepared = Some((which, steps, operations));
         }
@@ -193,8 +211,47 @@ impl Vfs for LyingDisk {
     }
 }
 
-fn lying(disk: SimDisk, lie: Lie) -> Arc<dyn Vfs> {
-    Arc::new(LyingDisk { disk, lie })
+/// Directories of backups that lie.
+struct LyingFolders {
+    folders: SimFolders,
+    /// In each of them.
+    lie: Option<Lie>,
+    /// Whether their names are synced.
+    names: bool,
+}
+
+impl Folders for LyingFolders {
+    fn list(&self) -> Result<Vec<String>> {
+        self.folders.list()
+    }
+    fn make(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+        let disk = self.folders.make_disk(name)?;
+        Ok(if let Some(lie) = self.lie { Arc::new(LyingDisk { disk, lie }) } else { Arc::new(disk) })
+    }
+    fn open(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+        self.folders.open(name)
+    }
+    fn link(&self, file: &str, from: &str, to: &str) -> Result<bool> {
+        self.folders.link(file, from, to)
+    }
+    fn remove(&self, name: &str) -> Result<()> {
+        self.folders.remove(name)
+    }
+    fn sync(&self) -> Result<()> {
+        if self.names { self.folders.sync() } else { Ok(()) }
+    }
+    fn describe(&self) -> String {
+        self.folders.describe()
+    }
+}
+
+fn lying(disk: SimDisk, lie: Lie) -> Place {
+    Place { store: Arc::new(LyingDisk { disk: disk.clone(), lie }), ..Place::of(&disk) }
+}
+
+fn lying_copies(disk: SimDisk, lie: Option<Lie>) -> Place {
+    let lying = |name| Arc::new(LyingFolders { folders: disk.folders(name), lie, names: lie.is_some() });
+    Place { backups: lying("backups"), restored: lying("restored"), ..Place::of(&disk) }
 }
 
 /// The first violation of a disk that lies, which must come soon.
@@ -216,4 +273,9 @@ fn mistakes_of_the_store_would_be_seen() {
     caught("checkpoint not synced", |d| lying(d, Lie::Files("state-")));
     caught("manifest not synced", |d| lying(d, Lie::Files("MANIFEST")));
     caught("old logs removed before the manifest", |d| lying(d, Lie::OldLogs));
+    caught("log not synced in copies", |d| lying_copies(d, Some(Lie::Files("wal-"))));
+    caught("segment not synced in copies", |d| lying_copies(d, Some(Lie::Files("seg-"))));
+    caught("manifest not synced in copies", |d| lying_copies(d, Some(Lie::Files("MANIFEST"))));
+    caught("no sync of the directory of a copy", |d| lying_copies(d, Some(Lie::Directory)));
+    caught("no sync of the names of copies", |d| lying_copies(d, None));
 }

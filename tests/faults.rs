@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use whodid::ErrorKind;
 use whodid::disk::Vfs;
-use whodid::engine::Engine;
-use whodid::model::{Record, RecordKind};
+use whodid::engine::{Engine, Outcome};
+use whodid::model::{Record, RecordKind, Value};
 use whodid::testing::disk::{Fault, SimDisk};
 use whodid::testing::random::{NOW, Random};
 
+use crate::copies::{Place, check_copies, workload_with_copies};
 use crate::histories::number;
-use crate::store_check::{Op, Step, Stopped, Told, check, drive, open, readings, workload, wrong};
+use crate::store_check::{
+    Op, Step, Stopped, Told, check, drive, go_on, open, open_with, readings, workload, wrong,
+};
 
 fn probe(name: &str) -> Record {
     Record {
@@ -76,7 +79,7 @@ fn aftermath(disk: &SimDisk, steps: &[Step], told: &Told, in_flight: &[Op], seed
         let crashed = next.crashed(random.bits());
         check(&on(&crashed), &mut told.clone(), &[]).map_err(|e| format!("restarted, then crashed: {e}"))?;
     }
-    let (engine, done) = drive(&on(&next), steps, &mut told);
+    let (engine, done) = drive(&Place::of(&next), steps, &mut told);
     done.map_err(|s| format!("going on: {}", s.error))?;
     drop(engine);
     check(&on(&next.crashed(random.bits())), &mut told, &[]).map_err(|e| format!("at the end: {e}"))
@@ -87,7 +90,7 @@ fn fault_at(steps: &[Step], n: u64, fault: Fault) -> Result<bool, String> {
     let disk = SimDisk::new();
     disk.fail_at(n, fault);
     let mut told = Told::default();
-    let (engine, done) = drive(&on(&disk), steps, &mut told);
+    let (engine, done) = drive(&Place::of(&disk), steps, &mut told);
     let in_flight = match done {
         Ok(()) => Vec::new(),
         Err(Stopped { error, .. }) if !disk.struck() => return Err(format!("step {}: {error}", told.at)),
@@ -123,6 +126,117 @@ fn no_fault_of_the_disk_loses_or_invents_anything() {
                 });
             }
         });
+    }
+}
+
+/// A disk that is full once, at its write `n`: whatever failed is tried again with the same engine, and nothing is lost or doubled.
+/// False if the workload ended before.
+fn full_once(steps: &[Step], n: u64) -> Result<bool, String> {
+    let disk = SimDisk::new();
+    disk.fail_at(n, Fault::Full);
+    let (place, mut told) = (Place::of(&disk), Told::default());
+    let (mut engine, mut done) = drive(&place, steps, &mut told);
+    if let Err(Stopped { error, in_flight }) = done {
+        if !disk.struck() || error.kind() != ErrorKind::Full {
+            return Err(format!("step {}: {error}", told.at));
+        }
+        (engine, done) = match engine {
+            // It was being opened.
+            None => drive(&place, steps, &mut told),
+            Some(engine) => {
+                // A flush that was caught waits a moment before it tries again.
+                let mut patience = 200;
+                while let Err(error) = engine.healthy() {
+                    patience -= 1;
+                    if patience == 0 || error.kind() != ErrorKind::Full {
+                        return Err(format!("there is room again: {error}"));
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                let found = readings(&engine).map_err(|e| format!("cannot read: {e}"))?;
+                // Files lose their old events one by one.
+                let differences = match in_flight.as_slice() {
+                    [Op::Expire(_)] => Vec::new(),
+                    _ => wrong(&found, &told.acknowledged),
+                };
+                if !differences.is_empty() {
+                    return Err(format!("while it is full:\n{}", differences.join("\n")));
+                }
+                go_on(engine, &place, steps, &mut told)
+            }
+        };
+        done.map_err(|s| format!("going on at {}: {}", told.at, s.error))?;
+    }
+    let engine = engine.ok_or("no engine")?;
+    let found = readings(&engine).map_err(|e| format!("cannot read: {e}"))?;
+    let differences = wrong(&found, &told.acknowledged);
+    if !differences.is_empty() {
+        return Err(format!("at the end:\n{}", differences.join("\n")));
+    }
+    drop(engine);
+    for seed in 0..2 {
+        let crashed = disk.crashed(seed);
+        check_copies(&crashed, &mut told.clone())
+            .and_then(|()| check(&on(&crashed), &mut told.clone(), &[]))
+            .map_err(|e| format!("crashed at the end: {e}"))?;
+    }
+    Ok(disk.struck())
+}
+
+#[test]
+fn a_disk_that_is_full_for_a_moment_costs_nothing() {
+    let (count, first) = (number("WHODID_FAULTS", 2), number("WHODID_SEED", 5));
+    for which in first..first + count {
+        let steps = workload_with_copies(which);
+        let next = std::sync::atomic::AtomicU64::new(0);
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !ended.load(std::sync::atomic::Ordering::SeqCst) {
+                        let n = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        match full_once(&steps, n) {
+                            Ok(struck) => ended.fetch_or(!struck, std::sync::atomic::Ordering::SeqCst),
+                            Err(what) => panic!("workload {which}, write {n}: {what}"),
+                        };
+                    }
+                });
+            }
+        });
+        let writes = next.into_inner();
+        assert!(writes > 50, "{writes} writes");
+    }
+}
+
+#[test]
+fn a_group_of_many_frames_is_kept_as_far_as_it_was_durable() {
+    let disk = SimDisk::new();
+    let engine = open_with(&on(&disk), 100_000).unwrap();
+    engine.write(vec![probe("First")]).unwrap();
+    let many: Vec<Record> = (0..1500)
+        .map(|n| Record {
+            time: Some(NOW - n),
+            identity: format!("p{n}"),
+            properties: vec![("Text".into(), Value::Text(format!("{n:08000}")))],
+            ..probe(&format!("Many {}", n % 7))
+        })
+        .collect();
+    // The first frame of three fits.
+    disk.fail_at(1, Fault::Full);
+    let error = engine.write(many.clone()).unwrap_err();
+    assert_eq!((error.kind(), disk.struck()), (ErrorKind::Full, true));
+    let rows = engine.snapshot().rows();
+    assert!((400..700).contains(&rows), "{rows}");
+    assert_eq!(disk.crashed(1).files().len(), disk.files().len());
+    let outcomes = engine.write(many.clone()).unwrap();
+    let stored = outcomes.iter().filter(|o| **o == Outcome::Stored).count() as u64;
+    assert_eq!((engine.snapshot().rows(), stored), (1501, 1501 - rows));
+    drop(engine);
+    for seed in 0..4 {
+        let engine = open_with(&on(&disk.crashed(seed)), 100_000).unwrap();
+        assert_eq!(engine.snapshot().rows(), 1501);
+        let again = engine.write(many.clone()).unwrap();
+        assert!(again.iter().all(|o| *o == Outcome::Duplicate));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tests of crashes, faults and damage share: workloads made of random histories, what was acknowledged of them, and the
 //! comparison of everything that a store answers with the oracle.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
@@ -12,6 +13,7 @@ use whodid::testing::oracle::Oracle;
 use whodid::testing::random::{Action, History, NOW, Random};
 use whodid::{Error, ErrorKind};
 
+use crate::copies::{self, Copies, Place};
 use crate::engine_backend::{person, timeline, to_json};
 use crate::histories::{comparable, differences};
 
@@ -28,6 +30,10 @@ pub enum Step {
     Flush,
     Compact,
     Reopen,
+    /// Events from before an instant go.
+    Expire(Millis),
+    Backup,
+    Restore,
 }
 
 /// What changes answers, one by one.
@@ -37,6 +43,7 @@ pub enum Op {
     Merge(String, String),
     Unmerge(String),
     Erase(String),
+    Expire(Millis),
 }
 
 /// How far a workload has come, and what was acknowledged.
@@ -44,6 +51,7 @@ pub enum Op {
 pub struct Told {
     pub at: usize,
     pub acknowledged: Vec<Op>,
+    pub copies: Copies,
 }
 
 /// Why a workload stopped, and what was not acknowledged then.
@@ -62,13 +70,17 @@ impl Clock for Still {
 
 /// Small memtables, so that a short workload flushes and compacts.
 pub fn open(vfs: &Arc<dyn Vfs>) -> Result<Engine, Error> {
-    open_with(vfs, 12)
+    Engine::open_on(Arc::clone(vfs), options(12))
 }
 
 /// With another size of the memtable.
 pub fn open_with(vfs: &Arc<dyn Vfs>, memtable_rows: usize) -> Result<Engine, Error> {
-    let clock = Arc::new(Still);
-    Engine::open_on(Arc::clone(vfs), Options { memtable_rows, compaction: true, clock, ..Options::default() })
+    Engine::open_on(Arc::clone(vfs), options(memtable_rows))
+}
+
+/// How stores run here.
+pub fn options(memtable_rows: usize) -> Options {
+    Options { memtable_rows, compaction: true, clock: Arc::new(Still), ..Options::default() }
 }
 
 /// Two random histories, one after the other, their records written in groups of one to five.
@@ -111,7 +123,8 @@ fn ops_of(step: &Step) -> Vec<Op> {
         Step::Merge(a, b) => vec![Op::Merge(a.clone(), b.clone())],
         Step::Unmerge(a) => vec![Op::Unmerge(a.clone())],
         Step::Erase(a) => vec![Op::Erase(a.clone())],
-        Step::Flush | Step::Compact | Step::Reopen => Vec::new(),
+        Step::Expire(oldest) => vec![Op::Expire(*oldest)],
+        Step::Flush | Step::Compact | Step::Reopen | Step::Backup | Step::Restore => Vec::new(),
     }
 }
 
@@ -123,16 +136,26 @@ fn known(result: Result<bool, Error>) -> Result<(), Error> {
 }
 
 /// Goes on with a workload until it ends or something fails; the engine as it is then.
+pub fn drive(place: &Place, steps: &[Step], told: &mut Told) -> (Option<Engine>, Result<(), Stopped>) {
+    match open(&place.store) {
+        Ok(engine) => go_on(engine, place, steps, told),
+        Err(error) => (None, Err(Stopped { error, in_flight: Vec::new() })),
+    }
+}
+
+/// The same with an engine that is open.
 #[expect(
     clippy::result_large_err,
     reason = "the error is taken apart where it is made, and tests do not hurry"
 )]
-pub fn drive(vfs: &Arc<dyn Vfs>, steps: &[Step], told: &mut Told) -> (Option<Engine>, Result<(), Stopped>) {
+pub fn go_on(
+    mut engine: Engine,
+    place: &Place,
+    steps: &[Step],
+    told: &mut Told,
+) -> (Option<Engine>, Result<(), Stopped>) {
+    let vfs = &place.store;
     let stopped = |error| Err(Stopped { error, in_flight: Vec::new() });
-    let mut engine = match open(vfs) {
-        Ok(engine) => engine,
-        Err(error) => return (None, stopped(error)),
-    };
     while let Some(step) = steps.get(told.at) {
         let done = match step {
             Step::Write(records) => engine.write(records.clone()).map(drop),
@@ -141,6 +164,9 @@ pub fn drive(vfs: &Arc<dyn Vfs>, steps: &[Step], told: &mut Told) -> (Option<Eng
             Step::Erase(a) => known(engine.erase(std::slice::from_ref(a)).map(|_| true)),
             Step::Flush => engine.flush(),
             Step::Compact => engine.compact(),
+            Step::Expire(oldest) => engine.expire(Some(*oldest), &BTreeMap::new(), 0).map(drop),
+            Step::Backup => copies::backup(place, told),
+            Step::Restore => copies::restore(place, &engine, told),
             Step::Reopen => match engine.close().and_then(|()| open(vfs)) {
                 Ok(opened) => {
                     engine = opened;
@@ -191,6 +217,7 @@ pub fn expected(ops: &[Op]) -> Json {
             Op::Merge(a, b) => drop(format!("{:?}", oracle.merge(a, b))),
             Op::Unmerge(a) => drop(format!("{:?}", oracle.unmerge(a))),
             Op::Erase(a) => drop(format!("{:?}", oracle.erase(a))),
+            Op::Expire(oldest) => oracle.expire(*oldest),
         }
     }
     let mut people = Map::new();
@@ -210,9 +237,9 @@ pub fn expected(ops: &[Op]) -> Json {
     json!({"rows": oracle.stored(), "people": people, "events": comparable(oracle.events())})
 }
 
-/// What must be a duplicate when it is sent again: the records that no erasure came after.
+/// What must be a duplicate when it is sent again: the records that no erasure or expiry came after.
 fn repeatable(ops: &[Op]) -> Vec<Record> {
-    let last = ops.iter().rposition(|op| matches!(op, Op::Erase(_))).map_or(0, |at| at + 1);
+    let last = ops.iter().rposition(|op| matches!(op, Op::Erase(_) | Op::Expire(_))).map_or(0, |at| at + 1);
     let records = ops.iter().skip(last).filter_map(|op| match op {
         Op::Record(record) => Some(record.clone()),
         _ => None,
@@ -239,6 +266,12 @@ fn check_open(engine: &Engine, told: &mut Told, in_flight: &[Op]) -> Result<(), 
     let damage = engine.check();
     if !damage.is_empty() {
         return Err(format!("damage: {damage:?}"));
+    }
+    if let [Op::Expire(oldest)] = in_flight {
+        // Segments lose their old events one by one; what is left of it is done now, and costs nothing else.
+        engine.expire(Some(*oldest), &BTreeMap::new(), 0).map_err(|e| format!("cannot expire: {e}"))?;
+        told.acknowledged.push(Op::Expire(*oldest));
+        return check_open(engine, told, &[]);
     }
     let found = readings(engine).map_err(|e| format!("cannot read: {e}"))?;
     let mut first = Vec::new();

@@ -94,6 +94,20 @@ impl Server {
         line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
     }
 
+    /// The memory that is its own now, in bytes: mapped files are not.
+    pub fn memory_own(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The files in its directory, and their bytes.
+    pub fn files(&self) -> (usize, u64) {
+        let found = std::fs::read_dir(&self.data).unwrap().filter_map(|f| f.unwrap().metadata().ok());
+        let files: Vec<u64> = found.filter(|f| f.is_file()).map(|f| f.len()).collect();
+        (files.len(), files.iter().sum())
+    }
+
     /// A new connection.
     pub fn client(&self) -> Client {
         Client::connect(&self.addr)
@@ -271,6 +285,12 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(stream), host: addr.to_owned(), last_chunk: false }
+    }
+
+    /// Waits so long for each piece of an answer.
+    pub fn patient(self, patience: Duration) -> Self {
+        self.stream.get_ref().set_read_timeout(Some(patience)).unwrap();
+        self
     }
 
     /// A GET with the API key.

@@ -1,13 +1,15 @@
 //! Backups: copies of a store, running or not, each a whole store of its own. Files that an earlier backup has are shared with it by
-//! hard links, which is safe since they never change. A copy counts once it has its manifest, which comes last.
+//! hard links, which is safe since they never change. A copy counts once it has its manifest, which comes last; one that is removed
+//! loses it first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::disk::{Bytes, RealVfs, Vfs, directories};
-use crate::engine::{Engine, Erased, Options, read_only};
+use super::unfinished::Unfinished;
+use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
+use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, format_millis};
 use crate::store::erasures::{ERASED, Erasures};
@@ -30,6 +32,8 @@ pub struct BackupReport {
     pub shared: usize,
     /// Records in it.
     pub records: u64,
+    /// Older backups, and unfinished ones, that were removed.
+    pub removed: usize,
     /// When.
     pub at: String,
 }
@@ -46,40 +50,91 @@ pub struct RestoreReport {
 }
 
 /// Copies the store in `data` into a new directory in `target`, reads every byte of the copy, and says what is in it. The store may be
-/// running, and is not touched. An error leaves no backup.
-pub fn backup(data: &Path, target: &Path, now: Millis) -> Result<BackupReport> {
-    let source = RealVfs::existing(data)?;
-    let found = Frozen::take(&source)?;
-    let previous = newest(target, found.manifest.store_id)?;
-    let path = free_name(target, now)?;
-    match make(&found, &path, previous.as_ref(), now) {
+/// running, and is not touched. An error leaves no backup. Then, of the backups of this store only the latest `keep` are left, if that
+/// is said, this one among them.
+pub fn backup(data: &Path, target: &Path, keep: Option<usize>, now: Millis) -> Result<BackupReport> {
+    let made = backup_on(&RealVfs::existing(data)?, &RealFolders::new(target), keep, now)?;
+    Ok(BackupReport { path: target.join(&made.path), ..made })
+}
+
+/// The same on any disk; the path of the report is the name of the directory.
+pub fn backup_on(
+    source: &dyn Vfs,
+    target: &dyn Folders,
+    keep: Option<usize>,
+    now: Millis,
+) -> Result<BackupReport> {
+    let found = Frozen::take(source)?;
+    let previous = finished(target)?.into_iter().rfind(|b| b.manifest.store_id == found.manifest.store_id);
+    let name = free_name(target, now)?;
+    let mut made = match make(&found, target, &name, previous.as_ref(), now) {
         // What the last backup has may be damaged, so nothing of it is shared this time.
         Err(error) if error.kind() == ErrorKind::Corrupt && previous.is_some() => {
             log::warn!("the last backup is damaged, copying all anew: {error}");
-            make(&found, &path, None, now)
+            make(&found, target, &name, None, now)
         }
         made => made,
+    }?;
+    if let Some(keep) = keep {
+        made.removed = prune(target, &name, found.manifest.store_id, keep)?;
     }
+    Ok(made)
 }
 
 fn make(
     found: &Frozen,
-    path: &Path,
-    previous: Option<&(RealVfs, Manifest)>,
+    target: &dyn Folders,
+    name: &str,
+    previous: Option<&Backup>,
     now: Millis,
 ) -> Result<BackupReport> {
-    let copy = RealVfs::new(path)?;
-    let (path, at) = (path.to_owned(), format_millis(now));
-    let mut report = BackupReport { path, copied: 0, copied_bytes: 0, shared: 0, records: 0, at };
-    match fill(found, &copy, previous, &mut report).and_then(|()| verify(&report.path)) {
+    let copy = target.make(name)?;
+    // Held until it is finished: whoever removes unfinished ones leaves this one alone.
+    let lock = copy.lock()?;
+    let (path, at) = (PathBuf::from(name), format_millis(now));
+    let mut report = BackupReport { path, copied: 0, copied_bytes: 0, shared: 0, records: 0, removed: 0, at };
+    let previous = previous.map(|previous| (target, previous, name));
+    let done = fill(found, copy.as_ref(), previous, &mut report)
+        .and_then(|()| target.sync())
+        .and_then(|()| verify(copy.as_ref()));
+    drop(lock);
+    match done {
         Ok(records) => Ok(BackupReport { records, ..report }),
         Err(error) => {
-            if let Err(error) = copy.remove_all() {
-                log::warn!("cannot remove the unfinished backup {}: {error}", report.path.display());
+            if let Err(error) = remove(target, name) {
+                log::warn!("cannot remove the unfinished backup {name} in {}: {error}", target.describe());
             }
             Err(error)
         }
     }
+}
+
+/// Removes a backup. Its manifest goes first, durably, so that a power cut leaves a whole backup or none.
+fn remove(target: &dyn Folders, name: &str) -> Result<()> {
+    let folder = target.open(name)?;
+    if folder.list()?.iter().any(|file| file == MANIFEST) {
+        folder.remove(MANIFEST)?;
+        folder.sync_dir()?;
+    }
+    target.remove(name)?;
+    target.sync()
+}
+
+/// Removes older backups of a store than its latest `keep`, the one called `made` among these, and what is left of backups that were
+/// cut short. Files that a kept backup shares stay, under the name that they have there.
+fn prune(target: &dyn Folders, made: &str, store_id: u64, keep: usize) -> Result<usize> {
+    let others = finished(target)?.into_iter().filter(|b| b.manifest.store_id == store_id && b.name != made);
+    let others: Vec<String> = others.map(|b| b.name).collect();
+    let old = others.len().saturating_sub(keep.max(1) - 1);
+    let mut gone: Vec<String> = others.into_iter().take(old).collect();
+    for name in target.list()?.into_iter().filter(|name| is_stamp(name)) {
+        let folder = target.open(&name)?;
+        if !folder.list()?.iter().any(|file| file == MANIFEST) && folder.lock().is_ok() {
+            gone.push(name);
+        }
+    }
+    gone.iter().try_for_each(|name| remove(target, name))?;
+    Ok(gone.len())
 }
 
 /// The files of a store as they are at one moment: they stay readable when the store removes them.
@@ -93,7 +148,7 @@ struct Frozen {
 }
 
 impl Frozen {
-    fn take(source: &RealVfs) -> Result<Self> {
+    fn take(source: &dyn Vfs) -> Result<Self> {
         for _ in 0..TRIES {
             let manifest = load(source)?;
             match Self::open(source, &manifest) {
@@ -111,7 +166,7 @@ impl Frozen {
         .hint("try again"))
     }
 
-    fn open(source: &RealVfs, manifest: &Manifest) -> Result<Self> {
+    fn open(source: &dyn Vfs, manifest: &Manifest) -> Result<Self> {
         let manifest_bytes = source.open(MANIFEST)?;
         let open = |file: &FileRef| Ok((file.clone(), source.open(&file.name)?));
         let files = manifest.files().map(open).collect::<Result<Vec<_>>>()?;
@@ -127,7 +182,7 @@ impl Frozen {
     }
 }
 
-fn load(source: &RealVfs) -> Result<Manifest> {
+fn load(source: &dyn Vfs) -> Result<Manifest> {
     Manifest::load(source, &source.list()?)?.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, "no_store", format!("there is no store in {}", source.describe()))
     })
@@ -139,16 +194,18 @@ fn put(to: &dyn Vfs, name: &str, bytes: &[u8]) -> Result<()> {
     file.sync()
 }
 
+/// Puts all files into `copy`, of which those that the previous backup has are shared: it lies in these folders, and the new one has
+/// this name there.
 fn fill(
     found: &Frozen,
-    copy: &RealVfs,
-    previous: Option<&(RealVfs, Manifest)>,
+    copy: &dyn Vfs,
+    previous: Option<(&dyn Folders, &Backup, &str)>,
     report: &mut BackupReport,
 ) -> Result<()> {
     for (file, bytes) in &found.files {
-        let before = previous.filter(|(_, manifest)| manifest.files().any(|f| f == file));
-        if let Some((before, _)) = before
-            && before.link(&file.name, copy)?
+        let before = previous.filter(|(_, before, _)| before.manifest.files().any(|f| f == file));
+        if let Some((target, before, name)) = before
+            && target.link(&file.name, &before.name, name)?
         {
             report.shared += 1;
             continue;
@@ -166,7 +223,7 @@ fn fill(
 }
 
 /// Puts the manifest in its place, durably: from now on it is a store.
-fn finish(copy: &RealVfs, manifest: &[u8]) -> Result<()> {
+fn finish(copy: &dyn Vfs, manifest: &[u8]) -> Result<()> {
     put(copy, MANIFEST_NEW, manifest)?;
     copy.sync_dir()?;
     copy.rename(MANIFEST_NEW, MANIFEST)?;
@@ -174,8 +231,8 @@ fn finish(copy: &RealVfs, manifest: &[u8]) -> Result<()> {
 }
 
 /// Reads every byte of a store; the records in it.
-fn verify(path: &Path) -> Result<u64> {
-    let snapshot = read_only(path)?;
+fn verify(store: &dyn Vfs) -> Result<u64> {
+    let snapshot = read_only_on(store)?;
     if let Some(damaged) = snapshot.damaged.first() {
         return Err(Error::new(ErrorKind::Corrupt, "corrupt", damaged.message.clone())
             .hint("run `whodid check` on the store"));
@@ -184,107 +241,141 @@ fn verify(path: &Path) -> Result<u64> {
     damaged.map_or(Ok(snapshot.rows()), Err)
 }
 
-/// The whole backups in `target`, oldest first, each with its manifest.
-fn backups(target: &Path) -> Result<Vec<(PathBuf, RealVfs, Manifest)>> {
+/// A finished backup.
+struct Backup {
+    /// The name of its directory.
+    name: String,
+    vfs: Arc<dyn Vfs>,
+    manifest: Manifest,
+}
+
+/// The finished backups in `target`, oldest first.
+fn finished(target: &dyn Folders) -> Result<Vec<Backup>> {
     let mut found = Vec::new();
-    for name in directories(target)? {
-        let path = target.join(name);
-        let vfs = RealVfs::existing(&path)?;
+    for name in target.list()? {
+        let vfs = target.open(&name)?;
         // One without a manifest was not finished; one that cannot be read is of no use here.
-        if let Ok(Some(manifest)) = vfs.list().and_then(|files| Manifest::load(&vfs, &files)) {
-            found.push((path, vfs, manifest));
+        if let Ok(Some(manifest)) = vfs.list().and_then(|files| Manifest::load(vfs.as_ref(), &files)) {
+            found.push(Backup { name, vfs, manifest });
         }
     }
     Ok(found)
 }
 
-fn newest(target: &Path, store_id: u64) -> Result<Option<(RealVfs, Manifest)>> {
-    let ours = backups(target)?.into_iter().filter(|(_, _, manifest)| manifest.store_id == store_id);
-    Ok(ours.map(|(_, vfs, manifest)| (vfs, manifest)).next_back())
-}
-
 /// A directory that is not there yet, named so that later ones sort behind.
-fn free_name(target: &Path, now: Millis) -> Result<PathBuf> {
+fn free_name(target: &dyn Folders, now: Millis) -> Result<String> {
     let stamp: String = format_millis(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
     let stamp = stamp.split(['.', 'Z']).next().unwrap_or("backup").to_owned() + "Z";
-    let names = std::iter::once(stamp.clone()).chain((2..1000).map(|n| format!("{stamp}-{n:03}")));
-    let free = names.map(|name| target.join(name)).find(|path| !path.exists());
+    let taken = target.list()?;
+    let mut names = std::iter::once(stamp.clone()).chain((2..1000).map(|n| format!("{stamp}-{n:03}")));
+    let free = names.find(|name| !taken.contains(name));
     free.ok_or_else(|| Error::new(ErrorKind::Conflict, "exists", format!("{stamp} is there already")))
+}
+
+/// Whether a directory is called as [`free_name`] calls them.
+fn is_stamp(name: &str) -> bool {
+    let stamp = name.split_once("Z-").map_or(name, |(stamp, _)| stamp).trim_end_matches('Z');
+    let (day, time) = stamp.split_once('T').unwrap_or_default();
+    let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+    digits(day, 8) && digits(time, 6)
 }
 
 /// Makes a new store in `dir` of a backup, or of the newest one in a directory of backups, and erases everybody again who was erased
 /// since: by the lists of all backups beside it, and those in `lists` (a list, a store or a backup).
 pub fn restore(from: &Path, dir: &Path, lists: &[PathBuf], options: Options) -> Result<RestoreReport> {
-    let from = the_backup(from)?;
-    let source = RealVfs::existing(&from)?;
-    let found = Frozen::take(&source)?;
-    if dir.is_dir() && RealVfs::existing(dir)?.list()?.iter().any(|name| name != "LOCK") {
+    let is_one = RealVfs::existing(from)?.list()?.iter().any(|name| name == MANIFEST);
+    let (beside, one) = if is_one {
+        let (beside, name) = RealFolders::around(from)?;
+        (beside, Some(name))
+    } else {
+        (RealFolders::new(from), None)
+    };
+    let lists = lists.iter().map(|path| Ok((list_in(path)?, path.display().to_string())));
+    let lists = lists.collect::<Result<Vec<_>>>()?;
+    let was_there = dir.is_dir();
+    if was_there && RealVfs::existing(dir)?.list()?.iter().any(|name| name != "LOCK") {
         let message = format!("{} is not empty", dir.display());
         return Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"));
     }
-    let lists = lists_at_hand(&from, found.manifest.store_id, lists)?;
-    let restored = restore_into(&found, RealVfs::new(dir)?, &lists, options);
-    if restored.is_err() {
-        // It would have people in it who were erased.
-        RealVfs::existing(dir)?.remove_all()?;
+    let made = restore_on(&beside, one.as_deref(), lists, &|| Ok(Arc::new(RealVfs::new(dir)?)), options);
+    if made.is_err() && !was_there && dir.is_dir() {
+        let (folders, name) = RealFolders::around(dir)?;
+        folders.remove(&name)?;
     }
-    let (records, erased) = restored?;
-    Ok(RestoreReport { from, records, erased })
+    let made = made?;
+    Ok(RestoreReport { from: if is_one { from.to_owned() } else { from.join(&made.from) }, ..made })
 }
 
-fn restore_into(found: &Frozen, copy: RealVfs, lists: &Erasures, options: Options) -> Result<(u64, Erased)> {
+/// The same on any disk: of the backup of this name, or of the newest, into what `dir` opens; `lists` have names for messages.
+pub fn restore_on(
+    beside: &dyn Folders,
+    one: Option<&str>,
+    lists: Vec<(Erasures, String)>,
+    dir: &dyn Fn() -> Result<Arc<dyn Vfs>>,
+    options: Options,
+) -> Result<RestoreReport> {
+    let all = finished(beside)?;
+    let Some(from) = all.iter().rfind(|b| one.is_none_or(|one| b.name == one)) else {
+        // One that cannot be read says why.
+        one.map_or(Ok(()), |one| load(beside.open(one)?.as_ref()).map(drop))?;
+        let message = format!("there is no backup in {}", beside.describe());
+        return Err(Error::new(ErrorKind::NotFound, "no_backup", message)
+            .hint("name the directory that `whodid backup` was given, or one of those in it"));
+    };
+    let found = Frozen::take(from.vfs.as_ref())?;
+    let store_id = found.manifest.store_id;
+    let mut erased = Erasures { store_id, entries: Vec::new() };
+    for backup in all.iter().filter(|b| b.manifest.store_id == store_id) {
+        let vfs = backup.vfs.as_ref();
+        erased.add(Erasures::load(vfs, &vfs.list()?, store_id)?.entries);
+    }
+    for (list, name) in lists {
+        if list.store_id != store_id {
+            return Err(Error::invalid("foreign_list", format!("{name} is the list of another store")));
+        }
+        erased.add(list.entries);
+    }
+    let copy = dir()?;
+    let restored = restore_into(&found, &copy, &erased, options);
+    if restored.is_err() {
+        // Nothing of it is of use, and it would have people in it who were erased.
+        copy.list()?.iter().try_for_each(|file| copy.remove(file))?;
+    }
+    let (records, erased) = restored?;
+    Ok(RestoreReport { from: PathBuf::from(&from.name), records, erased })
+}
+
+/// The copy has a manifest only when everybody is erased from it who is to be: before that, no power cut leaves a store in `copy`.
+fn restore_into(
+    found: &Frozen,
+    copy: &Arc<dyn Vfs>,
+    lists: &Erasures,
+    options: Options,
+) -> Result<(u64, Erased)> {
+    let hidden = Arc::new(Unfinished::new(Arc::clone(copy)));
     let names = found.files.iter().map(|(file, bytes)| (&file.name, bytes));
     for (name, bytes) in names.chain(found.others.iter().map(|(name, bytes)| (name, bytes))) {
-        put(&copy, name, bytes)?;
+        put(hidden.as_ref(), name, bytes)?;
     }
-    finish(&copy, &found.manifest_bytes)?;
-    let engine = Engine::open_on(Arc::new(copy), options)?;
+    finish(hidden.as_ref(), &found.manifest_bytes)?;
+    let engine = Engine::open_on(Arc::clone(&hidden) as Arc<dyn Vfs>, options)?;
     if let Some(damage) = engine.check().into_iter().next() {
         return Err(damage);
     }
     let erased = engine.erase_listed(lists)?;
     let records = engine.snapshot().rows();
     engine.close()?;
+    hidden.show()?;
     Ok((records, erased))
 }
 
-/// The backup that is meant: the directory itself, or the newest in it.
-fn the_backup(from: &Path) -> Result<PathBuf> {
-    if RealVfs::existing(from)?.list()?.iter().any(|name| name == MANIFEST) {
-        return Ok(from.to_owned());
-    }
-    let newest = backups(from)?.into_iter().map(|(path, ..)| path).next_back();
-    newest.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "no_backup", format!("there is no backup in {}", from.display()))
-            .hint("name the directory that `whodid backup` was given, or one of those in it")
-    })
-}
-
-/// All that is known of who was erased from a store.
-fn lists_at_hand(from: &Path, store_id: u64, lists: &[PathBuf]) -> Result<Erasures> {
-    let mut all = Erasures { store_id, entries: Vec::new() };
-    let mut add = |list: Erasures, name: &Path| {
-        if list.store_id != store_id {
-            let message = format!("{} is the list of another store", name.display());
-            return Err(Error::invalid("foreign_list", message));
-        }
-        all.add(list.entries);
-        Ok(())
+/// The list of who was erased at a path: a list, a store or a backup.
+fn list_in(path: &Path) -> Result<Erasures> {
+    let (folder, name) = if path.is_dir() {
+        (path, ERASED)
+    } else {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (parent, path.file_name().and_then(|n| n.to_str()).unwrap_or(ERASED))
     };
-    let beside = from.parent().map(backups).transpose()?.unwrap_or_default();
-    for (path, vfs, manifest) in &beside {
-        if manifest.store_id == store_id {
-            add(Erasures::load(vfs, &vfs.list()?, store_id)?, path)?;
-        }
-    }
-    for path in lists {
-        let (folder, name) = if path.is_dir() {
-            (path.as_path(), ERASED)
-        } else {
-            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            (parent, path.file_name().and_then(|n| n.to_str()).unwrap_or(ERASED))
-        };
-        add(Erasures::parse(name, &RealVfs::existing(folder)?.open(name)?)?, path)?;
-    }
-    Ok(all)
+    Erasures::parse(name, &RealVfs::existing(folder)?.open(name)?)
 }

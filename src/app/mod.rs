@@ -9,6 +9,7 @@ mod export;
 mod import;
 mod keys;
 pub mod live;
+mod memory;
 mod names;
 mod password;
 pub mod projects;
@@ -17,6 +18,7 @@ mod resume;
 mod retention;
 pub mod saved;
 pub mod space;
+mod unfinished;
 mod watch;
 
 use std::collections::HashSet;
@@ -26,12 +28,13 @@ use std::time::Instant;
 
 pub use accounts::{Accounts, Role};
 pub use agents::Sent;
-pub use backup::{BackupReport, RestoreReport, backup, restore};
+pub use backup::{BackupReport, RestoreReport, backup, backup_on, restore, restore_on};
 pub use dashboard::{Dashboard, Described, Share};
 pub use erase::Receipt;
 pub use export::export;
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::{Scope, ScopedKey, StoredKeys};
+pub use memory::Memory;
 pub use reports::Reports;
 pub use retention::{Keeper, Retention};
 pub use watch::Watch;
@@ -58,12 +61,21 @@ pub struct App {
     warn_below: u64,
     dir: std::path::PathBuf,
     backups: Option<std::path::PathBuf>,
+    backups_kept: Option<usize>,
+    memory: Memory,
 }
 
 impl App {
     /// Opens the store in `dir`.
     pub fn open(dir: &Path) -> Result<Self> {
         Self::open_with(dir, Options::default())
+    }
+
+    /// As [`App::open`], within a budget.
+    pub fn open_within(dir: &Path, memory: Memory) -> Result<Self> {
+        let app = Self::open_with(dir, memory.options())?;
+        let reports = Reports::keeping(app.reports.saved(), memory.cache_bytes());
+        Ok(Self { memory, reports, ..app })
     }
 
     /// As [`App::open`], with an engine that runs as `options` say.
@@ -83,6 +95,8 @@ impl App {
             warn_below: limits::FREE_BYTES_WARN,
             dir: dir.to_owned(),
             backups: None,
+            backups_kept: None,
+            memory: Memory::default(),
         })
     }
 
@@ -105,15 +119,20 @@ impl App {
         self.names_max
     }
 
+    /// Its budget of memory.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
     /// The directory of the store.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Where [`App::backup`] puts backups.
+    /// Where [`App::backup`] puts backups, and how many are kept there if not all.
     #[must_use]
-    pub fn with_backups(mut self, backups: Option<std::path::PathBuf>) -> Self {
-        self.backups = backups;
+    pub fn with_backups(mut self, backups: Option<std::path::PathBuf>, keep: Option<usize>) -> Self {
+        (self.backups, self.backups_kept) = (backups, keep);
         self
     }
 
@@ -124,7 +143,7 @@ impl App {
             Error::new(ErrorKind::Conflict, "no_backups", message)
                 .hint("start it with --backups DIRECTORY, or run `whodid backup` beside it")
         })?;
-        backup(&self.dir, target, self.now())
+        backup(&self.dir, target, self.backups_kept, self.now())
     }
 
     /// The store.

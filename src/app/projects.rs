@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{App, StoredKeys};
+use super::{App, Memory, StoredKeys};
 use crate::disk::{RealVfs, directories};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -41,21 +41,22 @@ pub fn finished(data: &Path) -> Result<Vec<u32>> {
     failure.map_or(Ok(finished), Err)
 }
 
-/// Opens all projects in `data` but the first.
-pub fn open(data: &Path) -> Result<Vec<Opened>> {
+/// Opens all projects in `data` but the first, each within its part of a budget.
+pub fn open(data: &Path, memory: Memory) -> Result<Vec<Opened>> {
     let mut opened = Vec::new();
     for number in numbers(data)? {
         let dir = dir(data, number);
         // Keys are written last: without them the making of the project was cut short.
         if let Some(keys) = StoredKeys::load(&dir)? {
-            opened.push((number, App::open(&dir)?, keys));
+            opened.push((number, App::open_within(&dir, memory)?, keys));
         }
     }
     Ok(opened)
 }
 
-/// Makes a project with a name and its keys; returns once it is durable.
-pub fn create(data: &Path, name: &str, keys: StoredKeys) -> Result<Opened> {
+/// Makes a project with a name and its keys; returns once it is durable. Until the next start it has as large a part of the budget as the
+/// others have.
+pub fn create(data: &Path, name: &str, keys: StoredKeys, memory: Memory) -> Result<Opened> {
     let numbers = numbers(data)?;
     if numbers.len() >= limits::PROJECTS_MAX {
         let message = format!("there are {} projects already", limits::PROJECTS_MAX);
@@ -64,7 +65,7 @@ pub fn create(data: &Path, name: &str, keys: StoredKeys) -> Result<Opened> {
     }
     let number = numbers.last().copied().unwrap_or(FIRST) + 1;
     let dir = dir(data, number);
-    let app = App::open(&dir)?;
+    let app = App::open_within(&dir, memory)?;
     app.change_dashboard(|dashboard| dashboard.rename(name))?;
     keys.store(&dir)?;
     for above in [data.join("projects"), data.to_owned()] {
@@ -85,17 +86,20 @@ mod tests {
     #[test]
     fn projects_are_directories() {
         let data = tempfile::tempdir().unwrap();
-        assert!(open(data.path()).unwrap().is_empty(), "a store of before has none");
-        let (two, app, _) = create(data.path(), " Shop ", keys("a")).unwrap();
+        assert!(open(data.path(), Memory::default()).unwrap().is_empty(), "a store of before has none");
+        let (two, app, _) = create(data.path(), " Shop ", keys("a"), Memory::default()).unwrap();
         assert_eq!((two, app.dashboard().name.as_str()), (2, "Shop"));
-        assert_eq!(create(data.path(), "  ", keys("b")).map(drop).unwrap_err().code(), "bad_name");
+        assert_eq!(
+            create(data.path(), "  ", keys("b"), Memory::default()).map(drop).unwrap_err().code(),
+            "bad_name"
+        );
         drop(app);
         // What was cut short or is nothing of ours is left alone, and its number is not taken again.
         std::fs::create_dir_all(data.path().join("projects/007")).unwrap();
         std::fs::create_dir_all(data.path().join("projects/x")).unwrap();
-        let (next, app, _) = create(data.path(), "Blog", keys("c")).unwrap();
+        let (next, app, _) = create(data.path(), "Blog", keys("c"), Memory::default()).unwrap();
         drop(app);
-        let opened: Vec<(u32, String)> = open(data.path())
+        let opened: Vec<(u32, String)> = open(data.path(), Memory::default())
             .unwrap()
             .into_iter()
             .map(|(n, app, _)| (n, app.dashboard().name.clone()))

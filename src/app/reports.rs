@@ -10,6 +10,7 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::exec::{Executor, Explanation, Run};
+use crate::limits;
 use crate::model::{Millis, NameId};
 use crate::report::{
     Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Lifecycle, LifecyclePeople, Paths, PathsPeople,
@@ -81,7 +82,12 @@ impl Asked<'_> {
 impl Reports {
     /// Definitions may refer to what is in `saved`.
     pub fn new(saved: Saved) -> Self {
-        Self { executor: Executor::default(), saved: RwLock::new(saved) }
+        Self::keeping(saved, limits::CACHE_BYTES_MAX)
+    }
+
+    /// The same, keeping so many bytes of decoded rows.
+    pub fn keeping(saved: Saved, cache_bytes: usize) -> Self {
+        Self { executor: Executor::keeping(cache_bytes), saved: RwLock::new(saved) }
     }
 
     /// What definitions may refer to.

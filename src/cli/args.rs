@@ -1,6 +1,7 @@
 //! The command line as it is written.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -23,7 +24,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Load records in bulk: one JSON object a line, gzipped or not
     Import(Import),
     /// Write everything as records that import takes back
@@ -67,24 +68,21 @@ pub enum Command {
         #[arg(long)]
         drop_damaged: bool,
     },
-    /// Look whether the store can be served well here: rights, room, open files, clock, damage, port
+    /// Look whether the store can be served well here: rights, room, memory, open files, clock, damage, port
     Doctor {
         /// The address that the server listens on, or is to
         #[arg(long, default_value = "127.0.0.1:8080", env = "WHODID_LISTEN", value_name = "ADDRESS")]
         listen: SocketAddr,
+        /// The budget of memory that the server has, or is to have
+        #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
+        memory: Option<u64>,
     },
     /// Merge the store's segments into as few as possible
     Compact,
     /// Erase people for good: all they did and are, from every answer and every file
     Erase(Erase),
     /// Copy the store, running or not, into a new directory in TARGET, and check the copy
-    Backup {
-        /// The directory of backups; what the last one has is shared with it
-        target: PathBuf,
-        /// Print the report as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Backup(Backup),
     /// Make a new store of a backup, without those who were erased since
     Restore(Restore),
     /// How long events are kept: shown, or changed and applied
@@ -107,6 +105,19 @@ pub enum Command {
         /// The identity
         identity: String,
     },
+}
+
+/// Copy the store.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The directory of backups; what the last one has is shared with it
+    pub target: PathBuf,
+    /// Once the new one is checked, remove all older ones of this store but so many, the new one counted
+    #[arg(long, value_name = "N")]
+    pub keep: Option<NonZero<usize>>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Run the server.
@@ -148,12 +159,18 @@ pub struct Serve {
     /// Warn when less of the disk is free
     #[arg(long, default_value = "1GiB", value_name = "SIZE", value_parser = size)]
     pub disk_warning: u64,
+    /// Memory that the server may take for itself, such as 512MiB; at least 256MiB, and 24 bytes for each identity
+    #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
     /// Warn when no record came for so long, such as 1h
     #[arg(long, value_name = "DURATION")]
     pub silent_after: Option<String>,
     /// The directory of backups that POST /api/v1/backup makes
     #[arg(long, env = "WHODID_BACKUPS", value_name = "DIR")]
     pub backups: Option<PathBuf>,
+    /// How many of them are kept; all if not given
+    #[arg(long, env = "WHODID_KEEP_BACKUPS", value_name = "N", requires = "backups")]
+    pub keep_backups: Option<NonZero<usize>>,
     /// Fill an empty store with generated data first, and show a funnel over it
     #[arg(long)]
     pub demo: bool,

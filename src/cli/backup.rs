@@ -1,8 +1,9 @@
 //! The `backup` and `restore` commands.
 
+use std::num::NonZero;
 use std::path::Path;
 
-use super::args::Restore;
+use super::args::{Backup, Restore};
 use super::output;
 use crate::app::{self, projects};
 use crate::engine::Options;
@@ -14,21 +15,25 @@ fn json(report: &impl serde::Serialize) -> Result<()> {
 }
 
 /// Copies the store, and that of each further project into a directory of its own below.
-pub fn backup(data: &Path, target: &Path, as_json: bool) -> Result<()> {
-    one_backup(data, target, as_json)?;
+pub fn backup(data: &Path, args: &Backup) -> Result<()> {
+    one_backup(data, &args.target, args)?;
     for project in projects::finished(data)? {
-        one_backup(&projects::dir(data, project), &projects::dir(target, project), as_json)?;
+        one_backup(&projects::dir(data, project), &projects::dir(&args.target, project), args)?;
     }
     Ok(())
 }
 
-fn one_backup(data: &Path, target: &Path, as_json: bool) -> Result<()> {
-    let report = app::backup(data, target, Options::default().clock.now())?;
-    if as_json {
+fn one_backup(data: &Path, target: &Path, args: &Backup) -> Result<()> {
+    let report = app::backup(data, target, args.keep.map(NonZero::get), Options::default().clock.now())?;
+    if args.json {
         return json(&report);
     }
+    let removed = match report.removed {
+        0 => String::new(),
+        n => format!("; {n} older or unfinished removed"),
+    };
     output::line(&format!(
-        "{}: {} records, every byte checked; {} files copied ({:.1} MiB), {} shared with the backup before",
+        "{}: {} records, every byte checked; {} files copied ({:.1} MiB), {} shared with the backup before{removed}",
         report.path.display(),
         report.records,
         report.copied,

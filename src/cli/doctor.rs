@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{output, table};
+use crate::app::Memory;
 use crate::disk::{RealVfs, Vfs, system};
 use crate::engine;
 use crate::error::{ErrorKind, Result};
@@ -32,10 +33,11 @@ const NOT_BEFORE_MS: i64 = 1_735_689_600_000;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Looks at everything and says what it found; fails if something does not work.
-pub fn run(data: &Path, listen: SocketAddr) -> Result<ExitCode> {
+pub fn run(data: &Path, listen: SocketAddr, budget: Option<u64>) -> Result<ExitCode> {
     let findings = [
         ("directory", directory(data)),
         ("room", room(data)),
+        ("memory", memory(data, budget)),
         ("open files", files()),
         ("clock", clock(data)),
         ("store", store(data)),
@@ -109,6 +111,18 @@ fn room(data: &Path) -> Finding {
         free if free < used => Poor(format!("{text}: to merge all segments takes as much again")),
         _ => Good(text),
     }
+}
+
+fn memory(data: &Path, budget: Option<u64>) -> Finding {
+    let memory = match Memory::of(budget, data) {
+        Ok(memory) => memory,
+        // What is wrong with the store is said below.
+        Err(error) if error.code() != "memory_too_small" => return Poor(error.to_string()),
+        Err(error) => return Bad(error.to_string()),
+    };
+    let (text, available) = (memory.describe(), system::memory_available());
+    let text = format!("{text}; {} MiB are available", available >> 20);
+    if budget.is_some_and(|budget| budget > available) { Poor(text) } else { Good(text) }
 }
 
 fn files() -> Finding {

@@ -37,7 +37,7 @@ use clap::Parser;
 
 use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
-use args::{Cli, Command, Serve};
+use args::{Cli, Command};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
@@ -59,13 +59,13 @@ pub fn main() -> ExitCode {
 
 /// Where the log goes.
 fn log_of(cli: &Cli) -> Result<()> {
-    match &cli.command {
-        Command::Serve(Serve { log: Some(file), log_size, .. }) => log_file::to_file(file, *log_size),
-        _ => {
-            log_file::to_stderr();
-            Ok(())
-        }
+    if let Command::Serve(serve) = &cli.command
+        && let Some(file) = &serve.log
+    {
+        return log_file::to_file(file, serve.log_size);
     }
+    log_file::to_stderr();
+    Ok(())
 }
 
 /// Prints the help or version that was asked for, or what is wrong with the arguments.
@@ -151,11 +151,11 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Generate(args) => done(read::generate(args)),
         Command::Stats { json } => done(read::stats(&cli.data, *json)),
         Command::User(what) => done(user::run(&cli.data, what)),
-        Command::Doctor { listen } => doctor::run(&cli.data, *listen),
+        Command::Doctor { listen, memory } => doctor::run(&cli.data, *listen, *memory),
         Command::Key { command } => done(keys::run(&cli.data, command)),
         Command::Check { drop_damaged } => read::check(&cli.data, *drop_damaged),
         Command::Compact => done(compact(&cli.data)),
-        Command::Backup { target, json } => done(backup::backup(&cli.data, target, *json)),
+        Command::Backup(args) => done(backup::backup(&cli.data, args)),
         Command::Restore(args) => done(backup::restore(&cli.data, args)),
         Command::Retention(args) => done(retention::run(&cli.data, args)),
         Command::Erase(args) => done(erase::run(&cli.data, args)),

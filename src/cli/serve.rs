@@ -1,6 +1,7 @@
 //! The `serve` command: opens the store, makes keys at the first start, serves until it is told to stop.
 
 use std::io::IsTerminal;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::Serve;
 use super::output;
-use crate::app::{Accounts, App, DEMO_SIZE, Keeper, StoredKeys, Watch};
+use crate::app::{Accounts, App, DEMO_SIZE, Keeper, Memory, StoredKeys, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -38,8 +39,9 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let silent_after = args.silent_after.as_deref().map(parse_duration).transpose();
     let silent_after = silent_after.map_err(|e| e.at("--silent-after"))?;
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
-    let app = App::open(data)?.limit_names(args.names).warn_below(args.disk_warning);
-    let app = Arc::new(app.with_backups(args.backups.clone()));
+    let memory = Memory::of(args.memory, data)?;
+    let app = App::open_within(data, memory)?.limit_names(args.names).warn_below(args.disk_warning);
+    let app = Arc::new(app.with_backups(args.backups.clone(), args.keep_backups.map(NonZero::get)));
     let keys = keys(data, args)?;
     if args.demo {
         fill(&app)?;
@@ -55,6 +57,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let sockets = socket_dir(data)?;
     let mut config = Config::new(args.listen, sockets.clone());
     config.reserved_files += own_files;
+    config.in_flight_bytes = memory.in_flight_bytes();
     config.names.clone_from(&args.name);
     config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);

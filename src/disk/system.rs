@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 pub struct Usage {
     /// Bytes of memory it holds now.
     pub memory: u64,
+    /// Of these, the bytes that are its own: not those of files that are mapped, which the system takes back when it needs them.
+    pub memory_own: u64,
     /// The most it ever held.
     pub memory_peak: u64,
     /// Open files, sockets included.
@@ -30,11 +32,19 @@ pub fn usage() -> Usage {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     Usage {
         memory: number("VmRSS") * 1024,
+        memory_own: number("RssAnon") * 1024,
         memory_peak: number("VmHWM") * 1024,
         files: fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
         files_max: limit.current.unwrap_or(u64::MAX),
         threads: number("Threads"),
     }
+}
+
+/// Bytes of memory that programs could take now.
+pub fn memory_available() -> u64 {
+    let all = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = all.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 /// Bytes of all files in `dir`: those of the store with its logs, and whatever else lies there.
@@ -56,7 +66,12 @@ mod tests {
     #[test]
     fn this_process_uses_something() {
         let usage = usage();
-        assert!(usage.memory > 1 << 20 && usage.memory_peak >= usage.memory / 2, "{usage:?}");
+        assert!(
+            usage.memory > 1 << 20
+                && (1..usage.memory).contains(&usage.memory_own)
+                && usage.memory_peak >= usage.memory / 2,
+            "{usage:?}"
+        );
         assert!(usage.files > 2 && usage.files < usage.files_max && usage.threads > 0, "{usage:?}");
     }
 

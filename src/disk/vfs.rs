@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::map::{self, Bytes};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,6 +40,25 @@ pub trait Vfs: Send + Sync {
     fn describe(&self) -> String;
 }
 
+/// A directory of directories, each of which has files as a [`Vfs`] has them: where backups lie.
+pub trait Folders: Send + Sync {
+    /// The names of all directories, sorted.
+    fn list(&self) -> Result<Vec<String>>;
+    /// Makes a new, empty directory; its name is durable after [`Folders::sync`].
+    fn make(&self, name: &str) -> Result<Arc<dyn Vfs>>;
+    /// A directory that is there.
+    fn open(&self, name: &str) -> Result<Arc<dyn Vfs>>;
+    /// Gives a file of the directory `from` the same name in the directory `to` as well; durable after the sync of `to`. False if the
+    /// disk cannot do that.
+    fn link(&self, file: &str, from: &str, to: &str) -> Result<bool>;
+    /// Removes a directory with all its files; durable after [`Folders::sync`].
+    fn remove(&self, name: &str) -> Result<()>;
+    /// Makes the names of directories durable.
+    fn sync(&self) -> Result<()>;
+    /// The name of the directory, for messages.
+    fn describe(&self) -> String;
+}
+
 /// A directory of the operating system.
 #[derive(Debug)]
 pub struct RealVfs {
@@ -48,10 +68,7 @@ pub struct RealVfs {
 impl RealVfs {
     /// Opens `dir`, making it (readable by its owner only) if it is not there.
     pub fn new(dir: &Path) -> Result<Self> {
-        if !dir.is_dir() {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            made.map_err(|e| Error::io("cannot make the data directory", dir, e))?;
-        }
+        make_durably(dir)?;
         Ok(Self { dir: dir.to_owned() })
     }
 
@@ -85,29 +102,33 @@ impl RealVfs {
         Ok(Self { dir: dir.to_owned() })
     }
 
-    /// Gives a file one more name, in the directory `to`. False if the disk cannot do that.
-    pub fn link(&self, name: &str, to: &Self) -> Result<bool> {
-        use std::io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported};
-        match fs::hard_link(self.path(name), to.path(name)) {
-            Ok(()) => Ok(true),
-            Err(e)
-                if [CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported]
-                    .contains(&e.kind()) =>
-            {
-                Ok(false)
-            }
-            Err(e) => Err(Error::io("cannot link", &to.path(name), e)),
-        }
-    }
-
-    /// Removes the directory and all its files.
-    pub fn remove_all(&self) -> Result<()> {
-        fs::remove_dir_all(&self.dir).map_err(|e| Error::io("cannot remove", &self.dir, e))
-    }
-
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
+}
+
+/// Makes a directory and those above it that are not there, and makes their names durable.
+fn make_durably(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = match dir.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    make_durably(above)?;
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        // Somebody else was faster.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(e) => Err(Error::io("cannot make the directory", dir, e)),
+        Ok(()) => sync_names(above),
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync_names(dir: &Path) -> Result<()> {
+    let opened = File::open(dir).map_err(|e| Error::io("cannot open", dir, e))?;
+    opened.sync_all().map_err(|e| Error::sync(dir, e))
 }
 
 /// The names of the directories in `dir`, sorted; none if it is not there.
@@ -138,7 +159,7 @@ impl WriteFile for RealFile {
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.file.sync_data().map_err(|e| Error::io("cannot sync", &self.path, e))
+        self.file.sync_data().map_err(|e| Error::sync(&self.path, e))
     }
 }
 
@@ -180,8 +201,7 @@ impl Vfs for RealVfs {
     }
 
     fn sync_dir(&self) -> Result<()> {
-        let dir = File::open(&self.dir).map_err(|e| Error::io("cannot open", &self.dir, e))?;
-        dir.sync_all().map_err(|e| Error::io("cannot sync", &self.dir, e))
+        sync_names(&self.dir)
     }
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
@@ -203,6 +223,75 @@ impl Vfs for RealVfs {
         let stat =
             rustix::fs::statvfs(&self.dir).map_err(|e| Error::io("cannot stat", &self.dir, e.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn describe(&self) -> String {
+        self.dir.display().to_string()
+    }
+}
+
+/// A directory of directories of the operating system.
+#[derive(Debug)]
+pub struct RealFolders {
+    dir: PathBuf,
+}
+
+impl RealFolders {
+    /// Those in `dir`, which is made when the first one is.
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Those beside the directory `one`, and its name among them.
+    pub fn around(one: &Path) -> Result<(Self, String)> {
+        let whole = fs::canonicalize(one).map_err(|e| Error::io("cannot find", one, e))?;
+        let name = whole.file_name().and_then(|name| name.to_str());
+        match (whole.parent(), name) {
+            (Some(above), Some(name)) => Ok((Self::new(above), name.to_owned())),
+            _ => Err(Error::invalid("bad_directory", format!("{} is in no directory", one.display()))),
+        }
+    }
+}
+
+impl Folders for RealFolders {
+    fn list(&self) -> Result<Vec<String>> {
+        directories(&self.dir)
+    }
+
+    fn make(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+        make_durably(&self.dir)?;
+        let path = self.dir.join(name);
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|e| Error::io("cannot make the directory", &path, e))?;
+        self.open(name)
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+        Ok(Arc::new(RealVfs::existing(&self.dir.join(name))?))
+    }
+
+    fn link(&self, file: &str, from: &str, to: &str) -> Result<bool> {
+        use std::io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported};
+        let new = self.dir.join(to).join(file);
+        match fs::hard_link(self.dir.join(from).join(file), &new) {
+            Ok(()) => Ok(true),
+            Err(e)
+                if [CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported]
+                    .contains(&e.kind()) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(Error::io("cannot link", &new, e)),
+        }
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.dir.join(name);
+        fs::remove_dir_all(&path).map_err(|e| Error::io("cannot remove", &path, e))
+    }
+
+    fn sync(&self) -> Result<()> {
+        sync_names(&self.dir)
     }
 
     fn describe(&self) -> String {

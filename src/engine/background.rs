@@ -78,7 +78,6 @@ struct Flushed {
 /// Writes the files of a flush. On a full disk it waits for room: what was acknowledged is in the log, and nothing more is taken
 /// meanwhile.
 fn write_files(shared: &Shared, job: &FlushJob) -> Result<Flushed> {
-    let mut pause = Duration::from_millis(20);
     loop {
         let numbers = {
             let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,29 +85,32 @@ fn write_files(shared: &Shared, job: &FlushJob) -> Result<Flushed> {
         };
         let full = match try_write_files(shared, job, numbers) {
             Err(error) if error.kind() == ErrorKind::Full => error,
-            done => {
-                shared.cramped.store(false, Ordering::SeqCst);
-                return done;
-            }
+            done => return done,
         };
-        if !shared.cramped.swap(true, Ordering::SeqCst) {
-            log::error!("records are refused until there is room: {full}");
-        }
         let begun = [segment_name(numbers[0]), identities_name(numbers[1]), checkpoint_name(numbers[2])];
         let there = shared.vfs.list()?;
         for name in begun.iter().filter(|name| there.contains(name)) {
             // Named nowhere, and in the way.
             shared.vfs.remove(name)?;
         }
-        loop {
-            if shared.closing.load(Ordering::SeqCst) {
-                return Err(Error::new(ErrorKind::Busy, "closing", "the store closes before there was room"));
-            }
-            thread::sleep(pause);
-            pause = (2 * pause).min(Duration::from_secs(1));
-            if shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
-                break;
-            }
+        wait_for_room(shared, &full)?;
+    }
+}
+
+/// Returns when there is room again; until then records are refused.
+fn wait_for_room(shared: &Shared, full: &Error) -> Result<()> {
+    if !shared.cramped.swap(true, Ordering::SeqCst) {
+        log::error!("records are refused until there is room: {full}");
+    }
+    let mut pause = Duration::from_millis(20);
+    loop {
+        if shared.closing.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Busy, "closing", "the store closes before there was room"));
+        }
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_secs(1));
+        if shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
+            return Ok(());
         }
     }
 }
@@ -143,13 +145,22 @@ fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
     let vfs = shared.vfs.as_ref();
     let Flushed { segment, identities, checkpoint } = write_files(shared, &job)?;
     let mut old_checkpoint = None;
-    edit_manifest(shared, |manifest| {
-        manifest.segments.extend(segment.as_ref().map(|(_, file)| file.clone()));
-        manifest.identities.extend(identities.clone());
-        old_checkpoint = manifest.checkpoint.replace(checkpoint.clone());
-        manifest.first_log = job.first_log;
-        manifest.first_sequence = job.first_sequence;
-    })?;
+    let mut name_them = || {
+        edit_manifest(shared, |manifest| {
+            manifest.segments.extend(segment.as_ref().map(|(_, file)| file.clone()));
+            manifest.identities.extend(identities.clone());
+            old_checkpoint = manifest.checkpoint.replace(checkpoint.clone());
+            manifest.first_log = job.first_log;
+            manifest.first_sequence = job.first_sequence;
+        })
+    };
+    loop {
+        match name_them() {
+            Err(full) if full.kind() == ErrorKind::Full => wait_for_room(shared, &full)?,
+            done => break done?,
+        }
+    }
+    shared.cramped.store(false, Ordering::SeqCst);
     if let (Some(sealed), Some(file)) = (job.identities, identities) {
         sealed.install(vfs, &file.name)?;
     }
@@ -380,7 +391,10 @@ fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
         let view = shared.snapshot().identities.clone();
         let number = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number();
         let name = identities_name(number);
-        let Some(merged) = view.merge(shared.vfs.as_ref(), &name, all)? else { return Ok(()) };
+        let Some(merged) = view.merge(shared.vfs.as_ref(), &name, all, shared.options.identities_merged)?
+        else {
+            return Ok(());
+        };
         let file = FileRef::of(shared.vfs.as_ref(), &name)?;
         edit_manifest(shared, |manifest| {
             let at = manifest.identities.iter().position(|f| merged.inputs.contains(&f.name)).unwrap_or(0);

@@ -238,8 +238,7 @@ fn members_of(persons: &Persons, people: &[IdentityId]) -> RoaringBitmap {
 impl Writer {
     /// Carries out what was planned; `false` if its people are others by now.
     pub(super) fn erase(&mut self, plan: &Plan) -> Result<bool> {
-        self.shared.healthy()?;
-        super::writer::room(&self.shared, self.log.bytes())?;
+        self.ready()?;
         if members_of(&self.state.persons, &plan.people) != plan.members {
             return Ok(false);
         }
@@ -247,7 +246,12 @@ impl Writer {
         self.seal(vec![reply]);
         flushed.recv().map_err(|_| super::stopped())??;
         plan.prepare(&self.shared)?;
-        self.install(plan).inspect_err(|error| self.shared.fail(error))?;
+        self.install(plan).inspect_err(|error| {
+            // A full disk is noticed before the manifest is replaced: nothing has changed then.
+            if error.kind() != ErrorKind::Full {
+                self.shared.fail(error);
+            }
+        })?;
         Ok(true)
     }
 
@@ -255,7 +259,7 @@ impl Writer {
     fn install(&mut self, plan: &Plan) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let vfs = shared.vfs.as_ref();
-        let rewritten = std::mem::take(&mut *plan.rewritten.lock().unwrap_or_else(PoisonError::into_inner));
+        let rewritten = plan.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
         let mut persons = self.state.persons.clone();
         plan.people.iter().for_each(|id| persons.erase(*id));
         let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -34,10 +34,11 @@ use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Clock, Millis, Record, SystemClock};
-use crate::store::manifest::Manifest;
+use crate::store::identity_file::IdentityFile;
+use crate::store::manifest::{FileRef, Manifest};
 use crate::store::refusals::{Refusal, Refusals};
 use crate::store::segment::sieve::Sieve;
-use crate::store::{compaction, memtable};
+use crate::store::{compaction, identities, memtable};
 use crate::threads::processors;
 use feed::{Feed, Happening};
 use meters::Meters;
@@ -56,6 +57,8 @@ pub struct Options {
     pub merge_segments: usize,
     /// Runs of like size in the memtable that are merged into one.
     pub memtable_runs: usize,
+    /// Identities of which files are merged into one, at most.
+    pub identities_merged: u32,
     /// Threads that a merge of segments takes.
     pub merge_threads: usize,
     /// Whether segments are merged in the background.
@@ -72,6 +75,7 @@ impl Default for Options {
             identity_cache: limits::IDENTITY_CACHE,
             merge_segments: compaction::TIER_SEGMENTS,
             memtable_runs: memtable::FAN_IN,
+            identities_merged: identities::FILE_IDENTITIES_MAX,
             // Reports come first.
             merge_threads: 1,
             compaction: true,
@@ -128,7 +132,24 @@ pub fn read_only(dir: &Path) -> Result<Snapshot> {
     if !dir.is_dir() {
         return Err(no_store(dir));
     }
-    recovery::read_only(&RealVfs::new(dir)?)
+    read_only_on(&RealVfs::existing(dir)?)
+}
+
+/// The same on any [`Vfs`].
+pub fn read_only_on(vfs: &dyn Vfs) -> Result<Snapshot> {
+    recovery::read_only(vfs)
+}
+
+/// The identities of the store in `dir`, without opening it; none if there is no store.
+pub fn identities_in(dir: &Path) -> Result<u64> {
+    if !dir.is_dir() {
+        return Ok(0);
+    }
+    let vfs = RealVfs::existing(dir)?;
+    let Some(manifest) = Manifest::load(&vfs, &vfs.list()?)? else { return Ok(0) };
+    let count =
+        |file: &FileRef| Ok(u64::from(IdentityFile::open(&file.name, vfs.open(&file.name)?)?.count()));
+    manifest.identities.iter().map(count).sum()
 }
 
 fn no_store(dir: &Path) -> Error {

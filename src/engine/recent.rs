@@ -136,6 +136,15 @@ impl Recent {
         std::mem::replace(&mut self.group, next)
     }
 
+    /// Ends the group without its rows. Their keys may stay, which only let a row be looked at that is none of theirs.
+    pub fn drop_group(&mut self) {
+        for row in self.take_group() {
+            if let Some(id) = row.record_id() {
+                self.active.record_ids.remove(id);
+            }
+        }
+    }
+
     /// The active memtable was sealed as `generation`.
     pub fn seal(&mut self, generation: u64) {
         self.sealed.push_back((generation, std::mem::take(&mut self.active)));

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::store::entry::{Entry, put_entry};
 use crate::store::memtable::Memtable;
-use crate::store::wal::WalWriter;
+use crate::store::wal::{WalWriter, wal_name};
 
 /// What a caller wants of the writer.
 pub(crate) enum Op {
@@ -96,9 +96,7 @@ impl Writer {
             let flushes: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Flush)).collect();
             let erasures: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Erase(_))).collect();
             self.write_group(group);
-            if self.state.active.len() >= self.shared.options.memtable_rows
-                || self.log.bytes() >= self.shared.options.log_bytes
-            {
+            if self.is_due() {
                 self.seal(Vec::new());
             }
             if !flushes.is_empty() {
@@ -120,15 +118,19 @@ impl Writer {
             return;
         }
         // No room is no failure: nothing was tried, and the next group may find some.
-        if let Err(error) = self.shared.healthy().and_then(|()| room(&self.shared, self.log.bytes())) {
+        if let Err(error) = self.ready() {
             return refuse(group.into_iter().map(|r| r.reply), &error);
         }
         let mut log = std::mem::take(&mut self.buffer);
         log.clear();
         let mut answers: Vec<(Reply, Result<Vec<Outcome>>)> = Vec::with_capacity(group.len());
-        let mut done = Ok(());
+        let (mut done, mut durable) = (Ok(()), 0);
         for request in group {
+            let frame = self.log.next_sequence();
             let answer = if done.is_ok() { self.resolve(request.op, &mut log) } else { Ok(Vec::new()) };
+            if self.log.next_sequence() != frame {
+                durable = answers.len();
+            }
             match answer {
                 // An error of the caller's making leaves the group whole; one of the store's ends it.
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -140,17 +142,90 @@ impl Writer {
         }
         let done = done.and_then(|()| self.commit(&log));
         self.buffer = log;
-        match done {
-            Ok(()) => {
-                for (reply, answer) in answers {
-                    // A caller that has gone away needs no answer.
-                    let _gone = reply.send(answer);
-                }
-            }
+        let refused = match &done {
+            Ok(()) => Vec::new(),
             Err(error) => {
-                self.shared.fail(&error);
-                refuse(answers.into_iter().map(|(reply, _)| reply), &error);
+                self.give_up(error);
+                answers.split_off(durable)
             }
+        };
+        for (reply, answer) in answers {
+            // A caller that has gone away needs no answer.
+            let _gone = reply.send(answer);
+        }
+        if let Err(error) = done {
+            refuse(refused.into_iter().map(|(reply, _)| reply), &error);
+        }
+    }
+
+    /// An error if nothing can be written now. What a full disk has kept from being done is done first.
+    pub(super) fn ready(&mut self) -> Result<()> {
+        self.shared.healthy()?;
+        room(&self.shared, self.log.bytes())?;
+        let oldest = self.shared.snapshot().sealed.first().map_or(u64::MAX, |s| s.generation);
+        self.state.recent.forget_before(oldest);
+        if self.is_due() {
+            self.seal(Vec::new());
+            self.shared.healthy()?;
+        }
+        if self.is_due() {
+            let message = "there was no room for a new log";
+            return Err(
+                Error::new(ErrorKind::Full, "disk_full", message).hint("make room; nothing was stored")
+            );
+        }
+        if self.log.is_torn() {
+            self.log = self.new_log().inspect_err(|error| self.fail_unless_full(error))?.1;
+        }
+        Ok(())
+    }
+
+    /// Whether the memtable or the log is full.
+    fn is_due(&self) -> bool {
+        let options = &self.shared.options;
+        self.state.active.len() >= options.memtable_rows || self.log.bytes() >= options.log_bytes
+    }
+
+    /// Begins a log with the next sequence number.
+    fn new_log(&self) -> Result<(u64, WalWriter)> {
+        let (number, store_id) = {
+            let mut manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+            (manifest.next_number(), manifest.store_id)
+        };
+        let vfs = self.shared.vfs.as_ref();
+        let log = WalWriter::create(vfs, number, store_id, self.log.next_sequence());
+        if log.as_ref().is_err_and(|error| error.kind() == ErrorKind::Full)
+            && vfs.list()?.contains(&wal_name(number))
+        {
+            // Nothing is in it.
+            vfs.remove(&wal_name(number))?;
+        }
+        let log = log?;
+        vfs.sync_dir()?;
+        Ok((number, log))
+    }
+
+    /// The log could not be written. If the disk was full, nothing of the group is in it, and the state becomes what it was: a later
+    /// group may find room. After anything else nobody knows what is on the disk.
+    fn give_up(&mut self, error: &Error) {
+        self.fail_unless_full(error);
+        if error.kind() != ErrorKind::Full {
+            return;
+        }
+        log::error!("records are refused until there is room: {error}");
+        let published = self.shared.snapshot();
+        let state = &mut self.state;
+        state.identities.forget_from(published.persons.identities());
+        state.persons = published.persons.clone();
+        state.catalog = Arc::clone(&published.catalog);
+        state.counters = published.counters;
+        state.recent.drop_group();
+        state.refused.clear();
+    }
+
+    fn fail_unless_full(&self, error: &Error) {
+        if error.kind() != ErrorKind::Full {
+            self.shared.fail(error);
         }
     }
 
@@ -173,8 +248,9 @@ impl Writer {
                     };
                     outcomes.push(outcome?);
                     if log.len() >= FRAME_BYTES {
-                        // Synced one by one: of several unsynced frames a crash could keep a later one alone.
-                        self.append(log)?;
+                        // Synced one by one: of several unsynced frames a crash could keep a later one alone. And published, so
+                        // that what is published is always what is in the log.
+                        self.commit(log)?;
                         log.clear();
                     }
                 }
@@ -245,8 +321,6 @@ impl Writer {
         // Behind the publication, so that who learns of a row finds it in any snapshot.
         self.shared.feed.add(stored, latest.into_iter().map(Happening::Stored));
         self.shared.feed.add(refused.len(), refused.into_iter().map(Happening::Refused));
-        let oldest = self.shared.snapshot().sealed.first().map_or(u64::MAX, |s| s.generation);
-        self.state.recent.forget_before(oldest);
         Ok(())
     }
 
@@ -264,19 +338,14 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.shared.fail(&error);
+                self.fail_unless_full(&error);
                 refuse(waiting.into_iter(), &error);
             }
         }
     }
 
     fn try_seal(&mut self) -> Result<FlushJob> {
-        let (number, store_id) = {
-            let mut manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-            (manifest.next_number(), manifest.store_id)
-        };
-        let log = WalWriter::create(self.shared.vfs.as_ref(), number, store_id, self.log.next_sequence())?;
-        self.shared.vfs.sync_dir()?;
+        let (number, log) = self.new_log()?;
         self.log = log;
         self.generation += 1;
         let sealed = Sealed {

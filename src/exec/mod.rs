@@ -45,6 +45,7 @@ pub use scope::Explanation;
 
 use crate::engine::Snapshot;
 use crate::error::Result;
+use crate::limits;
 use crate::model::{Millis, NameId};
 use crate::report::{
     Cohort, CohortPeople, CohortReport, Funnel, FunnelPeople, FunnelReport, Paths, PathsPeople, PathsReport,
@@ -76,12 +77,23 @@ pub struct Run<T> {
 }
 
 /// Answers reports, keeping what it has decoded for the next one.
-#[derive(Default)]
 pub struct Executor {
     settled: Mutex<Option<Arc<Settled>>>,
+    cache_bytes: usize,
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        Self::keeping(limits::CACHE_BYTES_MAX)
+    }
 }
 
 impl Executor {
+    /// One that keeps so many bytes of decoded rows, and a quarter of that of person properties.
+    pub fn keeping(cache_bytes: usize) -> Self {
+        Self { settled: Mutex::default(), cache_bytes }
+    }
+
     /// Answers a funnel over `snapshot`; `now` is the instant of reports without `as_of`.
     pub fn funnel(&self, snapshot: &Snapshot, funnel: &Funnel, now: Millis) -> Result<Run<FunnelReport>> {
         let as_of = funnel.basis.as_of(now);
@@ -280,7 +292,7 @@ impl Executor {
             match kept.as_mut().filter(usable) {
                 Some(settled) => Arc::clone(settled),
                 None => {
-                    let settled = Arc::new(Settled::new(snapshot));
+                    let settled = Arc::new(Settled::new(snapshot, self.cache_bytes));
                     // An older snapshot's report must not throw away what newer ones use.
                     if kept.as_ref().is_none_or(|k| (k.epoch, k.version) < (settled.epoch, settled.version)) {
                         *kept = Some(Arc::clone(&settled));

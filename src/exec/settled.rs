@@ -13,7 +13,6 @@ use super::persons::{PersonSet, Words, no_words};
 use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::limits;
 use crate::model::{Millis, NameId, PropertyId};
 use crate::store::persons::Persons;
 use crate::store::segment::Segment;
@@ -32,6 +31,8 @@ pub struct Settled {
     /// Per name, the rows of such persons, by the person of `version`.
     movers: Mutex<HashMap<NameId, Arc<Vec<Found>>>>,
     cells: Mutex<CellCache>,
+    /// Bytes of person properties that are kept.
+    column_bytes: usize,
     columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
     /// Per name, the properties that any of its rows has.
     properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
@@ -120,19 +121,17 @@ impl Seen {
 /// A property, which of its values, and the chunk of persons.
 type ColumnKey = (PropertyId, Which, u32);
 
-/// Bytes of person properties that are kept.
-const COLUMN_BYTES_MAX: usize = limits::CACHE_BYTES_MAX / 4;
-
-#[derive(Default)]
 struct CellCache {
     cells: HashMap<(NameId, u32), (Arc<Cell>, u64)>,
     bytes: usize,
+    /// Bytes of cells that are kept.
+    most: usize,
     clock: u64,
 }
 
 impl Settled {
-    /// Begins with the identity version of `snapshot`.
-    pub fn new(snapshot: &Snapshot) -> Self {
+    /// Begins with the identity version of `snapshot`, keeping so many bytes of cells.
+    pub fn new(snapshot: &Snapshot, most: usize) -> Self {
         let persons = snapshot.persons.clone();
         let moved = snapshot.segments.iter().map(|s| moved_since(&persons, s.identity_version())).collect();
         Self {
@@ -142,7 +141,8 @@ impl Settled {
             persons,
             moved,
             movers: Mutex::default(),
-            cells: Mutex::default(),
+            cells: Mutex::new(CellCache { cells: HashMap::default(), bytes: 0, most, clock: 0 }),
+            column_bytes: most / 4,
             columns: Mutex::default(),
             properties: Mutex::default(),
             numbers: Mutex::default(),
@@ -169,7 +169,7 @@ impl Settled {
                 let cell = self.passing_cell(chunk)?;
                 let column = Arc::new(PersonColumn::read(source, &cell, property, which, Millis::MAX)?);
                 let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
-                if columns.values().map(|c| c.bytes()).sum::<usize>() > COLUMN_BYTES_MAX {
+                if columns.values().map(|c| c.bytes()).sum::<usize>() > self.column_bytes {
                     columns.clear();
                 }
                 columns.insert(key, Arc::clone(&column));
@@ -302,14 +302,14 @@ impl CellCache {
         if let Some((old, _)) = self.cells.insert(key, (Arc::clone(cell), self.clock)) {
             self.bytes -= old.bytes();
         }
-        if self.bytes <= limits::CACHE_BYTES_MAX {
+        if self.bytes <= self.most {
             return;
         }
         // Drop the least recently used half in one go: a sweep is rare then.
         let mut used: Vec<(u64, (NameId, u32))> = self.cells.iter().map(|(k, (_, u))| (*u, *k)).collect();
         used.sort_unstable();
         for (_, key) in used {
-            if self.bytes <= limits::CACHE_BYTES_MAX / 2 {
+            if self.bytes <= self.most / 2 {
                 break;
             }
             if let Some((old, _)) = self.cells.remove(&key) {

@@ -64,6 +64,10 @@ pub fn text(app: &App, limits: &Limits) -> Result<String> {
     }
     let usage = system::usage();
     out.one("memory_bytes", "gauge", "Memory of the process.", usage.memory);
+    let help = "Of it, what is the program's own; mapped files are not.";
+    out.one("memory_own_bytes", "gauge", help, usage.memory_own);
+    let help = "The budget for that (--memory); 0 if there is none.";
+    out.one("memory_budget_bytes", "gauge", help, app.memory().budget().unwrap_or(0));
     out.one("memory_peak_bytes", "gauge", "The most memory that the process ever had.", usage.memory_peak);
     out.one("open_files", "gauge", "Open files, sockets included.", usage.files);
     out.one("open_files_max", "gauge", "How many files may be open.", usage.files_max);

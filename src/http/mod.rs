@@ -47,6 +47,12 @@ pub trait Handler: Send + Sync {
     fn stopping(&self) {}
 }
 
+/// The request that a whole head makes, without a body, or the status and the sentence that refuse it. It is what the front reads
+/// first of anybody, open to the fuzzer.
+pub fn read_head(bytes: &[u8], peer: IpAddr) -> std::result::Result<Request, (u16, &'static str)> {
+    front::read_head(bytes, peer)
+}
+
 /// How long the server waits for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
@@ -106,6 +112,8 @@ pub struct Config {
     pub connections: usize,
     /// Descriptors that the rest of the program needs.
     pub reserved_files: usize,
+    /// Bytes of request bodies that are held at once, and apart from them of answers.
+    pub in_flight_bytes: usize,
     /// How long to wait for what.
     pub deadlines: Deadlines,
 }
@@ -122,6 +130,7 @@ impl Config {
             uncapped: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             connections: limits::CONNECTIONS_MAX,
             reserved_files: 128,
+            in_flight_bytes: limits::IN_FLIGHT_BYTES_MAX,
             deadlines: Deadlines::default(),
         }
     }

@@ -96,7 +96,7 @@ impl Projects {
     pub fn open(data: PathBuf, first: Arc<App>, keys: &StoredKeys) -> Result<Self> {
         let first = Arc::new(Project::new(FIRST, first, keys)?);
         let mut all = vec![Arc::clone(&first)];
-        for (id, app, keys) in projects::open(&data)? {
+        for (id, app, keys) in projects::open(&data, first.app.memory())? {
             all.push(Arc::new(Project::new(id, Arc::new(app), &keys)?));
         }
         Ok(Self { data, first, all: RwLock::new(Arc::new(all)), making: Mutex::default() })
@@ -131,7 +131,7 @@ impl Projects {
         let api_key = new_api_key()?;
         let (write_key, api_key_sha256) = (new_write_key()?, KeyHash::of(&api_key).to_hex());
         let keys = StoredKeys { write_key, api_key_sha256, more: Vec::new() };
-        let (id, app, keys) = projects::create(&self.data, name, keys)?;
+        let (id, app, keys) = projects::create(&self.data, name, keys, self.first.app.memory())?;
         let made = Arc::new(Project::new(id, Arc::new(app), &keys)?);
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = Vec::clone(&all);

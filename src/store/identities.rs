@@ -15,7 +15,7 @@ use crate::limits;
 use crate::model::IdentityId;
 
 /// Identities above which files are merged no more: bounds the memory of a merge to about 200 MB.
-const FILE_IDENTITIES_MAX: u32 = 8 * 1024 * 1024;
+pub const FILE_IDENTITIES_MAX: u32 = 8 * 1024 * 1024;
 /// Neighbouring files of like size that are merged.
 const MERGE_FILES: usize = 4;
 
@@ -270,6 +270,24 @@ impl Identities {
         id
     }
 
+    /// Takes out those from `first` on, which came since the last seal.
+    pub fn forget_from(&mut self, first: IdentityId) {
+        let mut active = self.inner.active.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = first.saturating_sub(active.first) as usize;
+        for place in kept..active.ends.len() {
+            let of = active.string(place).map(|text| fingerprint(self.inner.key, text));
+            if let Some(of) = of {
+                active.ids.remove(&of);
+                self.cache.young.remove(&of);
+                self.cache.old.remove(&of);
+            }
+        }
+        active.ends.truncate(kept);
+        let end = active.ends.last().copied().unwrap_or(0);
+        active.text.truncate(end);
+        self.next = self.next.min(first);
+    }
+
     /// The string of an id.
     pub fn get(&self, id: IdentityId) -> Result<String> {
         self.inner.get(id)
@@ -398,10 +416,10 @@ impl IdentitiesView {
 
     /// Merges some neighbouring files into the file `name`: of like size, or with `all` as many as may be. `None` if there is
     /// nothing to merge.
-    pub fn merge(&self, vfs: &dyn Vfs, name: &str, all: bool) -> Result<Option<MergedIdentities>> {
+    pub fn merge(&self, vfs: &dyn Vfs, name: &str, all: bool, most: u32) -> Result<Option<MergedIdentities>> {
         let files = self.inner.files();
         let counts: Vec<u32> = files.iter().map(|f| f.count()).collect();
-        let Some(range) = pick(&counts, all) else { return Ok(None) };
+        let Some(range) = pick(&counts, all, most) else { return Ok(None) };
         let inputs = files.get(range).unwrap_or(&[]);
         let Some(first) = inputs.first() else { return Ok(None) };
         let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, first.first())?;
@@ -434,15 +452,15 @@ impl MergedIdentities {
     }
 }
 
-/// The files to merge, given the identities in each.
-fn pick(counts: &[u32], all: bool) -> Option<std::ops::Range<usize>> {
+/// The files to merge, given the identities in each, into one of at most so many.
+fn pick(counts: &[u32], all: bool, most: u32) -> Option<std::ops::Range<usize>> {
     for start in 0..counts.len() {
         let (mut sum, mut smallest, mut largest) = (0u32, u32::MAX, 0);
         let mut end = start;
         while let Some(count) = counts.get(end) {
             let (low, high) = (smallest.min(*count), largest.max(*count));
             let alike = all || u64::from(high) <= 4 * u64::from(low);
-            if !alike || sum.saturating_add(*count) > FILE_IDENTITIES_MAX {
+            if !alike || sum.saturating_add(*count) > most {
                 break;
             }
             (sum, smallest, largest, end) = (sum + count, low, high, end + 1);
@@ -498,11 +516,11 @@ mod tests {
         };
         check(&identities.view());
         check(&Identities::open(&vfs, (1, 2), &files).unwrap().view());
-        let merged = identities.view().merge(&vfs, "ids-9", false).unwrap().unwrap();
+        let merged = identities.view().merge(&vfs, "ids-9", false, FILE_IDENTITIES_MAX).unwrap().unwrap();
         merged.install(&vfs).unwrap();
         assert_eq!(merged.inputs.len(), 6);
         check(&identities.view());
-        assert!(identities.view().merge(&vfs, "ids-10", true).unwrap().is_none());
+        assert!(identities.view().merge(&vfs, "ids-10", true, FILE_IDENTITIES_MAX).unwrap().is_none());
     }
 
     #[test]

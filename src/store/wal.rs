@@ -39,6 +39,7 @@ pub struct WalWriter {
     bytes: u64,
     next_sequence: u64,
     buffer: Vec<u8>,
+    torn: bool,
 }
 
 impl WalWriter {
@@ -52,14 +53,24 @@ impl WalWriter {
         let mut file = vfs.create(&wal_name(number))?;
         file.write_all(&header)?;
         file.sync()?;
-        Ok(Self { file, bytes: header.len() as u64, next_sequence: first_sequence, buffer: Vec::new() })
+        Ok(Self {
+            file,
+            bytes: header.len() as u64,
+            next_sequence: first_sequence,
+            buffer: Vec::new(),
+            torn: false,
+        })
     }
 
-    /// Appends one frame; durable after [`WalWriter::sync`].
+    /// Appends one frame; durable after [`WalWriter::sync`]. If that fails, nothing can be appended any more: behind a part of a frame
+    /// nothing would be found. The next log begins with the sequence number of the frame that failed.
     pub fn append(&mut self, payload: &[u8]) -> Result<()> {
+        assert!(!self.torn, "nothing is appended behind a part of a frame");
         self.buffer.clear();
         write_frame(self.next_sequence, payload, &mut self.buffer);
+        self.torn = true;
         self.file.write_all(&self.buffer)?;
+        self.torn = false;
         self.bytes += self.buffer.len() as u64;
         self.next_sequence += 1;
         Ok(())
@@ -68,6 +79,11 @@ impl WalWriter {
     /// Returns once everything appended survives a power cut.
     pub fn sync(&mut self) -> Result<()> {
         self.file.sync()
+    }
+
+    /// Whether a write failed, so that another log has to be begun.
+    pub fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Bytes so far.

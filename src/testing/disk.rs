@@ -1,8 +1,8 @@
-//! A directory in memory that loses power. It keeps apart what a program has written and what is durable, as a disk does: a
+//! A disk in memory that loses power: one directory, and others in it. It keeps apart what a program has written and what is durable, as a disk does: a
 //! file's sync makes its bytes durable but not its name, only the directory's sync does that. Tests cut the power at any
 //! operation, look at what a disk may hold afterwards, or let a single operation fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -104,13 +104,16 @@ struct State {
     fault: Option<(Fault, u64)>,
     struck: bool,
     free: u64,
-    locked: bool,
+    /// Directories that are locked.
+    locked: BTreeSet<String>,
 }
 
-/// The simulated disk. Clones are handles of the same disk.
+/// A directory of the simulated disk. Clones are handles of the same one; all directories of a disk lose power together.
 #[derive(Clone, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// What the paths of its files begin with: nothing, or names that end in slashes.
+    path: String,
 }
 
 fn failed(what: &str, name: &str, why: &str) -> Error {
@@ -152,10 +155,32 @@ impl State {
         self.names.get(name).copied().ok_or_else(|| failed(what, name, "no such file"))
     }
 
+    /// Changes names; it is durable after the sync of their directory.
+    fn change(&mut self, op: DirOp) {
+        apply(&op, &mut self.names);
+        self.pending.push(op);
+    }
+
     fn append(&mut self, node: u64, bytes: &[u8]) {
         if let Some(node) = self.nodes.get_mut(&node) {
             node.data.extend_from_slice(bytes);
         }
+    }
+
+    /// Makes the names in one directory durable.
+    fn sync_names(&mut self, folder: &str) {
+        let (done, left) =
+            std::mem::take(&mut self.pending).into_iter().partition(|op| op.folder() == folder);
+        let done: Vec<DirOp> = done;
+        self.pending = left;
+        done.iter().for_each(|op| apply(op, &mut self.durable_names));
+        let pending = self.pending.iter().filter_map(|op| match op {
+            DirOp::Name(_, node) | DirOp::Rename(_, _, node) => Some(*node),
+            DirOp::Forget(_) => None,
+        });
+        let named = self.names.values().chain(self.durable_names.values()).copied();
+        let named: BTreeSet<u64> = named.chain(pending).collect();
+        self.nodes.retain(|node, _| named.contains(node));
     }
 
     /// As [`WriteFile::write_all`]; a write that is cut leaves a part of the bytes.
@@ -202,6 +227,21 @@ impl State {
             to.copy_from_slice(bytes);
         }
         Ok(())
+    }
+}
+
+/// The directory of a path, with its slash; that of a directory, whose path ends in one, is the one above.
+fn folder_of(path: &str) -> &str {
+    let name = path.strip_suffix('/').unwrap_or(path);
+    name.rfind('/').and_then(|slash| path.get(..=slash)).unwrap_or("")
+}
+
+impl DirOp {
+    /// The directory that it changes.
+    fn folder(&self) -> &str {
+        match self {
+            Self::Name(path, _) | Self::Forget(path) | Self::Rename(path, _, _) => folder_of(path),
+        }
     }
 }
 
@@ -294,9 +334,15 @@ impl SimDisk {
 
     /// Another disk with the same content, in good order: what the next process finds if only the process dies.
     pub fn copy(&self) -> Self {
-        let state =
-            State { off_at: None, fault: None, struck: false, ops: 0, locked: false, ..self.state().clone() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        let state = State {
+            off_at: None,
+            fault: None,
+            struck: false,
+            ops: 0,
+            locked: BTreeSet::new(),
+            ..self.state().clone()
+        };
+        Self { state: Arc::new(Mutex::new(state)), path: self.path.clone() }
     }
 
     /// The disk as found when the power is back: what was synced, and of the rest whatever `seed` decides.
@@ -312,6 +358,9 @@ impl SimDisk {
                 apply(op, &mut names);
             }
         }
+        // Who cannot reach a directory cannot reach its files.
+        let folders: BTreeSet<String> = names.keys().filter(|path| path.ends_with('/')).cloned().collect();
+        names.retain(|path, _| folder_of(path).is_empty() || folders.contains(folder_of(path)));
         let mut found = State { free: state.free, next_node: state.next_node, ..State::default() };
         for node in names.values() {
             let data = state.nodes.get(node).map(|n| surviving(n, &mut random)).unwrap_or_default();
@@ -320,7 +369,7 @@ impl SimDisk {
         }
         found.durable_names = names.clone();
         found.names = names;
-        Self { state: Arc::new(Mutex::new(found)) }
+        Self { state: Arc::new(Mutex::new(found)), path: self.path.clone() }
     }
 
     /// Puts a file on the disk, durably, replacing one of that name: for damage.
@@ -329,15 +378,26 @@ impl SimDisk {
         let node = state.next_node;
         state.next_node += 1;
         state.nodes.insert(node, Node { data: bytes.to_vec(), durable: bytes.to_vec(), dirty: bytes.len() });
-        state.names.insert(name.to_owned(), node);
-        state.durable_names.insert(name.to_owned(), node);
+        state.names.insert(self.at(name), node);
+        state.durable_names.insert(self.at(name), node);
     }
 
     /// All files with their bytes.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.state();
         let bytes = |node| state.nodes.get(node).map(|n| n.data.clone()).unwrap_or_default();
-        state.names.iter().map(|(name, node)| (name.clone(), bytes(node))).collect()
+        let mine = state.names.iter().filter_map(|(path, node)| Some((self.own(path)?, node)));
+        mine.map(|(name, node)| (name.to_owned(), bytes(node))).collect()
+    }
+
+    /// The path of a file of this directory.
+    fn at(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
+    }
+
+    /// The name of a file by its path, if it lies in this directory.
+    fn own<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix(&self.path).filter(|name| !name.is_empty() && !name.contains('/'))
     }
 }
 
@@ -357,11 +417,11 @@ impl WriteFile for SimFile {
     }
 }
 
-struct SimLock(Arc<Mutex<State>>);
+struct SimLock(Arc<Mutex<State>>, String);
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).locked = false;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).locked.remove(&self.1);
     }
 }
 
@@ -371,14 +431,13 @@ impl Vfs for SimDisk {
         if state.step(Operation::Create, name)?.is_some() {
             return Err(failed("cannot create", name, "too many open files"));
         }
-        if state.names.contains_key(name) {
+        if state.names.contains_key(&self.at(name)) {
             return Err(failed("cannot create", name, "the file exists"));
         }
         let node = state.next_node;
         state.next_node += 1;
         state.nodes.insert(node, Node::default());
-        state.names.insert(name.to_owned(), node);
-        state.pending.push(DirOp::Name(name.to_owned(), node));
+        state.change(DirOp::Name(self.at(name), node));
         Ok(Box::new(SimFile { state: Arc::clone(&self.state), node, name: name.to_owned() }))
     }
 
@@ -387,7 +446,7 @@ impl Vfs for SimDisk {
         if state.is_off() {
             return Err(failed("cannot open", name, "the power is off"));
         }
-        let node = state.find("cannot open", name)?;
+        let node = state.find("cannot open", &self.at(name))?;
         Ok(Bytes::from_vec(state.nodes.get(&node).map(|n| n.data.clone()).unwrap_or_default()))
     }
 
@@ -396,7 +455,7 @@ impl Vfs for SimDisk {
         if state.is_off() {
             return Err(failed("cannot list", "the directory", "the power is off"));
         }
-        Ok(state.names.keys().cloned().collect())
+        Ok(state.names.keys().filter_map(|path| self.own(path)).map(str::to_owned).collect())
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -404,10 +463,8 @@ impl Vfs for SimDisk {
         if state.step(Operation::Rename, from)?.is_some() {
             return Err(failed("cannot rename", from, "input/output error"));
         }
-        let node = state.find("cannot rename", from)?;
-        let op = DirOp::Rename(from.to_owned(), to.to_owned(), node);
-        apply(&op, &mut state.names);
-        state.pending.push(op);
+        let node = state.find("cannot rename", &self.at(from))?;
+        state.change(DirOp::Rename(self.at(from), self.at(to), node));
         Ok(())
     }
 
@@ -416,10 +473,8 @@ impl Vfs for SimDisk {
         if state.step(Operation::Remove, name)?.is_some() {
             return Err(failed("cannot remove", name, "input/output error"));
         }
-        state.find("cannot remove", name)?;
-        let op = DirOp::Forget(name.to_owned());
-        apply(&op, &mut state.names);
-        state.pending.push(op);
+        state.find("cannot remove", &self.at(name))?;
+        state.change(DirOp::Forget(self.at(name)));
         Ok(())
     }
 
@@ -428,19 +483,15 @@ impl Vfs for SimDisk {
         if state.step(Operation::SyncDir, "the directory")?.is_some() {
             return Err(failed("cannot sync", "the directory", "input/output error"));
         }
-        state.pending.clear();
-        state.durable_names = state.names.clone();
-        let named: Vec<u64> = state.names.values().copied().collect();
-        state.nodes.retain(|node, _| named.contains(node));
+        state.sync_names(&self.path);
         Ok(())
     }
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
-        let mut state = self.state();
-        if std::mem::replace(&mut state.locked, true) {
+        if !self.state().locked.insert(self.path.clone()) {
             return Err(Error::new(ErrorKind::Locked, "locked", "the simulated disk is in use"));
         }
-        Ok(Box::new(SimLock(Arc::clone(&self.state))))
+        Ok(Box::new(SimLock(Arc::clone(&self.state), self.path.clone())))
     }
 
     fn free_bytes(&self) -> Result<u64> {
@@ -451,6 +502,10 @@ impl Vfs for SimDisk {
         "the simulated disk".to_owned()
     }
 }
+
+#[path = "disk_folders.rs"]
+mod folders;
+pub use folders::SimFolders;
 
 #[cfg(test)]
 #[path = "disk_tests.rs"]

@@ -269,6 +269,11 @@ impl Oracle {
         Regrouped::Changed
     }
 
+    /// Forgets events from before an instant.
+    pub fn expire(&mut self, oldest: Millis) {
+        self.records.retain(|stored| stored.record.kind != RecordKind::Event || stored.time >= oldest);
+    }
+
     /// Records that are kept.
     pub fn stored(&self) -> usize {
         self.records.len()

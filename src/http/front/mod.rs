@@ -22,6 +22,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::hosts::Hosts;
+use super::message::Request;
 use super::{Config, Handler};
 use crate::error::{Error, ErrorKind as Kind, Result};
 use crate::limits;
@@ -36,6 +37,11 @@ const SPARE_FILES: u64 = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 /// Time to wake our own accept loop.
 const WAKE_TIME: Duration = Duration::from_secs(1);
+
+/// See [`super::read_head`].
+pub(super) fn read_head(bytes: &[u8], peer: IpAddr) -> std::result::Result<Request, (u16, &'static str)> {
+    head::parse(bytes, peer).map(|head| head.request).map_err(|refusal| (refusal.status, refusal.message))
+}
 
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -109,8 +115,8 @@ impl Front {
             hosts: Hosts::new(addr, &config.names),
             slots: Slots::new(max, limits::CONNECTIONS_PER_ADDRESS, uncapped),
             relay: Relay::start(sockets, config.deadlines.turn, config.deadlines.answer)?,
-            bodies: Budget::new(limits::IN_FLIGHT_BYTES_MAX),
-            answers: Budget::new(limits::IN_FLIGHT_BYTES_MAX),
+            bodies: Budget::new(config.in_flight_bytes),
+            answers: Budget::new(config.in_flight_bytes),
             imports: Permits::new(limits::IMPORTS_MAX),
             queries: Permits::new(limits::QUERIES_MAX),
             exports: Permits::new(limits::EXPORTS_MAX),

@@ -8,10 +8,12 @@ use std::net::IpAddr;
 use whodid::disk::codec::{self, Reader};
 use whodid::disk::frame::{FrameAt, read_frame, read_single, write_single};
 use whodid::disk::Bytes;
-use whodid::http::collect;
-use whodid::http::message::{Headers, Method, Request};
+use whodid::enrich;
+use whodid::http::message::{Headers, Method, Request, decode_segment};
+use whodid::http::router::{self, Found};
+use whodid::http::{collect, read_head};
 use whodid::model::{PropertyId, Record, RecordKind};
-use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, params};
+use whodid::report::{channel, Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, params};
 use whodid::store::catalog::Catalog;
 use whodid::store::entry::{Entry, put_entry, read_entry};
 use whodid::store::identity_file::{IdentityFile, hash_identity};
@@ -215,6 +217,27 @@ pub fn tracking(bytes: &[u8]) {
             stored(record);
         }
     }
+}
+
+/// The head of a request, its target and its parameters: what anybody may send.
+pub fn head(bytes: &[u8]) {
+    let Ok(request) = read_head(bytes, IpAddr::from([127, 0, 0, 1])) else { return };
+    // What was read is plain: nothing that could begin a line of a log, or a header of the request that is handed on.
+    let plain = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    assert!(plain(&request.path) && plain(&request.query), "{request:?}");
+    assert!(request.headers.iter().all(|(name, value)| plain(name) && plain(value)), "{request:?}");
+    let _ = (request.segments(), request.media_type(), request.scheme(), request.accepts_json());
+    let _ = (request.parameter("a"), decode_segment(&request.query));
+    if let Found::Route(route) = router::find(request.method, &request.path) {
+        let _ = route.parameter(&request.path);
+    }
+}
+
+/// What browsers say of themselves and of where they came from.
+pub fn agent(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = (enrich::properties(&text), enrich::bot::is_bot(&text));
+    let _ = (channel::of_referrer(&text), channel::of_medium(&text));
 }
 
 /// A record that is checked means the same after it was written and read.
