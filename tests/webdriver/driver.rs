@@ -22,27 +22,38 @@ pub struct Driver {
     _turn: std::sync::MutexGuard<'static, ()>,
 }
 
+/// Times that the driver is started before it is given up.
+const STARTS: usize = 3;
+
 impl Driver {
     /// Starts it; `None`, said aloud, where it is not installed.
     pub fn start() -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let started = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut child) = started else {
-            eprintln!("SKIPPED: no chromedriver here, so nothing was tested in a browser; run tests/install");
-            return None;
-        };
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines.map_while(Result::ok).find_map(|line| {
-            let rest = line.split_once("started successfully on port ")?.1;
-            Some(rest.trim_end_matches('.').to_owned())
-        });
-        let addr = format!("127.0.0.1:{}", port.expect("chromedriver says its port"));
-        Some(Self { child, addr, _turn: turn })
+        // On a machine that is short of everything it sometimes ends before it has begun.
+        for _ in 0..STARTS {
+            let started = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn();
+            let Ok(mut child) = started else {
+                eprintln!(
+                    "SKIPPED: no chromedriver here, so nothing was tested in a browser; run tests/install"
+                );
+                return None;
+            };
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let port = lines.map_while(Result::ok).find_map(|line| {
+                let rest = line.split_once("started successfully on port ")?.1;
+                Some(rest.trim_end_matches('.').to_owned())
+            });
+            if let Some(port) = port {
+                return Some(Self { child, addr: format!("127.0.0.1:{port}"), _turn: turn });
+            }
+            eprintln!("chromedriver ended with {}", child.wait().unwrap());
+        }
+        panic!("chromedriver ended {STARTS} times before it said its port");
     }
 
     /// A browser with a profile of its own, in which every host is this machine.
