@@ -169,15 +169,18 @@ pub const WRITE_QUEUE_MAX: usize = 1024;
 /// is looked up in less than a microsecond; a filter would take a tenth of its bytes.
 pub const FILTER_ROWS_MAX: u64 = 4 * 1024 * 1024;
 /// Rows of one segment above which it is no longer merged with others: bounds the memory and time of a merge.
-pub const SEGMENT_ROWS_MAX: u64 = 32 * 1024 * 1024;
+pub const SEGMENT_ROWS_MAX: u64 = 64 * 1024 * 1024;
 /// Free bytes on the disk below which writes are refused (with twice the log besides), so that flushes still have room.
 pub const FREE_BYTES_MIN: u64 = 2 * 1024 * 1024;
 /// Free bytes on the disk below which there is a warning, unless told otherwise: at a thousand records a second some hours are left.
 pub const FREE_BYTES_WARN: u64 = 1024 * 1024 * 1024;
 /// Bytes of the disk that are set aside: to open a store takes a new log, a checkpoint and a manifest.
 pub const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
-/// Bytes of decoded postings that queries keep.
-pub const CACHE_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of decoded postings that reports keep for each row stored, where no budget says otherwise: a dashboard that asks of a third
+/// of all events finds them decoded. At most a quarter of the memory that is free.
+pub const CACHE_BYTES_PER_ROW: u64 = 10;
+/// Bytes of decoded postings that reports keep of a small store.
+pub const CACHE_BYTES_MIN: usize = 128 * 1024 * 1024;
 
 const _: () = assert!(SEGMENTS_DEFAULT <= SEGMENTS_MAX && PAGE_DEFAULT <= PAGE_MAX);
 const _: () = assert!(IMPORT_LINE_BYTES_MAX >= PROPERTIES_MAX * (VALUE_BYTES_MAX + NAME_CHARS_MAX));

@@ -79,9 +79,9 @@ impl Memory {
         self.budget.map(|_| self.divided / PARTS * parts / self.projects.max(1))
     }
 
-    /// Bytes of decoded rows that the reports of a project keep.
-    pub fn cache_bytes(&self) -> usize {
-        self.parts(CACHE_PARTS).map_or(limits::CACHE_BYTES_MAX, as_size)
+    /// Bytes of decoded rows that the reports of a project keep; without a budget as many as is right for its store.
+    pub fn cache_bytes(&self) -> Option<usize> {
+        self.parts(CACHE_PARTS).map(as_size)
     }
 
     /// Bytes of bodies that are held at once, and apart from them of answers.
@@ -113,9 +113,16 @@ impl Memory {
     pub fn describe(&self) -> String {
         let mib = |bytes: u64| bytes >> 20;
         let options = self.options();
+        let cache = match self.cache_bytes() {
+            Some(bytes) => format!("{} MiB of decoded rows", mib(bytes as u64)),
+            None => format!(
+                "{} bytes of decoded rows for each row stored, at least {} MiB",
+                limits::CACHE_BYTES_PER_ROW,
+                mib(limits::CACHE_BYTES_MIN as u64)
+            ),
+        };
         let divided = format!(
-            "{} MiB of decoded rows, {} rows before a flush, {} MiB of requests",
-            mib(self.cache_bytes() as u64),
+            "{cache}, {} rows before a flush, {} MiB of requests",
             options.memtable_rows,
             mib(self.in_flight_bytes() as u64)
         );
@@ -141,17 +148,18 @@ mod tests {
         {
             let memory = Memory::divide(Some(budget), identities, projects).unwrap();
             let options = memory.options();
-            let cells = memory.cache_bytes() as u64 * 5 / 4;
+            let kept = memory.cache_bytes().unwrap();
+            let cells = kept as u64 * 5 / 4;
             let tables = 3 * options.memtable_rows as u64 * ROW_BYTES;
             let cache = options.identity_cache as u64 * CACHED_IDENTITY_BYTES;
             let merge = u64::from(options.identities_merged) * MERGED_IDENTITY_BYTES;
             let sum = projects * (cells + tables + cache + merge) + 2 * memory.in_flight_bytes() as u64;
             let taken = BASE_BYTES + identities * IDENTITY_BYTES;
             assert!(taken + sum <= budget, "{budget}: {taken} + {sum}");
-            assert!(options.memtable_rows > 10_000 && memory.cache_bytes() > 8 << 20, "{memory:?}");
+            assert!(options.memtable_rows > 10_000 && kept > 8 << 20, "{memory:?}");
         }
         let none = Memory::divide(None, 5, 1).unwrap();
-        assert_eq!((none.cache_bytes(), none.in_flight_bytes()), (128 << 20, 64 << 20));
+        assert_eq!((none.cache_bytes(), none.in_flight_bytes()), (None, 64 << 20));
         assert_eq!(none.options().memtable_rows, Options::default().memtable_rows);
         let refused = Memory::divide(Some((256 << 20) - 1), 0, 1).unwrap_err();
         assert_eq!((refused.code(), refused.message()), ("memory_too_small", "at least 256 MiB are needed"));

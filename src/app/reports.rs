@@ -10,7 +10,6 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::exec::{Executor, Explanation, Run};
-use crate::limits;
 use crate::model::{Millis, NameId};
 use crate::report::{
     Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Lifecycle, LifecyclePeople, Paths, PathsPeople,
@@ -82,11 +81,11 @@ impl Asked<'_> {
 impl Reports {
     /// Definitions may refer to what is in `saved`.
     pub fn new(saved: Saved) -> Self {
-        Self::keeping(saved, limits::CACHE_BYTES_MAX)
+        Self::keeping(saved, None)
     }
 
-    /// The same, keeping so many bytes of decoded rows.
-    pub fn keeping(saved: Saved, cache_bytes: usize) -> Self {
+    /// The same, keeping so many bytes of decoded rows, or as many as is right for the store.
+    pub fn keeping(saved: Saved, cache_bytes: Option<usize>) -> Self {
         Self { executor: Executor::keeping(cache_bytes), saved: RwLock::new(saved) }
     }
 

@@ -43,6 +43,7 @@ pub use person::{Link, Profile, Timeline};
 pub use rows::{StoredRow, stored_rows};
 pub use scope::Explanation;
 
+use crate::disk::system::memory_available;
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::limits;
@@ -79,18 +80,24 @@ pub struct Run<T> {
 /// Answers reports, keeping what it has decoded for the next one.
 pub struct Executor {
     settled: Mutex<Option<Arc<Settled>>>,
-    cache_bytes: usize,
+    cache_bytes: Option<usize>,
 }
 
 impl Default for Executor {
     fn default() -> Self {
-        Self::keeping(limits::CACHE_BYTES_MAX)
+        Self::keeping(None)
     }
 }
 
+/// Bytes of decoded rows that are worth keeping of a store of so many: what is asked again and again should not be decoded each time.
+fn in_proportion(rows: u64) -> usize {
+    let wanted = rows.saturating_mul(limits::CACHE_BYTES_PER_ROW).min(memory_available() / 4);
+    usize::try_from(wanted).unwrap_or(usize::MAX).max(limits::CACHE_BYTES_MIN)
+}
+
 impl Executor {
-    /// One that keeps so many bytes of decoded rows, and a quarter of that of person properties.
-    pub fn keeping(cache_bytes: usize) -> Self {
+    /// One that keeps so many bytes of decoded rows, or as many as is right for the store, and a quarter of that of person properties.
+    pub fn keeping(cache_bytes: Option<usize>) -> Self {
         Self { settled: Mutex::default(), cache_bytes }
     }
 
@@ -292,7 +299,8 @@ impl Executor {
             match kept.as_mut().filter(usable) {
                 Some(settled) => Arc::clone(settled),
                 None => {
-                    let settled = Arc::new(Settled::new(snapshot, self.cache_bytes));
+                    let bytes = self.cache_bytes.unwrap_or_else(|| in_proportion(snapshot.rows()));
+                    let settled = Arc::new(Settled::new(snapshot, bytes));
                     // An older snapshot's report must not throw away what newer ones use.
                     if kept.as_ref().is_none_or(|k| (k.epoch, k.version) < (settled.epoch, settled.version)) {
                         *kept = Some(Arc::clone(&settled));
