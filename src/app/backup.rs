@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::projects;
 use super::unfinished::Unfinished;
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
@@ -79,6 +80,27 @@ pub fn backup_on(
         made.removed = prune(target, &name, found.manifest.store_id, keep)?;
     }
     Ok(made)
+}
+
+/// Copies the store in `data`, and that of each further project into a directory of its own below; `done` is told of each.
+pub fn backup_all(
+    data: &Path,
+    target: &Path,
+    keep: Option<usize>,
+    now: Millis,
+    mut done: impl FnMut(BackupReport) -> Result<()>,
+) -> Result<()> {
+    done(backup(data, target, keep, now)?)?;
+    for project in projects::finished(data)? {
+        let dir = projects::dir(data, project);
+        match backup(&dir, &projects::dir(target, project), keep, now) {
+            Ok(report) => done(report)?,
+            // It was deleted meanwhile.
+            Err(_) if !dir.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn make(

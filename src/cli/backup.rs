@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::{Backup, Restore};
 use super::output;
-use crate::app::{self, projects};
+use crate::app::{self, BackupReport, projects};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -16,18 +16,17 @@ fn json(report: &impl serde::Serialize) -> Result<()> {
 
 /// Copies the store, and that of each further project into a directory of its own below.
 pub fn backup(data: &Path, args: &Backup) -> Result<()> {
-    one_backup(data, &args.target, args)?;
-    for project in projects::finished(data)? {
-        one_backup(&projects::dir(data, project), &projects::dir(&args.target, project), args)?;
-    }
-    Ok(())
+    let (now, keep) = (Options::default().clock.now(), args.keep.map(NonZero::get));
+    app::backup_all(
+        data,
+        &args.target,
+        keep,
+        now,
+        |report| if args.json { json(&report) } else { told(&report) },
+    )
 }
 
-fn one_backup(data: &Path, target: &Path, args: &Backup) -> Result<()> {
-    let report = app::backup(data, target, args.keep.map(NonZero::get), Options::default().clock.now())?;
-    if args.json {
-        return json(&report);
-    }
+fn told(report: &BackupReport) -> Result<()> {
     let removed = match report.removed {
         0 => String::new(),
         n => format!("; {n} older or unfinished removed"),

@@ -17,6 +17,7 @@ mod listing;
 mod mask_counter;
 mod overlay;
 mod paths;
+pub mod pauses;
 mod people;
 mod person;
 mod person_values;
@@ -35,12 +36,13 @@ mod units;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use cohort::{CohortPeoplePage, CohortPerson};
 pub use events::{EventCount, EventList};
 pub use funnel::{FunnelPeoplePage, FunnelPerson};
 pub use listing::{Listed, PeoplePage};
 pub use people::{Found, PeopleReport};
 pub use person::{Link, Profile, Timeline};
-pub use rows::{StoredRow, stored_rows};
+pub use rows::{StoredRow, events_before, stored_rows};
 pub use scope::Explanation;
 
 use crate::disk::system::memory_available;
@@ -133,7 +135,7 @@ impl Executor {
         snapshot: &Snapshot,
         query: &CohortPeople,
         now: Millis,
-    ) -> Result<Run<PeoplePage>> {
+    ) -> Result<Run<CohortPeoplePage>> {
         let plan = CohortPlan::new(&query.cohort, snapshot, query.cohort.basis.as_of(now))?;
         let names = plan.names(snapshot);
         self.run(snapshot, &names, |view| cohort::people(view, &plan, query))

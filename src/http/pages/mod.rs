@@ -10,12 +10,14 @@ mod edit;
 mod experiments;
 mod form;
 mod funnels;
+mod keys;
 mod live;
 mod overview;
 mod paths;
 mod people;
 mod person;
 mod projects;
+mod retention;
 mod revenue;
 pub mod session;
 mod settings;
@@ -28,6 +30,7 @@ mod words;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
@@ -79,6 +82,8 @@ pub enum Page {
     Settings,
     /// All projects.
     Projects,
+    /// What would be gone with one.
+    DeleteProject,
     /// The people behind a number of a report.
     List(&'static str),
 }
@@ -174,8 +179,17 @@ impl Context<'_> {
 
     fn with_defaults(&self, report: &str, pairs: &[(String, String)]) -> Pairs {
         let mut pairs = pairs.to_vec();
-        // What is compared is asked apart.
-        pairs.retain(|(name, _)| name != "compare");
+        // What is compared is asked apart, and robots are a matter of people.
+        pairs.retain(|(name, _)| name != "compare" && name != "robots");
+        let people: Vec<Json> = pairs
+            .iter()
+            .filter(|(name, _)| name == "people")
+            .flat_map(|(_, text)| edit::all_of(text))
+            .collect();
+        pairs.retain(|(name, _)| name != "people");
+        pairs.extend(
+            edit::written(self.with_or_without_robots(people)).map(|text| ("people".to_owned(), text)),
+        );
         let mut put = |name: &str, value: &str| {
             if !value.is_empty() && !pairs.iter().any(|(n, _)| n == name) {
                 pairs.push((name.to_owned(), value.to_owned()));
@@ -188,16 +202,56 @@ impl Context<'_> {
         pairs
     }
 
+    /// Whether robots are left out: as the address says, or else the dashboard.
+    fn leaves_robots_out(&self) -> bool {
+        match self.value("robots") {
+            "" => self.dashboard.without_robots,
+            said => said == "without",
+        }
+    }
+
+    /// The conditions of a report, and that its people are no robots if those are left out.
+    fn with_or_without_robots(&self, mut all: Vec<Json>) -> Vec<Json> {
+        let said = all.iter().any(|one| one.get("bot").is_some());
+        if self.leaves_robots_out() && !said {
+            all.push(serde_json::json!({ "bot": false }));
+        }
+        all
+    }
+
     fn ask_json(&self, report: &str, query: &str) -> Result<Json> {
         let answer = self.app.reports().answer(report, self.snapshot, query, self.app.now())?;
         json(&answer)
     }
 
+    fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.dashboard.tz).unwrap_or(TimeZone::UTC)
+    }
+
+    /// The name of the dashboard's zone.
+    fn zone_name(&self) -> &str {
+        if self.dashboard.tz.is_empty() { "UTC" } else { &self.dashboard.tz }
+    }
+
     /// Today in the dashboard's zone.
     fn today(&self) -> Option<jiff::civil::Date> {
-        let zone = jiff::tz::TimeZone::get(&self.dashboard.tz).unwrap_or(jiff::tz::TimeZone::UTC);
         let now = jiff::Timestamp::from_millisecond(self.app.now()).ok()?;
-        Some(zone.to_datetime(now).date())
+        Some(self.zone().to_datetime(now).date())
+    }
+
+    /// An instant in the dashboard's zone, to the second.
+    fn local_to_the_second(&self, instant: &Json) -> String {
+        let read = instant.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        read.map_or_else(
+            || words::instant(instant),
+            |instant| self.zone().to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        )
+    }
+
+    /// An instant in the dashboard's zone, to the minute.
+    fn local(&self, instant: &Json) -> String {
+        let text = self.local_to_the_second(instant);
+        text.get(..16).map_or(text.clone(), str::to_owned)
     }
 
     /// The names of events, for fields that take one, without those that are hidden: of very many only the most frequent, as lists are
@@ -268,7 +322,7 @@ impl Context<'_> {
             None => html! { p.hint { (hint) } },
             Some(Err(error)) => view::problem(&error),
             Some(Ok(answer)) => html! {
-                (view::warnings(&answer)) (overview::compared(self, report, &answer)) (show(&answer)) (view::footing(self, report, &answer))
+                (view::warnings(self, &answer)) (overview::compared(self, report, &answer)) (show(&answer)) (view::footing(self, report, &answer))
             },
         }
     }
@@ -340,6 +394,7 @@ fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
         Page::Live => live::page(context),
         Page::Settings => settings::page(context),
         Page::Projects => projects::page(context),
+        Page::DeleteProject => projects::deletion(context),
         Page::List(report) => people::list(context, report),
     }
 }

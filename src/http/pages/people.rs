@@ -21,6 +21,7 @@ const PROPERTIES: usize = 4;
 pub fn search(context: &Context<'_>) -> Result<Answered> {
     let people = edit::all_of(context.value("people"));
     let people: Vec<Json> = if context.value("people").is_empty() { Vec::new() } else { people };
+    let people = context.with_or_without_robots(people);
     let columns = context.values("columns");
     let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
     let mut query = json!({"people": {"all": people}, "limit": limit});
@@ -42,7 +43,7 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
             (headcount(answer))
             (found(context, answer, &columns))
             (more(context, "/people", answer))
-            @if !people.is_empty() && context.may(Role::Editor) { (keep_audience(context)) }
+            @if context.may(Role::Editor) && let Some(people) = edit::written(people) { (keep_audience(&people)) }
         }))
     };
     Ok(Answered::new("People", body))
@@ -73,9 +74,10 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
                     (form::field("Value", "val", "", ""))
                     @if !audiences.is_empty() { (form::field("In audience", "among", "", "audiences")) (form::offers("audiences", &audiences)) }
                     (form::field("Show property", "columns", "", "properties"))
+                    (form::robots(context))
                 }
             }
-            button.quiet { "Add to the search" }
+            div.row { button.quiet { "Add to the search" } p.hint #count role="status" {} }
             (form::offers("events", &context.event_names()))
             (form::offers("properties", &properties))
         }
@@ -84,7 +86,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
 
 fn headcount(answer: &Json) -> Markup {
     let total = number(&answer["total"]);
-    html! { p.headline { strong { (count(total)) } @if total == 1 { " person" } @else { " people" } } }
+    html! { p.headline.total { strong { (count(total)) } @if total == 1 { " person" } @else { " people" } } }
 }
 
 /// Whose identity was looked for.
@@ -134,12 +136,12 @@ fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
     context.table(&table)
 }
 
-fn keep_audience(context: &Context<'_>) -> Markup {
+fn keep_audience(people: &str) -> Markup {
     html! {
         section.keep aria-label="Keep these people" { details {
             summary { "Save as audience" }
             form.row method="post" action="/audiences" {
-                input type="hidden" name="people" value=(context.value("people"));
+                input type="hidden" name="people" value=(people);
                 div.field { label for="audience-name" { "Audience name" } input #audience-name name="name" required maxlength="255" autocomplete="off"; }
                 button { "Save audience" }
             }
@@ -185,7 +187,7 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         }
         (behind(context, report, &answer))
         (more(context, &context.path, &answer))
-        (view::warnings(&answer))
+        (view::warnings(context, &answer))
         p.footing { (format!("{:.1} ms", answer["elapsed_ms"].as_f64().unwrap_or(0.0))) }
     };
     Ok(Answered::new("People behind a number", body))
@@ -222,18 +224,36 @@ fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
     }
 }
 
+/// Columns for when the people of a cohort came back: as many as anybody of this page needs.
+fn buckets(table: &mut Table, answer: &Json) -> u64 {
+    let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
+    let came = view::list(answer, "people").iter().flat_map(|person| view::list(person, "came"));
+    let buckets = came.map(|bucket| number(bucket) + 1).max().unwrap_or(0);
+    table.column("Began");
+    (0..buckets).for_each(|bucket| table.column(&format!("{unit} {bucket}")));
+    buckets
+}
+
 fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
-    let mut table = Table::new("people", "The people behind a number", &["Person", "Also known as"]);
+    let mut table = Table::new("people", "The people behind a number", &["Person"]);
+    // A cohort is a grid: what is long has no place in it.
+    let grid = report == "cohort";
+    if !grid {
+        table.column("Also known as");
+    }
     if report == "funnel" {
         table.column("What they did");
         table.column("Why no further");
     }
+    let buckets = if grid { buckets(&mut table, answer) } else { 0 };
     for person in view::list(answer, "people") {
         let name = person["person"].as_str().unwrap_or_default();
         let others: Vec<&str> =
             view::list(person, "identities").iter().filter_map(Json::as_str).filter(|i| *i != name).collect();
-        let mut cells =
-            vec![Cell::head(name).link(person_path(name)), Cell::text(others.join(", ")).class("others")];
+        let mut cells = vec![Cell::head(name).link(person_path(name))];
+        if !grid {
+            cells.push(Cell::text(others.join(", ")).class("others"));
+        }
         if report == "funnel" {
             let steps: Vec<(String, String)> = view::list(person, "steps")
                 .iter()
@@ -244,6 +264,14 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
                 steps.iter().map(|(event, time)| format!("{event} {time}")).collect::<Vec<_>>().join(" > ");
             cells.push(Cell::marked(shown, plain));
             cells.push(Cell::text(person["stopped"]["reason"].as_str().unwrap_or("").replace('_', " ")));
+        }
+        if grid {
+            cells.push(Cell::instant(&person["start"]));
+            let came: Vec<u64> = view::list(person, "came").iter().map(number).collect();
+            cells.extend((0..buckets).map(|bucket| match came.contains(&bucket) {
+                true => Cell::marked(html! { span.unseen { "came back" } }, "1").class("came"),
+                false => Cell::text(""),
+            }));
         }
         table.row(cells);
     }
