@@ -7,11 +7,13 @@ use crate::support::{API_KEY, Server, WRITE_KEY, run, whodid};
 fn lines(from: u64, count: u64) -> String {
     let line = |n: u64| {
         format!(
-            "{{\"type\":\"event\",\"person\":\"p{}\",\"event\":\"Did {}\",\"time\":{},\"properties\":{{\"Amount\":{n},\"Text\":\"{n:060}\"}}}}\n\
+            "{{\"type\":\"event\",\"person\":\"p{}\",\"event\":\"Did {}\",\"time\":{},\"properties\":{{\"Amount\":{},\"Text\":\"{:060}\"}}}}\n\
              {{\"type\":\"set\",\"person\":\"p{}\",\"time\":{},\"properties\":{{\"Plan\":\"{}\"}}}}\n",
             n * 7919 % 100_000,
             n % 9,
             1_740_787_200 + n,
+            n % 1000,
+            n % 5000,
             n * 104_729 % 100_000,
             1_740_787_200 + n,
             n % 1000
@@ -37,8 +39,8 @@ fn a_budget_of_memory_holds() {
         ("WHODID_MEMORY", &format!("{mib}MiB")),
     ];
     let (server, _) = Server::start_with(&data, &variables);
-    // Three memtables in a quarter of what is divided, and one group.
-    let rows_most = ((mib - 48) << 20) / 4 / 160 + 64 * 1024;
+    // Three memtables in 7 of 32 parts of what is divided, and one group.
+    let rows_most = ((mib - 64) << 20) / 32 * 7 / 600 + 64 * 1024;
     let mut most = 0;
     for from in (0..records / 2).step_by(10_000) {
         server.import(&lines(from, 10_000));
@@ -96,6 +98,6 @@ fn a_budget_that_is_too_small_is_refused_with_what_is_needed() {
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines().find(|line| line.contains(" memory ")).unwrap().to_owned()
     };
-    assert!(doctor("300MiB").contains("a budget of 300 MiB: 63 MiB of decoded rows"), "{}", doctor("300MiB"));
+    assert!(doctor("300MiB").contains("a budget of 300 MiB: 36 MiB of decoded rows"), "{}", doctor("300MiB"));
     assert!(doctor("64MiB").starts_with("FAILED"), "{}", doctor("64MiB"));
 }

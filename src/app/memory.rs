@@ -8,25 +8,26 @@ use crate::error::{Error, Result};
 use crate::limits;
 
 /// What the program takes before it keeps anything: its code's data, stacks of threads, the live feed, names.
-const BASE_BYTES: u64 = 48 << 20;
+const BASE_BYTES: u64 = 64 << 20;
 /// Of each identity in memory: who it is, who is next in its person, and pages that two snapshots do not share.
 const IDENTITY_BYTES: u64 = 24;
 /// The least that may be left to divide: a body and an answer at their limits, and enough rows and cells to work with.
-const DIVIDED_BYTES_MIN: u64 = 208 << 20;
+const DIVIDED_BYTES_MIN: u64 = 192 << 20;
 /// Parts that what is left is divided into. Those that are given to nobody are for reports and merges at work.
 const PARTS: u64 = 32;
 /// Parts for decoded rows; person properties may take a quarter as much besides.
-const CACHE_PARTS: u64 = 8;
+const CACHE_PARTS: u64 = 5;
 /// Parts for three memtables: one being filled, one being flushed, one waiting for that.
-const MEMTABLE_PARTS: u64 = 8;
+const MEMTABLE_PARTS: u64 = 7;
 /// Parts for the identities that the writer remembers.
 const IDENTITY_CACHE_PARTS: u64 = 1;
 /// Parts for a merge of identity files.
 const IDENTITY_MERGE_PARTS: u64 = 2;
 /// Parts for bodies of requests, and as many for answers.
 const IN_FLIGHT_PARTS: u64 = 3;
-/// Of a row of usual size in a memtable. Large ones are bounded by the bytes of the log.
-const ROW_BYTES: u64 = 160;
+/// Of a row of usual size on its way through a memtable, measured: with its properties, as it was parsed, and sorted anew as runs are
+/// merged. Large ones are bounded by the bytes of the log.
+const ROW_BYTES: u64 = 600;
 /// Of an identity in the writer's cache, in two generations, each in a table that may be half empty.
 const CACHED_IDENTITY_BYTES: u64 = 112;
 /// Of an identity in a merge of identity files.
