@@ -159,9 +159,9 @@ impl Api {
             allowed(project, route, &who)?;
             return Ok(who.projects.is_empty());
         }
-        project.check(route.needs(), auth::presented(request).as_deref())?;
-        // A key of the first project is one of the server.
-        Ok(project.id == FIRST)
+        let key = auth::presented(request);
+        project.check(route.needs(), key.as_deref())?;
+        Ok(project.is_of_server(key.as_deref()))
     }
 
     /// The projects that whoever asks for one may hear of.

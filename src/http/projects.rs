@@ -86,6 +86,16 @@ impl Project {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).hold(hash)
     }
 
+    /// Whether a key is the project's API key, and none that was made later. That of the first project is the server's.
+    fn is_api_key(&self, hash: &KeyHash) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).manage.first() == Some(hash)
+    }
+
+    /// Whether a key is that of the whole server.
+    pub fn is_of_server(&self, key: Option<&str>) -> bool {
+        self.id == FIRST && key.is_some_and(|key| self.is_api_key(&KeyHash::of(key)))
+    }
+
     fn is_managed_with(&self, hash: &KeyHash) -> bool {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).manage(hash)
     }
@@ -155,11 +165,12 @@ impl Projects {
         all.iter().find(|project| project.holds(&hash)).unwrap_or(&self.first).clone()
     }
 
-    /// The projects that a key lets somebody manage: none, one (a set of its number), or with a key of the first, all (an empty set).
+    /// The projects that a key lets somebody manage: none, one (a set of its number), or with the API key of the first, all (an empty set).
     pub fn managed_with(&self, hash: &KeyHash) -> Option<BTreeSet<u32>> {
         let all = self.all();
         let of = all.iter().find(|project| project.is_managed_with(hash))?;
-        Some(Some(of.id).filter(|id| *id != FIRST).into_iter().collect())
+        let all = of.id == FIRST && of.is_api_key(hash);
+        Some(Some(of.id).filter(|_| !all).into_iter().collect())
     }
 
     /// Makes a project; gives it with its API key, which is kept nowhere.

@@ -74,7 +74,8 @@ fn keys_are_good_at_once_and_end_at_once() {
 fn keys_are_for_owners_of_their_project() {
     let (_dir, server) = fresh();
     let owner = log_in(&server);
-    create(&server, &owner, "Shop");
+    let (write, _) = create(&server, &owner, "Shop");
+    server.client().open(format!("/e?_k={write}&_p=a&_n=Came"));
     let shopkeeper = joined(&server, &owner, "shop@example.com", "owner", "2");
     let editor = joined(&server, &owner, "editor@example.com", "editor", "");
     let pairs = [("name", "K"), ("scope", "manage")];
@@ -84,6 +85,22 @@ fn keys_are_for_owners_of_their_project() {
         assert_eq!(send(&server, session, &format!("{target}/delete"), &pairs).status, 403, "{target}");
         assert_eq!(send(&server, session, &format!("{target}/replace"), &pairs).status, 403, "{target}");
     }
+    // Whoever owns the first project alone gets no key of the whole server.
+    let first = joined(&server, &owner, "first@example.com", "owner", "1");
+    let key = shown(&send(&server, &first, "/keys", &pairs));
+    let by_key = post(&server, "/login", &[FORM], &format!("key={key}"));
+    let by_key = by_key.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    for session in [&first, &by_key] {
+        assert_eq!(get(&server, "/settings", session).status, 200);
+        assert!(!get(&server, "/settings", session).text().contains("Replace"));
+        for target in ["/keys/replace", "/users", "/projects", "/p/2/keys"] {
+            let pairs = [("name", "X"), ("scope", "read"), ("email", "eve@example.com"), ("role", "owner")];
+            assert_eq!(send(&server, session, target, &pairs).status, 403, "{target}");
+        }
+        assert_eq!(get(&server, "/p/2/people", session).status, 403);
+    }
+    assert_eq!(with_key(&server, "POST", "/api/v1/backup", &key, "").code(), "other_project");
+    assert!(!with_key(&server, "GET", "/metrics", &key, "").text().contains("project=\"2\""));
     let page = get(&server, "/p/2/settings", &editor).text();
     assert!(page.contains(">K<") && !page.contains("Create key") && !page.contains("Revoke"), "{page}");
 }

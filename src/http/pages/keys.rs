@@ -7,8 +7,9 @@ use super::session::see;
 use super::table::{Cell, Table};
 use super::view::{self, Answered};
 use super::{Context, Page, Visit, form, settings};
+use crate::app::projects::FIRST;
 use crate::app::{Role, SCOPES, Scope, ScopedKey};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_api_key, new_key};
 use crate::http::message::Response;
 
@@ -35,7 +36,8 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
     };
     let replace = settings::button("/keys/replace", "key", "api", "Replace", "Replace the API key");
     row("Write key", Scope::Write, html! { code { (context.write_key) } });
-    row("API key", Scope::Manage, html! { @if owns { (replace) } });
+    let replaces = owns && may_replace(visit).is_ok();
+    row("API key", Scope::Manage, html! { @if replaces { (replace) } });
     for key in &visit.project.stored_keys()?.more {
         let label = format!("Revoke {}", key.name);
         let revoke = settings::button("/keys/delete", "name", &key.name, "Revoke", &label);
@@ -53,10 +55,19 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
             }
             p.hint {
                 @for (scope, name) in SCOPES { b { (name) } ": " (good_for(scope)) ". " }
-                "All of it in this project alone, at once, and no longer from the moment when the key is revoked."
+                "All of it in this project alone, at once, and no longer from the moment when the key is revoked. Projects and accounts are for the API key of the first project."
             }
         }
     })
+}
+
+/// An error if whoever asks may not have the API key: that of the first project owns the whole server.
+fn may_replace(visit: &Visit<'_>) -> Result<()> {
+    if visit.project.id != FIRST || visit.who.owns_all() {
+        return Ok(());
+    }
+    let message = "this is the API key of the whole server, for who owns all of it";
+    Err(Error::new(ErrorKind::Forbidden, "role", message))
 }
 
 /// Makes, replaces or revokes a key.
@@ -71,6 +82,7 @@ pub fn change(visit: &Visit<'_>, change: Change, form: &Form) -> Result<Response
             Ok(shown(visit, made, &format!("It {}.", good_for(scope)), &secret))
         }
         Change::ReplaceKey => {
+            may_replace(visit)?;
             let secret = new_api_key()?;
             visit.project.edit_keys(|keys| {
                 keys.api_key_sha256 = KeyHash::of(&secret).to_hex();
