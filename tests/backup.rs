@@ -239,4 +239,13 @@ fn further_projects_come_along() {
     let of = |data: &Path| everything(&projects::dir(data, number));
     assert_eq!((of(&new).len(), of(&new)), (2, of(&data)));
     assert!(projects::dir(&new, number).join("keys.json").exists());
+    // The server does the same, for who owns all of it.
+    let keys = [("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)];
+    let (server, _) =
+        Server::start_with(&data, &[keys[0], keys[1], ("WHODID_BACKUPS", target.to_str().unwrap())]);
+    let made = server.post("/api/v1/backup", "").json();
+    assert_eq!((&made["records"], &made["projects"][0]["records"]), (&1.into(), &2.into()), "{made}");
+    assert!(made["projects"][0]["path"].as_str().unwrap().contains("/projects/2/"), "{made}");
+    let other = server.client().send("POST", "/p/2/api/v1/backup", &[crate::support::authorized()], b"");
+    assert_eq!(other.status, 401, "the key of the first is none of the second");
 }

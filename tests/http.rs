@@ -10,6 +10,7 @@ mod projects;
 mod reading;
 mod saved;
 mod segment;
+mod settings;
 mod survival;
 mod tracking;
 

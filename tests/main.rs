@@ -17,6 +17,7 @@ mod experiments;
 mod faults;
 mod fixture;
 mod formats;
+mod heartbeat;
 mod histories;
 mod histories_cohort;
 mod histories_paths;

@@ -7,5 +7,6 @@ mod changes;
 mod driver;
 mod pages;
 mod segment;
+mod settings;
 pub mod site;
 mod walk;

@@ -141,6 +141,14 @@ impl Accounts {
         self.change(|users| users.remove(&email).map(drop).ok_or_else(|| nobody(&email)))
     }
 
+    /// Forgets a project that is no more: who saw it alone has no access any longer.
+    pub fn forget_project(&self, project: u32) -> Result<()> {
+        self.change(|users| {
+            users.retain(|_, user| !user.projects.remove(&project) || !user.projects.is_empty());
+            Ok(())
+        })
+    }
+
     /// The address of whoever has this password; `None` for a wrong one as for an unknown address, after the same work.
     pub fn check(&self, email: &str, password: &str) -> Result<Option<String>> {
         let known = self.user(email).map(|user| user.password).filter(|kept| !kept.is_empty());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::projects;
 use crate::disk::{Bytes, RealVfs, Vfs, directories};
 use crate::engine::{Engine, Erased, Options, read_only};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,6 +61,26 @@ pub fn backup(data: &Path, target: &Path, now: Millis) -> Result<BackupReport> {
         }
         made => made,
     }
+}
+
+/// Copies the store in `data`, and that of each further project into a directory of its own below; `done` is told of each.
+pub fn backup_all(
+    data: &Path,
+    target: &Path,
+    now: Millis,
+    mut done: impl FnMut(BackupReport) -> Result<()>,
+) -> Result<()> {
+    done(backup(data, target, now)?)?;
+    for project in projects::finished(data)? {
+        let dir = projects::dir(data, project);
+        match backup(&dir, &projects::dir(target, project), now) {
+            Ok(report) => done(report)?,
+            // It was deleted meanwhile.
+            Err(_) if !dir.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn make(

@@ -24,6 +24,8 @@ pub struct Dashboard {
     pub tz: String,
     /// The day on which weeks begin; empty for Monday.
     pub week_start: String,
+    /// Whether pages leave robots out unless their address says otherwise.
+    pub without_robots: bool,
     /// Names of saved reports that the overview shows.
     pub pinned: BTreeSet<String>,
     /// Links to reports.

@@ -37,14 +37,22 @@ pub enum Scope {
     Manage,
 }
 
+/// All scopes with their names.
+pub const SCOPES: [(Scope, &str); 3] =
+    [(Scope::Write, "write"), (Scope::Read, "read"), (Scope::Manage, "manage")];
+
 impl Scope {
-    /// In a word.
+    /// The scope of a name.
+    pub fn parse(name: &str) -> Result<Self> {
+        SCOPES.iter().find(|(_, known)| *known == name).map(|(scope, _)| *scope).ok_or_else(|| {
+            let error = Error::invalid("unknown_choice", format!("no scope is called \"{name}\""));
+            error.at("scope").hint("write, read or manage")
+        })
+    }
+
+    /// Its name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Write => "write",
-            Self::Read => "read",
-            Self::Manage => "manage",
-        }
+        SCOPES.iter().find(|(scope, _)| *scope == self).map_or("", |(_, name)| name)
     }
 }
 

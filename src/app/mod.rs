@@ -6,6 +6,7 @@ mod backup;
 mod dashboard;
 mod erase;
 mod export;
+mod heartbeat;
 mod import;
 mod keys;
 pub mod live;
@@ -26,12 +27,13 @@ use std::time::Instant;
 
 pub use accounts::{Accounts, Role};
 pub use agents::Sent;
-pub use backup::{BackupReport, RestoreReport, backup, restore};
+pub use backup::{BackupReport, RestoreReport, backup, backup_all, restore};
 pub use dashboard::{Dashboard, Described, Share};
 pub use erase::Receipt;
 pub use export::export;
+pub use heartbeat::Heartbeat;
 pub use import::{Form, ImportReport, Rejected};
-pub use keys::{Scope, ScopedKey, StoredKeys};
+pub use keys::{SCOPES, Scope, ScopedKey, StoredKeys};
 pub use reports::Reports;
 pub use retention::{Keeper, Retention};
 pub use watch::Watch;
@@ -52,6 +54,7 @@ pub struct App {
     engine: Engine,
     reports: Reports,
     agents: agents::Agents,
+    known_pause: heartbeat::Known,
     dashboard: RwLock<Arc<Dashboard>>,
     started: Instant,
     names_max: usize,
@@ -77,6 +80,7 @@ impl App {
             engine,
             reports,
             agents: agents::Agents::default(),
+            known_pause: heartbeat::Known::default(),
             dashboard,
             started: Instant::now(),
             names_max: limits::TRACKED_NAMES_MAX,
@@ -110,21 +114,26 @@ impl App {
         &self.dir
     }
 
-    /// Where [`App::backup`] puts backups.
+    /// Where [`App::back_up`] puts backups.
     #[must_use]
     pub fn with_backups(mut self, backups: Option<std::path::PathBuf>) -> Self {
         self.backups = backups;
         self
     }
 
-    /// Makes a backup of the store as it is now.
-    pub fn backup(&self) -> Result<BackupReport> {
+    /// Makes a backup of the store as it is now, and of the projects in its directory.
+    pub fn back_up(&self) -> Result<Vec<BackupReport>> {
         let target = self.backups.as_ref().ok_or_else(|| {
             let message = "the server was not told where backups go";
             Error::new(ErrorKind::Conflict, "no_backups", message)
                 .hint("start it with --backups DIRECTORY, or run `whodid backup` beside it")
         })?;
-        backup(&self.dir, target, self.now())
+        let mut reports = Vec::new();
+        backup_all(&self.dir, target, self.now(), |report| {
+            reports.push(report);
+            Ok(())
+        })?;
+        Ok(reports)
     }
 
     /// The store.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{App, StoredKeys};
-use crate::disk::{RealVfs, directories};
+use crate::disk::{RealVfs, Vfs, directories};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -19,12 +19,26 @@ pub fn dir(data: &Path, project: u32) -> PathBuf {
     if project == FIRST { data.to_owned() } else { data.join("projects").join(project.to_string()) }
 }
 
+/// What the directory of a deleted project is called, behind its number. It stays, empty, so that nobody else gets the number: accounts
+/// and links may name it.
+const GONE: &str = ".gone";
+
+fn number(name: &str) -> Option<u32> {
+    name.parse().ok().filter(|n: &u32| *n > FIRST && n.to_string() == name)
+}
+
 /// Numbers of the directories of projects beside the first in `data`, in order, finished or not.
 pub fn numbers(data: &Path) -> Result<Vec<u32>> {
-    let number = |name: String| name.parse().ok().filter(|n: &u32| *n > FIRST && n.to_string() == name);
-    let mut numbers: Vec<u32> = directories(&data.join("projects"))?.into_iter().filter_map(number).collect();
+    let names = directories(&data.join("projects"))?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| number(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Numbers of the projects that were deleted.
+fn gone(data: &Path) -> Result<Vec<u32>> {
+    let names = directories(&data.join("projects"))?;
+    Ok(names.iter().filter_map(|name| number(name.strip_suffix(GONE)?)).collect())
 }
 
 /// Numbers of the finished projects beside the first in `data`, in order.
@@ -41,8 +55,11 @@ pub fn finished(data: &Path) -> Result<Vec<u32>> {
     failure.map_or(Ok(finished), Err)
 }
 
-/// Opens all projects in `data` but the first.
+/// Opens all projects in `data` but the first, and removes what is left of those whose deletion was cut short.
 pub fn open(data: &Path) -> Result<Vec<Opened>> {
+    for number in gone(data)? {
+        remove_gone(data, number)?;
+    }
     let mut opened = Vec::new();
     for number in numbers(data)? {
         let dir = dir(data, number);
@@ -56,22 +73,40 @@ pub fn open(data: &Path) -> Result<Vec<Opened>> {
 
 /// Makes a project with a name and its keys; returns once it is durable.
 pub fn create(data: &Path, name: &str, keys: StoredKeys) -> Result<Opened> {
-    let numbers = numbers(data)?;
-    if numbers.len() >= limits::PROJECTS_MAX {
+    let taken = numbers(data)?;
+    if taken.len() >= limits::PROJECTS_MAX {
         let message = format!("there are {} projects already", limits::PROJECTS_MAX);
-        return Err(Error::invalid("too_many", message)
-            .hint("remove the directory of one while the server is stopped"));
+        return Err(Error::invalid("too_many", message).hint("delete one that nobody needs"));
     }
-    let number = numbers.last().copied().unwrap_or(FIRST) + 1;
+    let number = taken.into_iter().chain(gone(data)?).max().unwrap_or(FIRST) + 1;
     let dir = dir(data, number);
     let app = App::open(&dir)?;
     app.change_dashboard(|dashboard| dashboard.rename(name))?;
     keys.store(&dir)?;
     for above in [data.join("projects"), data.to_owned()] {
-        use crate::disk::Vfs;
         RealVfs::new(&above)?.sync_dir()?;
     }
     Ok((number, app, keys))
+}
+
+/// Deletes a project that nobody has open. Its directory gets another name first, which is what makes it none: before that it is whole,
+/// afterwards each start removes what is left of it.
+pub fn delete(data: &Path, project: u32) -> Result<()> {
+    let all = RealVfs::existing(&data.join("projects"))?;
+    all.rename(&project.to_string(), &format!("{project}{GONE}"))?;
+    all.sync_dir()?;
+    if let Err(error) = remove_gone(data, project) {
+        log::error!(
+            "project {project} is deleted, but some of its files are left until the next start: {error}"
+        );
+    }
+    Ok(())
+}
+
+fn remove_gone(data: &Path, project: u32) -> Result<()> {
+    let dir = RealVfs::existing(&data.join("projects").join(format!("{project}{GONE}")))?;
+    dir.clear()?;
+    dir.sync_dir()
 }
 
 #[cfg(test)]
@@ -102,5 +137,28 @@ mod tests {
             .collect();
         assert_eq!(opened, [(2, "Shop".to_owned()), (next, "Blog".to_owned())]);
         assert_eq!(next, 4, "the third was cut short for want of a name");
+    }
+
+    #[test]
+    fn a_deleted_project_is_whole_or_gone() {
+        let data = tempfile::tempdir().unwrap();
+        let make = |name| {
+            create(data.path(), name, keys(name)).map(|(number, app, _)| (number, app.close())).unwrap().0
+        };
+        assert_eq!((make("Shop"), make("Blog"), make("News")), (2, 3, 4));
+        delete(data.path(), 4).unwrap();
+        assert_eq!(finished(data.path()).unwrap(), [2, 3]);
+        let left = |name: &str| std::fs::read_dir(data.path().join("projects").join(name)).unwrap().count();
+        assert_eq!(left("4.gone"), 0);
+        assert_eq!(make("Next"), 5, "its number is nobody else's");
+        // A crash between the two steps, and one in the middle of the second.
+        std::fs::rename(data.path().join("projects/2"), data.path().join("projects/2.gone")).unwrap();
+        std::fs::rename(data.path().join("projects/3"), data.path().join("projects/3.gone")).unwrap();
+        std::fs::remove_file(data.path().join("projects/3.gone/MANIFEST")).unwrap();
+        std::fs::create_dir(data.path().join("projects/3.gone/folder")).unwrap();
+        assert_eq!(numbers(data.path()).unwrap(), [5]);
+        let opened: Vec<u32> = open(data.path()).unwrap().into_iter().map(|(number, ..)| number).collect();
+        assert_eq!((opened, left("2.gone"), left("3.gone")), (vec![5], 0, 0));
+        assert!(delete(data.path(), 9).is_err());
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use super::keys::{read, replace};
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::events_before;
 use crate::model::Millis;
 
 const FILE: &str = "retention.json";
@@ -50,13 +51,17 @@ impl Retention {
             return Err(bad("an object expected".to_owned()));
         }
         let retention: Self = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
-        for days in std::iter::once(&retention.days).chain(retention.events.values()).flatten() {
-            if !(1..=DAYS_MAX).contains(days) {
-                let message = format!("a number of days from 1 to {DAYS_MAX} expected, or null for ever");
-                return Err(Error::invalid("out_of_range", message).at("days"));
-            }
+        retention.checked()
+    }
+
+    /// Itself, if all numbers of days make sense.
+    pub fn checked(self) -> Result<Self> {
+        let fine = |days: &u32| (1..=DAYS_MAX).contains(days);
+        if std::iter::once(&self.days).chain(self.events.values()).flatten().all(fine) {
+            return Ok(self);
         }
-        Ok(retention)
+        let message = format!("a number of days from 1 to {DAYS_MAX} expected, or none for ever");
+        Err(Error::invalid("out_of_range", message).at("days"))
     }
 
     fn store(&self, dir: &Path) -> Result<()> {
@@ -83,6 +88,14 @@ impl App {
     pub fn retain(&self, retention: &Retention) -> Result<u64> {
         retention.store(&self.dir)?;
         self.expire(0)
+    }
+
+    /// How many events would be too old.
+    pub fn too_old(&self, retention: &Retention) -> Result<u64> {
+        let (snapshot, (all, by_name)) = (self.snapshot(), retention.oldest(self.now()));
+        let before = |name| by_name.get(name).copied().or(all).filter(|before| *before > Millis::MIN);
+        let names = snapshot.catalog.events().filter_map(|(id, name)| Some((id, before(name)?)));
+        names.map(|(name, before)| events_before(&snapshot, name, before)).sum()
     }
 
     /// Takes out the events that are too old, where some are by `patience` milliseconds; how many.

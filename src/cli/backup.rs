@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::Restore;
 use super::output;
-use crate::app::{self, projects};
+use crate::app::{self, BackupReport, projects};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,18 +15,11 @@ fn json(report: &impl serde::Serialize) -> Result<()> {
 
 /// Copies the store, and that of each further project into a directory of its own below.
 pub fn backup(data: &Path, target: &Path, as_json: bool) -> Result<()> {
-    one_backup(data, target, as_json)?;
-    for project in projects::finished(data)? {
-        one_backup(&projects::dir(data, project), &projects::dir(target, project), as_json)?;
-    }
-    Ok(())
+    let now = Options::default().clock.now();
+    app::backup_all(data, target, now, |report| if as_json { json(&report) } else { told(&report) })
 }
 
-fn one_backup(data: &Path, target: &Path, as_json: bool) -> Result<()> {
-    let report = app::backup(data, target, Options::default().clock.now())?;
-    if as_json {
-        return json(&report);
-    }
+fn told(report: &BackupReport) -> Result<()> {
     output::line(&format!(
         "{}: {} records, every byte checked; {} files copied ({:.1} MiB), {} shared with the backup before",
         report.path.display(),

@@ -6,7 +6,7 @@ use super::access_args::{KeyCommand, KeyScope};
 use super::{output, table};
 use crate::app::{Scope, ScopedKey, StoredKeys};
 use crate::error::{Error, ErrorKind, Result};
-use crate::http::auth::{KeyHash, new_api_key, new_write_key};
+use crate::http::auth::{KeyHash, new_key};
 
 /// Makes, lists or removes keys.
 pub fn run(data: &Path, command: &KeyCommand) -> Result<()> {
@@ -24,11 +24,12 @@ pub fn run(data: &Path, command: &KeyCommand) -> Result<()> {
             Ok(())
         }
         KeyCommand::Add { name, scope } => {
-            let (scope, secret) = match scope {
-                KeyScope::Write => (Scope::Write, new_write_key()?),
-                KeyScope::Read => (Scope::Read, new_api_key()?),
-                KeyScope::Manage => (Scope::Manage, new_api_key()?),
+            let scope = match scope {
+                KeyScope::Write => Scope::Write,
+                KeyScope::Read => Scope::Read,
+                KeyScope::Manage => Scope::Manage,
             };
+            let secret = new_key(scope)?;
             keys.add(ScopedKey { name: name.clone(), scope, sha256: KeyHash::of(&secret).to_hex() })?;
             keys.store(data)?;
             output::line(&secret)?;

@@ -28,9 +28,7 @@ pub fn run(data: &Path, args: &Args) -> Result<()> {
             days => drop(retention.events.insert(name.trim().to_owned(), number(days)?)),
         }
     }
-    let text =
-        serde_json::to_string(&retention).map_err(|e| Error::invalid("bad_retention", e.to_string()))?;
-    let retention = Retention::from_json(&text)?;
+    let retention = retention.checked()?;
     super::change(data, |app| {
         let events = app.retain(&retention)?;
         show(&retention)?;

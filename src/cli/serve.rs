@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::Serve;
 use super::output;
-use crate::app::{Accounts, App, DEMO_SIZE, Keeper, StoredKeys, Watch};
+use crate::app::{Accounts, App, DEMO_SIZE, StoredKeys, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -45,7 +45,6 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         fill(&app)?;
     }
     let projects = Projects::open(data.to_owned(), Arc::clone(&app), &keys.stored)?;
-    let keepers = projects.all().iter().map(|p| Keeper::start(&p.app)).collect::<Result<Vec<_>>>()?;
     let own_files = limits::PROJECT_FILES * projects.all().len();
     let limits = Limits::new(args.rate, args.key_rate, args.trusted_proxy.clone());
     let api = Api::new(projects, Accounts::load(data)?).with_limits(limits);
@@ -76,7 +75,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let signal = stop.forever().find(ends).unwrap_or_default();
     log::info!("signal {signal}: what runs is finished, then the store is closed");
     server.stop();
-    drop((server, watch, keepers, api));
+    drop((server, watch, api));
     if let Err(error) = std::fs::remove_dir_all(&sockets) {
         log::warn!("cannot remove {}: {error}", sockets.display());
     }

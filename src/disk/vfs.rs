@@ -100,6 +100,19 @@ impl RealVfs {
         }
     }
 
+    /// Removes everything in the directory.
+    pub fn clear(&self) -> Result<()> {
+        let failed = |e| Error::io("cannot empty", &self.dir, e);
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let folder = entry.file_type().map_err(failed)?.is_dir();
+            let removed =
+                if folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            removed.map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Removes the directory and all its files.
     pub fn remove_all(&self) -> Result<()> {
         fs::remove_dir_all(&self.dir).map_err(|e| Error::io("cannot remove", &self.dir, e))

@@ -17,6 +17,7 @@ mod listing;
 mod mask_counter;
 mod overlay;
 mod paths;
+pub mod pauses;
 mod people;
 mod person;
 mod person_values;
@@ -40,7 +41,7 @@ pub use funnel::{FunnelPeoplePage, FunnelPerson};
 pub use listing::{Listed, PeoplePage};
 pub use people::{Found, PeopleReport};
 pub use person::{Link, Profile, Timeline};
-pub use rows::{StoredRow, stored_rows};
+pub use rows::{StoredRow, events_before, stored_rows};
 pub use scope::Explanation;
 
 use crate::engine::Snapshot;

@@ -55,3 +55,19 @@ pub fn stored_rows(
     }
     Ok(())
 }
+
+/// How many rows of `name` are from before an instant.
+pub fn events_before(snapshot: &Snapshot, name: NameId, before: Millis) -> Result<u64> {
+    let mut sum = 0;
+    for segment in snapshot.segments.iter() {
+        let Some(at) = segment.find_name(name) else { continue };
+        let Some(entry) = segment.name_entry(at).filter(|entry| entry.time_min < before) else { continue };
+        for chunk in 0..entry.chunks.len() {
+            let block = segment.block(at, chunk)?;
+            sum += (0..block.rows()).filter(|row| block.time(*row) < before).count();
+        }
+    }
+    let runs = snapshot.runs();
+    sum += runs.iter().flat_map(|run| run.of_name(name)).filter(|row| row.time < before).count();
+    Ok(sum as u64)
+}

@@ -15,7 +15,7 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
-use crate::app::{Accounts, App, Form, Retention, Sent, StoredKeys, export, live, saved};
+use crate::app::{Accounts, App, Form, Retention, Sent, export, live, saved};
 use crate::engine::{Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -47,14 +47,13 @@ impl Api {
     /// Takes the keys of all projects from their files again.
     pub fn reload_keys(&self) -> Result<()> {
         for project in self.projects.all().iter() {
-            let stored = StoredKeys::load(project.app.dir())?;
-            project.change_keys(&stored.map(|keys| keys.more).unwrap_or_default())?;
+            project.reload_keys()?;
         }
         Ok(())
     }
 
     fn answer(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
-        self.may(project, route, request)?;
+        let owns_all = self.may(project, route, request)?;
         let identity = || route.parameter(&request.path);
         let (app, snapshot) = (&project.app, project.app.snapshot());
         let reports = app.reports();
@@ -89,7 +88,7 @@ impl Api {
                 reports.person(&app.snapshot(), &identity).map(Response::json)
             }
             Action::Erase => written(&app.erase(&[identity()?])?),
-            Action::Backup => written(&app.backup()?),
+            Action::Backup => self.backup(project, owns_all),
             Action::Retention => written(&app.retention()?),
             Action::Retain => {
                 let retention = Retention::from_json(&body(request)?)?;
@@ -112,7 +111,7 @@ impl Api {
             Action::Metrics => Ok(Response::new(
                 200,
                 "text/plain; version=0.0.4; charset=utf-8",
-                metrics::text(app, &self.limits)?.into_bytes(),
+                metrics::text(app, &self.seen(project, owns_all), &self.limits)?.into_bytes(),
             )),
             Action::Export => exported(&snapshot, request),
             _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
@@ -126,12 +125,7 @@ impl Api {
             Action::SegmentSettings => Ok(segment::settings(request, &route.parameter(&request.path)?)),
             Action::Script => self.script(route, request),
             Action::LoginPage => Ok(session::page(request, &self.accounts)),
-            Action::Login => self.sessions.log_in(request, &self.accounts, |key| {
-                let project = self.projects.of_key(Some(key));
-                let good = project.check(Access::Manage, Some(key)).is_ok();
-                // The key of the first project is that of the server.
-                good.then(|| Some(project.id).filter(|id| *id != FIRST))
-            }),
+            Action::Login => self.sessions.log_in(request, &self.accounts, &self.projects),
             Action::JoinPage => {
                 let token = request.parameter("token").unwrap_or_default();
                 Ok(session::joining(&self.accounts, &token, app.now(), None))
@@ -155,21 +149,46 @@ impl Api {
     }
 
     /// Whether a request may have what the route gives. A session may what its role may. The browser sends its cookie by itself, so to
-    /// change anything it takes a page of ours that asks for it.
-    fn may(&self, project: &Project, route: &Route, request: &Request) -> Result<()> {
+    /// change anything it takes a page of ours that asks for it. Says whether whoever asks sees all projects.
+    fn may(&self, project: &Project, route: &Route, request: &Request) -> Result<bool> {
         let safe = request.method == Method::Get || pages::from_own_page(request);
         if route.access == Access::Read
             && safe
-            && let Some(who) = self.sessions.who(request, &self.accounts)
+            && let Some(who) = self.who(request)
         {
-            return allowed(project, route, &who);
+            allowed(project, route, &who)?;
+            return Ok(who.projects.is_empty());
         }
-        project.check(route.needs(), auth::presented(request).as_deref())
+        let key = auth::presented(request);
+        project.check(route.needs(), key.as_deref())?;
+        Ok(project.is_of_server(key.as_deref()))
+    }
+
+    /// The projects that whoever asks for one may hear of.
+    fn seen(&self, project: &Project, all: bool) -> Vec<Arc<Project>> {
+        if all { self.projects.all().to_vec() } else { self.projects.get(project.id).into_iter().collect() }
+    }
+
+    /// A backup of all projects: whoever has one alone cannot make it.
+    fn backup(&self, project: &Project, owns_all: bool) -> Result<Response> {
+        if !owns_all || project.id != FIRST {
+            let message = "a backup has all projects, and is for who owns the whole server";
+            return Err(Error::new(ErrorKind::Forbidden, "other_project", message)
+                .hint("ask with the API key of the first project"));
+        }
+        let mut reports = project.app.back_up()?.into_iter();
+        let mut answer = json!(reports.next());
+        answer["projects"] = json!(reports.collect::<Vec<_>>());
+        Ok(Response::json(answer.to_string()))
+    }
+
+    fn who(&self, request: &Request) -> Option<Who> {
+        self.sessions.who(request, &self.accounts, &self.projects)
     }
 
     /// A page, for whoever has a session.
     fn page(&self, project: &Project, page: Page, route: &Route, request: &Request) -> Result<Response> {
-        let Some(who) = self.sessions.who(request, &self.accounts) else { return session::ask(request) };
+        let Some(who) = self.who(request) else { return session::ask(request) };
         if !who.sees(project.id)
             && page == Page::Overview
             && let Some(own) = self.projects.all().iter().find(|other| who.sees(other.id))
@@ -193,7 +212,7 @@ impl Api {
         route: &Route,
         request: &Request,
     ) -> Result<Response> {
-        let Some(who) = self.sessions.who(request, &self.accounts) else { return session::ask(request) };
+        let Some(who) = self.who(request) else { return session::ask(request) };
         if !pages::from_own_page(request) {
             let message = "only pages of this server can change anything with a session";
             return Err(Error::new(ErrorKind::Forbidden, "foreign_page", message)

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::message::Request;
 use super::router::Access;
+use crate::app::Scope;
 use crate::error::{Error, ErrorKind, Result};
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -71,6 +72,11 @@ impl Keys {
         known(&self.write, hash) | known(&self.read, hash) | known(&self.manage, hash)
     }
 
+    /// Whether a key of this hash is among those that change everything.
+    pub fn manage(&self, hash: &KeyHash) -> bool {
+        known(&self.manage, hash)
+    }
+
     /// Whether `presented` may do what `access` asks. No key or an unknown one is `Unauthorized`; a good one of the
     /// wrong kind is `Forbidden`.
     pub fn check(&self, access: Access, presented: Option<&str>) -> Result<()> {
@@ -131,6 +137,14 @@ pub fn new_write_key() -> Result<String> {
 /// A new API key: `rk_` and 256 random bits.
 pub fn new_api_key() -> Result<String> {
     Ok(format!("rk_{}", new_token()?))
+}
+
+/// A new key for a scope.
+pub fn new_key(scope: Scope) -> Result<String> {
+    match scope {
+        Scope::Write => new_write_key(),
+        Scope::Read | Scope::Manage => new_api_key(),
+    }
 }
 
 /// A new secret of a session or a link: 256 random bits.

@@ -1,12 +1,14 @@
 //! What the store and the process look like: as JSON for people, as text for Prometheus.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
 use super::limit::Limits;
-use crate::app::App;
+use super::projects::Project;
 use crate::app::space::Room;
+use crate::app::{App, Heartbeat};
 use crate::disk::system;
 use crate::engine::meters::{BOUNDS_MICROS, Histogram};
 use crate::error::Result;
@@ -37,9 +39,10 @@ pub fn stats(app: &App) -> Value {
 }
 
 /// The same as Prometheus reads it, and what is measured while it runs.
-pub fn text(app: &App, limits: &Limits) -> Result<String> {
+pub fn text(app: &App, seen: &[Arc<Project>], limits: &Limits) -> Result<String> {
     let mut out = Text(String::new());
     of_store(app, &mut out);
+    heartbeats(seen, &mut out)?;
     of_disk(app, &mut out)?;
     let engine = app.engine();
     let meters = engine.meters();
@@ -70,6 +73,22 @@ pub fn text(app: &App, limits: &Limits) -> Result<String> {
     out.one("threads", "gauge", "Threads.", usage.threads);
     out.one("uptime_seconds", "counter", "Seconds since the start.", app.uptime().as_secs());
     Ok(out.0)
+}
+
+/// Whether events come, for all projects that whoever asks may see.
+fn heartbeats(seen: &[Arc<Project>], out: &mut Text) -> Result<()> {
+    let beats =
+        seen.iter().map(|project| Ok(project.app.heartbeat()?.map(|beat| (project.id.to_string(), beat))));
+    let beats: Vec<(String, Heartbeat)> = beats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    out.name("last_event_age_seconds", "gauge", "How old the latest event of a project is.");
+    for (project, beat) in &beats {
+        out.line("last_event_age_seconds", &[("project", project)], beat.age as f64 / 1000.0);
+    }
+    out.name("silent", "gauge", "1 if no event has come for much longer than is usual for the project.");
+    for (project, beat) in &beats {
+        out.line("silent", &[("project", project)], f64::from(u8::from(beat.silent.is_some())));
+    }
+    Ok(())
 }
 
 fn of_store(app: &App, out: &mut Text) {

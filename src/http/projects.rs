@@ -1,14 +1,16 @@
 //! The projects that are served: the one place that gives out a project, by its number or by a key.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use super::auth::{KeyHash, Keys, new_api_key, new_write_key};
 use super::message::{Response, ResponseBody};
 use super::router::Access;
 use crate::app::projects::{self, FIRST};
-use crate::app::{App, Scope, ScopedKey, StoredKeys};
-use crate::error::{Error, Result};
+use crate::app::{App, Keeper, Scope, StoredKeys};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A store with its keys.
 pub struct Project {
@@ -18,29 +20,53 @@ pub struct Project {
     pub app: Arc<App>,
     /// What lets senders and readers in.
     keys: RwLock<Keys>,
-    /// The write key and the API key, which stand beside all others.
-    own: (KeyHash, KeyHash),
+    /// Held while the file of the keys is changed.
+    editing: Mutex<()>,
     /// The key that its pages send with.
     pub write_key: String,
+    /// Looks after the age of its events.
+    _keeper: Keeper,
 }
 
 impl Project {
     fn new(id: u32, app: Arc<App>, stored: &StoredKeys) -> Result<Self> {
-        let bad = || Error::invalid("bad_key", "the stored hash of the API key is not 64 hex digits");
-        let manage = KeyHash::from_hex(&stored.api_key_sha256).ok_or_else(bad)?;
-        let own = (KeyHash::of(&stored.write_key), manage);
-        let project = Self { id, app, own, keys: RwLock::default(), write_key: stored.write_key.clone() };
-        project.change_keys(&stored.more)?;
+        let (_keeper, write_key) = (Keeper::start(&app)?, stored.write_key.clone());
+        let project =
+            Self { id, app, keys: RwLock::default(), editing: Mutex::default(), write_key, _keeper };
+        project.take_keys(stored)?;
         Ok(project)
     }
 
-    /// Replaces the keys that stand beside its own two.
-    pub fn change_keys(&self, more: &[ScopedKey]) -> Result<()> {
-        let (write, manage) = self.own;
-        let mut keys = Keys { write: vec![write], read: Vec::new(), manage: vec![manage] };
-        for key in more {
-            let bad = || format!("the stored hash of the key \"{}\" is not 64 hex digits", key.name);
-            let hash = KeyHash::from_hex(&key.sha256).ok_or_else(|| Error::invalid("bad_key", bad()))?;
+    /// The keys as their file has them.
+    pub fn stored_keys(&self) -> Result<StoredKeys> {
+        let gone = || Error::new(ErrorKind::NotFound, "no_keys", "the file of the keys is gone");
+        StoredKeys::load(self.app.dir())?.ok_or_else(gone)
+    }
+
+    /// Takes the keys from their file again.
+    pub fn reload_keys(&self) -> Result<()> {
+        let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_keys(&self.stored_keys()?)
+    }
+
+    /// Changes the keys; they are good, or no longer, once this returns.
+    pub fn edit_keys(&self, edit: impl FnOnce(&mut StoredKeys) -> Result<()>) -> Result<()> {
+        let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = self.stored_keys()?;
+        edit(&mut stored)?;
+        stored.store(self.app.dir())?;
+        self.take_keys(&stored)
+    }
+
+    fn take_keys(&self, stored: &StoredKeys) -> Result<()> {
+        let hash = |name: &str, hex: &str| {
+            let bad = || format!("the stored hash of the {name} is not 64 hex digits");
+            KeyHash::from_hex(hex).ok_or_else(|| Error::invalid("bad_key", bad()))
+        };
+        let manage = vec![hash("API key", &stored.api_key_sha256)?];
+        let mut keys = Keys { write: vec![KeyHash::of(&self.write_key)], read: Vec::new(), manage };
+        for key in &stored.more {
+            let hash = hash(&format!("key \"{}\"", key.name), &key.sha256)?;
             match key.scope {
                 Scope::Write => keys.write.push(hash),
                 Scope::Read => keys.read.push(hash),
@@ -58,6 +84,20 @@ impl Project {
 
     fn holds(&self, hash: &KeyHash) -> bool {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).hold(hash)
+    }
+
+    /// Whether a key is the project's API key, and none that was made later. That of the first project is the server's.
+    fn is_api_key(&self, hash: &KeyHash) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).manage.first() == Some(hash)
+    }
+
+    /// Whether a key is that of the whole server.
+    pub fn is_of_server(&self, key: Option<&str>) -> bool {
+        self.id == FIRST && key.is_some_and(|key| self.is_api_key(&KeyHash::of(key)))
+    }
+
+    fn is_managed_with(&self, hash: &KeyHash) -> bool {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).manage(hash)
     }
 
     /// Its name.
@@ -125,6 +165,14 @@ impl Projects {
         all.iter().find(|project| project.holds(&hash)).unwrap_or(&self.first).clone()
     }
 
+    /// The projects that a key lets somebody manage: none, one (a set of its number), or with the API key of the first, all (an empty set).
+    pub fn managed_with(&self, hash: &KeyHash) -> Option<BTreeSet<u32>> {
+        let all = self.all();
+        let of = all.iter().find(|project| project.is_managed_with(hash))?;
+        let all = of.id == FIRST && of.is_api_key(hash);
+        Some(Some(of.id).filter(|_| !all).into_iter().collect())
+    }
+
     /// Makes a project; gives it with its API key, which is kept nowhere.
     pub fn create(&self, name: &str) -> Result<(Arc<Project>, String)> {
         let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,12 +181,56 @@ impl Projects {
         let keys = StoredKeys { write_key, api_key_sha256, more: Vec::new() };
         let (id, app, keys) = projects::create(&self.data, name, keys)?;
         let made = Arc::new(Project::new(id, Arc::new(app), &keys)?);
-        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Vec::clone(&all);
-        next.push(Arc::clone(&made));
-        *all = Arc::new(next);
+        self.change(|all| all.push(Arc::clone(&made)));
         Ok((made, api_key))
     }
+
+    /// Deletes a project with everything in it. From the beginning nobody finds it any more; what works on it is waited for so long.
+    pub fn delete(&self, id: u32, patience: Duration) -> Result<()> {
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if id == FIRST {
+            let message = "the first project is the directory of the server itself and cannot be deleted";
+            return Err(Error::new(ErrorKind::Conflict, "first_project", message)
+                .hint("stop the server and remove the directory, which ends all projects"));
+        }
+        let nothing = || Error::new(ErrorKind::NotFound, "no_such_project", "there is no such project");
+        let project = self.get(id).ok_or_else(nothing)?;
+        self.change(|all| all.retain(|other| other.id != id));
+        if !comes_true(patience, || Arc::strong_count(&project) == 1) {
+            self.change(|all| all.push(project));
+            let message = "something works on this project, such as an import, so it was not deleted";
+            return Err(Error::new(ErrorKind::Busy, "busy", message).hint("try again when that has ended"));
+        }
+        project.app.end_watching();
+        comes_true(patience, || Arc::strong_count(&project.app) == 1);
+        // Whoever watches and does not read goes on holding the store for a while. Its files go all the same.
+        if let Some(app) = Arc::into_inner(project).and_then(|project| Arc::into_inner(project.app))
+            && let Err(error) = app.close()
+        {
+            log::warn!("closing project {id}, which is to be deleted: {error}");
+        }
+        projects::delete(&self.data, id)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Project>>)) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Vec::clone(&all);
+        change(&mut next);
+        next.sort_unstable_by_key(|project| project.id);
+        *all = Arc::new(next);
+    }
+}
+
+/// Whether something comes true in time.
+fn comes_true(patience: Duration, condition: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 /// An answer whose links stay in the project whose addresses begin with `base`: pages are made as if theirs was the only one.
@@ -187,6 +279,25 @@ fn page_within(base: &str, page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_project_that_somebody_uses_is_not_deleted() {
+        let data = tempfile::tempdir().unwrap();
+        let stored = StoredKeys { write_key: "w".into(), api_key_sha256: "0".repeat(64), more: Vec::new() };
+        let first = Arc::new(App::open(data.path()).unwrap());
+        let projects = Projects::open(data.path().to_owned(), first, &stored).unwrap();
+        let (shop, key) = projects.create("Shop").unwrap();
+        let delete = |id| projects.delete(id, Duration::from_millis(50)).map_err(|e| e.code());
+        assert_eq!((delete(1), delete(3)), (Err("first_project"), Err("no_such_project")));
+        assert_eq!(delete(2), Err("busy"));
+        assert_eq!(projects.of_key(Some(&key)).id, 2, "it is as it was");
+        let watched = Arc::clone(&shop.app);
+        drop(shop);
+        assert_eq!(delete(2), Ok(()), "a watcher that does not read keeps nothing");
+        drop(watched);
+        assert_eq!((projects.of_key(Some(&key)).id, projects.get(2).is_none()), (1, true));
+        assert_eq!(projects.create("Next").unwrap().0.id, 3);
+    }
 
     #[test]
     fn links_stay_in_the_project() {

@@ -68,6 +68,13 @@ fn a_record_goes_to_the_project_of_its_key() {
         let reply = client.send("GET", target, &[("Authorization", &authorization)], b"");
         assert_eq!(reply.status, status, "{target} {}", reply.text());
     }
+    // Whoever owns the server hears of all, whoever has one of that.
+    let heard = |key: &str| {
+        let authorization = format!("Bearer {key}");
+        let text = server.client().send("GET", "/metrics", &[("Authorization", &authorization)], b"").text();
+        [1, 2].map(|id| text.contains(&format!("whodid_silent{{project=\"{id}\"}} 0")))
+    };
+    assert_eq!((heard(API_KEY), heard(&api)), ([true, true], [false, true]));
     assert_eq!(client.open("/healthz").status, 200);
     server.stop();
     // A project is a store of its own for every command, and is served again after a restart.
@@ -164,6 +171,68 @@ fn who_has_one_project_sees_no_other() {
     assert_eq!(post(&server, "/projects", &[FORM, ("Cookie", &owner)], "name=X").status, 403);
     assert_eq!(post(&server, "/projects", &[FORM, OWN], "name=X").status, 303, "to the log-in page");
     assert!(!get(&server, "/projects", &owner).text().contains("/p/4/"));
+}
+
+#[test]
+fn a_project_is_deleted_once_its_name_is_typed() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let owner = log_in(&server);
+    let (write, api) = create(&server, &owner, "<i>Shop");
+    let jane = joined(&server, &owner, "jane@example.com", "owner", "2");
+    let both = joined(&server, &owner, "both@example.com", "editor", "");
+    server.client().open(format!("/e?_k={write}&_p=a&_n=Bought"));
+    let by_key = post(&server, "/login", &[FORM], &format!("key={api}"));
+    let by_key = by_key.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let page = get(&server, "/p/2/projects", &owner).text();
+    let (target, form) = ("/p/1/projects/delete?project=2", "/p/1/projects/delete");
+    assert!(page.contains(&format!("href=\"{target}\"")) && !page.contains("project=1\""), "{page}");
+    let page = get(&server, target, &owner).text();
+    assert!(
+        page.contains("Delete &lt;i&gt;Shop?")
+            && page.contains("jane@example.com")
+            && !page.contains("both@")
+    );
+    let delete = |session: &str, target: &str, project: &str, name: &str| {
+        send(&server, session, target, &[("project", project), ("confirm", name)]).status
+    };
+    for session in [&jane, &both, &by_key] {
+        assert_eq!(get(&server, target, session).status, 403);
+        assert_eq!(delete(session, form, "2", "<i>Shop"), 403);
+        assert_eq!(delete(session, "/p/2/projects/delete", "2", "<i>Shop"), 403);
+    }
+    assert_eq!(delete(&owner, form, "2", "Shop"), 422);
+    assert_eq!(delete(&owner, form, "1", "First project"), 409, "the first stays");
+    assert_eq!((delete(&owner, form, "3", ""), delete(&owner, form, "x", "")), (404, 404));
+    assert_eq!(delete(&owner, "/p/2/projects/delete", "2", "<i>Shop"), 409, "from a page of its own");
+    assert_eq!(events(&server, &api), ["Bought"], "nothing has changed so far");
+    // Somebody who watches does not keep it.
+    let live = std::net::TcpStream::connect(&server.addr).unwrap();
+    let head = format!(
+        "GET /p/2/api/v1/live HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {api}\r\n\r\n",
+        server.addr
+    );
+    std::io::Write::write_all(&mut &live, head.as_bytes()).unwrap();
+    assert!(std::io::Read::read(&mut &live, &mut [0; 100]).unwrap() > 0);
+    assert_eq!(delete(&owner, form, "2", "<i>Shop"), 303);
+    let authorization = format!("Bearer {api}");
+    let keyed = server.client().send("GET", "/api/v1/events", &[("Authorization", &authorization)], b"");
+    assert_eq!((keyed.status, get(&server, "/p/2/", &owner).status), (401, 404));
+    server.client().open(format!("/e?_k={write}&_p=a&_n=Lost"));
+    assert_eq!(server.get("/api/v1/refusals")["counts"]["unknown_key"], 1);
+    for session in [&jane, &by_key] {
+        assert_eq!(get(&server, "/projects", session).status, 303, "nobody any more");
+    }
+    assert_eq!(get(&server, "/people", &both).status, 200);
+    assert!(!std::fs::read_to_string(server.data.join("accounts.json")).unwrap().contains("jane"));
+    assert_eq!(std::fs::read_dir(server.data.join("projects/2.gone")).unwrap().count(), 0);
+    create(&server, &owner, "Next");
+    assert!(get(&server, "/projects", &owner).text().contains("href=\"/p/3/\""), "numbers are used once");
+    let data = server.data.clone();
+    server.stop();
+    let server = Server::start(&data);
+    let owner = log_in(&server);
+    assert_eq!([2, 3].map(|id| get(&server, &format!("/p/{id}/settings"), &owner).status), [404, 200]);
 }
 
 #[test]

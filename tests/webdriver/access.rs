@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::driver::Driver;
+use super::driver::{Browser, Driver};
 use super::walk::{fill, history, logged_in, press};
 use crate::sdks::installed;
 use crate::support::Server;
 
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 23] = [
     "/",
     "/funnels",
     "/funnels?step=Visited&step=Signed+Up&step=Paid&by=person.Campaign+Source&exclude=Now%401&over=week&people=%7B%22did%22%3A%22Visited%22%7D",
@@ -27,6 +27,8 @@ const PAGES: [&str; 21] = [
     "/settings",
     "/funnels?stp=1",
     "/projects",
+    "/p/1/projects/delete?project=2",
+    "/people?robots=without&people=%7B%22did%22%3A%22Paid%22%7D",
     "/settings?describe=Paid",
     "/p/2/funnels?step=Visited&compare=before&from=2025-03-01",
 ];
@@ -34,11 +36,25 @@ const PAGES: [&str; 21] = [
 /// Bytes of the first page with all that it loads.
 const FIRST_LOAD_BYTES: u64 = 300 * 1024;
 
+/// The checker of accessibility, where it is installed.
+pub fn axe() -> Option<String> {
+    installed("node_modules/axe-core").map(|dir| std::fs::read_to_string(dir.join("axe.min.js")).unwrap())
+}
+
+/// What it finds wrong with the page.
+pub fn faults(browser: &mut Browser, axe: &str) -> Vec<String> {
+    let faults = browser.run_async(&format!(
+        "var done = arguments[0]; {axe};
+         axe.run({{resultTypes: ['violations']}}).then(r => done(r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical')
+            .map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html + n.any.map(a => a.message).join()).join(' | '))), e => done([String(e)]))"
+    ));
+    serde_json::from_value(faults).unwrap()
+}
+
 #[test]
 fn pages_are_for_everybody() {
     let Some(driver) = Driver::start() else { return };
-    let axe = installed("node_modules/axe-core")
-        .map(|dir| std::fs::read_to_string(dir.join("axe.min.js")).unwrap());
+    let axe = axe();
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("store"));
     server.import(&history());
@@ -74,13 +90,9 @@ fn pages_are_for_everybody() {
             assert_eq!(wide, 0, "{page} is wider than {width}");
             // What the schemes differ in are colours, which all pages share: half of them show all.
             let Some(axe) = axe.as_ref().filter(|_| scheme == "light" || number % 2 == 0) else { continue };
-            let faults = browser.run_async(&format!(
-                "var done = arguments[0]; {axe};
-                 axe.run({{resultTypes: ['violations']}}).then(r => done(r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical')
-                    .map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.html + n.any.map(a => a.message).join()).join(' | '))), e => done([String(e)]))"
-            ));
-            let faults: Vec<String> = serde_json::from_value(faults).unwrap();
-            found.extend(faults.into_iter().map(|fault| format!("{page} in {scheme}: {fault}")));
+            found.extend(
+                faults(&mut browser, axe).into_iter().map(|fault| format!("{page} in {scheme}: {fault}")),
+            );
         }
     }
     assert_eq!(found, [""; 0]);

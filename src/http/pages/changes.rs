@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::view::{self, Answered, link, person_path};
 use super::{
-    Context, Page, Visit, accounts, dictionary, edit, overview, pairs_of, projects, refused, session,
+    Context, Page, Visit, accounts, dictionary, edit, keys, overview, pairs_of, projects, refused, retention,
+    session,
 };
 use crate::app::saved::SavedKind;
 use crate::app::{App, Dashboard, Share};
@@ -43,7 +44,7 @@ pub enum Change {
     Share,
     /// End it.
     EndShare,
-    /// Zone and week.
+    /// Zone, week and robots.
     Settings,
     /// End all sessions but the one that asks.
     EndSessions,
@@ -61,6 +62,16 @@ pub enum Change {
     CreateProject,
     /// Give this one another name.
     RenameProject,
+    /// Delete a project with everything in it.
+    DeleteProject,
+    /// Make a key.
+    CreateKey,
+    /// Make another API key in the place of the first one.
+    ReplaceKey,
+    /// End a key.
+    RevokeKey,
+    /// Change how long events are kept.
+    Retain,
     /// Say how pages show an event.
     DescribeEvent,
     /// Fill an empty store with generated data.
@@ -148,6 +159,7 @@ fn made(
         Change::Settings => set(app, |dashboard| {
             form.get("tz").clone_into(&mut dashboard.tz);
             form.get("week_start").clone_into(&mut dashboard.week_start);
+            dashboard.without_robots = form.get("robots") == "without";
         })?,
         Change::EndSessions => {
             visit.sessions.end_others(request, &visit.who);
@@ -158,6 +170,11 @@ fn made(
         }
         Change::CreateProject => return projects::create(visit, request, form),
         Change::RenameProject => return projects::rename(visit, form),
+        Change::DeleteProject => return projects::delete(visit, form),
+        Change::CreateKey | Change::ReplaceKey | Change::RevokeKey => {
+            return keys::change(visit, change, form);
+        }
+        Change::Retain => return retention::change(visit, form),
         Change::DescribeEvent => dictionary::change(visit, form)?,
         Change::Demo => {
             if !app.fill_with_demo()? {
@@ -259,7 +276,8 @@ fn share(visit: &Visit<'_>, request: &Request, address: &str) -> Result<Response
 pub fn kept_query(context: &Context<'_>, report: &str, answer: &Json) -> String {
     if report == "people" {
         let people = Some(context.value("people")).filter(|text| !text.is_empty());
-        return json!({"people": {"all": people.map(edit::all_of).unwrap_or_default()}}).to_string();
+        let all = context.with_or_without_robots(people.map(edit::all_of).unwrap_or_default());
+        return json!({"people": {"all": all}}).to_string();
     }
     let pairs = context.with_defaults(report, &view::without(&context.pairs, &["add", "over"]));
     params::query(report, pairs).unwrap_or_else(|_| answer["receipt"]["query"].to_string())

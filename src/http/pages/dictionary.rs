@@ -36,6 +36,9 @@ pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&
     for event in events {
         let event_name = event["event"].as_str().unwrap_or_default();
         let did = json!({ "did": event_name }).to_string();
+        // Here robots are counted.
+        let robots: &[_] = if context.dashboard.without_robots { &[("robots", "with")] } else { &[] };
+        let people = link("/people", &[], &[&[("people", did.as_str())], robots].concat());
         let said = context.dashboard.events.get(event_name);
         let title = said.map(|said| format!("{event_name} {}", said.description));
         let mut head =
@@ -45,7 +48,7 @@ pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&
         }
         let mut row = vec![
             head,
-            Cell::people(&event["people"], link("/people", &[], &[("people", &did)])),
+            Cell::people(&event["people"], people),
             Cell::number(&event["count"]),
             Cell::instant(&event["first"]),
             Cell::instant(&event["last"]),

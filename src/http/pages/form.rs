@@ -118,9 +118,21 @@ pub fn narrowed(context: &Context<'_>) -> Markup {
             div.row {
                 (condition("Only people whose", "only", "", "", ""))
                 @if !audiences.is_empty() { (field("Only people in", "among", "", "audiences")) (offers("audiences", &audiences)) }
+                (robots(context))
             }
         }
     }
+}
+
+/// Whether robots count, which the settings say unless it is said here.
+pub fn robots(context: &Context<'_>) -> Markup {
+    let set = if context.dashboard.without_robots { "as set: left out" } else { "as set: count" };
+    choice(
+        "Robots",
+        "robots",
+        context.value("robots"),
+        &[("", set), ("with", "count"), ("without", "left out")],
+    )
 }
 
 /// Ways to a period in one step, by link and by key.
@@ -206,8 +218,9 @@ pub fn show(context: &Context<'_>) -> Markup {
 /// Parameters that the form of a page has no field for: kept, shown, and each can be taken away.
 pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Markup) {
     let pairs = &context.pairs;
-    let unknown =
-        |name: &str| !known.contains(&name) && !matches!(name, "from" | "to" | "add" | "people" | "compare");
+    let unknown = |name: &str| {
+        !known.contains(&name) && !matches!(name, "from" | "to" | "add" | "people" | "compare" | "robots")
+    };
     let kept: Vec<usize> =
         (0..pairs.len()).filter(|at| pairs.get(*at).is_some_and(|(n, _)| unknown(n))).collect();
     let without = |at: usize| -> Pairs {
@@ -237,6 +250,18 @@ pub fn others(path: &str, context: &Context<'_>, known: &[&str]) -> (Markup, Mar
         } else if kept.contains(&at) {
             chips.push((format!("{name}: {value}"), link(path, &without(at), &[])));
         }
+    }
+    if context.leaves_robots_out() {
+        let other: &[_] = if context.dashboard.without_robots { &[("robots", "with")] } else { &[] };
+        chips.push((
+            "no robots".to_owned(),
+            link(path, &super::view::without(pairs, &["robots", "cursor"]), other),
+        ));
+    } else if !context.value("robots").is_empty() && context.dashboard.without_robots {
+        chips.push((
+            "robots, too".to_owned(),
+            link(path, &super::view::without(pairs, &["robots", "cursor"]), &[]),
+        ));
     }
     let hidden = html! {
         @for (name, value) in pairs.iter().filter(|(n, _)| unknown(n) || matches!(n.as_str(), "people" | "compare")) { input type="hidden" name=(name) value=(value); }

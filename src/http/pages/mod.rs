@@ -10,12 +10,14 @@ mod edit;
 mod experiments;
 mod form;
 mod funnels;
+mod keys;
 mod live;
 mod overview;
 mod paths;
 mod people;
 mod person;
 mod projects;
+mod retention;
 mod revenue;
 pub mod session;
 mod settings;
@@ -79,6 +81,8 @@ pub enum Page {
     Settings,
     /// All projects.
     Projects,
+    /// What would be gone with one.
+    DeleteProject,
     /// The people behind a number of a report.
     List(&'static str),
 }
@@ -174,8 +178,17 @@ impl Context<'_> {
 
     fn with_defaults(&self, report: &str, pairs: &[(String, String)]) -> Pairs {
         let mut pairs = pairs.to_vec();
-        // What is compared is asked apart.
-        pairs.retain(|(name, _)| name != "compare");
+        // What is compared is asked apart, and robots are a matter of people.
+        pairs.retain(|(name, _)| name != "compare" && name != "robots");
+        let people: Vec<Json> = pairs
+            .iter()
+            .filter(|(name, _)| name == "people")
+            .flat_map(|(_, text)| edit::all_of(text))
+            .collect();
+        pairs.retain(|(name, _)| name != "people");
+        pairs.extend(
+            edit::written(self.with_or_without_robots(people)).map(|text| ("people".to_owned(), text)),
+        );
         let mut put = |name: &str, value: &str| {
             if !value.is_empty() && !pairs.iter().any(|(n, _)| n == name) {
                 pairs.push((name.to_owned(), value.to_owned()));
@@ -186,6 +199,23 @@ impl Context<'_> {
             put("week_start", &self.dashboard.week_start);
         }
         pairs
+    }
+
+    /// Whether robots are left out: as the address says, or else the dashboard.
+    fn leaves_robots_out(&self) -> bool {
+        match self.value("robots") {
+            "" => self.dashboard.without_robots,
+            said => said == "without",
+        }
+    }
+
+    /// The conditions of a report, and that its people are no robots if those are left out.
+    fn with_or_without_robots(&self, mut all: Vec<Json>) -> Vec<Json> {
+        let said = all.iter().any(|one| one.get("bot").is_some());
+        if self.leaves_robots_out() && !said {
+            all.push(serde_json::json!({ "bot": false }));
+        }
+        all
     }
 
     fn ask_json(&self, report: &str, query: &str) -> Result<Json> {
@@ -268,7 +298,7 @@ impl Context<'_> {
             None => html! { p.hint { (hint) } },
             Some(Err(error)) => view::problem(&error),
             Some(Ok(answer)) => html! {
-                (view::warnings(&answer)) (overview::compared(self, report, &answer)) (show(&answer)) (view::footing(self, report, &answer))
+                (view::warnings(self, &answer)) (overview::compared(self, report, &answer)) (show(&answer)) (view::footing(self, report, &answer))
             },
         }
     }
@@ -340,6 +370,7 @@ fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
         Page::Live => live::page(context),
         Page::Settings => settings::page(context),
         Page::Projects => projects::page(context),
+        Page::DeleteProject => projects::deletion(context),
         Page::List(report) => people::list(context, report),
     }
 }

@@ -12,6 +12,7 @@ use super::words::{self, money, percent};
 use super::{Context, json as read, settings};
 use crate::app::Role;
 use crate::error::Result;
+use crate::model::format_millis;
 use crate::report::params;
 
 /// Pinned reports shown: each is made anew for every look.
@@ -31,22 +32,44 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         |days: i64| context.today().and_then(|d| d.checked_sub(days.days()).ok()).map(|d| d.to_string());
     let month = day(29).unwrap_or_default();
     let seen = json!({"seen": {"from": day(6)}});
-    let active = context.ask_json("people", &json!({"people": seen, "limit": 0}).to_string())?;
+    let headcount = |conditions: Vec<Json>| {
+        let all = context.with_or_without_robots(conditions);
+        Ok(context.ask_json("people", &json!({"people": {"all": all}, "limit": 0}).to_string())?["total"]
+            .clone())
+    };
+    let (people, active) = (headcount(Vec::new())?, headcount(vec![seen.clone()])?);
     let seen = seen.to_string();
     let revenue = context.ask("revenue", &[("from".to_owned(), month.clone())])?;
     let body = html! {
+        (silence(context)?)
         (facts(&[
-            ("People", html! { a.number href="/people" { (count(number(&stats["people"]))) } }),
-            ("Active, 7 days", html! { a.number href=(link("/people", &[], &[("people", &seen)])) { (count(number(&active["total"]))) } }),
+            ("People", html! { a.number href="/people" { (count(number(&people))) } }),
+            ("Active, 7 days", html! { a.number href=(link("/people", &[], &[("people", &seen)])) { (count(number(&active))) } }),
             ("Revenue, 30 days", html! { a href=(link("/revenue", &[], &[("unit", "day"), ("from", &month)])) { (money(&revenue["total"])) } }),
             ("Events", html! { (count(number(&stats["events"]))) }),
         ]))
+        @if context.dashboard.without_robots { p.hint { "Robots are left out, but for the table of events." } }
         (pinned(context)?)
         @if number(&stats["records"]) <= WEEKS_RECORDS_MAX || !context.value("weeks").is_empty() { (weeks(context)?) }
         @else { p { a href="/?weeks=show" { "Active people by week" } } }
         (events(context)?)
     };
     Ok(Answered::new("Overview", body))
+}
+
+/// Says so if no event has come for much longer than is usual.
+fn silence(context: &Context<'_>) -> Result<Markup> {
+    let beat = context.app.heartbeat()?;
+    let silent = beat.and_then(|beat| Some((beat, beat.silent?)));
+    Ok(html! { @if let Some((beat, usual)) = silent {
+        p.warning role="status" {
+            "No event for " (words::duration_of((beat.age / 1000) as f64))
+            ", which is unusual: the longest pause in the four weeks before was "
+            @if usual == 0 { "under an hour" } @else { (words::duration_of((usual / 1000) as f64)) }
+            ". The last one came at " (words::instant(&format_millis(beat.last).into()))
+            ". " a href="/live" { "Look whether any come" }
+        }
+    } })
 }
 
 /// Saved reports, the pinned ones with what they say now.

@@ -21,6 +21,7 @@ const PROPERTIES: usize = 4;
 pub fn search(context: &Context<'_>) -> Result<Answered> {
     let people = edit::all_of(context.value("people"));
     let people: Vec<Json> = if context.value("people").is_empty() { Vec::new() } else { people };
+    let people = context.with_or_without_robots(people);
     let columns = context.values("columns");
     let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
     let mut query = json!({"people": {"all": people}, "limit": limit});
@@ -42,7 +43,7 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
             (headcount(answer))
             (found(context, answer, &columns))
             (more(context, "/people", answer))
-            @if !people.is_empty() && context.may(Role::Editor) { (keep_audience(context)) }
+            @if context.may(Role::Editor) && let Some(people) = edit::written(people) { (keep_audience(&people)) }
         }))
     };
     Ok(Answered::new("People", body))
@@ -73,6 +74,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
                     (form::field("Value", "val", "", ""))
                     @if !audiences.is_empty() { (form::field("In audience", "among", "", "audiences")) (form::offers("audiences", &audiences)) }
                     (form::field("Show property", "columns", "", "properties"))
+                    (form::robots(context))
                 }
             }
             button.quiet { "Add to the search" }
@@ -134,12 +136,12 @@ fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
     context.table(&table)
 }
 
-fn keep_audience(context: &Context<'_>) -> Markup {
+fn keep_audience(people: &str) -> Markup {
     html! {
         section.keep aria-label="Keep these people" { details {
             summary { "Save as audience" }
             form.row method="post" action="/audiences" {
-                input type="hidden" name="people" value=(context.value("people"));
+                input type="hidden" name="people" value=(people);
                 div.field { label for="audience-name" { "Audience name" } input #audience-name name="name" required maxlength="255" autocomplete="off"; }
                 button { "Save audience" }
             }
@@ -185,7 +187,7 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         }
         (behind(context, report, &answer))
         (more(context, &context.path, &answer))
-        (view::warnings(&answer))
+        (view::warnings(context, &answer))
         p.footing { (format!("{:.1} ms", answer["elapsed_ms"].as_f64().unwrap_or(0.0))) }
     };
     Ok(Answered::new("People behind a number", body))

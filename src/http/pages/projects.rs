@@ -1,16 +1,24 @@
 //! All projects on one page, how to make another, and the way from one to the other in the head of every page.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::changes::Form;
 use super::session::see;
 use super::table::{Cell, Table};
-use super::view::{self, Answered};
-use super::{Context, Page, Visit, form, settings};
+use super::view::{self, Answered, count, facts, number};
+use super::{Context, Page, Visit, form, settings, words};
+use crate::app::projects::FIRST;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::message::{Request, Response};
 use crate::http::projects::{Project, base};
+use crate::model::format_millis;
 
+/// How long a deletion waits for requests to the project to end.
+const DRAINS: Duration = Duration::from_secs(10);
 /// Keys of projects: one digit for each.
 const KEYED: usize = 9;
 
@@ -42,7 +50,9 @@ pub fn switcher(visit: &Visit<'_>) -> Markup {
 /// What there is in each project.
 pub fn page(context: &Context<'_>) -> Result<Answered> {
     let Some(visit) = context.visit else { return Ok(Answered::new("Projects", html! {})) };
-    let mut table = Table::new("projects", "Projects", &["Project", "#People", "#Events", "#Bytes"]);
+    let owns = visit.who.owns_all();
+    let mut table =
+        Table::new("projects", "Projects", &["Project", "#People", "#Events", "#Bytes", "Last event", ""]);
     for project in visit.projects.all().iter().filter(|project| visit.who.sees(project.id)) {
         let stats = project.app.reports().stats(&project.app.snapshot());
         table.row(vec![
@@ -50,17 +60,99 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             Cell::number(&stats["people"]),
             Cell::number(&stats["events"]),
             Cell::number(&project.app.engine().disk_bytes().into()),
+            last_event(project)?,
+            Cell::marked(
+                html! { @if owns && project.id != FIRST { a href=(deletion_of(project)) aria-label=(format!("Delete {}", project.name())) { "Delete" } } },
+                "",
+            ),
         ]);
     }
     let body = html! {
         p { "Each project has people, keys and settings of its own. Nothing is shared between them but the accounts." }
         (context.table(&table))
-        @if visit.who.owns_all() {
+        @if owns {
             h2 { "Another project" }
             form.row method="post" action="/projects" { (form::field("Project name", "name", "", "")) button { "Create project" } }
         }
     };
     Ok(Answered::new("Projects", body))
+}
+
+/// When the last event of a project was, and whether that is too long ago.
+fn last_event(project: &Project) -> Result<Cell> {
+    let Some(beat) = project.app.heartbeat()? else { return Ok(Cell::text("none yet")) };
+    let last = format_millis(beat.last);
+    let shown = html! { (words::instant(&last.as_str().into())) @if beat.silent.is_some() { " " strong { "silent" } } };
+    Ok(Cell::marked(shown, last).class("date"))
+}
+
+/// The page that asks whether a project is to be deleted. It is one of the first project: a deletion waits for all that work on the other.
+fn deletion_of(project: &Project) -> String {
+    format!("/p/{FIRST}/projects/delete?project={}", project.id)
+}
+
+/// What would be gone with a project, and the form that deletes it.
+pub fn deletion(context: &Context<'_>) -> Result<Answered> {
+    let Some(visit) = context.visit else { return Ok(Answered::new("Projects", html! {})) };
+    owner_of_all(visit)?;
+    let project = meant(visit, context.value("project"))?;
+    let (name, stats) = (project.name(), project.app.reports().stats(&project.app.snapshot()));
+    let users = visit.accounts.users();
+    let only: Vec<&String> = users
+        .iter()
+        .filter(|(_, user)| user.projects == BTreeSet::from([project.id]))
+        .map(|(email, _)| email)
+        .collect();
+    let body = html! {
+        p { a href="/projects" { "Back to all projects" } }
+        (facts(&[
+            ("People", html! { (count(number(&stats["people"]))) }),
+            ("Events", html! { (count(number(&stats["events"]))) }),
+            ("Saved reports", html! { (count(project.app.reports().saved().reports.len() as u64)) }),
+        ]))
+        p { "All of it goes at once and for good, with its keys, links and settings; nothing can be undone. What its pages send is refused from then on. Backups are not touched." }
+        @if !only.is_empty() { p { "Who sees this project alone loses access: " @for (at, email) in only.iter().enumerate() { @if at > 0 { ", " } b { (email) } } "." } }
+        form.row method="post" action=(format!("/p/{FIRST}/projects/delete")) {
+            input type="hidden" name="project" value=(project.id);
+            (form::field(&format!("Type {name} to confirm"), "confirm", "", ""))
+            button { "Delete for good" }
+        }
+    };
+    Ok(Answered::new(format!("Delete {name}?"), body))
+}
+
+/// Deletes a project whose name was typed in once more.
+pub fn delete(visit: &Visit<'_>, form: &Form) -> Result<Response> {
+    owner_of_all(visit)?;
+    let project = meant(visit, form.get("project"))?;
+    if form.get("confirm") != project.name().trim() {
+        let message = "the name that was typed in is another one, so nothing was deleted";
+        return Err(Error::invalid("not_confirmed", message).at("confirm"));
+    }
+    let id = project.id;
+    if id == visit.project.id && id != FIRST {
+        let message = "a project cannot be deleted from one of its own pages";
+        return Err(Error::new(ErrorKind::Conflict, "own_page", message).hint("begin at \"All projects\""));
+    }
+    drop(project);
+    visit.projects.delete(id, DRAINS)?;
+    visit.accounts.forget_project(id)?;
+    Ok(see("/projects"))
+}
+
+/// The project of a number.
+fn meant(visit: &Visit<'_>, number: &str) -> Result<Arc<Project>> {
+    let nothing =
+        || Error::new(ErrorKind::NotFound, "no_such_project", "there is no such project").at("project");
+    number.parse().ok().and_then(|id| visit.projects.get(id)).ok_or_else(nothing)
+}
+
+fn owner_of_all(visit: &Visit<'_>) -> Result<()> {
+    if visit.who.owns_all() {
+        return Ok(());
+    }
+    let message = "projects are made and deleted by who owns the whole server";
+    Err(Error::new(ErrorKind::Forbidden, "role", message))
 }
 
 /// The project's name, and the way to the others: a part of the settings.
@@ -85,10 +177,7 @@ pub fn rename(visit: &Visit<'_>, form: &Form) -> Result<Response> {
 
 /// Makes a project, and shows its API key this once.
 pub fn create(visit: &Visit<'_>, request: &Request, form: &Form) -> Result<Response> {
-    if !visit.who.owns_all() {
-        let message = "projects are made by who owns the whole server";
-        return Err(Error::new(ErrorKind::Forbidden, "role", message));
-    }
+    owner_of_all(visit)?;
     let (made, api_key) = visit.projects.create(form.required("name")?)?;
     let host = request.headers.get("host").unwrap_or("localhost");
     let body = html! {

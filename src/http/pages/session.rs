@@ -13,6 +13,7 @@ use crate::app::{Accounts, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
+use crate::http::projects::Projects;
 use crate::http::respond;
 use crate::limits;
 use crate::model::Millis;
@@ -51,8 +52,10 @@ impl Who {
 /// What a session was opened with. What that allows is looked up anew for each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pass {
-    /// The API key of a project, or of the whole server.
-    Key(Option<u32>),
+    /// The link that `serve` printed, to whoever owns the server.
+    Link,
+    /// A key that manages a project, or the whole server, as its hash.
+    Key(KeyHash),
     /// A password, or the link to choose one.
     User(String),
 }
@@ -81,15 +84,16 @@ impl Sessions {
     }
 
     /// Whose session a request belongs to.
-    pub fn who(&self, request: &Request, accounts: &Accounts) -> Option<Who> {
+    pub fn who(&self, request: &Request, accounts: &Accounts, projects: &Projects) -> Option<Who> {
         let token = KeyHash::of(&token_of(request)?).to_hex();
         let pass = {
             let inner = self.inner();
             inner.open.get(&token).filter(|session| session.ends > Instant::now())?.pass.clone()
         };
         match pass {
-            Pass::Key(project) => {
-                Some(Who { email: None, role: Role::Owner, projects: project.into_iter().collect() })
+            Pass::Link => Some(Who { email: None, role: Role::Owner, projects: BTreeSet::new() }),
+            Pass::Key(hash) => {
+                Some(Who { email: None, role: Role::Owner, projects: projects.managed_with(&hash)? })
             }
             Pass::User(email) => {
                 let user = accounts.user(&email)?;
@@ -105,13 +109,8 @@ impl Sessions {
         Ok(format!("/login?token={token}"))
     }
 
-    /// The answer to a log-in. `key` says what an API key is good for: nothing, one project, or all.
-    pub fn log_in(
-        &self,
-        request: &Request,
-        accounts: &Accounts,
-        key: impl Fn(&str) -> Option<Option<u32>>,
-    ) -> Result<Response> {
+    /// The answer to a log-in.
+    pub fn log_in(&self, request: &Request, accounts: &Accounts, projects: &Projects) -> Result<Response> {
         let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
         let value = |name: &str| form.get(name).map_or("", String::as_str);
         let next = local(value("next"));
@@ -122,11 +121,12 @@ impl Sessions {
         }
         let (pass, problem) = if !value("token").is_empty() {
             (
-                self.inner().take_link(value("token")).then_some(Pass::Key(None)),
+                self.inner().take_link(value("token")).then_some(Pass::Link),
                 "This link was used, or is too old.",
             )
         } else if !value("key").trim().is_empty() {
-            (key(value("key").trim()).map(Pass::Key), "This is not the API key.")
+            let key = KeyHash::of(value("key").trim());
+            (projects.managed_with(&key).map(|_| Pass::Key(key)), "This is not the API key.")
         } else {
             let found = match accounts.check(value("email"), value("password")) {
                 Ok(found) => found,

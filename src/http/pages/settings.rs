@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use super::table::{Cell, Table};
 use super::view::{Answered, link, person_path};
-use super::{Context, accounts, dictionary, form, overview, projects, words};
+use super::{Context, accounts, dictionary, form, keys, overview, projects, retention, words};
 use crate::app::Role;
 use crate::error::Result;
 use crate::model::{WEEKDAYS, format_millis};
@@ -19,11 +19,12 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         h2 { "Your pages" }
         p { "Put this before the end of each page\u{2019}s head. Pages that have the snippet of Kissmetrics only need another host in it." }
         (snippet(context))
-        (keys(context))
+        (keys::section(context)?)
         h2 { "Project" }
         (projects::section(context))
         (accounts::section(context))
-        @if context.may(Role::Editor) { h2 { "Days and weeks" } (calendar(context)) }
+        @if context.may(Role::Editor) { h2 { "Days, weeks and robots" } (calendar(context)) }
+        (retention::section(context)?)
         (saved(context))
         h2 #events { "Events" }
         (dictionary::section(context)?)
@@ -47,27 +48,21 @@ pub fn snippet_of(write_key: &str, host: &str) -> Markup {
     html! { pre tabindex="0" { code { (text) } } }
 }
 
-fn keys(context: &Context<'_>) -> Markup {
-    html! {
-        dl.plain {
-            div { dt { "Write key" } dd { code { (context.write_key) } " It is public and can only send." } }
-            div { dt { "API key" } dd { "Only its hash is kept. To change it, start the server once with " code { "--api-key" } ": all sessions end." } }
-        }
-    }
-}
-
 fn calendar(context: &Context<'_>) -> Markup {
     let days: Vec<(&str, &str)> = WEEKDAYS.iter().map(|day| (*day, *day)).collect();
     let zones: Vec<String> =
         jiff::tz::db().available().map(|name| name.to_string()).filter(|name| name.contains('/')).collect();
+    let robots = if context.dashboard.without_robots { "without" } else { "with" };
     let tz = if context.dashboard.tz.is_empty() { "UTC" } else { &context.dashboard.tz };
     html! {
         form.row method="post" action="/settings" {
             (form::field("Time zone", "tz", tz, "zones"))
             (form::choice("Weeks begin on", "week_start", &context.dashboard.week_start, &days))
+            (form::choice("Robots", "robots", robots, &[("with", "count like people"), ("without", "are left out of pages")]))
             button { "Save settings" }
             (form::offers("zones", &zones))
         }
+        p.hint { "Robots are whoever sends with a robot\u{2019}s user agent. Nothing is dropped: each report can be asked either way under \u{201c}Filter people\u{201d}. The API counts everybody unless it is asked not to." }
     }
 }
 

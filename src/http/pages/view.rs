@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::{Context, Page, Visit, projects, words};
 use crate::app::Role;
+use crate::enrich::USER_AGENT;
 use crate::error::Error;
 use crate::http::message::Response;
 use crate::http::respond;
@@ -48,7 +49,7 @@ pub const NAVIGATION: [(Page, &str, &str, &str); 10] = [
 pub fn path(page: Page) -> &'static str {
     match page {
         Page::Person | Page::Merge | Page::Unmerge | Page::Erase => "/people",
-        Page::Projects => "/projects",
+        Page::Projects | Page::DeleteProject => "/projects",
         Page::List(report) => report_page(report),
         _ => NAVIGATION.iter().find(|(one, ..)| *one == page).map_or("/", |(_, path, ..)| path),
     }
@@ -159,10 +160,14 @@ pub fn problem(error: &Error) -> Markup {
     }
 }
 
-/// What an answer warns of.
-pub fn warnings(answer: &Json) -> Markup {
+/// What an answer warns of. That nobody has a user agent is nothing to warn of when robots are left out: then there are none.
+pub fn warnings(context: &Context<'_>, answer: &Json) -> Markup {
+    let of_robots = |warning: &&Json| {
+        context.leaves_robots_out()
+            && warning["message"].as_str().is_some_and(|text| text.contains(USER_AGENT))
+    };
     html! {
-        @for warning in list(answer, "warnings") {
+        @for warning in list(answer, "warnings").iter().filter(|warning| !of_robots(warning)) {
             p.warning role="status" {
                 (warning["message"].as_str().unwrap_or_default())
                 @if let Some(hint) = warning["hint"].as_str() { ": " (hint) }

@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 
 use crate::app::Dashboard;
-
+use crate::enrich::USER_AGENT;
+use crate::enrich::bot::MARKS;
 use crate::model::thousands;
 
 /// A list in an answer; empty if there is none of that name.
@@ -169,13 +170,19 @@ pub fn audience(names: &Dashboard, people: &Json) -> String {
         return format!("({})", joined(any, " or "));
     }
     if let Some(inner) = people.get("not") {
+        if is_robots(inner) {
+            return "no robots".to_owned();
+        }
         return format!("not: {}", audience(names, inner));
+    }
+    if let Some(robots) = people["bot"].as_bool() {
+        return if robots { "robots".to_owned() } else { "no robots".to_owned() };
     }
     if people.get("did").is_some() {
         return did(names, people);
     }
     if people.get("property").is_some() {
-        return condition(people);
+        return if is_robots(people) { "robots".to_owned() } else { condition(people) };
     }
     if let Some(known) = people["identified"].as_bool() {
         return if known { "identified".to_owned() } else { "anonymous".to_owned() };
@@ -192,6 +199,12 @@ pub fn audience(names: &Dashboard, people: &Json) -> String {
         return format!("{outcome} at step {} of {}", value(&people["step"]), steps.join(", then "));
     }
     people.to_string()
+}
+
+/// Whether it is the list of robots, which answers have written out.
+fn is_robots(people: &Json) -> bool {
+    people["property"] == USER_AGENT
+        && people["contains"].as_array().is_some_and(|marks| marks.iter().eq(MARKS.iter()))
 }
 
 fn did(names: &Dashboard, people: &Json) -> String {

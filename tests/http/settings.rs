@@ -1,0 +1,182 @@
+//! What owners set in the pages: keys that are good at once, how long events are kept, and whether robots count.
+
+use super::accounts::{get, joined, send};
+use super::pages::{FORM, log_in, post};
+use super::projects::create;
+use super::{fresh, history};
+use crate::support::{API_KEY, Reply, Server};
+
+fn with_key(server: &Server, method: &str, target: &str, key: &str, body: &str) -> Reply {
+    server.client().send(method, target, &[("Authorization", &format!("Bearer {key}"))], body.as_bytes())
+}
+
+/// What a page shows once.
+fn shown(reply: &Reply) -> String {
+    let text = reply.text();
+    assert_eq!(reply.status, 200, "{text}");
+    text.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned()
+}
+
+#[test]
+fn keys_are_good_at_once_and_end_at_once() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    let (_, own) = create(&server, &owner, "Shop");
+    let line = r#"{"type":"event","person":"a","event":"Came","time":"2025-03-01T10:00:00Z"}"#;
+    for base in ["", "/p/2"] {
+        let make = |name: &str, scope: &str| {
+            send(&server, &owner, &format!("{base}/keys"), &[("name", name), ("scope", scope)])
+        };
+        let [write, read, manage] =
+            ["write", "read", "manage"].map(|scope| shown(&make(&format!("<i>{scope}"), scope)));
+        assert_eq!(make("<i>read", "read").status, 409, "a name is taken once");
+        assert_eq!((make("x", "all").status, make(" ", "read").status), (422, 422));
+        let uses = |key: &str| {
+            [
+                with_key(&server, "POST", "/api/v1/import", key, line).status,
+                with_key(&server, "GET", "/api/v1/stats", key, "").status,
+                with_key(&server, "PUT", "/api/v1/audiences/A", key, r#"{"people":{"did":"Came"}}"#).status,
+            ]
+        };
+        assert_eq!(uses(&write), [200, 403, 403], "{base}");
+        assert_eq!(uses(&read), [403, 200, 403], "{base}");
+        assert_eq!(uses(&manage), [200, 200, 200], "{base}");
+        assert_eq!(with_key(&server, "GET", "/api/v1/stats", &read, "").json()["events"], 1);
+        let page = get(&server, &format!("{base}/settings"), &owner).text();
+        assert!(page.contains("&lt;i&gt;read") && !page.contains(&read) && !page.contains(&write), "{page}");
+        let by_key = post(&server, "/login", &[FORM], &format!("key={manage}"));
+        let by_key = by_key.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        assert_eq!(get(&server, &format!("{base}/people"), &by_key).status, 200);
+        for (key, scope) in [(&write, "write"), (&read, "read"), (&manage, "manage")] {
+            let gone = [("name", format!("<i>{scope}"))];
+            let gone = gone.each_ref().map(|(name, value)| (*name, value.as_str()));
+            assert_eq!(send(&server, &owner, &format!("{base}/keys/delete"), &gone).status, 303);
+            assert_eq!(uses(key), [401, 401, 401], "{scope} of {base:?} is good for nothing any more");
+            assert_eq!(send(&server, &owner, &format!("{base}/keys/delete"), &gone).status, 404);
+        }
+        assert_eq!(get(&server, &format!("{base}/people"), &by_key).status, 303, "nor is who came with it");
+    }
+    // The API key of a project can be changed, whoever lost it or knows it.
+    let next = shown(&send(&server, &owner, "/p/2/keys/replace", &[]));
+    let stats = |key: &str| with_key(&server, "GET", "/api/v1/stats", key, "").status;
+    assert_eq!((stats(&own), stats(&next), stats(API_KEY)), (401, 200, 200));
+    let kept = shown(&send(&server, &owner, "/p/2/keys", &[("name", "kept"), ("scope", "read")]));
+    let file = std::fs::read_to_string(server.data.join("projects/2/keys.json")).unwrap();
+    assert!(!file.contains(&kept) && !file.contains(&next) && file.contains("\"kept\""), "{file}");
+    let data = server.data.clone();
+    server.stop();
+    let server = Server::start(&data);
+    let stats = |key: &str| with_key(&server, "GET", "/api/v1/stats", key, "").status;
+    assert_eq!((stats(&own), stats(&next), stats(&kept)), (401, 200, 200));
+}
+
+#[test]
+fn keys_are_for_owners_of_their_project() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    let (write, _) = create(&server, &owner, "Shop");
+    server.client().open(format!("/e?_k={write}&_p=a&_n=Came"));
+    let shopkeeper = joined(&server, &owner, "shop@example.com", "owner", "2");
+    let editor = joined(&server, &owner, "editor@example.com", "editor", "");
+    let pairs = [("name", "K"), ("scope", "manage")];
+    assert_eq!(send(&server, &shopkeeper, "/p/2/keys", &pairs).status, 200);
+    for (session, target) in [(&shopkeeper, "/keys"), (&editor, "/keys"), (&editor, "/p/2/keys")] {
+        assert_eq!(send(&server, session, target, &pairs).status, 403, "{target}");
+        assert_eq!(send(&server, session, &format!("{target}/delete"), &pairs).status, 403, "{target}");
+        assert_eq!(send(&server, session, &format!("{target}/replace"), &pairs).status, 403, "{target}");
+    }
+    // Whoever owns the first project alone gets no key of the whole server.
+    let first = joined(&server, &owner, "first@example.com", "owner", "1");
+    let key = shown(&send(&server, &first, "/keys", &pairs));
+    let by_key = post(&server, "/login", &[FORM], &format!("key={key}"));
+    let by_key = by_key.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    for session in [&first, &by_key] {
+        assert_eq!(get(&server, "/settings", session).status, 200);
+        assert!(!get(&server, "/settings", session).text().contains("Replace"));
+        for target in ["/keys/replace", "/users", "/projects", "/p/2/keys"] {
+            let pairs = [("name", "X"), ("scope", "read"), ("email", "eve@example.com"), ("role", "owner")];
+            assert_eq!(send(&server, session, target, &pairs).status, 403, "{target}");
+        }
+        assert_eq!(get(&server, "/p/2/people", session).status, 403);
+    }
+    assert_eq!(with_key(&server, "POST", "/api/v1/backup", &key, "").code(), "other_project");
+    assert!(!with_key(&server, "GET", "/metrics", &key, "").text().contains("project=\"2\""));
+    let page = get(&server, "/p/2/settings", &editor).text();
+    assert!(page.contains(">K<") && !page.contains("Create key") && !page.contains("Revoke"), "{page}");
+}
+
+#[test]
+fn events_are_kept_as_long_as_the_page_says() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    create(&server, &owner, "Shop");
+    let key = shown(&send(&server, &owner, "/p/2/keys", &[("name", "k"), ("scope", "manage")]));
+    let imported = with_key(&server, "POST", "/api/v1/import", &key, &history());
+    assert_eq!(imported.status, 200, "{}", imported.text());
+    let keep = |pairs: &[(&str, &str)]| send(&server, &owner, "/p/2/retention", pairs);
+    let events = || with_key(&server, "GET", "/api/v1/stats", &key, "").json()["events"].as_u64().unwrap();
+    assert_eq!((keep(&[("days", "x")]).status, keep(&[("days", "0")]).status, events()), (422, 422, 105));
+    let asked = keep(&[("event", "Visited"), ("days", "30")]);
+    assert!(asked.status == 200 && asked.text().contains("<strong>60</strong> events are older and go"));
+    assert_eq!(events(), 105, "a look changes nothing");
+    assert_eq!(get(&server, "/p/2/api/v1/retention", &owner).json()["days"], serde_json::Value::Null);
+    assert_eq!(keep(&[("event", "Visited"), ("days", "30"), ("confirm", "1")]).status, 303);
+    assert_eq!(events(), 45);
+    // What takes nothing out is done at once.
+    assert_eq!(keep(&[("event", "Paid"), ("days", "")]).status, 303);
+    let asked = keep(&[("days", "30")]);
+    assert!(asked.text().contains("<strong>30</strong> events are older and go"), "{}", asked.text());
+    assert_eq!(keep(&[("days", "30"), ("confirm", "1")]).status, 303);
+    let page = get(&server, "/p/2/settings", &owner).text();
+    assert!(page.contains("All others") && page.contains("30 days") && page.contains("for ever"), "{page}");
+    assert_eq!(events(), 15, "those that are kept for ever");
+    assert!(keep(&[("as_all", "Paid")]).text().contains("<strong>15</strong> events are older"));
+    assert_eq!(keep(&[("as_all", "Paid"), ("confirm", "1")]).status, 303);
+    assert_eq!(
+        (events(), server.get("/api/v1/retention")["days"].as_u64()),
+        (0, None),
+        "the other keeps all"
+    );
+}
+
+#[test]
+fn pages_leave_robots_out_if_the_settings_say_so() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let robot = |n: u32| {
+        format!(
+            "{{\"type\":\"set\",\"person\":\"person{n}@example.com\",\"time\":\"2025-03-01T11:00:00Z\",\"properties\":{{\"User Agent\":\"Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)\"}}}}\n"
+        )
+    };
+    server.import(&(robot(0) + &robot(1)));
+    let owner = log_in(&server);
+    let says = |target: &str, words: &str| {
+        let page = get(&server, target, &owner).text();
+        assert!(page.contains(words), "{target} does not say {words}: {page}");
+        page
+    };
+    says("/funnels?step=Visited", "of 60 people did");
+    says("/funnels?step=Visited&robots=without", "of 58 people did");
+    assert_eq!(send(&server, &owner, "/settings", &[("tz", "UTC"), ("robots", "without")]).status, 303);
+    let page = says("/funnels?step=Visited&step=Paid", "of 58 people did");
+    assert!(page.contains("Only people: no robots") && !page.contains("bot/"), "the list is not spelt out");
+    assert!(
+        page.contains("href=\"/funnels?step=Visited&amp;step=Paid&amp;robots=with\""),
+        "a chip takes it away"
+    );
+    says("/funnels?step=Visited&robots=with", "of 60 people did");
+    says("/funnels/people?step=Visited&at_step=1&outcome=reached", "<strong>58</strong> people");
+    says("/people", "<strong>58</strong> people");
+    says("/people?robots=with", "<strong>60</strong> people");
+    says("/trends?series=Visited", "58");
+    says("/people?people=%7B%22bot%22%3Atrue%7D", "<strong>2</strong> people");
+    // Every number of the overview is as long as the list that it opens.
+    let page = says("/", "<dd><a class=\"number\" href=\"/people\">58</a></dd>");
+    let all = page.split("%22Visited%22").nth(1).unwrap().split("</a>").next().unwrap();
+    assert!(all.ends_with("robots=with\">60"), "{all}");
+    assert_eq!(super::people(&super::funnel(&server, r#"{"steps":[{"event":"Visited"}]}"#)), [60]);
+    let saved = [("name", "R"), ("report", "funnel"), ("query", r#"{"steps":[{"event":"Paid"}]}"#)];
+    assert_eq!(send(&server, &owner, "/reports", &saved).status, 303);
+    let form = says("/funnels?step=Paid", "Save report");
+    assert!(form.contains("&quot;bot&quot;:false"), "a report is saved as it was seen");
+}
