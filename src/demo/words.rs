@@ -308,7 +308,7 @@ fn sold(tick: &Tick) -> Properties {
     }
     let plan = choose(&PLANS, u64::from(plan));
     vec![
-        text("Billing Cycle", if annual { "Annual" } else { "Monthly" }),
+        text("Billing Period", if annual { "Annual" } else { "Monthly" }),
         text("Plan", plan),
         text("Plan Name", plan),
         ("Revenue".to_owned(), Value::Number(Number::new(i128::from(cents), 2))),

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::audience;
 use super::binder::{Binder, Selection};
 use super::cell::{Cell, RowRef};
 use super::cohort_masks::{EqualBuckets, MaskTally};
 use super::funnel_walk::content_key;
-use super::listing::{self, PeoplePage};
+use super::listing;
 use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::source::ColumnReader;
@@ -16,7 +18,7 @@ use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::COHORTS_MAX;
-use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, UnitTable, Value};
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, UnitTable, Value, format_millis};
 use crate::report::{
     Bucket, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, Label, Measure, Segment, Tally, Warning,
     shown,
@@ -118,10 +120,11 @@ struct Returns<'a> {
     column: Option<ColumnReader<'a>>,
 }
 
-/// Calls `visit` with every person of `scope` who started in the period, of those in the audience.
+/// Calls `visit` with every person of `scope` who started in the period, of those in the audience, and in `page` if it is given.
 fn walk(
     plan: &CohortPlan<'_>,
     scope: &Scope<'_>,
+    page: Option<&PersonSet>,
     mut visit: impl FnMut(Member<'_>) -> Result<()>,
 ) -> Result<()> {
     let definition = plan.definition;
@@ -141,7 +144,8 @@ fn walk(
     for (rank, person) in start.persons.iter().enumerate() {
         let Some(begin) = start.times(rank).first().copied() else { continue };
         let wanted = from <= begin && begin < to && scope.holds(*person);
-        if !wanted || only.as_ref().is_some_and(|only| !only.contains(*person)) {
+        let left_out = |set: Option<&PersonSet>| set.is_some_and(|set| !set.contains(*person));
+        if !wanted || left_out(page) || left_out(only.as_ref()) {
             continue;
         }
         let excluded = if plan.shared.is_empty() {
@@ -316,7 +320,7 @@ fn tally_scope(plan: &CohortPlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
     }
     let splitter = plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
     let mut rows = Rows { plan, by_time: BTreeMap::new(), splitter, by_number: Vec::new() };
-    walk(plan, scope, |member| {
+    walk(plan, scope, None, |member| {
         let ended = plan.ended(member.start);
         rows.of(member.person, member.start)?.add(ended, member.buckets, plan.definition.at_least)
     })?;
@@ -422,12 +426,51 @@ pub fn cohort(view: &View, plan: CohortPlan<'_>) -> Result<CohortReport> {
     CohortReport::new(plan.definition, tallies(&plan, view)?, plan.warnings)
 }
 
+/// A page of the people of a cohort or of a cell.
+#[derive(Clone, Debug, Serialize)]
+pub struct CohortPeoplePage {
+    /// The people, in the order of their ids.
+    pub people: Vec<CohortPerson>,
+    /// How many there are on all pages: exactly the number that the list is behind.
+    pub total: u64,
+    /// Where the next page begins.
+    pub cursor: Option<String>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct CohortPerson {
+    /// The identity that stands for the person.
+    pub person: String,
+    /// All of its identities.
+    pub identities: Vec<String>,
+    /// When they started.
+    pub start: String,
+    /// The buckets in which they came back, from 0.
+    pub came: Vec<usize>,
+}
+
 /// Lists the people of a cell, or of a whole cohort.
-pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<PeoplePage> {
+pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<CohortPeoplePage> {
     let row = query.row.as_ref().map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
     let scopes = view.scopes(&plan.start.names)?;
     let found = listing::gather(&scopes, |scope| matching(plan, query, row.as_ref(), scope))?;
-    listing::list(view, &found, query.limit, query.cursor.as_deref())
+    let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
+    let mut people: Vec<(PersonId, CohortPerson)> = Vec::with_capacity(page.len());
+    let (snapshot, count) = (&view.source.snapshot, plan.definition.count);
+    for scope in &scopes {
+        walk(plan, scope, Some(&scope.of(&page)), |member| {
+            let (person, identities) =
+                (snapshot.display(member.person)?, snapshot.identities_of(member.person)?);
+            let came = member.buckets.iter().map(|b| b.number).filter(|number| *number < count).collect();
+            let start = format_millis(member.start);
+            people.push((member.person, CohortPerson { person, identities, start, came }));
+            Ok(())
+        })?;
+    }
+    people.sort_unstable_by_key(|(person, _)| *person);
+    let people = people.into_iter().map(|(_, person)| person).collect();
+    Ok(CohortPeoplePage { people, total: found.len(), cursor })
 }
 
 fn matching(
@@ -439,7 +482,7 @@ fn matching(
     let mut splitter =
         plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
     let mut found = scope.none();
-    walk(plan, scope, |member| {
+    walk(plan, scope, None, |member| {
         if let Some(column) = query.column {
             let came = match plan.definition.at_least {
                 true => member.buckets.last().is_some_and(|b| b.number >= column),

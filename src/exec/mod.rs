@@ -36,6 +36,7 @@ mod units;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use cohort::{CohortPeoplePage, CohortPerson};
 pub use events::{EventCount, EventList};
 pub use funnel::{FunnelPeoplePage, FunnelPerson};
 pub use listing::{Listed, PeoplePage};
@@ -115,7 +116,7 @@ impl Executor {
         snapshot: &Snapshot,
         query: &CohortPeople,
         now: Millis,
-    ) -> Result<Run<PeoplePage>> {
+    ) -> Result<Run<CohortPeoplePage>> {
         let plan = CohortPlan::new(&query.cohort, snapshot, query.cohort.basis.as_of(now))?;
         let names = plan.names(snapshot);
         self.run(snapshot, &names, |view| cohort::people(view, &plan, query))

@@ -1,5 +1,7 @@
 //! The oracle's cohorts. Every cell is counted from the list of its people, and every period is asked of the calendar library.
 
+use std::collections::BTreeSet;
+
 use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
@@ -7,7 +9,7 @@ use super::oracle::{Event, Oracle, Person, value_json};
 use super::oracle_audience;
 use super::oracle_query::{Pattern, Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
 use crate::error::Result;
-use crate::model::{Millis, Number, Value, Zone};
+use crate::model::{Millis, Number, Value, Zone, format_millis};
 
 const FIELDS: [&str; 20] = [
     "start",
@@ -323,7 +325,12 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
     let people: Vec<Json> = members
         .iter()
         .filter(wanted)
-        .map(|m| json!({"person": m.person.display, "identities": m.person.identities}))
+        .map(|m| {
+            let count = query.count() as i64;
+            let came: BTreeSet<i64> = m.returns.iter().map(|(k, _)| *k).filter(|k| *k < count).collect();
+            let (person, start) = (&m.person, format_millis(m.start));
+            json!({"person": person.display, "identities": person.identities, "start": start, "came": came})
+        })
         .collect();
     Ok(json!({"total": people.len(), "people": people}))
 }

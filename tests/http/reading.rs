@@ -246,3 +246,29 @@ fn properties_and_their_values_are_listed() {
     assert_eq!(code("?of=cat"), "bad_owner");
     assert_eq!(code("/Plan/values?event=Paid"), "not_used");
 }
+
+#[test]
+fn the_people_of_a_cohort_came_when_its_cells_say() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let query = json!({"start": {"event": "Visited"}, "return": {"event": ["Signed Up", "Paid", "Visited"]},
+        "cohort": "month", "bucket": "day", "count": 3});
+    let cells = server.post("/api/v1/cohort", &query.to_string()).json()["cohorts"][0]["cells"].clone();
+    let mut came = vec![0; cells.as_array().unwrap().len()];
+    let mut list = query.clone();
+    list["limit"] = 7.into();
+    loop {
+        let page = server.post("/api/v1/cohort/people", &list.to_string()).json();
+        for person in page["people"].as_array().unwrap() {
+            assert_eq!((&person["start"], &page["total"]), (&"2025-03-01T10:00:00Z".into(), &60.into()));
+            person["came"].as_array().unwrap().iter().for_each(|at| came[at.as_u64().unwrap() as usize] += 1);
+        }
+        if page["cursor"].is_null() {
+            break;
+        }
+        list["cursor"] = page["cursor"].clone();
+    }
+    let said: Vec<u64> =
+        cells.as_array().unwrap().iter().map(|cell| cell["people"].as_u64().unwrap()).collect();
+    assert_eq!((&came, said[1]), (&said, 30), "{cells}");
+}

@@ -7,13 +7,14 @@ use super::walk::{fill, history, logged_in, press};
 use crate::sdks::installed;
 use crate::support::Server;
 
-const PAGES: [&str; 23] = [
+const PAGES: [&str; 24] = [
     "/",
     "/funnels",
     "/funnels?step=Visited&step=Signed+Up&step=Paid&by=person.Campaign+Source&exclude=Now%401&over=week&people=%7B%22did%22%3A%22Visited%22%7D",
     "/funnels/people?step=Visited&step=Paid&at_step=1&outcome=lost",
     "/cohorts",
     "/cohorts?start=Visited&return=Paid&cohort=week&bucket=week",
+    "/cohorts/people?start=Visited&return=Paid&cohort=week&bucket=week",
     "/revenue?lifetime=true&by=person.Campaign+Source",
     "/experiments?step=Visited&step=Paid&by=person.Campaign+Source&control=google",
     "/trends?series=Visited&series=Paid&unit=week",

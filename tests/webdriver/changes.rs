@@ -55,6 +55,8 @@ fn reports_are_kept_pinned_and_shared() {
 
     press(&mut browser, "People");
     fill(&mut browser, "Did", "Paid");
+    // The count comes while the search is built.
+    browser.wait_for("return document.getElementById('count').innerText === '10 people with this'");
     press(&mut browser, "Add to the search");
     fill(&mut browser, "Did not", "Signed Up");
     press(&mut browser, "Add to the search");

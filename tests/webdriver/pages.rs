@@ -78,6 +78,16 @@ fn a_person_logs_in_and_finds_out_who_did_what() {
     server.client().open(format!("/e?_k={}&_p=<i>x&_n=Now&a=%3Cb%3E", crate::support::WRITE_KEY));
     let row = browser.wait_for("var r = document.querySelector('#live tbody tr'); return r && r.innerText");
     assert!(row.as_str().unwrap().contains("Now") && row.as_str().unwrap().contains("a: <b>"), "{row}");
+    let top = browser.run(
+        "return ['events', 'people', 'properties'].map(l => document.getElementById('top-' + l).innerText)",
+    );
+    assert_eq!(top, json!(["Now 1", "<i>x 1", "a 1"]));
+    press(&mut browser, "a");
+    server.client().open(format!("/e?_k={}&_p=y&_n=Other&b=1", crate::support::WRITE_KEY));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    server.client().open(format!("/e?_k={}&_p=y&_n=Wanted&a=1", crate::support::WRITE_KEY));
+    let row = browser.wait_for("var r = document.querySelector('#live tbody'); return r && r.innerText");
+    assert!(row.as_str().unwrap().contains("Wanted") && !row.as_str().unwrap().contains("Other"), "{row}");
     assert_eq!(browser.errors(), [""; 0]);
     press(&mut browser, "Log out");
     browser.go(&format!("http://{}/people", server.addr));

@@ -51,6 +51,23 @@
     return follow('[data-key="' + CSS.escape(key) + '"]');
   }
 
+  // While a search is built: how many people it finds, as the page itself would say.
+  var search = document.querySelector('form[role=search]');
+  var timer, asked = 0;
+  function count() {
+    var own = ++asked;
+    fetch(search.action + '?' + new URLSearchParams(new FormData(search))).then(function (reply) { return reply.text(); }).then(function (text) {
+      if (own !== asked) return;
+      var page = new DOMParser().parseFromString(text, 'text/html');
+      var total = page.querySelector('.total'), problem = page.querySelector('.problem');
+      document.getElementById('count').textContent = total ? total.textContent + ' with this' : problem ? problem.textContent : '';
+    });
+  }
+  if (search) search.addEventListener('input', function () {
+    clearTimeout(timer);
+    timer = setTimeout(count, 250);
+  });
+
   document.addEventListener('keydown', function (event) {
     var typing = event.target.closest('input, select, textarea, dialog[open]');
     if (typing || event.ctrlKey || event.metaKey || event.altKey || help.open) return;

@@ -86,8 +86,13 @@ fn variants(context: &Context<'_>, answer: &Json) -> Markup {
             || "\u{2013}".to_owned(),
             |p| if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{p:.4}") },
         );
-        let interval =
-            format!("{} to {}", percent(&variant["interval"][0]), percent(&variant["interval"][1]));
+        let nobody = number(&variant["people"]) == 0;
+        let interval = match nobody {
+            true => "\u{2013}".to_owned(),
+            false => format!("{} to {}", percent(&variant["interval"][0]), percent(&variant["interval"][1])),
+        };
+        // Of a variant that nobody had anything is as likely.
+        let best = if nobody { &Json::Null } else { &variant["probability_best"] };
         let behind = |outcome: &str| {
             let last = list(answer, "steps").len().to_string();
             let at = if outcome == "reached" { "1" } else { last.as_str() };
@@ -107,7 +112,7 @@ fn variants(context: &Context<'_>, answer: &Json) -> Markup {
             Cell::text(interval).class("n"),
             Cell::percent(&variant["lift"]),
             Cell::shown_number(p, &variant["p_value"]),
-            Cell::percent(&variant["probability_best"]),
+            Cell::percent(best),
         ]);
     }
     html! {

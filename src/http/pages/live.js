@@ -14,7 +14,7 @@
     return td;
   }
 
-  // How often each event and person came, and the five that came most.
+  // How often each event, person and property came, and the five that came most.
   function counter(id, target) {
     var list = document.getElementById(id);
     var counts = new Map();
@@ -35,6 +35,9 @@
   }
   var countEvent = counter('top-events', 'live?event=');
   var countPerson = counter('top-people', 'live?person=');
+  var countProperty = counter('top-properties', 'live?property=');
+  // Events and people are filtered by the server, which knows nothing of this one.
+  var property = new URLSearchParams(location.search).get('property');
 
   function show(time, what, person, properties, kind) {
     if (paused) return;
@@ -59,10 +62,12 @@
   var source = new EventSource('api/v1/live' + location.search);
   source.addEventListener('record', function (event) {
     var record = JSON.parse(event.data);
+    if (property && Object.keys(record.properties).indexOf(property) < 0) return;
     var what = record.type === 'event' ? record.event : record.type === 'identify' ? 'identified as ' + record.to : 'set';
     var properties = Object.keys(record.properties).map(function (name) { return name + ': ' + record.properties[name]; });
     countEvent(record.event);
     countPerson(record.person);
+    Object.keys(record.properties).forEach(countProperty);
     show(record.time, what, record.person, properties.join(', '));
   });
   source.addEventListener('refusal', function (event) {

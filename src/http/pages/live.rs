@@ -12,14 +12,17 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         form.builder method="get" action="/live" { div.row {
             (form::field("Event", "event", context.value("event"), "events"))
             (form::field("Person", "person", context.value("person"), ""))
+            (form::field("Property", "property", context.value("property"), "properties"))
             button { "Filter" }
             button.quiet #pause type="button" aria-pressed="false" { "Pause" }
             (form::offers("events", &context.event_names()))
+            (form::offers("properties", &context.properties()?))
         } }
         p #state role="status" { "Waiting for events." }
         div.columns.top {
             section { h2 { "Events" } ol #top-events {} }
             section { h2 { "People" } ol #top-people {} }
+            section { h2 { "Properties" } ol #top-properties {} }
         }
         div.scroll role="region" aria-label="What happens" tabindex="0" { table #live {
             caption { "What happens" }

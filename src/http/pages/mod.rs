@@ -30,6 +30,7 @@ mod words;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use maud::{Markup, html};
 use serde_json::Value as Json;
 
@@ -223,11 +224,34 @@ impl Context<'_> {
         json(&answer)
     }
 
+    fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.dashboard.tz).unwrap_or(TimeZone::UTC)
+    }
+
+    /// The name of the dashboard's zone.
+    fn zone_name(&self) -> &str {
+        if self.dashboard.tz.is_empty() { "UTC" } else { &self.dashboard.tz }
+    }
+
     /// Today in the dashboard's zone.
     fn today(&self) -> Option<jiff::civil::Date> {
-        let zone = jiff::tz::TimeZone::get(&self.dashboard.tz).unwrap_or(jiff::tz::TimeZone::UTC);
         let now = jiff::Timestamp::from_millisecond(self.app.now()).ok()?;
-        Some(zone.to_datetime(now).date())
+        Some(self.zone().to_datetime(now).date())
+    }
+
+    /// An instant in the dashboard's zone, to the second.
+    fn local_to_the_second(&self, instant: &Json) -> String {
+        let read = instant.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        read.map_or_else(
+            || words::instant(instant),
+            |instant| self.zone().to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        )
+    }
+
+    /// An instant in the dashboard's zone, to the minute.
+    fn local(&self, instant: &Json) -> String {
+        let text = self.local_to_the_second(instant);
+        text.get(..16).map_or(text.clone(), str::to_owned)
     }
 
     /// The names of events, for fields that take one, without those that are hidden: of very many only the most frequent, as lists are

@@ -206,7 +206,8 @@ fn first_run(context: &Context<'_>) -> Answered {
             li {
                 h2 { "Or send one from here" }
                 pre tabindex="0" { code { "curl '" (context.scheme) "://" (context.host) "/e?_k=" (context.write_key) "&_p=jane@example.com&_n=Signed+Up&_debug=1'" } }
-                p { "or load a file: " code { "whodid import events.ndjson" } }
+                p { "Or load a file, one JSON object a line:" }
+                pre tabindex="0" { code { "curl --data-binary @events.ndjson -H 'Authorization: Bearer " (context.write_key) "' " (context.scheme) "://" (context.host) "/api/v1/import" } }
             }
             li {
                 h2 { "Or look around first" }

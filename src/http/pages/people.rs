@@ -77,7 +77,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
                     (form::robots(context))
                 }
             }
-            button.quiet { "Add to the search" }
+            div.row { button.quiet { "Add to the search" } p.hint #count role="status" {} }
             (form::offers("events", &context.event_names()))
             (form::offers("properties", &properties))
         }
@@ -86,7 +86,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
 
 fn headcount(answer: &Json) -> Markup {
     let total = number(&answer["total"]);
-    html! { p.headline { strong { (count(total)) } @if total == 1 { " person" } @else { " people" } } }
+    html! { p.headline.total { strong { (count(total)) } @if total == 1 { " person" } @else { " people" } } }
 }
 
 /// Whose identity was looked for.
@@ -224,18 +224,36 @@ fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
     }
 }
 
+/// Columns for when the people of a cohort came back: as many as anybody of this page needs.
+fn buckets(table: &mut Table, answer: &Json) -> u64 {
+    let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
+    let came = view::list(answer, "people").iter().flat_map(|person| view::list(person, "came"));
+    let buckets = came.map(|bucket| number(bucket) + 1).max().unwrap_or(0);
+    table.column("Began");
+    (0..buckets).for_each(|bucket| table.column(&format!("{unit} {bucket}")));
+    buckets
+}
+
 fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
-    let mut table = Table::new("people", "The people behind a number", &["Person", "Also known as"]);
+    let mut table = Table::new("people", "The people behind a number", &["Person"]);
+    // A cohort is a grid: what is long has no place in it.
+    let grid = report == "cohort";
+    if !grid {
+        table.column("Also known as");
+    }
     if report == "funnel" {
         table.column("What they did");
         table.column("Why no further");
     }
+    let buckets = if grid { buckets(&mut table, answer) } else { 0 };
     for person in view::list(answer, "people") {
         let name = person["person"].as_str().unwrap_or_default();
         let others: Vec<&str> =
             view::list(person, "identities").iter().filter_map(Json::as_str).filter(|i| *i != name).collect();
-        let mut cells =
-            vec![Cell::head(name).link(person_path(name)), Cell::text(others.join(", ")).class("others")];
+        let mut cells = vec![Cell::head(name).link(person_path(name))];
+        if !grid {
+            cells.push(Cell::text(others.join(", ")).class("others"));
+        }
         if report == "funnel" {
             let steps: Vec<(String, String)> = view::list(person, "steps")
                 .iter()
@@ -246,6 +264,14 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
                 steps.iter().map(|(event, time)| format!("{event} {time}")).collect::<Vec<_>>().join(" > ");
             cells.push(Cell::marked(shown, plain));
             cells.push(Cell::text(person["stopped"]["reason"].as_str().unwrap_or("").replace('_', " ")));
+        }
+        if grid {
+            cells.push(Cell::instant(&person["start"]));
+            let came: Vec<u64> = view::list(person, "came").iter().map(number).collect();
+            cells.extend((0..buckets).map(|bucket| match came.contains(&bucket) {
+                true => Cell::marked(html! { span.unseen { "came back" } }, "1").class("came"),
+                false => Cell::text(""),
+            }));
         }
         table.row(cells);
     }

@@ -39,8 +39,8 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let revenue = if person["revenue"] == "0" { Json::Null } else { person["revenue"].clone() };
     let body = html! {
         (facts(&[
-            ("First seen", html! { (words::instant(&person["first_seen"])) }),
-            ("Last seen", html! { (words::instant(&person["last_seen"])) }),
+            ("First seen", html! { (context.local(&person["first_seen"])) }),
+            ("Last seen", html! { (context.local(&person["last_seen"])) }),
             ("Events", html! { (count(number(&person["events"]))) }),
             ("Revenue", html! { (words::money(&revenue)) }),
         ]))
@@ -67,7 +67,7 @@ fn identities(context: &Context<'_>, person: &Json, name: &str, links: &Json) ->
             details.more {
                 summary { "How they were linked" }
                 ol.timeline { @for link in links.iter().take(PAGE) { li {
-                    time { (words::instant(&link["time"])) } " " code { (words::value(&link["identity"])) } " is " code { (words::value(&link["other"])) }
+                    time { (context.local(&link["time"])) } " " code { (words::value(&link["identity"])) } " is " code { (words::value(&link["other"])) }
                     @if link["joined"] != true { small { " (known apart)" } }
                 } } }
             }
@@ -80,18 +80,20 @@ fn identities(context: &Context<'_>, person: &Json, name: &str, links: &Json) ->
 }
 
 fn properties(context: &Context<'_>, person: &Json) -> Markup {
-    let mut table = Table::new("properties", "Properties", &["Property", "Now", "First", "#Changes"]);
+    let mut table = Table::new("properties", "Properties", &["Property", "Now", "First", "Changes"]);
     for (name, history) in person["property_history"].as_object().into_iter().flatten() {
         let changes = list(history, "changes");
-        let times: Vec<String> = changes
-            .iter()
-            .map(|c| format!("{} {}", words::instant(&c["time"]), words::value(&c["value"])))
-            .collect();
+        let shown = html! {
+            @if changes.len() < 2 { (changes.len()) } @else { details {
+                summary { (changes.len()) span.unseen { " changes of " (name) } }
+                ol.changes { @for change in changes { li { time { (context.local(&change["time"])) } " " (words::value(&change["value"])) } } }
+            } }
+        };
         table.row(vec![
             Cell::head(name.as_str()),
             Cell::text(words::value(&history["last"])),
             Cell::text(words::value(&history["first"])),
-            Cell::number(&changes.len().into()).title(times.join("\n")),
+            Cell::marked(shown, changes.len().to_string()),
         ]);
     }
     html! { @if table.is_empty() { p.hint { "Nothing is known of them." } } @else { (context.table(&table)) } }
@@ -102,8 +104,8 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
     let known: Vec<String> =
         list(person, "counts").iter().filter_map(|c| c["event"].as_str()).map(str::to_owned).collect();
     let mut day = String::new();
-    let mut turned = |time: &Json| {
-        let today = time.as_str().and_then(|t| t.get(..10)).unwrap_or("").to_owned();
+    let mut turned = |time: &str| {
+        let today = time.get(..10).unwrap_or("").to_owned();
         let new = today != day;
         day.clone_from(&today);
         new.then_some(today)
@@ -133,11 +135,13 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
             (form::offers("events", &known))
         }
         ol.timeline { @for event in list(line, "events") {
-            @if let Some(day) = turned(&event["time"]) { li.day { (day) } }
-            li { time { (event["time"].as_str().and_then(|t| t.get(11..19)).unwrap_or("")) } " " b { (context.event(&event["event"])) } " "
+            @let time = context.local_to_the_second(&event["time"]);
+            @if let Some(day) = turned(&time) { li.day { (day) } }
+            li { time { (time.get(11..).unwrap_or("")) } " " b { (context.event(&event["event"])) } " "
                 @for (name, value) in event["properties"].as_object().into_iter().flatten() { span.property { (name) ": " (words::value(value)) } " " }
                 small { (event["identity"].as_str().unwrap_or_default()) } }
         } }
+        p.hint { "Days and times of " (context.zone_name()) "." }
         p.under { a.file href=(link(&own, &[], &[("csv", "events")])) download { "CSV" } }
         @if let Some(earlier) = earlier { p { a href=(earlier) { "Earlier" } } }
     }
