@@ -96,7 +96,6 @@ impl Soak<'_> {
 
     /// Joins, parts and erases people, and merges segments.
     fn operate(&self) {
-        let mut client = self.client();
         if !self.wait_for(20) {
             return;
         }
@@ -109,6 +108,8 @@ impl Soak<'_> {
             if !self.wait_for(percent) {
                 return;
             }
+            // The server closes a connection that is silent for as long as this waits.
+            let mut client = self.client();
             for (from, into) in pairs.iter().skip(at).step_by(5) {
                 let body = json!({"into": Load::name(*into)}).to_string();
                 post(&mut client, &format!("/api/v1/people/{}/merge", Load::name(*from)), &body);
