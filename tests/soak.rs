@@ -151,8 +151,8 @@ impl Soak<'_> {
                 let status = client.get(target).status;
                 assert!(matches!(status, 200 | 404), "{target}: {status}");
             }
-            // Half of one processor at most.
-            thread::sleep(begun.elapsed().max(Duration::from_millis(20)));
+            // Half of one processor at most, and not so long that the server closes the connection.
+            thread::sleep(begun.elapsed().clamp(Duration::from_millis(20), Duration::from_secs(5)));
         }
     }
 
