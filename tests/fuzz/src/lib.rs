@@ -5,15 +5,15 @@
 use std::io::Read;
 use std::net::IpAddr;
 
+use whodid::disk::Bytes;
 use whodid::disk::codec::{self, Reader};
 use whodid::disk::frame::{FrameAt, read_frame, read_single, write_single};
-use whodid::disk::Bytes;
 use whodid::enrich;
 use whodid::http::message::{Headers, Method, Request, decode_segment};
 use whodid::http::router::{self, Found};
 use whodid::http::{collect, read_head};
-use whodid::model::{PropertyId, Record, RecordKind};
-use whodid::report::{channel, Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, params};
+use whodid::model::{PropertyId, Record, RecordKind, RecordRef};
+use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, channel, params};
 use whodid::store::catalog::Catalog;
 use whodid::store::entry::{Entry, put_entry, read_entry};
 use whodid::store::identity_file::{IdentityFile, hash_identity};
@@ -25,7 +25,7 @@ use whodid::store::segment::dictionary::Dictionary;
 use whodid::store::segment::members::Members;
 use whodid::store::segment::{FOOTER_BYTES, Segment};
 use whodid::store::wal::read_wal;
-use whodid::transfer::{csv, kissmetrics, lines, ndjson, segment};
+use whodid::transfer::{csv, kissmetrics, lines, ndjson, plain, segment};
 
 const NOW: i64 = 1_800_000_000_000;
 
@@ -51,7 +51,8 @@ pub fn frame(bytes: &[u8]) {
 }
 
 pub fn log(bytes: &[u8]) {
-    let number = |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+    let number =
+        |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
     if let Ok(Some(content)) = read_wal("wal", bytes, number(8), number(16)) {
         assert!(content.payloads.iter().all(|payload| payload.end <= bytes.len()));
     }
@@ -211,7 +212,8 @@ pub fn tracking(bytes: &[u8]) {
         0 => (Method::Get, text, Vec::new()),
         _ => (Method::Post, String::new(), bytes.to_vec()),
     };
-    let request = Request { method, path: "/e".into(), query, headers, body, peer: IpAddr::from([127, 0, 0, 1]) };
+    let request =
+        Request { method, path: "/e".into(), query, headers, body, peer: IpAddr::from([127, 0, 0, 1]) };
     for kind in [RecordKind::Event, RecordKind::Set, RecordKind::Identify] {
         if let Ok(record) = collect::read(kind, &request, NOW).record {
             stored(record);
@@ -245,7 +247,9 @@ fn stored(record: Record) {
     let Ok(record) = record.checked(NOW) else { return };
     let mut written = Vec::new();
     ndjson::write_record(&record, &mut written);
-    let again = ndjson::parse_record(&written).and_then(|record| record.checked(NOW)).expect("it reads its own writing");
+    let again = ndjson::parse_record(&written)
+        .and_then(|record| record.checked(NOW))
+        .expect("it reads its own writing");
     assert_eq!(again, record, "{}", String::from_utf8_lossy(&written));
 }
 
@@ -260,6 +264,20 @@ pub fn segment_api(bytes: &[u8]) {
 }
 
 pub fn ndjson(bytes: &[u8]) {
+    // What the reader of usual lines takes, the other reads alike.
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let mut usual = RecordRef::new();
+        if plain::read(text, &mut usual).is_some() {
+            let record = ndjson::parse_record(bytes).expect("both take it");
+            let mut view = RecordRef::new();
+            view.refer_to(&record);
+            assert_eq!(usual, view);
+            if usual.is_clean(NOW) {
+                // Its names are looked at by who knows them.
+                let _ = record.checked(NOW);
+            }
+        }
+    }
     if let Ok(record) = ndjson::parse_record(bytes) {
         stored(record);
     }
