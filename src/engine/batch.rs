@@ -151,16 +151,6 @@ impl BatchBuilder {
         }
     }
 
-    /// Records in it.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
     /// All that was added.
     pub fn finish(self) -> Batch {
         Batch { items: self.items, texts: self.texts, properties: Arc::new(self.properties) }

@@ -246,12 +246,8 @@ impl Writer {
         self.seal(vec![reply]);
         flushed.recv().map_err(|_| super::stopped())??;
         plan.prepare(&self.shared)?;
-        self.install(plan).inspect_err(|error| {
-            // A full disk is noticed before the manifest is replaced: nothing has changed then.
-            if error.kind() != ErrorKind::Full {
-                self.shared.fail(error);
-            }
-        })?;
+        // A full disk is noticed before the manifest is replaced: nothing has changed then.
+        self.install(plan).inspect_err(|error| self.fail_unless_full(error))?;
         Ok(true)
     }
 

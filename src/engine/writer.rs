@@ -223,7 +223,7 @@ impl Writer {
         state.refused.clear();
     }
 
-    fn fail_unless_full(&self, error: &Error) {
+    pub(super) fn fail_unless_full(&self, error: &Error) {
         if error.kind() != ErrorKind::Full {
             self.shared.fail(error);
         }
