@@ -1,6 +1,7 @@
 //! Work spread over processors.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
@@ -14,6 +15,34 @@ pub fn processors() -> usize {
 
 fn panicked() -> Error {
     Error::new(ErrorKind::Io, "panic", "a thread panicked")
+}
+
+/// Has `work` done on all `pieces` by this thread and as many others as make `threads`, each of which takes the next piece when it is
+/// done with one. The outcomes come in no particular order. Where the system gives no thread, there is one less.
+pub fn spread<P: Sync, T: Send>(
+    pieces: &[P],
+    threads: usize,
+    work: impl Fn(&P) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        while let Some(piece) = pieces.get(next.fetch_add(1, Relaxed)) {
+            done.push(work(piece)?);
+        }
+        Ok(done)
+    };
+    std::thread::scope(|scope| {
+        let begin = |_| std::thread::Builder::new().spawn_scoped(scope, run).ok();
+        let others: Vec<_> = (1..threads.min(pieces.len())).filter_map(begin).collect();
+        let mut outcomes = vec![run()];
+        outcomes.extend(others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(panicked()))));
+        let mut all = Vec::with_capacity(pieces.len());
+        for outcome in outcomes {
+            all.extend(outcome?);
+        }
+        Ok(all)
+    })
 }
 
 /// Takes pieces from `next`, has `work` done on them by `threads` threads, and calls `each` with the outcomes in order. The pieces
@@ -68,9 +97,19 @@ fn collect<T>(worked: &[Receiver<T>], each: &mut impl FnMut(T) -> Result<()>) ->
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
     use super::*;
+
+    #[test]
+    fn every_piece_is_worked_on_once_and_an_error_is_told() {
+        let pieces: Vec<usize> = (0..1000).collect();
+        for threads in [0, 1, 3] {
+            let mut done = spread(&pieces, threads, |piece| Ok(*piece)).unwrap();
+            done.sort_unstable();
+            assert_eq!(done, pieces);
+            let odd = |piece: &usize| if *piece == 999 { Err(panicked()) } else { Ok(()) };
+            assert_eq!(spread(&pieces, threads, odd).unwrap_err().code(), "panic");
+        }
+    }
 
     #[test]
     fn one_slow_piece_does_not_let_the_others_pile_up() {

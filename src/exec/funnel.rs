@@ -157,6 +157,10 @@ impl funnel_fast::Visitor for Adder<'_> {
         self.add(person, times, in_progress, None)
     }
 
+    fn group(&mut self, person: PersonId) -> Result<u32> {
+        self.splitter.as_mut().map_or(Ok(0), |splitter| splitter.number(person, 0, None))
+    }
+
     fn entered(&mut self, persons: &PersonSet) -> Result<()> {
         let Some(splitter) = &mut self.splitter else {
             self.whole.enter(persons.len());
@@ -170,14 +174,13 @@ impl funnel_fast::Visitor for Adder<'_> {
 
     fn went_on(&mut self, step: usize, persons: &[Entry], later: &[i64]) -> Result<()> {
         let later = if self.times { Some(later) } else { None };
-        let Some(splitter) = &mut self.splitter else {
+        if self.splitter.is_none() {
             self.whole.go_on(step, persons.len() as u64, later.unwrap_or(&[]));
             return Ok(());
-        };
+        }
         for (at, entry) in persons.iter().enumerate() {
-            let number = splitter.number(entry.person, 0, None)? as usize;
-            let duration = later.and_then(|later| later.get(at..=at)).unwrap_or(&[]);
-            group(&mut self.by_number, number, self.steps).go_on(step, 1, duration);
+            let duration = later.and_then(|later| later.get(at)).copied();
+            group(&mut self.by_number, entry.group as usize, self.steps).goes_on(step, duration);
         }
         Ok(())
     }

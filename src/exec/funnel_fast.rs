@@ -17,6 +17,9 @@ pub trait Visitor {
     /// A person's counted attempt: when each step was done, and whether it may still go on.
     fn attempt(&mut self, person: PersonId, times: &[Millis], in_progress: bool) -> Result<()>;
 
+    /// The number of the group that a person is counted in.
+    fn group(&mut self, person: PersonId) -> Result<u32>;
+
     /// These persons did the first step. If they did more, [`Visitor::went_on`] tells; nobody is in progress.
     fn entered(&mut self, persons: &PersonSet) -> Result<()>;
 
@@ -29,6 +32,8 @@ pub trait Visitor {
 pub struct Entry {
     /// Who.
     pub person: PersonId,
+    /// What [`Visitor::group`] said of the person.
+    pub group: u32,
     /// When.
     pub at: Millis,
 }
@@ -92,22 +97,22 @@ fn step_by_step(
     let mut entries: Vec<Entry> = Vec::with_capacity(TOGETHER);
     let mut durations: Vec<i64> = Vec::with_capacity(TOGETHER);
     let mut near = [0; FUNNEL_STEPS_MAX];
-    let mut run = |entries: &mut Vec<Entry>| -> Result<()> {
+    let mut run = |entries: &mut Vec<Entry>, visitor: &mut _| -> Result<()> {
         for (step, (cell, near)) in later.iter().zip(&mut near).enumerate() {
             take_step(cell, near, end, entries, &mut durations);
             if entries.is_empty() {
                 break;
             }
-            visitor.went_on(step + 1, entries, &durations)?;
+            Visitor::went_on(visitor, step + 1, entries, &durations)?;
         }
         entries.clear();
         Ok(())
     };
     first.each_in(going, |rank, person| {
-        entries.push(Entry { person, at: first.first(rank) });
-        if entries.len() == TOGETHER { run(&mut entries) } else { Ok(()) }
+        entries.push(Entry { person, group: visitor.group(person)?, at: first.first(rank) });
+        if entries.len() == TOGETHER { run(&mut entries, visitor) } else { Ok(()) }
     })?;
-    run(&mut entries)
+    run(&mut entries, visitor)
 }
 
 /// Leaves those who do a step from where they are until `end`, and how long it took them.
@@ -125,10 +130,10 @@ fn take_step(cell: &Cell, near: &mut usize, end: Millis, entries: &mut Vec<Entry
     durations.resize(entries.len(), 0);
     let mut left = 0;
     for at in 0..entries.len() {
-        let Entry { person, at: since } = entries[at];
+        let Entry { person, group, at: since } = entries[at];
         let next = cell.find(person, near).and_then(|rank| cell.first_from(rank, since));
         let next = next.unwrap_or(Millis::MAX);
-        entries[left] = Entry { person, at: next };
+        entries[left] = Entry { person, group, at: next };
         durations[left] = next.wrapping_sub(since);
         left += usize::from(next <= end);
     }

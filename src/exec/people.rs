@@ -11,10 +11,11 @@ use super::person::{PersonRow, rows_of, totals_of};
 use super::scope::{Scope, View, map_scopes};
 use super::source::Source;
 use crate::engine::Snapshot;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
 use crate::report::{Audience, People, Warning};
 use crate::store::segment::members::Totals;
+use crate::threads::{processors, spread};
 
 /// The answer to a search.
 #[derive(Clone, Debug, Serialize)]
@@ -106,14 +107,9 @@ fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis
         return part(persons);
     }
     let (mine, others) = persons.split_at(persons.len() / 2);
-    let (mine, others) = std::thread::scope(|scope| {
-        let others = scope.spawn(|| part(others));
-        let panicked = || Error::new(ErrorKind::Io, "panic", "a thread of the search panicked");
-        (part(mine), others.join().unwrap_or_else(|_| Err(panicked())))
-    });
-    let mut found = mine?;
-    found.extend(others?);
-    Ok(found)
+    let mut halves = spread(&[(0, mine), (1, others)], processors(), |(at, half)| Ok((*at, part(half)?)))?;
+    halves.sort_by_key(|(at, _)| *at);
+    Ok(halves.into_iter().flat_map(|(_, found)| found).collect())
 }
 
 fn one(

@@ -62,6 +62,11 @@ impl Durations {
         self.open.len() + self.sealed.iter().map(|part| part.len()).sum::<usize>()
     }
 
+    /// Whether they are so few that no pass by classes is worth it.
+    pub fn are_few(&self) -> bool {
+        self.len() <= FEW
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -115,28 +120,69 @@ fn place(count: usize, percent: usize) -> (usize, usize) {
     (last * percent / 100, last * percent % 100)
 }
 
+/// How many durations there are of each class, and what they add up to: what the first pass finds. Those of disjoint durations add up.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    counts: Vec<u32>,
+    count: usize,
+    sum: i128,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self { counts: vec![0; CLASSES], count: 0, sum: 0 }
+    }
+}
+
+impl Classes {
+    /// Of these durations; none if they are so few that no pass is worth it.
+    pub fn of(durations: &Durations) -> Option<Self> {
+        (!durations.are_few()).then(|| {
+            let mut classes = Self::default();
+            classes.add(durations, None);
+            classes
+        })
+    }
+
+    /// How many durations there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds durations, of which the classes may be known.
+    pub fn add(&mut self, durations: &Durations, known: Option<&Self>) {
+        self.count += durations.len();
+        match known {
+            None => durations.iter().for_each(|part| self.add_part(part)),
+            Some(known) => {
+                self.sum += known.sum;
+                self.counts.iter_mut().zip(&known.counts).for_each(|(mine, theirs)| *mine += theirs);
+            }
+        }
+    }
+
+    fn add_part(&mut self, part: &[i64]) {
+        let mut sum = 0i128;
+        for millis in part {
+            sum += i128::from(*millis);
+            if let Some(count) = self.counts.get_mut(class_of(*millis)) {
+                *count += 1;
+            }
+        }
+        self.sum += sum;
+    }
+}
+
 impl Seconds {
-    /// Of these durations.
-    pub fn of(durations: &Durations) -> Self {
-        let count = durations.len();
-        if count <= FEW {
+    /// Of these durations, whose classes are known unless they are few.
+    pub fn of(durations: &Durations, classes: Option<&Classes>) -> Self {
+        let Some(Classes { counts, count, sum }) = classes else {
             let mut sorted: Vec<i64> = durations.iter().flatten().copied().collect();
             sorted.sort_unstable();
             return Self::of_sorted(&sorted);
-        }
-        let mut counts = vec![0u32; CLASSES];
-        let mut sum = 0i128;
-        for part in durations.iter() {
-            let mut of_part = 0i128;
-            for millis in part {
-                of_part += i128::from(*millis);
-                if let Some(count) = counts.get_mut(class_of(*millis)) {
-                    *count += 1;
-                }
-            }
-            sum += of_part;
-        }
-        let open = Open::new(&counts, count, durations);
+        };
+        let (count, sum) = (*count, *sum);
+        let open = Open::new(counts, count, durations);
         let quantile = |percent| {
             let (at, part) = place(count, percent);
             let low = open.value(at);
@@ -281,23 +327,27 @@ mod tests {
         durations
     }
 
+    fn seconds_of(durations: &Durations) -> Seconds {
+        Seconds::of(durations, Classes::of(durations).as_ref())
+    }
+
     #[test]
     fn quantiles_are_linear_between_neighbours() {
-        let seconds = Seconds::of(&durations(&[9, 1, 4, 2].map(|s| s * 1000)));
+        let seconds = seconds_of(&durations(&[9, 1, 4, 2].map(|s| s * 1000)));
         assert_eq!((seconds.p25, seconds.median, seconds.p75), (Some(1.75), Some(3.0), Some(5.25)));
         assert_eq!(seconds.mean, Some(4.0));
         assert!((seconds.p90.unwrap() - 7.5).abs() < 1e-9);
-        assert_eq!(Seconds::of(&durations(&[])).median, None);
-        assert_eq!(Seconds::of(&durations(&[5])).p90, Some(0.005));
+        assert_eq!(seconds_of(&durations(&[])).median, None);
+        assert_eq!(seconds_of(&durations(&[5])).p90, Some(0.005));
     }
 
     #[test]
     fn the_histogram_runs_from_the_first_to_the_last_bar() {
-        let bars = Seconds::of(&durations(&[59_999, 60_000, 86_400_000, 40_000_000_000])).histogram;
+        let bars = seconds_of(&durations(&[59_999, 60_000, 86_400_000, 40_000_000_000])).histogram;
         assert_eq!(bars.first(), Some(&Bar { from: 0, to: Some(60), people: 1 }));
         assert_eq!(bars.last(), Some(&Bar { from: 31_536_000, to: None, people: 1 }));
         assert_eq!(bars.iter().map(|b| b.people).sum::<u64>(), 4);
-        assert!(Seconds::of(&durations(&[])).histogram.is_empty());
+        assert!(seconds_of(&durations(&[])).histogram.is_empty());
     }
 
     #[test]
@@ -315,6 +365,19 @@ mod tests {
     }
 
     #[test]
+    fn classes_of_parts_are_those_of_all() {
+        let values: Vec<i64> = (0..30_000).map(|n| n * n % 86_400_001).collect();
+        let (few, many) = values.split_at(2000);
+        let (few, many, all) = (durations(few), durations(many), durations(&values));
+        let mut classes = Classes::default();
+        classes.add(&few, Classes::of(&few).as_ref());
+        classes.add(&many, Classes::of(&many).as_ref());
+        assert_eq!(classes.count(), values.len());
+        let told = |seconds: Seconds| serde_json::to_value(seconds).unwrap();
+        assert_eq!(told(Seconds::of(&all, Some(&classes))), told(seconds_of(&all)));
+    }
+
+    #[test]
     fn two_passes_give_what_sorting_gives() {
         let mut seed = 7u64;
         let mut next = || {
@@ -325,7 +388,7 @@ mod tests {
             let mut values: Vec<i64> =
                 (0..20_011).map(|_| (next() as i64).wrapping_mul(977) % spread).collect();
             values.iter_mut().step_by(97).for_each(|d| *d = 60_000);
-            let ours = Seconds::of(&durations(&values));
+            let ours = seconds_of(&durations(&values));
             values.sort_unstable();
             let sorted = Seconds::of_sorted(&values);
             assert_eq!(

@@ -1,18 +1,16 @@
 //! Counts of a funnel that add up, and the report that is made of them: rates, exact quantiles and histograms are computed
 //! here and nowhere else.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde::Serialize;
 
-use super::durations::{Durations, Seconds};
+use super::durations::{Classes, Durations, Seconds};
 use super::experiment::Experiment;
 use super::funnel::Funnel;
 use super::pattern::Events;
 use super::segment::{Segment, Tally, shown};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::{Millis, Value, format_millis};
-use crate::threads::processors;
+use crate::threads::{processors, spread};
 
 /// How far people got, and how long it took them. Tallies of disjoint people add up in any order.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +50,19 @@ impl FunnelTally {
         }
     }
 
+    /// One of those who had done the steps before did step `step`, from 0, too, and took so long, if that is wanted.
+    #[inline]
+    pub fn goes_on(&mut self, step: usize, millis: Option<i64>) {
+        if let Some([before, here]) = self.ended.get_mut(step.saturating_sub(1)..=step) {
+            *before = before.saturating_sub(1);
+            *here += 1;
+        }
+        let durations = step.checked_sub(1).and_then(|step| self.durations.get_mut(step));
+        if let (Some(durations), Some(millis)) = (durations, millis) {
+            durations.push(millis);
+        }
+    }
+
     /// So many of those who had done the steps before did step `step`, from 0, too, and took so long.
     pub fn go_on(&mut self, step: usize, people: u64, millis: &[i64]) {
         if let Some([before, here]) = self.ended.get_mut(step.saturating_sub(1)..=step) {
@@ -84,10 +95,9 @@ impl FunnelTally {
         self.ended.iter().sum()
     }
 
-    /// How long each step took, or none if it is not wanted.
-    fn seconds(&self, funnel: &Funnel, step: usize) -> Option<Seconds> {
-        let durations = step.checked_sub(1).and_then(|k| self.durations.get(k));
-        durations.filter(|_| funnel.times).map(Seconds::of)
+    /// How long it took from the step before to step `step`, if that is wanted.
+    fn durations(&self, funnel: &Funnel, step: usize) -> Option<&Durations> {
+        step.checked_sub(1).and_then(|k| self.durations.get(k)).filter(|_| funnel.times)
     }
 
     /// The report on these people, who took so long for each step.
@@ -140,45 +150,51 @@ impl Tally for FunnelTally {
     }
 }
 
-/// The reports on several groups of people. The times of steps are most of the work, so they are spread over the processors.
-fn finish_all(tallies: &[&FunnelTally], funnel: &Funnel) -> Result<Vec<Part>> {
+/// The reports on all and on each group of them. The times of steps are most of the work, so they are spread over the processors.
+fn finish_all(whole: &FunnelTally, groups: &[&FunnelTally], funnel: &Funnel) -> Result<(Part, Vec<Part>)> {
     let steps = funnel.steps.len();
-    let mut work: Vec<(usize, usize)> = Vec::new();
-    let size = |(at, step): &(usize, usize)| {
-        let tally = tallies.get(*at);
-        tally.and_then(|t| t.durations.get(step.checked_sub(1)?)).map_or(0, Durations::len)
-    };
-    work.extend((0..tallies.len()).flat_map(|at| (0..steps).map(move |step| (at, step))));
+    let size = |tally: &FunnelTally, step| tally.durations(funnel, step).map_or(0, Durations::len);
+    let mut work: Vec<(usize, usize)> =
+        (0..groups.len()).flat_map(|at| (0..steps).map(move |step| (at, step))).collect();
     // The largest first, so that no thread is left with one at the end.
-    work.sort_by_key(|one| std::cmp::Reverse(size(one)));
-    let all: usize = work.iter().map(size).sum();
-    let threads = if funnel.times && all > SPREAD_MIN { processors() } else { 1 };
-    let next = AtomicUsize::new(0);
-    let run = || {
-        let mut done = Vec::new();
-        while let Some((at, step)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((*at, *step, tallies.get(*at).and_then(|t| t.seconds(funnel, *step))));
-        }
-        done
+    work.sort_by_key(|(at, step)| std::cmp::Reverse(groups.get(*at).map(|group| size(group, *step))));
+    let all: usize = (0..steps).map(|step| size(whole, step)).sum();
+    let threads = if all > SPREAD_MIN { processors() } else { 1 };
+    let of_group = |(at, step): &(usize, usize)| {
+        let durations = groups.get(*at).and_then(|group| group.durations(funnel, *step));
+        let classes = durations.and_then(Classes::of);
+        let seconds = durations.map(|durations| Seconds::of(durations, classes.as_ref()));
+        Ok((*at, *step, classes, seconds))
     };
-    let mut seconds: Vec<Vec<Option<Seconds>>> = tallies.iter().map(|_| vec![None; steps]).collect();
-    let mut put = |done: Vec<(usize, usize, Option<Seconds>)>| {
-        for (at, step, of_step) in done {
-            if let Some(slot) = seconds.get_mut(at).and_then(|s| s.get_mut(step)) {
-                *slot = of_step;
-            }
+    let mut of_groups: Vec<Vec<(Option<Classes>, Option<Seconds>)>> =
+        vec![vec![(None, None); steps]; groups.len()];
+    for (at, step, classes, seconds) in spread(&work, threads, of_group)? {
+        if let Some(slot) = of_groups.get_mut(at).and_then(|s| s.get_mut(step)) {
+            *slot = (classes, seconds);
         }
+    }
+    let of_whole = |step: &usize| {
+        let Some(durations) = whole.durations(funnel, *step) else { return Ok((*step, None)) };
+        let known = of_groups.iter().map(|steps| steps.get(*step).and_then(|(classes, _)| classes.as_ref()));
+        let classes =
+            together(groups.iter().filter_map(|g| g.durations(funnel, *step)).zip(known), durations);
+        Ok((*step, Some(Seconds::of(durations, classes.as_ref()))))
     };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
-        put(run());
-        for thread in others {
-            let panicked = |_| Error::new(ErrorKind::Io, "panic", "a thread of the report panicked");
-            put(thread.join().map_err(panicked)?);
-        }
-        Ok::<(), Error>(())
-    })?;
-    Ok(tallies.iter().zip(seconds).map(|(tally, seconds)| tally.finish(funnel, seconds)).collect())
+    let mut seconds = spread(&(0..steps).collect::<Vec<_>>(), threads, of_whole)?;
+    seconds.sort_by_key(|(step, _)| *step);
+    let whole = whole.finish(funnel, seconds.into_iter().map(|(_, seconds)| seconds).collect());
+    let seconds = of_groups.into_iter().map(|steps| steps.into_iter().map(|(_, seconds)| seconds).collect());
+    Ok((whole, groups.iter().zip(seconds).map(|(group, seconds)| group.finish(funnel, seconds)).collect()))
+}
+
+/// The classes of `all` durations, which are those of the groups together if there are any.
+fn together<'a>(
+    groups: impl Iterator<Item = (&'a Durations, Option<&'a Classes>)>,
+    all: &Durations,
+) -> Option<Classes> {
+    let mut classes = Classes::default();
+    groups.for_each(|(durations, known)| classes.add(durations, known));
+    if classes.count() == all.len() && !all.are_few() { Some(classes) } else { Classes::of(all) }
 }
 
 /// Durations from which it is worth to spread their work.
@@ -274,10 +290,8 @@ impl FunnelReport {
             shown(tallies, funnel.limit)
         });
         let groups = groups.transpose()?;
-        let tallies: Vec<&FunnelTally> =
-            std::iter::once(&whole).chain(groups.iter().flatten().map(|s| &s.part)).collect();
-        let mut parts = finish_all(&tallies, funnel)?.into_iter();
-        let whole = parts.next().unwrap_or_else(|| whole.finish(funnel, Vec::new()));
+        let tallies: Vec<&FunnelTally> = groups.iter().flatten().map(|s| &s.part).collect();
+        let (whole, parts) = finish_all(&whole, &tallies, funnel)?;
         let segments = groups.map(|groups| {
             let both = groups.into_iter().zip(parts);
             both.map(|(s, part)| Segment { label: s.label, part }).collect::<Vec<_>>()
@@ -314,7 +328,7 @@ mod tests {
         let mut b = FunnelTally::new(3);
         b.add(&[0, 1000, 1000], false);
         a.merge(b).unwrap();
-        let part = finish_all(&[&a], &funnel).unwrap().remove(0);
+        let (part, _) = finish_all(&a, &[], &funnel).unwrap();
         let people: Vec<_> = part.steps.iter().map(|s| (s.people, s.lost, s.in_progress)).collect();
         assert_eq!(people, [(3, 0, 1), (2, 1, 0), (1, 0, 0)]);
         assert_eq!((part.conversion, part.conversion_decided), (Some(1.0 / 3.0), Some(0.5)));
