@@ -157,12 +157,57 @@ pub struct PersonColumn {
     /// The values that occur, numbered from 1 by their place.
     pub values: Vec<Value>,
     /// The number of each person's value, from the person `first` on.
-    numbers: Vec<u32>,
+    numbers: Narrow,
     first: PersonId,
     /// The latest time of any row: as of then and later, the column is the same.
     pub last_time: Millis,
     /// Of few values the persons who have each, made when they are first asked for.
     sets: OnceLock<Vec<PersonSet>>,
+}
+
+/// Numbers in a byte each, where that is enough: a report looks up one after the other, and most properties of people have few values.
+#[derive(Debug)]
+enum Narrow {
+    Bytes(Vec<u8>),
+    Wide(Vec<u32>),
+}
+
+impl Default for Narrow {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
+}
+
+impl From<Vec<u32>> for Narrow {
+    fn from(wide: Vec<u32>) -> Self {
+        let bytes: std::result::Result<Vec<u8>, _> =
+            wide.iter().map(|number| u8::try_from(*number)).collect();
+        bytes.map_or(Self::Wide(wide), Self::Bytes)
+    }
+}
+
+impl Narrow {
+    #[inline]
+    fn get(&self, place: usize) -> Option<u32> {
+        match self {
+            Self::Bytes(bytes) => bytes.get(place).map(|number| u32::from(*number)),
+            Self::Wide(wide) => wide.get(place).copied(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Wide(wide) => wide.len(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Wide(wide) => wide.len() * size_of::<u32>(),
+        }
+    }
 }
 
 /// Values up to which a column has a set of persons for each.
@@ -192,14 +237,14 @@ impl PersonColumn {
             }
         }
         let last_time = cell.times.iter().copied().max().unwrap_or(Millis::MIN);
-        Ok(Self { values: table.values, numbers, first, last_time, sets: OnceLock::new() })
+        Ok(Self { values: table.values, numbers: numbers.into(), first, last_time, sets: OnceLock::new() })
     }
 
     /// The number of a person's value.
     #[inline]
     pub fn number(&self, person: PersonId) -> u32 {
         let place = person.checked_sub(self.first).map(|place| place as usize);
-        place.and_then(|place| self.numbers.get(place)).copied().unwrap_or(NOT_SET)
+        place.and_then(|place| self.numbers.get(place)).unwrap_or(NOT_SET)
     }
 
     /// The persons who have each of the values, if these are few and the column is of one chunk.
@@ -211,8 +256,9 @@ impl PersonColumn {
         }
         Some(self.sets.get_or_init(|| {
             let mut sets = vec![PersonSet::none(Some(chunk)); self.values.len()];
-            for (person, number) in (self.first..).zip(&self.numbers) {
-                if let Some(set) = (*number as usize).checked_sub(1).and_then(|at| sets.get_mut(at)) {
+            for (person, place) in (self.first..).zip(0..self.numbers.len()) {
+                let number = self.numbers.get(place).unwrap_or(NOT_SET) as usize;
+                if let Some(set) = number.checked_sub(1).and_then(|at| sets.get_mut(at)) {
                     set.insert(person);
                 }
             }
@@ -223,6 +269,6 @@ impl PersonColumn {
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
         let sets = self.sets.get().map_or(0, |sets| sets.len() * WORDS * 8);
-        self.numbers.len() * 4 + self.values.len() * 64 + sets
+        self.numbers.bytes() + self.values.len() * 64 + sets
     }
 }

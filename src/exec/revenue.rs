@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::amounts::{NO_NUMBER, Numbers};
 use super::audience;
 use super::binder::Binder;
 use super::cell::Cell;
@@ -12,7 +13,6 @@ use super::persons::PersonSet;
 use super::properties;
 use super::revenue_columns::Columns;
 use super::scope::{Scope, View, map_scopes};
-use super::settled::{NO_NUMBER, Numbers};
 use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
 use super::units::range_of_units;
@@ -136,11 +136,6 @@ impl<'a> AmountReader<'a> {
         let found = self.column.get(self.cell.row_ref(row))?;
         Ok(self.column.value(found)?.and_then(|v| v.number()))
     }
-
-    /// The codes of the cell's rows and what they stand for, where the cell is one block.
-    pub(super) fn packed(&self) -> Option<(Option<Column<'a>>, Arc<Numbers>)> {
-        self.packed.as_ref().map(|(column, numbers)| (*column, Arc::clone(numbers)))
-    }
 }
 
 /// The amounts of one event while a scope is walked.
@@ -249,7 +244,7 @@ fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
         by_number.at(number as usize).people += count;
     }
     let walker = Walker::new(plan, scope, &people)?;
-    if let Some(quick) = Columns::new(plan, &walker) {
+    if let Some(quick) = Columns::new(plan, scope, &walker)? {
         let base = quick.first_unit();
         quick.add(plan, &mut splitter, &mut by_number, &mut by_unit)?;
         return Tallies::new(by_number, base, by_unit, &splitter);

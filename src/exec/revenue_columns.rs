@@ -3,26 +3,29 @@
 
 use std::sync::Arc;
 
+use super::amounts::{CellAmounts, NO_AMOUNT};
 use super::cell::Cell;
+use super::mask_counter::MaskCounter;
 use super::persons::{PersonSet, WORDS};
 use super::revenue::{ByNumber, RevenuePlan, Walker};
-use super::settled::{NO_AMOUNT, Numbers, Scaled};
+use super::scope::Scope;
 use super::split::Splitter;
 use crate::error::Result;
 use crate::model::{Millis, Number, PersonId, UnitTable};
-use crate::store::segment::block::Column;
+
+/// Units up to which a word says in which of them a person paid.
+const UNITS_MAX: usize = u64::BITS as usize;
 
 /// The amounts of one event.
-struct AmountColumn<'a> {
-    cell: Arc<Cell>,
-    codes: Column<'a>,
-    numbers: Arc<Numbers>,
+struct AmountColumn<'w> {
+    cell: &'w Cell,
+    amounts: Arc<CellAmounts>,
 }
 
 /// The amounts of a scope.
-pub struct Columns<'a, 'w> {
-    walker: &'w Walker<'a>,
-    columns: Vec<AmountColumn<'a>>,
+pub struct Columns<'w> {
+    people: &'w PersonSet,
+    columns: Vec<AmountColumn<'w>>,
     units: UnitTable,
 }
 
@@ -37,13 +40,22 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds an amount, if it is one, and whether it is the first positive one of its person.
+    /// Adds an amount, if it counts; one that does not is 0. No sum leaves 64 bits, so that none is checked.
     #[inline]
-    fn add(&mut self, is_one: bool, amount: i64, first: bool) {
-        self.events += u64::from(is_one);
-        self.total += amount;
-        self.refunds += amount.min(0);
-        self.paying += u64::from(first);
+    fn add<const PLAIN: bool>(&mut self, counts: bool, amount: i64) {
+        self.events = self.events.wrapping_add(u64::from(counts));
+        self.total = self.total.wrapping_add(amount);
+        if !PLAIN {
+            self.refunds = self.refunds.wrapping_add(amount.min(0));
+        }
+    }
+
+    #[inline]
+    fn add_all(&mut self, other: Self) {
+        self.events = self.events.wrapping_add(other.events);
+        self.total = self.total.wrapping_add(other.total);
+        self.refunds = self.refunds.wrapping_add(other.refunds);
+        self.paying = self.paying.wrapping_add(other.paying);
     }
 
     fn add_to(self, scale: u8, by_number: &mut ByNumber, number: usize) -> Result<()> {
@@ -57,25 +69,20 @@ impl Sums {
     }
 }
 
-impl<'a, 'w> Columns<'a, 'w> {
-    /// The columns of what `walker` would walk through, if they serve.
-    pub fn new(plan: &RevenuePlan<'_>, walker: &'w Walker<'a>) -> Option<Self> {
-        let span = (walker.span.0 <= walker.span.1).then_some(walker.span)?;
-        let units = UnitTable::new(&plan.calendar, plan.unit(), span);
-        if units.count() > 64 || walker.people.chunk().is_none() {
-            return None;
+impl<'w> Columns<'w> {
+    /// The columns of what `walker` would walk through in `scope`, if they serve.
+    pub fn new(plan: &RevenuePlan<'_>, scope: &Scope<'_>, walker: &'w Walker<'_>) -> Result<Option<Self>> {
+        let (Some(property), true) = (plan.property, walker.span.0 <= walker.span.1) else { return Ok(None) };
+        let units = UnitTable::new(&plan.calendar, plan.unit(), walker.span);
+        if units.count() > UNITS_MAX || walker.people.chunk().is_none() {
+            return Ok(None);
         }
         let mut columns = Vec::with_capacity(walker.carriers.len());
         for carrier in &walker.carriers {
-            let (codes, numbers) = carrier.amounts.packed()?;
-            let largest = numbers.scaled.as_ref()?.largest;
-            largest.checked_mul(carrier.cell.times.len() as u64).filter(|sum| *sum < 1 << 62)?;
-            // A block without the property adds nothing.
-            if let Some(codes) = codes {
-                columns.push(AmountColumn { cell: Arc::clone(&carrier.cell), codes, numbers });
-            }
+            let Some(amounts) = scope.amounts(&carrier.cell, property)? else { return Ok(None) };
+            columns.push(AmountColumn { cell: &carrier.cell, amounts });
         }
-        Some(Self { walker, columns, units })
+        Ok(Some(Self { people: &walker.people, columns, units }))
     }
 
     /// The number of the unit from which units are counted.
@@ -92,74 +99,95 @@ impl<'a, 'w> Columns<'a, 'w> {
         by_unit: &mut ByNumber,
     ) -> Result<()> {
         let range = (plan.basis().from(), plan.basis().seen_to(plan.as_of));
-        let places = Places::new(&self.walker.people);
-        // Of each person the units with a positive amount; the last entry is that of everybody else.
-        let mut paid = vec![0; places.count + 1];
+        let places = Places::new(self.people);
+        let mut persons: Vec<Payer> = Vec::with_capacity(places.count);
+        splitter.each_number(self.people, |number| persons.push(Payer { number, paid: 0 }))?;
+        let most = persons.iter().map(|person| person.number as usize + 1).max().unwrap_or(0);
         for column in &self.columns {
-            let Some(scaled) = &column.numbers.scaled else { continue };
-            let numbers = splitter.numbers(&column.cell.persons)?;
             let mut units = vec![Sums::default(); self.units.count()];
-            let mut values = vec![Sums::default(); numbers.iter().max().map_or(0, |most| *most as usize + 1)];
-            let of =
-                column.cell.persons.iter().zip(numbers).map(|(person, number)| (places.of(*person), number));
-            let persons = Persons { of: of.collect(), paid: &mut paid };
-            self.add_rows(column, scaled, range, persons, (&mut values, &mut units));
+            let mut values = vec![Sums::default(); most];
+            let persons = (&places, persons.as_mut_slice());
+            if column.amounts.positive && column.cell.lies_in(range.0, range.1) {
+                self.add_rows::<true>(column, range, persons, (&mut values, &mut units));
+            } else {
+                self.add_rows::<false>(column, range, persons, (&mut values, &mut units));
+            }
             for (number, sums) in values.into_iter().enumerate() {
-                sums.add_to(scaled.scale, by_number, number)?;
+                sums.add_to(column.amounts.scale, by_number, number)?;
             }
             for (unit, sums) in units.into_iter().enumerate() {
-                sums.add_to(scaled.scale, by_unit, unit)?;
+                sums.add_to(column.amounts.scale, by_unit, unit)?;
             }
+        }
+        let mut counter = MaskCounter::default();
+        persons.iter().for_each(|person| counter.add(person.paid));
+        for (unit, paying) in counter.finish().into_iter().enumerate().filter(|(_, paying)| *paying > 0) {
+            by_unit.at(unit).paying += paying;
         }
         Ok(())
     }
 
-    /// Adds all rows of an event, one after the other: whose row it is and whether it counts decides no branch.
-    fn add_rows(
+    /// Adds the rows of an event that lie in `range`. `PLAIN` says that all do, with a positive amount each.
+    fn add_rows<const PLAIN: bool>(
         &self,
         column: &AmountColumn<'_>,
-        scaled: &Scaled,
         range: (Millis, Millis),
-        persons: Persons<'_>,
+        (places, persons): (&Places<'_>, &mut [Payer]),
         (values, units): (&mut [Sums], &mut [Sums]),
     ) {
-        let (cell, paid) = (&column.cell, persons.paid);
-        let nobody = paid.len() - 1;
-        let mut rank = 0;
-        for (row, time) in cell.times.iter().enumerate() {
-            rank += usize::from(cell.starts.get(rank + 1).is_some_and(|next| *next as usize == row));
-            let Some((place, number)) = persons.of.get(rank) else { break };
-            let place = *place as usize;
-            let code = column.codes.code(row);
-            let amount =
-                code.and_then(|code| scaled.mantissas.get(code as usize)).copied().unwrap_or(NO_AMOUNT);
-            let counts = (amount != NO_AMOUNT) & (range.0 <= *time) & (*time < range.1) & (place != nobody);
-            let amount = if counts { amount } else { 0 };
-            let unit = self.units.place(*time);
-            let (Some(of_unit), Some(of_value), Some(paid)) =
-                (units.get_mut(unit), values.get_mut(*number as usize), paid.get_mut(place))
+        let cell = column.cell;
+        for (person, rows) in cell.persons.iter().zip(cell.starts.windows(2)) {
+            let (Some(payer), &[from, to]) = (persons.get_mut(places.of(*person)), rows) else { continue };
+            let rows = from as usize..to as usize;
+            let (Some(times), Some(amounts)) =
+                (cell.times.get(rows.clone()), column.amounts.mantissas.get(rows))
             else {
                 continue;
             };
-            let bit = u64::from(amount > 0) << (unit & 63);
-            of_unit.add(counts, amount, bit & !*paid != 0);
-            of_value.add(counts, amount, bit != 0 && *paid == 0);
-            *paid |= bit;
+            let (mut sums, mut mask) = (Sums::default(), 0u64);
+            for (time, amount) in times.iter().zip(amounts) {
+                let counts = PLAIN || (*amount != NO_AMOUNT && range.0 <= *time && *time < range.1);
+                let amount = if counts { *amount } else { 0 };
+                let unit = self.units.place(*time);
+                if let Some(of_unit) = units.get_mut(unit) {
+                    of_unit.add::<PLAIN>(counts, amount);
+                }
+                sums.add::<PLAIN>(counts, amount);
+                mask |= u64::from(PLAIN || amount > 0) << (unit & 63);
+            }
+            sums.paying = u64::from(payer.paid == 0 && mask != 0);
+            payer.paid |= mask;
+            if let Some(of_value) = values.get_mut(payer.number as usize) {
+                of_value.add_all(sums);
+            }
         }
     }
 }
 
-/// The persons of a column by their rank.
-struct Persons<'a> {
-    /// Their places in `paid`, and the numbers of their values.
-    of: Vec<(u32, u32)>,
-    paid: &'a mut [u64],
+/// A person with amounts.
+#[derive(Clone, Copy)]
+struct Payer {
+    /// The number of the person's value.
+    number: u32,
+    /// The units with a positive amount.
+    paid: u64,
 }
+
+/// How many bits of each byte are set: without an instruction for it, to look is the quickest.
+const ONES: [u8; 256] = {
+    let mut ones = [0; 256];
+    let mut byte = 1;
+    while byte < 256 {
+        ones[byte] = ones[byte >> 1] + (byte & 1) as u8;
+        byte += 1;
+    }
+    ones
+};
 
 /// Numbers the persons of a set of one chunk in their order, so that what is kept of each takes no more room than there are.
 struct Places<'a> {
     words: &'a [u64; WORDS],
-    /// Persons before each word.
+    /// Persons before each byte of the words.
     before: Vec<u32>,
     count: usize,
 }
@@ -169,21 +197,31 @@ impl<'a> Places<'a> {
         static NOBODY: [u64; WORDS] = [0; WORDS];
         let words = if let PersonSet::Chunk(_, words) = people { words.as_ref() } else { &NOBODY };
         let mut count = 0;
-        let mut before = Vec::with_capacity(WORDS);
-        for word in words {
-            before.push(count);
-            count += word.count_ones();
+        let mut before = vec![0; WORDS * size_of::<u64>()];
+        for (word, of_word) in words.iter().zip(before.as_chunks_mut::<8>().0) {
+            // The bits of each byte are counted in place; a product adds up those of the bytes below each one.
+            let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
+            let fours = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
+            let bytes = (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+            let sums = bytes.wrapping_mul(0x0101_0101_0101_0101);
+            let below = sums << 8;
+            for (slot, sum) in of_word.iter_mut().zip(below.to_le_bytes()) {
+                *slot = count + u32::from(sum);
+            }
+            count += (sums >> 56) as u32;
         }
         Self { words, before, count: count as usize }
     }
 
-    /// The place of a person; that behind all of them if it is none of them.
+    /// The place of a person; behind all of them if it is none of them.
     #[inline]
-    fn of(&self, person: PersonId) -> u32 {
-        let (at, bit) = ((person & 0xffff) as usize >> 6, 1u64 << (person & 63));
-        match (self.words.get(at), self.before.get(at)) {
-            (Some(word), Some(before)) if word & bit != 0 => before + (word & (bit - 1)).count_ones(),
-            _ => self.count as u32,
+    fn of(&self, person: PersonId) -> usize {
+        let low = (person & 0xffff) as usize;
+        let byte = (self.words.get(low >> 6).map_or(0, |word| word >> (low & 56)) & 0xff) as usize;
+        let bit = 1 << (low & 7);
+        match self.before.get(low >> 3) {
+            Some(before) if byte & bit != 0 => *before as usize + usize::from(ONES[byte & (bit - 1)]),
+            _ => usize::MAX,
         }
     }
 }

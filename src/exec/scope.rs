@@ -2,20 +2,21 @@
 //! unsettled ones. Reports run on each scope alone, on several threads, and add up what they get.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::amounts::CellAmounts;
 use super::cell::Cell;
 use super::overlay::Overlay;
 use super::person_values::{PersonColumn, Which};
 use super::persons::{PersonSet, WORDS};
 use super::settled::Settled;
 use super::source::Source;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId};
-use crate::threads::processors;
+use crate::threads::{processors, spread};
 
 /// A snapshot as reports read it.
 pub struct View {
@@ -80,6 +81,11 @@ impl<'a> Scope<'a> {
         self.view.reads.cells.fetch_add(1, Ordering::Relaxed);
         self.view.reads.rows.fetch_add(cell.times.len() as u64, Ordering::Relaxed);
         Ok(cell)
+    }
+
+    /// The amounts of the rows of a cell of this scope, where they are kept by column.
+    pub fn amounts(&self, cell: &Cell, property: PropertyId) -> Result<Option<Arc<CellAmounts>>> {
+        self.view.settled.amounts(self.source(), cell, property)
     }
 
     /// One person property of the persons of this scope, and perhaps of others.
@@ -224,27 +230,5 @@ pub fn map_scopes<'a, T: Send>(
         fold(work(scope)?)?;
         rest = later;
     }
-    let threads = processors().min(rest.len());
-    if threads <= 1 {
-        return rest.iter().try_for_each(|scope| fold(work(scope)?));
-    }
-    let next = AtomicUsize::new(0);
-    let run = || {
-        let mut done = Vec::new();
-        while let Some(scope) = rest.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push(work(scope)?);
-        }
-        Ok(done)
-    };
-    let results: Vec<Result<Vec<T>>> = std::thread::scope(|threads_scope| {
-        let others: Vec<_> = (1..threads).map(|_| threads_scope.spawn(run)).collect();
-        let mut results = vec![run()];
-        let panicked = || Error::new(ErrorKind::Io, "panic", "a thread of the report panicked");
-        results.extend(others.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(panicked()))));
-        results
-    });
-    for result in results {
-        result?.into_iter().try_for_each(&mut fold)?;
-    }
-    Ok(())
+    spread(rest, processors(), work)?.into_iter().try_for_each(fold)
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap as HashMap;
 
+use super::amounts::{CellAmounts, Numbers};
 use super::cell::{Cell, RowRef};
 use super::person_values::{PersonColumn, Which};
 use super::persons::{PersonSet, Words, no_words};
@@ -38,53 +39,13 @@ pub struct Settled {
     properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
     /// Per segment and property, which number each value is.
     numbers: Mutex<HashMap<(u32, PropertyId), Arc<Numbers>>>,
+    /// Per name, property and block the amounts of its rows, or that they do not fit.
+    amounts: Mutex<HashMap<AmountsKey, Option<Arc<CellAmounts>>>>,
     /// Per chunk, who is a person.
     alive: Mutex<HashMap<u32, Arc<Words>>>,
     /// Per chunk, when its persons were seen.
     seen: Mutex<HashMap<u32, Arc<Seen>>>,
 }
-
-/// The numbers among the values of a property.
-pub struct Numbers {
-    /// By its code the number that a value is: the mantissa, and the scale or [`NO_NUMBER`].
-    pub each: Vec<(i64, u8)>,
-    /// All of them at one scale, if they fit.
-    pub scaled: Option<Scaled>,
-}
-
-/// The mantissa of a value that is no number.
-pub const NO_AMOUNT: i64 = i64::MIN;
-
-/// Numbers at one scale.
-pub struct Scaled {
-    /// Digits behind the decimal point.
-    pub scale: u8,
-    /// By its code the mantissa of a value, or [`NO_AMOUNT`].
-    pub mantissas: Vec<i64>,
-    /// Their largest size.
-    pub largest: u64,
-}
-
-impl Scaled {
-    fn of(each: &[(i64, u8)]) -> Option<Self> {
-        let scale =
-            each.iter().map(|(_, scale)| *scale).filter(|scale| *scale != NO_NUMBER).max().unwrap_or(0);
-        let at_scale = |(mantissa, own): &(i64, u8)| match *own {
-            NO_NUMBER => Some(NO_AMOUNT),
-            own => mantissa.checked_mul(10i64.checked_pow(u32::from(scale - own))?),
-        };
-        let mantissas: Vec<i64> = each.iter().map(at_scale).collect::<Option<_>>()?;
-        let numbers = mantissas.iter().filter(|m| **m != NO_AMOUNT);
-        let largest = numbers.map(|m| m.unsigned_abs()).max().unwrap_or(0);
-        Some(Self { scale, mantissas, largest })
-    }
-}
-
-/// The scale of a value that is no number.
-pub const NO_NUMBER: u8 = u8::MAX;
-
-/// Values of a property up to which the numbers among them are kept.
-const NUMBERS_MAX: u32 = 256 * 1024;
 
 /// When the persons of a chunk did anything.
 pub struct Seen {
@@ -118,6 +79,9 @@ impl Seen {
     }
 }
 
+/// A name, a property, and the block: its segment and its place among those of the name.
+type AmountsKey = (NameId, PropertyId, u32, u32);
+
 /// A property, which of its values, and the chunk of persons.
 type ColumnKey = (PropertyId, Which, u32);
 
@@ -146,6 +110,7 @@ impl Settled {
             columns: Mutex::default(),
             properties: Mutex::default(),
             numbers: Mutex::default(),
+            amounts: Mutex::default(),
             alive: Mutex::default(),
             seen: Mutex::default(),
         }
@@ -346,27 +311,35 @@ impl Settled {
         if let Some(known) = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(Some(Arc::clone(known)));
         }
-        let segment = self.segments.get(source as usize);
-        let dictionary = segment.map(|segment| segment.dictionary(property)).transpose()?.flatten();
-        if dictionary.as_ref().is_some_and(|d| d.len() > NUMBERS_MAX) {
-            return Ok(None);
-        }
-        let mut each = Vec::new();
-        if let Some(dictionary) = &dictionary {
-            for code in 0..dictionary.len() {
-                each.push(match dictionary.value(code).number() {
-                    None => (0, NO_NUMBER),
-                    Some(number) => match i64::try_from(number.mantissa()) {
-                        Ok(mantissa) => (mantissa, number.scale()),
-                        Err(_) => return Ok(None),
-                    },
-                });
-            }
-        }
-        let scaled = Scaled::of(&each);
-        let numbers = Arc::new(Numbers { each, scaled });
+        let Some(segment) = self.segments.get(source as usize) else { return Ok(None) };
+        let Some(numbers) = Numbers::of(segment, property)?.map(Arc::new) else { return Ok(None) };
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&numbers));
         Ok(Some(numbers))
+    }
+
+    /// The amounts of the rows of a cell, if it is one block and they fit.
+    pub fn amounts(
+        &self,
+        source: &Source,
+        cell: &Cell,
+        property: PropertyId,
+    ) -> Result<Option<Arc<CellAmounts>>> {
+        let Some(first) = cell.block() else { return Ok(None) };
+        let key = (cell.name, property, first.source, first.chunk_at);
+        if let Some(known) = self.amounts.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(known.clone());
+        }
+        let numbers = self.numbers(first.source, property)?;
+        let column = source.column(cell.name, property).column(first)?;
+        let amounts =
+            numbers.and_then(|numbers| CellAmounts::of(&numbers, column.as_ref(), cell.times.len()));
+        let amounts = amounts.map(Arc::new);
+        let mut kept = self.amounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.values().flatten().map(|a| a.bytes()).sum::<usize>() > self.column_bytes {
+            kept.clear();
+        }
+        kept.insert(key, amounts.clone());
+        Ok(amounts)
     }
 
     /// The identities there were when it began.

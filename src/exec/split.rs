@@ -172,13 +172,17 @@ impl<'a> Splitter<'a> {
         Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
     }
 
-    /// The numbers of the values of some persons. For values that do not depend on entry or row.
-    pub fn numbers(&mut self, persons: &[PersonId]) -> Result<Vec<u32>> {
+    /// Calls `put` with the number of the value of each person of a set, rising. For values that do not depend on entry or row.
+    pub fn each_number(&mut self, persons: &PersonSet, mut put: impl FnMut(u32)) -> Result<()> {
         if let Way::Person(column, numbers) = &self.way {
-            let number = |person: &PersonId| numbers.get(column.number(*person) as usize).copied();
-            return Ok(persons.iter().map(|person| number(person).unwrap_or(NOT_SET)).collect());
+            let number = |person| numbers.get(column.number(person) as usize).copied().unwrap_or(NOT_SET);
+            persons.iter().for_each(|person| put(number(person)));
+            return Ok(());
         }
-        persons.iter().map(|person| self.number(*person, Millis::MAX, None)).collect()
+        for person in persons {
+            put(self.number(person, Millis::MAX, None)?);
+        }
+        Ok(())
     }
 
     /// Whether values depend on when somebody entered, or on a row.
