@@ -1,76 +1,34 @@
-//! Amounts: the numbers among the values of a property, and those of the rows of one block at one scale.
+//! Amounts: the numbers that rows have in a property. Those of a whole cell are kept at one scale, whatever segments its rows lie in;
+//! where they do not fit, and of recent rows, they are read one by one.
 
+use std::sync::Arc;
+
+use super::cell::{Cell, RowRef};
+use super::scope::Scope;
+use super::source::{CellValue, ColumnReader, Source};
 use crate::error::Result;
-use crate::model::PropertyId;
+use crate::model::{Number, PropertyId, ValueRef};
 use crate::store::segment::Segment;
-use crate::store::segment::block::Column;
 
-/// The scale of a value that is no number.
-pub const NO_NUMBER: u8 = u8::MAX;
-/// The mantissa of a value that is no number, and of a row without one.
+/// The mantissa of a row without an amount.
 pub const NO_AMOUNT: i64 = i64::MIN;
 
 /// Values of a property up to which the numbers among them are kept.
 const NUMBERS_MAX: u32 = 256 * 1024;
 
-/// The numbers among the values of a property in a segment.
-pub struct Numbers {
-    /// By its code the number that a value is: the mantissa, and the scale or [`NO_NUMBER`].
-    pub each: Vec<(i64, u8)>,
-    /// All of them at one scale, if they fit.
-    scaled: Option<Scaled>,
-}
-
-/// Numbers at one scale.
-struct Scaled {
-    /// Digits behind the decimal point.
-    scale: u8,
-    /// By its code the mantissa of a value, or [`NO_AMOUNT`].
-    mantissas: Vec<i64>,
-    /// Their largest size.
-    largest: u64,
-}
+/// The numbers among the values of a property in a segment, by code; empty if there are too many to keep.
+pub struct Numbers(Vec<Option<Number>>);
 
 impl Numbers {
-    /// Those of `property`; none if there are too many, or if any is too large.
-    pub fn of(segment: &Segment, property: PropertyId) -> Result<Option<Self>> {
-        let dictionary = segment.dictionary(property)?;
-        if dictionary.as_ref().is_some_and(|d| d.len() > NUMBERS_MAX) {
-            return Ok(None);
-        }
-        let mut each = Vec::new();
-        if let Some(dictionary) = &dictionary {
-            for code in 0..dictionary.len() {
-                each.push(match dictionary.value(code).number() {
-                    None => (0, NO_NUMBER),
-                    Some(number) => match i64::try_from(number.mantissa()) {
-                        Ok(mantissa) => (mantissa, number.scale()),
-                        Err(_) => return Ok(None),
-                    },
-                });
-            }
-        }
-        let scaled = Scaled::of(&each);
-        Ok(Some(Self { each, scaled }))
+    /// Those of `property`.
+    pub fn of(segment: &Segment, property: PropertyId) -> Result<Self> {
+        let dictionary = segment.dictionary(property)?.filter(|dictionary| dictionary.len() <= NUMBERS_MAX);
+        let number = |code| dictionary.as_ref().and_then(|dictionary| dictionary.value(code).number());
+        Ok(Self((0..dictionary.as_ref().map_or(0, |d| d.len())).map(number).collect()))
     }
 }
 
-impl Scaled {
-    fn of(each: &[(i64, u8)]) -> Option<Self> {
-        let scale =
-            each.iter().map(|(_, scale)| *scale).filter(|scale| *scale != NO_NUMBER).max().unwrap_or(0);
-        let at_scale = |(mantissa, own): &(i64, u8)| match *own {
-            NO_NUMBER => Some(NO_AMOUNT),
-            own => mantissa.checked_mul(10i64.checked_pow(u32::from(scale - own))?),
-        };
-        let mantissas: Vec<i64> = each.iter().map(at_scale).collect::<Option<_>>()?;
-        let numbers = mantissas.iter().filter(|m| **m != NO_AMOUNT);
-        let largest = numbers.map(|m| m.unsigned_abs()).max().unwrap_or(0);
-        Some(Self { scale, mantissas, largest })
-    }
-}
-
-/// The amounts of the rows of one block. No sum of them leaves 64 bits.
+/// The amounts of the rows of a cell. No sum of them leaves 64 bits.
 pub struct CellAmounts {
     /// Digits behind the decimal point.
     pub scale: u8,
@@ -81,21 +39,96 @@ pub struct CellAmounts {
 }
 
 impl CellAmounts {
-    /// Those of `rows` rows with a column, if they fit.
-    pub fn of(numbers: &Numbers, column: Option<&Column<'_>>, rows: usize) -> Option<Self> {
-        let scaled = numbers.scaled.as_ref()?;
-        scaled.largest.checked_mul(rows as u64).filter(|sum| *sum < 1 << 62)?;
-        let mantissa = |row| {
-            let code = column.and_then(|column| column.code(row));
-            code.and_then(|code| scaled.mantissas.get(code as usize)).copied().unwrap_or(NO_AMOUNT)
+    /// Reads them, if they fit; `numbers` gives those of a segment.
+    pub fn read(
+        source: &Source,
+        cell: &Cell,
+        property: PropertyId,
+        numbers: impl Fn(u32) -> Result<Arc<Numbers>>,
+    ) -> Result<Option<Self>> {
+        let mut column = source.column(cell.name, property);
+        let mut known: Option<(u32, Arc<Numbers>)> = None;
+        let mut amounts: Vec<Option<Number>> = Vec::with_capacity(cell.times.len());
+        for row in 0..cell.times.len() {
+            let at = cell.row_ref(row);
+            let of_segment = match &known {
+                Some((segment, numbers)) if *segment == at.source => numbers,
+                _ => &known.insert((at.source, numbers(at.source)?)).1,
+            };
+            amounts.push(read_one(&mut column, at, of_segment)?);
+        }
+        Ok(Self::at_one_scale(&amounts))
+    }
+
+    fn at_one_scale(amounts: &[Option<Number>]) -> Option<Self> {
+        let scale = amounts.iter().flatten().map(|amount| amount.scale()).max().unwrap_or(0);
+        let mantissa = |amount: &Option<Number>| match amount {
+            None => Some(NO_AMOUNT),
+            Some(amount) => {
+                let up = 10i64.checked_pow(u32::from(scale - amount.scale()))?;
+                i64::try_from(amount.mantissa()).ok()?.checked_mul(up)
+            }
         };
-        let mantissas: Vec<i64> = (0..rows).map(mantissa).collect();
+        let mantissas: Vec<i64> = amounts.iter().map(mantissa).collect::<Option<_>>()?;
+        let sizes = mantissas.iter().filter(|mantissa| **mantissa != NO_AMOUNT).map(|m| m.unsigned_abs());
+        sizes.max().unwrap_or(0).checked_mul(mantissas.len() as u64).filter(|sum| *sum < 1 << 62)?;
         let positive = mantissas.iter().all(|mantissa| *mantissa > 0);
-        Some(Self { scale: scaled.scale, mantissas, positive })
+        Some(Self { scale, mantissas, positive })
     }
 
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
         self.mantissas.len() * size_of::<i64>() + 64
+    }
+}
+
+fn read_one(column: &mut ColumnReader<'_>, at: RowRef, numbers: &Numbers) -> Result<Option<Number>> {
+    let found = column.get(at)?;
+    if let CellValue::Code { code, .. } = found
+        && let Some(number) = numbers.0.get(code as usize)
+    {
+        return Ok(*number);
+    }
+    Ok(column.value(found)?.and_then(ValueRef::number))
+}
+
+/// Reads the amounts of the rows of a cell.
+pub enum AmountReader<'a> {
+    /// From those that are kept.
+    Kept(Arc<CellAmounts>),
+    /// One by one.
+    Each(Arc<Cell>, Box<ColumnReader<'a>>),
+}
+
+impl<'a> AmountReader<'a> {
+    /// Over a cell of `scope`, as [`Scope::cell`] gave it.
+    pub fn new(scope: &Scope<'a>, cell: Arc<Cell>, property: PropertyId) -> Result<Self> {
+        if let Some(chunk) = scope.chunk
+            && let Some(kept) = scope.view.settled.amounts(scope.source(), &cell, chunk, property)?
+        {
+            return Ok(Self::Kept(kept));
+        }
+        let column = scope.source().column(cell.name, property);
+        Ok(Self::Each(cell, Box::new(column)))
+    }
+
+    /// The amounts of the whole cell, if they are kept.
+    pub fn kept(&self) -> Option<&Arc<CellAmounts>> {
+        if let Self::Kept(kept) = self { Some(kept) } else { None }
+    }
+
+    /// The amount of a row.
+    #[inline]
+    pub fn read(&mut self, row: usize) -> Result<Option<Number>> {
+        match self {
+            Self::Kept(kept) => {
+                let mantissa = kept.mantissas.get(row).copied().filter(|mantissa| *mantissa != NO_AMOUNT);
+                Ok(mantissa.map(|mantissa| Number::new(i128::from(mantissa), kept.scale)))
+            }
+            Self::Each(cell, column) => {
+                let found = column.get(cell.row_ref(row))?;
+                Ok(column.value(found)?.and_then(ValueRef::number))
+            }
+        }
     }
 }

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use super::amounts::AmountReader;
 use super::audience;
 use super::persons::PersonSet;
-use super::revenue::{AmountReader, RevenuePlan};
+use super::revenue::RevenuePlan;
 use super::scope::{Scope, View, map_scopes};
 use super::units::range_of_units;
 use crate::error::Result;

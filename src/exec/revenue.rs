@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::amounts::{NO_NUMBER, Numbers};
+use super::amounts::AmountReader;
 use super::audience;
 use super::binder::Binder;
 use super::cell::Cell;
@@ -13,7 +13,6 @@ use super::persons::PersonSet;
 use super::properties;
 use super::revenue_columns::Columns;
 use super::scope::{Scope, View, map_scopes};
-use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
 use super::units::range_of_units;
 use crate::engine::Snapshot;
@@ -23,7 +22,6 @@ use crate::report::{
     Amounts, Audience, Basis, Chosen, Lost, Payers, Point, Revenue, RevenuePeople, RevenueReport, Tally,
     Warning, by_total, unit_that_begins,
 };
-use crate::store::segment::block::Column;
 
 /// A revenue report bound to a snapshot.
 pub struct RevenuePlan<'d> {
@@ -100,42 +98,6 @@ fn carriers(view: &View, property: Option<PropertyId>) -> Result<Vec<NameId>> {
         }
     }
     Ok(names)
-}
-
-/// Reads the amounts of the rows of a cell.
-pub(super) struct AmountReader<'a> {
-    cell: Arc<Cell>,
-    column: ColumnReader<'a>,
-    /// Where the cell is one block of a segment: the codes, and which number each is. So nearly all are.
-    packed: Option<(Option<Column<'a>>, Arc<Numbers>)>,
-}
-
-impl<'a> AmountReader<'a> {
-    /// Over a cell of `scope`.
-    pub(super) fn new(scope: &Scope<'a>, cell: Arc<Cell>, property: PropertyId) -> Result<Self> {
-        let mut column = scope.source().column(cell.name, property);
-        let mut packed = None;
-        if let Some(first) = cell.block()
-            && let Some(numbers) = scope.view.settled.numbers(first.source, property)?
-        {
-            packed = Some((column.column(first)?, numbers));
-        }
-        Ok(Self { cell, column, packed })
-    }
-
-    /// The number that a row has.
-    #[inline]
-    pub(super) fn read(&mut self, row: usize) -> Result<Option<Number>> {
-        if let Some((column, numbers)) = &self.packed {
-            let code = column.as_ref().and_then(|column| column.code(row));
-            let number = code.and_then(|code| numbers.each.get(code as usize));
-            return Ok(number
-                .filter(|(_, scale)| *scale != NO_NUMBER)
-                .map(|(mantissa, scale)| Number::new_canonical(*mantissa, *scale)));
-        }
-        let found = self.column.get(self.cell.row_ref(row))?;
-        Ok(self.column.value(found)?.and_then(|v| v.number()))
-    }
 }
 
 /// The amounts of one event while a scope is walked.
@@ -244,7 +206,7 @@ fn tally_scope(plan: &RevenuePlan<'_>, scope: &Scope<'_>) -> Result<Tallies> {
         by_number.at(number as usize).people += count;
     }
     let walker = Walker::new(plan, scope, &people)?;
-    if let Some(quick) = Columns::new(plan, scope, &walker)? {
+    if let Some(quick) = Columns::new(plan, &walker) {
         let base = quick.first_unit();
         quick.add(plan, &mut splitter, &mut by_number, &mut by_unit)?;
         return Tallies::new(by_number, base, by_unit, &splitter);

@@ -1,14 +1,10 @@
-//! The amounts of a scope event by event, a column at a time: where each event's rows are one block, its amounts fit 64 bits at one
-//! scale, and there are at most 64 units. So it nearly always is; revenue.rs has the way that always goes.
-
-use std::sync::Arc;
+//! The amounts of a scope event by event, a column at a time: where each event's amounts are kept and there are at most 64 units. So it nearly always is; revenue.rs has the way that always goes.
 
 use super::amounts::{CellAmounts, NO_AMOUNT};
 use super::cell::Cell;
 use super::mask_counter::MaskCounter;
 use super::persons::{PersonSet, WORDS};
-use super::revenue::{ByNumber, RevenuePlan, Walker};
-use super::scope::Scope;
+use super::revenue::{ByNumber, Carrier, RevenuePlan, Walker};
 use super::split::Splitter;
 use crate::error::Result;
 use crate::model::{Millis, Number, PersonId, UnitTable};
@@ -19,7 +15,7 @@ const UNITS_MAX: usize = u64::BITS as usize;
 /// The amounts of one event.
 struct AmountColumn<'w> {
     cell: &'w Cell,
-    amounts: Arc<CellAmounts>,
+    amounts: &'w CellAmounts,
 }
 
 /// The amounts of a scope.
@@ -70,19 +66,18 @@ impl Sums {
 }
 
 impl<'w> Columns<'w> {
-    /// The columns of what `walker` would walk through in `scope`, if they serve.
-    pub fn new(plan: &RevenuePlan<'_>, scope: &Scope<'_>, walker: &'w Walker<'_>) -> Result<Option<Self>> {
-        let (Some(property), true) = (plan.property, walker.span.0 <= walker.span.1) else { return Ok(None) };
-        let units = UnitTable::new(&plan.calendar, plan.unit(), walker.span);
+    /// The columns of what `walker` would walk through, if they serve.
+    pub fn new(plan: &RevenuePlan<'_>, walker: &'w Walker<'_>) -> Option<Self> {
+        let span = (walker.span.0 <= walker.span.1).then_some(walker.span)?;
+        let units = UnitTable::new(&plan.calendar, plan.unit(), span);
         if units.count() > UNITS_MAX || walker.people.chunk().is_none() {
-            return Ok(None);
+            return None;
         }
-        let mut columns = Vec::with_capacity(walker.carriers.len());
-        for carrier in &walker.carriers {
-            let Some(amounts) = scope.amounts(&carrier.cell, property)? else { return Ok(None) };
-            columns.push(AmountColumn { cell: &carrier.cell, amounts });
-        }
-        Ok(Some(Self { people: &walker.people, columns, units }))
+        let column = |carrier: &'w Carrier<'_>| {
+            Some(AmountColumn { cell: &carrier.cell, amounts: carrier.amounts.kept()? })
+        };
+        let columns = walker.carriers.iter().map(column).collect::<Option<_>>()?;
+        Some(Self { people: &walker.people, columns, units })
     }
 
     /// The number of the unit from which units are counted.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::amounts::CellAmounts;
 use super::cell::Cell;
 use super::overlay::Overlay;
 use super::person_values::{PersonColumn, Which};
@@ -81,11 +80,6 @@ impl<'a> Scope<'a> {
         self.view.reads.cells.fetch_add(1, Ordering::Relaxed);
         self.view.reads.rows.fetch_add(cell.times.len() as u64, Ordering::Relaxed);
         Ok(cell)
-    }
-
-    /// The amounts of the rows of a cell of this scope, where they are kept by column.
-    pub fn amounts(&self, cell: &Cell, property: PropertyId) -> Result<Option<Arc<CellAmounts>>> {
-        self.view.settled.amounts(self.source(), cell, property)
     }
 
     /// One person property of the persons of this scope, and perhaps of others.

@@ -13,7 +13,7 @@ use super::person_values::{PersonColumn, Which};
 use super::persons::{PersonSet, Words, no_words};
 use super::source::Source;
 use crate::engine::Snapshot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Millis, NameId, PropertyId};
 use crate::store::persons::Persons;
 use crate::store::segment::Segment;
@@ -39,7 +39,7 @@ pub struct Settled {
     properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
     /// Per segment and property, which number each value is.
     numbers: Mutex<HashMap<(u32, PropertyId), Arc<Numbers>>>,
-    /// Per name, property and block the amounts of its rows, or that they do not fit.
+    /// Per cell and property the amounts of its rows, or that they do not fit.
     amounts: Mutex<HashMap<AmountsKey, Option<Arc<CellAmounts>>>>,
     /// Per chunk, who is a person.
     alive: Mutex<HashMap<u32, Arc<Words>>>,
@@ -79,8 +79,8 @@ impl Seen {
     }
 }
 
-/// A name, a property, and the block: its segment and its place among those of the name.
-type AmountsKey = (NameId, PropertyId, u32, u32);
+/// A name, a property, and the chunk of persons.
+type AmountsKey = (NameId, PropertyId, u32);
 
 /// A property, which of its values, and the chunk of persons.
 type ColumnKey = (PropertyId, Which, u32);
@@ -305,35 +305,34 @@ fn decode_block(
 }
 
 impl Settled {
-    /// The numbers among the values of a property in a segment, unless there are too many to keep.
-    pub fn numbers(&self, source: u32, property: PropertyId) -> Result<Option<Arc<Numbers>>> {
-        let key = (source, property);
+    /// The numbers among the values of a property in a segment.
+    fn numbers(&self, segment: u32, property: PropertyId) -> Result<Arc<Numbers>> {
+        let key = (segment, property);
         if let Some(known) = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Some(Arc::clone(known)));
+            return Ok(Arc::clone(known));
         }
-        let Some(segment) = self.segments.get(source as usize) else { return Ok(None) };
-        let Some(numbers) = Numbers::of(segment, property)?.map(Arc::new) else { return Ok(None) };
+        let stored = self.segments.get(segment as usize);
+        let stored =
+            stored.ok_or_else(|| Error::corrupt("snapshot", u64::from(segment), "no such segment"))?;
+        let numbers = Arc::new(Numbers::of(stored, property)?);
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&numbers));
-        Ok(Some(numbers))
+        Ok(numbers)
     }
 
-    /// The amounts of the rows of a cell, if it is one block and they fit.
+    /// The amounts of the rows of a cell of `chunk`, if they fit.
     pub fn amounts(
         &self,
         source: &Source,
         cell: &Cell,
+        chunk: u32,
         property: PropertyId,
     ) -> Result<Option<Arc<CellAmounts>>> {
-        let Some(first) = cell.block() else { return Ok(None) };
-        let key = (cell.name, property, first.source, first.chunk_at);
+        let key = (cell.name, property, chunk);
         if let Some(known) = self.amounts.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());
         }
-        let numbers = self.numbers(first.source, property)?;
-        let column = source.column(cell.name, property).column(first)?;
-        let amounts =
-            numbers.and_then(|numbers| CellAmounts::of(&numbers, column.as_ref(), cell.times.len()));
-        let amounts = amounts.map(Arc::new);
+        let numbers = |segment| self.numbers(segment, property);
+        let amounts = CellAmounts::read(source, cell, property, numbers)?.map(Arc::new);
         let mut kept = self.amounts.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.values().flatten().map(|a| a.bytes()).sum::<usize>() > self.column_bytes {
             kept.clear();

@@ -146,6 +146,10 @@ impl<'a> Splitter<'a> {
 
     /// How many of some people have each value, by its number. For values that do not depend on entry or row.
     pub fn count(&mut self, people: &PersonSet) -> Result<Vec<(u32, u64)>> {
+        if matches!(self.way, Way::Nothing) {
+            let all = Some((NOT_SET, people.len())).filter(|(_, count)| *count > 0);
+            return Ok(all.into_iter().collect());
+        }
         let mut counts: HashMap<u32, u64> = HashMap::new();
         if let Way::Person(column, numbers) = &self.way
             && self.scope.chunk.is_some()
