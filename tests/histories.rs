@@ -92,6 +92,9 @@ fn run_history(seed: u64, queries: u64) {
             Action::Compact => engine.engine().compact().unwrap(),
             Action::Reopen => engine.reopen(),
         }
+        if matches!(action, Action::Flush | Action::Compact | Action::Reopen) {
+            warm(&mut engine);
+        }
         // Asked in between as well, so that what is kept for the next report is not stale.
         if identities.len() as u64 % 16 == seed % 16 {
             let query = random_funnel(seed.wrapping_mul(31).wrapping_add(identities.len() as u64));
@@ -190,6 +193,11 @@ fn each_seed(default: u64, run: impl Fn(u64) + Sync) {
     });
 }
 
+/// Asks for anything, so that what is decoded is of this moment, and later rows and moves are laid over it.
+fn warm(engine: &mut EngineBackend) {
+    engine.events();
+}
+
 /// Plays random histories on `grid` to the engine and to the oracle, `default` of them unless told otherwise, and asks both at the end of
 /// each, and in the middle of some.
 pub fn play_all(default: u64, grid: Grid, ask: impl Fn(&mut EngineBackend, &Oracle, u64, &str) + Sync) {
@@ -223,6 +231,9 @@ pub fn play_all(default: u64, grid: Grid, ask: impl Fn(&mut EngineBackend, &Orac
                 Action::Flush => engine.engine().flush().unwrap(),
                 Action::Compact => engine.engine().compact().unwrap(),
                 Action::Reopen => engine.reopen(),
+            }
+            if matches!(action, Action::Flush | Action::Compact | Action::Reopen) {
+                warm(&mut engine);
             }
         }
         ask(&mut engine, &oracle, seed, &context);

@@ -256,25 +256,22 @@ fn decide_seen(
 ) -> Result<PersonSet> {
     let to = to.min(as_of.saturating_add(1));
     let events: Vec<NameId> = scope.source().snapshot.catalog.events().map(|(id, _)| id).collect();
-    let mut found = scope.none();
-    // Whose rows have to be looked at.
-    let mut unknown = among.clone();
-    if let Some(chunk) = scope.chunk {
-        (found, unknown) = scope.view.settled.seen(&events, chunk)?.within(chunk, from, to);
-        unknown.and(&among);
-    }
-    if !unknown.is_empty() {
-        for name in events {
-            let cell = scope.cell(name)?;
-            cell.each_in(&unknown, |rank, person| {
-                let times = cell.times(rank);
-                let first = times.partition_point(|t| *t < from);
-                if times.get(first).is_some_and(|t| *t < to) {
-                    found.insert(person);
-                }
-                Ok::<(), Error>(())
-            })?;
+    let (mut found, mut unknown) = scope.seen(&events, from, to)?;
+    unknown.and(&among);
+    for name in events {
+        if unknown.is_empty() {
+            break;
         }
+        let cell = scope.cell(name)?;
+        cell.each_in(&unknown, |rank, person| {
+            let times = cell.times(rank);
+            let first = times.partition_point(|t| *t < from);
+            if times.get(first).is_some_and(|t| *t < to) {
+                found.insert(person);
+            }
+            Ok::<(), Error>(())
+        })?;
+        unknown.minus(&found);
     }
     among.and(&found);
     Ok(among)

@@ -37,7 +37,7 @@ pub fn list(view: &View) -> Result<EventList> {
     let mut events = Vec::new();
     for (name, text) in snapshot.catalog.events() {
         let settled = view.settled.persons(name)? - &view.overlay.touched;
-        let people = settled.len() + view.overlay.cell(name).persons.len() as u64;
+        let people = settled.len() + view.overlay.persons(&view.source, &view.settled, name)?.len();
         if let Some((first, last)) = span(view, name) {
             events.push(EventCount {
                 event: text.to_owned(),

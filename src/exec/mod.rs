@@ -313,7 +313,7 @@ impl Executor {
             }
         };
         let source = Source::new(snapshot.clone());
-        let overlay = Overlay::new(&source, &settled, names)?;
+        let overlay = Overlay::new(&source, &settled, names);
         Ok(View { source, settled, overlay, reads: Reads::default() })
     }
 }

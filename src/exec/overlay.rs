@@ -1,28 +1,38 @@
-//! The unsettled part of a snapshot: all rows, of the names that a report reads, of every person who has recent rows of them or
-//! who took part in a merge since the settled part began. Reports walk the settled cells without these
-//! persons, then these persons by themselves; the two results add up.
+//! The unsettled part of a snapshot: every person who has recent rows of the names that a report reads, or who took part in a merge
+//! since the settled part began, and all their rows. Reports walk the settled cells without these persons, then these persons by
+//! themselves; the two results add up.
+//!
+//! To gather the rows of a name means to decode all of its settled cells, so it is done when they are asked for. Whether somebody did
+//! anything at all, or ever did one thing, is known without.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use roaring::RoaringBitmap;
 
 use super::cell::{Cell, RowRef};
+use super::persons::PersonSet;
 use super::settled::Settled;
 use super::source::Source;
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId};
+use crate::store::persons::Persons;
 
-/// Persons whose settled rows are not the whole truth, and their rows.
+/// Persons whose settled rows are not the whole truth.
 pub struct Overlay {
     /// The persons, by today's and by the settled part's identities: none of them may be read from settled cells.
     pub touched: RoaringBitmap,
-    cells: HashMap<NameId, Arc<Cell>>,
+    /// Those of them who took part in a merge.
+    moved: RoaringBitmap,
+    /// The recent rows of each name.
+    recent: HashMap<NameId, Vec<(PersonId, Millis, RowRef)>>,
+    /// All their rows, of the names that were asked for.
+    cells: Mutex<HashMap<NameId, Arc<Cell>>>,
 }
 
 impl Overlay {
-    /// Gathers the rows of `names`.
-    pub fn new(source: &Source, settled: &Settled, names: &[NameId]) -> Result<Self> {
+    /// Finds the persons, for a report on `names`.
+    pub fn new(source: &Source, settled: &Settled, names: &[NameId]) -> Self {
         let persons = &source.snapshot.persons;
         let mut moved = RoaringBitmap::new();
         for step in persons.moves_since(settled.version) {
@@ -49,31 +59,78 @@ impl Overlay {
         active.dedup();
         // They rise, so they are always taken.
         let touched = RoaringBitmap::from_sorted_iter(active).unwrap_or_default() | &moved;
-        let mut overlay = Self { touched, cells: HashMap::new() };
-        if !overlay.touched.is_empty() {
-            for name in names {
-                let rows = recent.remove(name).unwrap_or_default();
-                let cell = overlay.gather(source, settled, *name, &moved, rows)?;
-                overlay.cells.insert(*name, Arc::new(cell));
-            }
-        }
-        Ok(overlay)
+        Self { touched, moved, recent, cells: Mutex::default() }
     }
 
     /// The rows of a name.
-    pub fn cell(&self, name: NameId) -> Arc<Cell> {
-        self.cells.get(&name).map_or_else(|| Arc::new(Cell::empty(name)), Arc::clone)
+    pub fn cell(&self, source: &Source, settled: &Settled, name: NameId) -> Result<Arc<Cell>> {
+        if self.touched.is_empty() {
+            return Ok(Arc::new(Cell::empty(name)));
+        }
+        if let Some(cell) = self.cells.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Arc::clone(cell));
+        }
+        let cell = Arc::new(self.gather(source, settled, name)?);
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&cell));
+        Ok(cell)
     }
 
-    fn gather(
+    /// The persons who have rows of a name.
+    pub fn persons(&self, source: &Source, settled: &Settled, name: NameId) -> Result<RoaringBitmap> {
+        let today = &source.snapshot.persons;
+        let recent = self.recent.get(&name).into_iter().flatten();
+        let mut found: RoaringBitmap = recent.map(|(person, ..)| *person).collect();
+        let stored = settled.persons(name)? & &self.touched;
+        for person in &stored & &self.moved {
+            match heir(settled, today, person) {
+                Some(heir) => drop(found.insert(heir)),
+                None => return Ok(self.cell(source, settled, name)?.persons.iter().copied().collect()),
+            }
+        }
+        Ok(found | (stored - &self.moved))
+    }
+
+    /// The persons with any of `events` in `from..to`, and those of whom only their rows can tell.
+    pub fn seen(
         &self,
         source: &Source,
         settled: &Settled,
-        name: NameId,
-        moved: &RoaringBitmap,
-        mut rows: Vec<(PersonId, Millis, RowRef)>,
-    ) -> Result<Cell> {
+        events: &[NameId],
+        (from, to): (Millis, Millis),
+    ) -> Result<(PersonSet, PersonSet)> {
+        let today = &source.snapshot.persons;
+        let (mut found, mut unknown) = (PersonSet::none(None), PersonSet::none(None));
+        for (person, time, _) in events.iter().filter_map(|name| self.recent.get(name)).flatten() {
+            if (from..to).contains(time) {
+                found.insert(*person);
+            }
+        }
+        let mut rest = self.touched.iter().filter(|person| *person < settled.identities()).peekable();
+        while let Some(chunk) = rest.peek().map(|person| person >> 16) {
+            let (within, around) = settled.seen(events, chunk)?.within(chunk, from, to);
+            while let Some(person) = rest.next_if(|person| person >> 16 == chunk) {
+                if !within.contains(person) && !around.contains(person) {
+                    continue;
+                }
+                let heir =
+                    if self.moved.contains(person) { heir(settled, today, person) } else { Some(person) };
+                match heir {
+                    Some(heir) if within.contains(person) => found.insert(heir),
+                    Some(heir) => unknown.insert(heir),
+                    // Its rows are those of several persons now.
+                    None => {
+                        unknown.extend(settled.identities_of(person).iter().map(|id| today.person_of(*id)))
+                    }
+                }
+            }
+        }
+        unknown.minus(&found);
+        Ok((found, unknown))
+    }
+
+    fn gather(&self, source: &Source, settled: &Settled, name: NameId) -> Result<Cell> {
         let persons = &source.snapshot.persons;
+        let mut rows = self.recent.get(&name).cloned().unwrap_or_default();
         for chunk in settled.chunks(name)? {
             let (low, high) = (chunk << 16, chunk << 16 | 0xffff);
             if self.touched.range_cardinality(low..=high) == 0 {
@@ -84,7 +141,7 @@ impl Overlay {
             for rank in shared_ranks(&cell.persons, &self.touched, low, high) {
                 let Some(person) = cell.persons.get(rank).copied() else { continue };
                 let of_rank = cell.rows(rank).zip(cell.times(rank).iter().copied());
-                if moved.contains(person) {
+                if self.moved.contains(person) {
                     for (row, time) in of_rank {
                         times.push(time);
                         refs.push(cell.row_ref(row));
@@ -102,6 +159,13 @@ impl Overlay {
         rows.sort_by_key(|(person, time, _)| (*person, *time));
         Ok(Cell::of_rows(name, rows.into_iter()))
     }
+}
+
+/// The person of today to whom all identities of a person of the settled part belong, if it is one.
+fn heir(settled: &Settled, today: &Persons, person: PersonId) -> Option<PersonId> {
+    let mut heirs = settled.identities_of(person).into_iter().map(|identity| today.person_of(identity));
+    let first = heirs.next()?;
+    heirs.all(|heir| heir == first).then_some(first)
 }
 
 /// The ranks of the persons of a chunk that are in `set`.

@@ -75,7 +75,7 @@ impl<'a> Scope<'a> {
     pub fn cell(&self, name: NameId) -> Result<Arc<Cell>> {
         let cell = match self.chunk {
             Some(chunk) => self.view.settled.cell(name, chunk)?,
-            None => self.view.overlay.cell(name),
+            None => self.view.overlay.cell(self.source(), &self.view.settled, name)?,
         };
         self.view.reads.cells.fetch_add(1, Ordering::Relaxed);
         self.view.reads.rows.fetch_add(cell.times.len() as u64, Ordering::Relaxed);
@@ -93,9 +93,18 @@ impl<'a> Scope<'a> {
         match self.chunk {
             Some(chunk) => self.view.settled.person_column(source, property, which, chunk, as_of),
             None => {
-                let cell = self.view.overlay.cell(NameId::SET);
+                let cell = self.view.overlay.cell(source, &self.view.settled, NameId::SET)?;
                 PersonColumn::read(source, &cell, property, which, as_of).map(Arc::new)
             }
+        }
+    }
+
+    /// The persons of this scope, and perhaps others, with any of `events`, which are all there are, in `from..to`; and those of whom
+    /// only their rows can tell.
+    pub fn seen(&self, events: &[NameId], from: Millis, to: Millis) -> Result<(PersonSet, PersonSet)> {
+        match self.chunk {
+            Some(chunk) => Ok(self.view.settled.seen(events, chunk)?.within(chunk, from, to)),
+            None => self.view.overlay.seen(self.source(), &self.view.settled, events, (from, to)),
         }
     }
 

@@ -14,7 +14,7 @@ use super::persons::{PersonSet, Words, no_words};
 use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
-use crate::model::{Millis, NameId, PropertyId};
+use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId};
 use crate::store::persons::Persons;
 use crate::store::segment::Segment;
 use crate::store::segment::merge::{Found, find_movers, gather, moved_since};
@@ -339,6 +339,12 @@ impl Settled {
         }
         kept.insert(key, amounts.clone());
         Ok(amounts)
+    }
+
+    /// The identities of a person when it began; none if nobody was named by it.
+    pub fn identities_of(&self, person: PersonId) -> Vec<IdentityId> {
+        let named = person < self.identities() && self.persons.person_of(person) == person;
+        if named { self.persons.members(person) } else { Vec::new() }
     }
 
     /// The identities there were when it began.
