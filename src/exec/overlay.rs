@@ -2,8 +2,8 @@
 //! since the settled part began, and all their rows. Reports walk the settled cells without these persons, then these persons by
 //! themselves; the two results add up.
 //!
-//! To gather the rows of a name means to decode all of its settled cells, so it is done when they are asked for. Whether somebody did
-//! anything at all, or ever did one thing, is known without.
+//! The rows of a name are gathered when they are asked for. Whether somebody did anything at all, or ever did one thing, is known
+//! without.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -131,29 +131,18 @@ impl Overlay {
     fn gather(&self, source: &Source, settled: &Settled, name: NameId) -> Result<Cell> {
         let persons = &source.snapshot.persons;
         let mut rows = self.recent.get(&name).cloned().unwrap_or_default();
-        for chunk in settled.chunks(name)? {
-            let (low, high) = (chunk << 16, chunk << 16 | 0xffff);
-            if self.touched.range_cardinality(low..=high) == 0 {
+        let settled = settled.rows_of(name, &self.touched)?;
+        for of_person in settled.rows.chunk_by(|a, b| a.person == b.person) {
+            let Some(person) = of_person.first().map(|found| found.person) else { continue };
+            if !self.touched.contains(person) {
                 continue;
             }
-            let cell = settled.cell(name, chunk)?;
-            let (mut times, mut refs) = (Vec::new(), Vec::new());
-            for rank in shared_ranks(&cell.persons, &self.touched, low, high) {
-                let Some(person) = cell.persons.get(rank).copied() else { continue };
-                let of_rank = cell.rows(rank).zip(cell.times(rank).iter().copied());
-                if self.moved.contains(person) {
-                    for (row, time) in of_rank {
-                        times.push(time);
-                        refs.push(cell.row_ref(row));
-                    }
-                } else {
-                    // None of its identities has gone to another person.
-                    rows.extend(of_rank.map(|(row, time)| (person, time, cell.row_ref(row))));
-                }
-            }
-            let identities = source.identities(name, &refs)?;
-            for ((time, at), identity) in times.into_iter().zip(refs).zip(identities) {
-                rows.push((persons.person_of(identity), time, at));
+            let moved = self.moved.contains(person);
+            for found in of_person {
+                // Of the others no identity has gone to another person.
+                let person = if moved { persons.person_of(found.identity) } else { person };
+                let at = RowRef { source: found.input, chunk_at: found.chunk_at, row: found.row };
+                rows.push((person, found.time, at));
             }
         }
         rows.sort_by_key(|(person, time, _)| (*person, *time));
@@ -166,15 +155,4 @@ fn heir(settled: &Settled, today: &Persons, person: PersonId) -> Option<PersonId
     let mut heirs = settled.identities_of(person).into_iter().map(|identity| today.person_of(identity));
     let first = heirs.next()?;
     heirs.all(|heir| heir == first).then_some(first)
-}
-
-/// The ranks of the persons of a chunk that are in `set`.
-fn shared_ranks(persons: &[PersonId], set: &RoaringBitmap, low: u32, high: u32) -> Vec<usize> {
-    let mut ranks = Vec::new();
-    if (set.range_cardinality(low..=high) as usize) < persons.len() / 16 {
-        ranks.extend(set.range(low..=high).filter_map(|person| persons.binary_search(&person).ok()));
-    } else {
-        ranks.extend((0..persons.len()).filter(|rank| persons.get(*rank).is_some_and(|p| set.contains(*p))));
-    }
-    ranks
 }

@@ -32,7 +32,9 @@ pub struct Settled {
     /// Per name, the rows of such persons, by the person of `version`.
     movers: Mutex<HashMap<NameId, Arc<Vec<Found>>>>,
     cells: Mutex<CellCache>,
-    /// Bytes of person properties that are kept.
+    /// Per name, the rows of some persons.
+    rows_of: Mutex<HashMap<NameId, Arc<RowsOf>>>,
+    /// Bytes that are kept of each of the following.
     column_bytes: usize,
     columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
     /// Per name, the properties that any of its rows has.
@@ -45,6 +47,20 @@ pub struct Settled {
     alive: Mutex<HashMap<u32, Arc<Words>>>,
     /// Per chunk, when its persons were seen.
     seen: Mutex<HashMap<u32, Arc<Seen>>>,
+}
+
+/// The rows of a name that some persons have.
+#[derive(Default)]
+pub struct RowsOf {
+    persons: RoaringBitmap,
+    /// In the order of person and time.
+    pub rows: Vec<Found>,
+}
+
+impl RowsOf {
+    fn bytes(&self) -> usize {
+        self.rows.len() * size_of::<Found>() + self.persons.serialized_size()
+    }
 }
 
 /// When the persons of a chunk did anything.
@@ -106,6 +122,7 @@ impl Settled {
             moved,
             movers: Mutex::default(),
             cells: Mutex::new(CellCache { cells: HashMap::default(), bytes: 0, most, clock: 0 }),
+            rows_of: Mutex::default(),
             column_bytes: most / 4,
             columns: Mutex::default(),
             properties: Mutex::default(),
@@ -221,11 +238,37 @@ impl Settled {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
+    /// The rows of a name that some persons have, and perhaps others. They are kept for the next report: those who have recent rows
+    /// now will have them until the next flush.
+    pub fn rows_of(&self, name: NameId, persons: &RoaringBitmap) -> Result<Arc<RowsOf>> {
+        let known = self.rows_of.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        let missing = known.as_ref().map_or_else(|| persons.clone(), |known| persons - &known.persons);
+        let known = known.unwrap_or_default();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let mut rows = known.rows.clone();
+        let movers = self.movers(name)?;
+        for chunk in self.chunks(name)? {
+            if missing.range_cardinality(chunk << 16..=chunk << 16 | 0xffff) > 0 {
+                rows.extend(gather(&self.segments, &self.moved, name, chunk, Some(&missing))?);
+                rows.extend(of_chunk(&movers, chunk).iter().filter(|found| missing.contains(found.person)));
+            }
+        }
+        // Those that were known are sorted, which the stable sort makes use of.
+        rows.sort_by_key(|found| (found.person, found.time));
+        let all = Arc::new(RowsOf { persons: missing | &known.persons, rows });
+        let mut kept = self.rows_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.values().map(|rows| rows.bytes()).sum::<usize>() > self.column_bytes {
+            kept.clear();
+        }
+        kept.insert(name, Arc::clone(&all));
+        Ok(all)
+    }
+
     fn decode(&self, name: NameId, chunk: u32) -> Result<Cell> {
         let movers = self.movers(name)?;
-        let from = movers.partition_point(|f| f.person >> 16 < chunk);
-        let to = movers.partition_point(|f| f.person >> 16 <= chunk);
-        let movers = movers.get(from..to).unwrap_or(&[]);
+        let movers = of_chunk(&movers, chunk);
         let mut blocks = Vec::new();
         for (source, segment) in self.segments.iter().enumerate() {
             let Some(name_at) = segment.find_name(name) else { continue };
@@ -240,7 +283,7 @@ impl Settled {
         {
             return decode_block(segment, name, *source, *name_at, *chunk_at, chunk);
         }
-        let mut rows = gather(&self.segments, &self.moved, name, chunk)?;
+        let mut rows = gather(&self.segments, &self.moved, name, chunk, None)?;
         rows.extend_from_slice(movers);
         // The runs of the segments are sorted already, which the stable sort makes use of.
         rows.sort_by_key(|f| (f.person, f.time));
@@ -282,6 +325,13 @@ impl CellCache {
             }
         }
     }
+}
+
+/// The movers of a chunk, of those of a name.
+fn of_chunk(movers: &[Found], chunk: u32) -> &[Found] {
+    let from = movers.partition_point(|found| found.person >> 16 < chunk);
+    let to = movers.partition_point(|found| found.person >> 16 <= chunk);
+    movers.get(from..to).unwrap_or(&[])
 }
 
 fn decode_block(
@@ -387,10 +437,7 @@ impl Settled {
             }
         }
         for name in names {
-            let movers = self.movers(*name)?;
-            let begin = movers.partition_point(|f| f.person >> 16 < chunk);
-            let of_chunk = movers.iter().skip(begin).take_while(|f| f.person >> 16 == chunk);
-            for found in of_chunk {
+            for found in of_chunk(&self.movers(*name)?, chunk) {
                 seen.lows.push(found.person as u16);
                 seen.spans.push((found.time, found.time));
             }

@@ -128,7 +128,7 @@ impl OfName<'_> {
         if (self.merge.cancelled)() {
             return Err(Error::new(ErrorKind::Busy, "cancelled", "the merge was cancelled"));
         }
-        let mut rows = gather(self.inputs, self.moved, self.name, chunk)?;
+        let mut rows = gather(self.inputs, self.moved, self.name, chunk, None)?;
         let from = movers.partition_point(|f| chunk_of(f.person) < chunk);
         let to = movers.partition_point(|f| chunk_of(f.person) <= chunk);
         rows.extend_from_slice(movers.get(from..to).unwrap_or(&[]));
@@ -256,45 +256,43 @@ pub fn find_movers(
         let chunks = segment.name_entry(name_at).map_or(0, |e| e.chunks.len());
         for chunk_at in 0..chunks {
             let mut visit = |row: Found| found.push(Found { person: persons.person_of(row.identity), ..row });
-            visit_rows(
-                segment,
-                input as u32,
-                name_at,
-                chunk_at,
-                &|person| moved.contains(person),
-                &mut visit,
-            )?;
+            let wanted = |person| moved.contains(person);
+            visit_rows(segment, (input, name_at, chunk_at), Some(moved), wanted, &mut visit)?;
         }
     }
     found.sort_by_key(|f| f.person);
     Ok(found)
 }
 
-/// The rows of one name and chunk of persons that have not moved.
+/// The rows of one name and chunk of persons that have not moved: of all of them, or of those in `only`.
 pub fn gather(
     inputs: &[Arc<Segment>],
     moved: &[RoaringBitmap],
     name: NameId,
     chunk: u32,
+    only: Option<&RoaringBitmap>,
 ) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for (input, (segment, moved)) in inputs.iter().zip(moved).enumerate() {
         let Some(name_at) = segment.find_name(name) else { continue };
         let Some(entry) = segment.name_entry(name_at) else { continue };
         let Ok(chunk_at) = entry.chunks.binary_search_by_key(&chunk, |c| c.chunk) else { continue };
-        let mut visit = |row: Found| found.push(row);
-        visit_rows(segment, input as u32, name_at, chunk_at, &|person| !moved.contains(person), &mut visit)?;
+        let wanted = |person| only.is_none_or(|only| only.contains(person)) && !moved.contains(person);
+        visit_rows(segment, (input, name_at, chunk_at), only, wanted, &mut |row| found.push(row))?;
     }
     Ok(found)
 }
 
-/// Visits the rows of a block whose persons, as the segment stores them, are wanted.
+/// How many persons of a block there are to each one that is wanted, so that a search for each costs less than to pass all.
+const FEW: usize = 16;
+
+/// Visits the rows of a block (the input, the places of its name and of its chunk) whose persons, as the segment stores them, are
+/// wanted. If given, they are all in `among`.
 fn visit_rows(
     segment: &Segment,
-    input: u32,
-    name_at: usize,
-    chunk_at: usize,
-    wanted: &dyn Fn(PersonId) -> bool,
+    (input, name_at, chunk_at): (usize, usize, usize),
+    among: Option<&RoaringBitmap>,
+    wanted: impl Fn(PersonId) -> bool,
     visit: &mut dyn FnMut(Found),
 ) -> Result<()> {
     let block = segment.block(name_at, chunk_at)?;
@@ -302,19 +300,31 @@ fn visit_rows(
     let Some(members) = segment.members_of(chunk)? else {
         return Err(Error::corrupt(segment.name(), 0, format!("no members for chunk {chunk}")));
     };
-    for (low, rows) in block.each_person() {
-        let person = chunk << 16 | u32::from(low);
-        if !wanted(person) {
-            continue;
-        }
-        let Some(member) = members.rank_of(low) else {
+    let mut visit_person = |person: PersonId, rows: std::ops::Range<usize>| {
+        let Some(member) = members.rank_of(person as u16) else {
             return Err(Error::corrupt(segment.name(), 0, format!("no members for person {person}")));
         };
         let begin = members.slots(member).start;
         for row in rows {
             let identity = members.identity(begin + block.slot(row));
-            let (chunk_at, row_at) = (chunk_at as u32, row as u32);
+            let (input, chunk_at, row_at) = (input as u32, chunk_at as u32, row as u32);
             visit(Found { person, time: block.time(row), identity, input, chunk_at, row: row_at });
+        }
+        Ok(())
+    };
+    let all = chunk << 16..=chunk << 16 | 0xffff;
+    let few = |among: &&RoaringBitmap| among.range_cardinality(all.clone()) as usize * FEW < block.persons();
+    if let Some(few) = among.filter(few) {
+        for person in few.range(all).filter(|person| wanted(*person)) {
+            let rank = block.rank_of(person as u16);
+            rank.map_or(Ok(()), |rank| visit_person(person, block.rows_of(rank)))?;
+        }
+        return Ok(());
+    }
+    for (low, rows) in block.each_person() {
+        let person = chunk << 16 | u32::from(low);
+        if wanted(person) {
+            visit_person(person, rows)?;
         }
     }
     Ok(())

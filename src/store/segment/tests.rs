@@ -59,7 +59,7 @@ fn rows_of(segment: &Segment) -> BTreeSet<String> {
     for entry in &segment.directory().names {
         let name = NameId(entry.name);
         for chunk in &entry.chunks {
-            for found in gather(&segments, &none, name, chunk.chunk).unwrap() {
+            for found in gather(&segments, &none, name, chunk.chunk, None).unwrap() {
                 let block = segment.block_of(segment.find_name(name).unwrap(), chunk.chunk).unwrap().unwrap();
                 let properties = lookup::properties_of(segment, &block, found.row as usize).unwrap();
                 let own = lookup::own_columns(&block, found.row as usize);
