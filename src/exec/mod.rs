@@ -1,5 +1,6 @@
 //! Answers reports from snapshots: who can matter, what each of them did, and counts that add up.
 
+mod active;
 mod amounts;
 pub mod attempt;
 mod audience;

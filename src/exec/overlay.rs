@@ -107,7 +107,7 @@ impl Overlay {
         }
         let mut rest = self.touched.iter().filter(|person| *person < settled.identities()).peekable();
         while let Some(chunk) = rest.peek().map(|person| person >> 16) {
-            let (within, around) = settled.seen(events, chunk)?.within(chunk, from, to);
+            let (within, around) = settled.seen_within(events, chunk, from, to)?;
             while let Some(person) = rest.next_if(|person| person >> 16 == chunk) {
                 if !within.contains(person) && !around.contains(person) {
                     continue;

@@ -103,7 +103,7 @@ impl<'a> Scope<'a> {
     /// only their rows can tell.
     pub fn seen(&self, events: &[NameId], from: Millis, to: Millis) -> Result<(PersonSet, PersonSet)> {
         match self.chunk {
-            Some(chunk) => Ok(self.view.settled.seen(events, chunk)?.within(chunk, from, to)),
+            Some(chunk) => self.view.settled.seen_within(events, chunk, from, to),
             None => self.view.overlay.seen(self.source(), &self.view.settled, events, (from, to)),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap as HashMap;
 
+use super::active::Active;
 use super::amounts::{CellAmounts, Numbers};
 use super::cell::{Cell, RowRef};
 use super::person_values::{PersonColumn, Which};
@@ -47,6 +48,8 @@ pub struct Settled {
     alive: Mutex<HashMap<u32, Arc<Words>>>,
     /// Per chunk, when its persons were seen.
     seen: Mutex<HashMap<u32, Arc<Seen>>>,
+    /// Per chunk, in which hours they were.
+    active: Mutex<HashMap<u32, Arc<Active>>>,
 }
 
 /// The rows of a name that some persons have.
@@ -64,7 +67,7 @@ impl RowsOf {
 }
 
 /// When the persons of a chunk did anything.
-pub struct Seen {
+struct Seen {
     /// One entry for each person and segment, and for each row of those who have moved: the low bits of the id, the first and the
     /// last time.
     lows: Vec<u16>,
@@ -76,7 +79,7 @@ pub struct Seen {
 
 impl Seen {
     /// The persons of `chunk` with an event in `from..to`, and those of whom the spans do not tell because they lie around it.
-    pub fn within(&self, chunk: u32, from: Millis, to: Millis) -> (PersonSet, PersonSet) {
+    fn within(&self, chunk: u32, from: Millis, to: Millis) -> (PersonSet, PersonSet) {
         let mut found = PersonSet::none(Some(chunk));
         let mut around = PersonSet::none(Some(chunk));
         if from <= self.span.0 && self.span.1 < to {
@@ -130,6 +133,7 @@ impl Settled {
             amounts: Mutex::default(),
             alive: Mutex::default(),
             seen: Mutex::default(),
+            active: Mutex::default(),
         }
     }
 
@@ -148,7 +152,7 @@ impl Settled {
         let column = match kept {
             Some(column) => column,
             None => {
-                let cell = self.passing_cell(chunk)?;
+                let cell = self.passing_cell(NameId::SET, chunk)?;
                 let column = Arc::new(PersonColumn::read(source, &cell, property, which, Millis::MAX)?);
                 let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
                 if columns.values().map(|c| c.bytes()).sum::<usize>() > self.column_bytes {
@@ -161,7 +165,7 @@ impl Settled {
         if as_of >= column.last_time {
             return Ok(column);
         }
-        let cell = self.passing_cell(chunk)?;
+        let cell = self.passing_cell(NameId::SET, chunk)?;
         PersonColumn::read(source, &cell, property, which, as_of).map(Arc::new)
     }
 
@@ -226,11 +230,11 @@ impl Settled {
         Ok(cell)
     }
 
-    /// The `set` rows of a chunk, which are not kept: they are many, and what is made of them is kept.
-    fn passing_cell(&self, chunk: u32) -> Result<Arc<Cell>> {
-        let key = (NameId::SET, chunk);
-        let kept = self.cells.lock().unwrap_or_else(PoisonError::into_inner).cells.get(&key).cloned();
-        kept.map_or_else(|| self.decode(NameId::SET, chunk).map(Arc::new), |(cell, _)| Ok(cell))
+    /// The rows of a name in a chunk, which are not kept if they were not: where they are many, and what is made of them is kept.
+    fn passing_cell(&self, name: NameId, chunk: u32) -> Result<Arc<Cell>> {
+        let kept =
+            self.cells.lock().unwrap_or_else(PoisonError::into_inner).cells.get(&(name, chunk)).cloned();
+        kept.map_or_else(|| self.decode(name, chunk).map(Arc::new), |(cell, _)| Ok(cell))
     }
 
     /// Bytes of decoded cells.
@@ -417,9 +421,41 @@ impl Settled {
         Arc::clone(words)
     }
 
+    /// The persons of a chunk with any of `events`, which are all there are, in `from..to`; and those of whom only their rows can tell.
+    pub fn seen_within(
+        &self,
+        events: &[NameId],
+        chunk: u32,
+        from: Millis,
+        to: Millis,
+    ) -> Result<(PersonSet, PersonSet)> {
+        let (mut found, around) = self.seen(events, chunk)?.within(chunk, from, to);
+        if around.is_empty() {
+            return Ok((found, around));
+        }
+        let (inside, unknown) = self.active(events, chunk)?.within(&around, from, to);
+        found.or(&inside);
+        Ok((found, unknown))
+    }
+
+    /// In which hours the persons of a chunk did any of `events`.
+    fn active(&self, events: &[NameId], chunk: u32) -> Result<Arc<Active>> {
+        if let Some(active) = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
+            return Ok(Arc::clone(active));
+        }
+        let cells = events.iter().map(|name| self.passing_cell(*name, chunk)).collect::<Result<Vec<_>>>()?;
+        let active = Arc::new(Active::of(&cells));
+        let mut kept = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.values().map(|active| active.bytes()).sum::<usize>() > self.column_bytes {
+            kept.clear();
+        }
+        kept.insert(chunk, Arc::clone(&active));
+        Ok(active)
+    }
+
     /// When the persons of a chunk did any of `names`, which are all events there are: from what segments know of the first and last
     /// events of persons who have not moved, and the rows of those who have.
-    pub fn seen(&self, names: &[NameId], chunk: u32) -> Result<Arc<Seen>> {
+    fn seen(&self, names: &[NameId], chunk: u32) -> Result<Arc<Seen>> {
         if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
             return Ok(Arc::clone(seen));
         }

@@ -151,17 +151,18 @@ impl<'a> Splitter<'a> {
             return Ok(all.into_iter().collect());
         }
         let mut counts: HashMap<u32, u64> = HashMap::new();
-        if let Way::Person(column, numbers) = &self.way
-            && self.scope.chunk.is_some()
-            && let Some(sets) = column.sets()
-        {
-            let mut rest = people.len();
-            for (set, number) in sets.iter().zip(numbers.iter().skip(1)) {
-                let count = set.shared(people);
-                rest -= count;
-                *counts.entry(*number).or_default() += count;
+        let columns = match &self.way {
+            Way::Person(column, numbers) => vec![(column, numbers)],
+            Way::Origin(columns) => columns.iter().map(|(column, numbers)| (column, numbers)).collect(),
+            _ => Vec::new(),
+        };
+        if !columns.is_empty() && self.scope.chunk.is_some() {
+            let (mut rest, mut left) = (people.clone(), people.len());
+            let last = columns.len() - 1;
+            for (at, (column, numbers)) in columns.into_iter().enumerate() {
+                left -= count_column(column, numbers, &mut rest, at < last, &mut counts);
             }
-            *counts.entry(NOT_SET).or_default() += rest;
+            *counts.entry(NOT_SET).or_default() += left;
         } else {
             let mut by_number: Vec<u64> = Vec::new();
             for person in people {
@@ -222,6 +223,37 @@ impl<'a> Splitter<'a> {
             Way::Audience(inside, [yes, no]) => Ok(if inside.contains(person) { *yes } else { *no }),
         }
     }
+}
+
+/// Counts those of `rest` who have a value in a column, by the number of the value, and if they are not to be counted again takes
+/// them out. Returns how many they are.
+fn count_column(
+    column: &PersonColumn,
+    numbers: &[u32],
+    rest: &mut PersonSet,
+    take_out: bool,
+    counts: &mut HashMap<u32, u64>,
+) -> u64 {
+    let mut all = 0;
+    if let Some(sets) = column.sets() {
+        for (set, number) in sets.iter().zip(numbers.iter().skip(1)) {
+            let count = set.shared(rest);
+            *counts.entry(*number).or_default() += count;
+            all += count;
+        }
+        sets.iter().filter(|_| take_out).for_each(|set| rest.minus(set));
+        return all;
+    }
+    let mut counted = PersonSet::none(rest.chunk());
+    for person in &*rest {
+        let number = numbers.get(column.number(person) as usize).copied().unwrap_or(NOT_SET);
+        if number != NOT_SET {
+            *counts.entry(number).or_default() += 1;
+            counted.insert(person);
+        }
+    }
+    rest.minus(&counted);
+    counted.len()
 }
 
 /// Tallies by value.
