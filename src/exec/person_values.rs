@@ -156,56 +156,84 @@ impl<'a> PersonProperty<'a> {
 pub struct PersonColumn {
     /// The values that occur, numbered from 1 by their place.
     pub values: Vec<Value>,
-    /// The number of each person's value, from the person `first` on.
-    numbers: Narrow,
-    first: PersonId,
+    /// The number of each person's value.
+    numbers: Numbers,
     /// The latest time of any row: as of then and later, the column is the same.
     pub last_time: Millis,
     /// Of few values the persons who have each, made when they are first asked for.
     sets: OnceLock<Vec<PersonSet>>,
 }
 
-/// Numbers in a byte each, where that is enough: a report looks up one after the other, and most properties of people have few values.
+/// Numbers of persons: a report looks up one after the other, and most properties of people have few values.
 #[derive(Debug)]
-enum Narrow {
-    Bytes(Vec<u8>),
-    Wide(Vec<u32>),
+enum Numbers {
+    /// Of all persons from one on, in a byte each, where that is enough.
+    Bytes(PersonId, Vec<u8>),
+    /// The same in four bytes each.
+    Wide(PersonId, Vec<u32>),
+    /// Of persons who lie far apart: who, rising, and the numbers.
+    Sparse(Vec<PersonId>, Vec<u32>),
 }
 
-impl Default for Narrow {
+/// Ids from the first to the last person, for each person there is, above which they lie far apart.
+const FAR_APART: usize = 16;
+
+impl Default for Numbers {
     fn default() -> Self {
-        Self::Bytes(Vec::new())
+        Self::Bytes(0, Vec::new())
     }
 }
 
-impl From<Vec<u32>> for Narrow {
-    fn from(wide: Vec<u32>) -> Self {
-        let bytes: std::result::Result<Vec<u8>, _> =
-            wide.iter().map(|number| u8::try_from(*number)).collect();
-        bytes.map_or(Self::Wide(wide), Self::Bytes)
+impl Numbers {
+    /// Of persons, rising, and the number of each.
+    fn new(persons: &[PersonId], numbers: Vec<u32>) -> Self {
+        let (Some(first), Some(last)) = (persons.first().copied(), persons.last().copied()) else {
+            return Self::default();
+        };
+        let count = (last - first) as usize + 1;
+        if count > persons.len() * FAR_APART {
+            return Self::Sparse(persons.to_vec(), numbers);
+        }
+        let places = persons.iter().map(|person| (person - first) as usize);
+        if numbers.iter().all(|number| u8::try_from(*number).is_ok()) {
+            let mut bytes = vec![0; count];
+            for (place, number) in places.zip(numbers) {
+                bytes[place] = number as u8;
+            }
+            return Self::Bytes(first, bytes);
+        }
+        let mut wide = vec![NOT_SET; count];
+        for (place, number) in places.zip(numbers) {
+            wide[place] = number;
+        }
+        Self::Wide(first, wide)
     }
-}
 
-impl Narrow {
     #[inline]
-    fn get(&self, place: usize) -> Option<u32> {
+    fn of(&self, person: PersonId) -> Option<u32> {
+        let from = |first: PersonId| person.checked_sub(first).map(|place| place as usize);
         match self {
-            Self::Bytes(bytes) => bytes.get(place).map(|number| u32::from(*number)),
-            Self::Wide(wide) => wide.get(place).copied(),
+            Self::Bytes(first, bytes) => bytes.get(from(*first)?).map(|number| u32::from(*number)),
+            Self::Wide(first, wide) => wide.get(from(*first)?).copied(),
+            Self::Sparse(persons, numbers) => numbers.get(persons.binary_search(&person).ok()?).copied(),
         }
     }
 
-    fn len(&self) -> usize {
+    /// The first and the last person.
+    fn ends(&self) -> Option<(PersonId, PersonId)> {
+        let until = |first: PersonId, count: usize| Some((first, first + count.checked_sub(1)? as u32));
         match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Wide(wide) => wide.len(),
+            Self::Bytes(first, bytes) => until(*first, bytes.len()),
+            Self::Wide(first, wide) => until(*first, wide.len()),
+            Self::Sparse(persons, _) => persons.first().copied().zip(persons.last().copied()),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Wide(wide) => wide.len() * size_of::<u32>(),
+            Self::Bytes(_, bytes) => bytes.len(),
+            Self::Wide(_, wide) => wide.len() * size_of::<u32>(),
+            Self::Sparse(persons, _) => persons.len() * 2 * size_of::<u32>(),
         }
     }
 }
@@ -222,42 +250,37 @@ impl PersonColumn {
         which: Which,
         as_of: Millis,
     ) -> Result<Self> {
-        let first = cell.persons.first().copied().unwrap_or(0);
-        let count = cell.persons.last().map_or(0, |last| (last - first) as usize + 1);
-        let mut numbers = vec![NOT_SET; count];
+        let mut numbers = vec![NOT_SET; cell.persons.len()];
         let mut reader = PersonProperty::new(source, property);
         let mut table = ValueTable::default();
-        for (rank, person) in cell.persons.iter().enumerate() {
+        for (rank, slot) in numbers.iter_mut().enumerate() {
             let found = reader.find(cell, rank, which, as_of)?;
             if found != CellValue::None {
-                let number = reader.number(found, &mut table)?;
-                if let Some(slot) = numbers.get_mut((person - first) as usize) {
-                    *slot = number;
-                }
+                *slot = reader.number(found, &mut table)?;
             }
         }
         let last_time = cell.times.iter().copied().max().unwrap_or(Millis::MIN);
-        Ok(Self { values: table.values, numbers: numbers.into(), first, last_time, sets: OnceLock::new() })
+        let numbers = Numbers::new(&cell.persons, numbers);
+        Ok(Self { values: table.values, numbers, last_time, sets: OnceLock::new() })
     }
 
     /// The number of a person's value.
     #[inline]
     pub fn number(&self, person: PersonId) -> u32 {
-        let place = person.checked_sub(self.first).map(|place| place as usize);
-        place.and_then(|place| self.numbers.get(place)).unwrap_or(NOT_SET)
+        self.numbers.of(person).unwrap_or(NOT_SET)
     }
 
     /// The persons who have each of the values, if these are few and the column is of one chunk.
     pub fn sets(&self) -> Option<&[PersonSet]> {
-        let chunk = self.first >> 16;
-        let last = self.first + self.numbers.len().saturating_sub(1) as u32;
+        let (first, last) = self.numbers.ends().unwrap_or((0, 0));
+        let chunk = first >> 16;
         if self.values.len() > SETS_MAX || last >> 16 != chunk {
             return None;
         }
         Some(self.sets.get_or_init(|| {
             let mut sets = vec![PersonSet::none(Some(chunk)); self.values.len()];
-            for (person, place) in (self.first..).zip(0..self.numbers.len()) {
-                let number = self.numbers.get(place).unwrap_or(NOT_SET) as usize;
+            for person in first..=last {
+                let number = self.number(person) as usize;
                 if let Some(set) = number.checked_sub(1).and_then(|at| sets.get_mut(at)) {
                     set.insert(person);
                 }

@@ -80,11 +80,7 @@ pub struct ValueQuery {
 /// The properties that rows of a name have.
 pub fn of_name(view: &View, name: NameId) -> Result<BTreeSet<PropertyId>> {
     let mut found: BTreeSet<PropertyId> = view.settled.properties(name)?.iter().copied().collect();
-    for run in view.source.runs() {
-        for row in run.of_name(name) {
-            found.extend(row.properties().map(|(property, _)| property));
-        }
-    }
+    found.extend(view.source.runs().iter().flat_map(|run| run.properties(name)));
     found.retain(|property| property.0 >= PropertyId::FIRST);
     Ok(found)
 }

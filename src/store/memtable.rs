@@ -2,10 +2,11 @@
 //! neighbours of like size are merged into one, so each row is copied once for each factor of four that the table has
 //! grown, and at most three runs of each size remain. Clones are snapshots.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use super::row::Row;
-use crate::model::{IdentityId, NameId};
+use crate::model::{IdentityId, NameId, PropertyId};
 
 /// Runs of like size that are merged into one, where reports read the table.
 pub const FAN_IN: usize = 4;
@@ -14,9 +15,34 @@ pub const FAN_IN: usize = 4;
 #[derive(Debug)]
 pub struct Run {
     rows: Vec<Row>,
+    /// Of each name the properties that any row has, found when they are first asked for.
+    properties: OnceLock<BTreeSet<(NameId, PropertyId)>>,
 }
 
 impl Run {
+    fn new(rows: Vec<Row>) -> Self {
+        Self { rows, properties: OnceLock::new() }
+    }
+
+    /// The properties that any row of a name has, rising.
+    pub fn properties(&self, name: NameId) -> impl Iterator<Item = PropertyId> + '_ {
+        let all = self.properties.get_or_init(|| {
+            let mut all = BTreeSet::new();
+            for of_name in self.rows.chunk_by(|a, b| a.name == b.name) {
+                let Some(name) = of_name.first().map(|row| row.name) else { continue };
+                let mut known: Vec<PropertyId> = Vec::new();
+                for (property, _) in of_name.iter().flat_map(Row::properties) {
+                    if !known.contains(&property) {
+                        known.push(property);
+                    }
+                }
+                all.extend(known.into_iter().map(|property| (name, property)));
+            }
+            all
+        });
+        all.range((name, PropertyId(0))..=(name, PropertyId(u32::MAX))).map(|(_, property)| *property)
+    }
+
     /// All rows.
     pub fn rows(&self) -> &[Row] {
         &self.rows
@@ -80,7 +106,7 @@ impl Memtable {
         }
         self.rows += rows.len();
         rows.sort_by(Row::order);
-        self.runs.push(Arc::new(Run { rows }));
+        self.runs.push(Arc::new(Run::new(rows)));
         while let Some(first) = self.runs.len().checked_sub(self.fan_in) {
             let sizes: Vec<usize> = self.runs.iter().skip(first).map(|r| r.rows.len()).collect();
             let (oldest, newest) = (sizes.first().copied().unwrap_or(0), sizes.last().copied().unwrap_or(0));
@@ -93,7 +119,7 @@ impl Memtable {
             }
             // The standard library's stable sort finds the runs and merges them.
             rows.sort_by(Row::order);
-            self.runs.push(Arc::new(Run { rows }));
+            self.runs.push(Arc::new(Run::new(rows)));
         }
     }
 
@@ -115,7 +141,7 @@ impl Memtable {
 
 impl Clone for Run {
     fn clone(&self) -> Self {
-        Self { rows: self.rows.clone() }
+        Self::new(self.rows.clone())
     }
 }
 
