@@ -8,7 +8,7 @@ import duckdb
 
 from client import drive, quantile
 from data import text
-from questions import FUNNEL, same
+from questions import ASKED, FUNNEL, NAMED, same
 from whodid import Server, request, watched
 
 MERGES_MAX = 1_000_000
@@ -17,6 +17,8 @@ BATCH = 50_000
 # 2025, in seconds.
 YEAR = (1_735_689_600, 1_767_225_600)
 RATE, CONNECTIONS, SECONDS = 5_000, 16, 20
+# Events that lie in memory while all questions are asked, and events of which no question is.
+RECENT, OTHERS = 30_000, {"Page View", "Viewed Dashboard", "Visited Site"}
 
 
 def _lines(records):
@@ -70,6 +72,40 @@ def merges(store, folder, meta, rounds, say):
             raise SystemExit("the answers to Q1 before and after the compaction differ")
     copy.remove()
     say(f"Q1 after {count} merges: " + ", ".join(f"{k} {v['least']:.2f} ms" for k, v in found.items() if k != "merges"))
+    return found
+
+
+def _recent(names):
+    """Events of all kinds of known people, and strangers who turn out to be one of them."""
+    chance = random.Random(12)
+    kinds = sorted({event for events in NAMED.values() for event in events} | OTHERS)
+    for number in range(RECENT):
+        at = chance.randrange(YEAR[0] * 1000, YEAR[1] * 1000) / 1000
+        event = {"type": "event", "person": chance.choice(names), "event": chance.choice(kinds), "time": at}
+        yield event | ({"properties": {"Revenue": chance.randrange(100, 9900) / 100}} if event["event"] == "Billed" else {})
+        if number % 100 == 0:
+            yield {"type": "identify", "person": f"passer-by-{number}", "identity": event["person"], "time": at}
+
+
+def recent(store, folder, rounds, say):
+    """Each question settled, and while rows are in memory that no flush has written; the answers must not change by a compaction."""
+    names = [n for (n,) in duckdb.execute(f"SELECT display FROM {text(str(folder / 'persons.parquet'))} ORDER BY person").fetchall()]
+    copy = store.copy(folder / "store-recent")
+    found = {"rows": RECENT}
+    with Server(copy) as server:
+        questions = list(ASKED)
+        found["settled"] = {question: _timed(server, question, rounds) for question in questions}
+        server.send(request("POST", "/api/v1/import", _lines(_recent(names))))
+        if server.get("/api/v1/stats")["memory_rows"] < RECENT:
+            raise SystemExit("the recent rows are not in memory any more")
+        found["recent"] = {question: _timed(server, question, rounds) for question in questions}
+        answers = {question: server.ask(question)[1] for question in questions}
+        server.compact()
+        for question, answer in answers.items():
+            if not same(answer, server.ask(question)[1]):
+                raise SystemExit(f"the answers to {question} before and after the compaction differ")
+    copy.remove()
+    say("with recent rows: " + ", ".join(f"{q} {of['least']:.2f} ms" for q, of in found["recent"].items()))
     return found
 
 

@@ -60,6 +60,15 @@ def _merges(found, _):
     return table([f"Q1, {found['merges']:,} merges", "first ms", "least", "median"], rows)
 
 
+def _recent(found, _):
+    rows = []
+    for question, settled in found["settled"].items():
+        recent = found["recent"][question]
+        rows.append([question, *(figure(of[k]) for of in (settled, recent) for k in ("first", "least", "median"))])
+    head = ["ms", "settled: first", "least", "median", f"{found['rows']:,} events in memory: first", "least", "median"]
+    return table(head, rows)
+
+
 def _plain(title):
     def made(found, _):
         rows = []
@@ -78,6 +87,7 @@ SECTIONS = {
     "disk": _disk,
     "growth": _growth,
     "merges": _merges,
+    "recent": _recent,
     "mixed": _plain("Q1 while events are written"),
     "single": _plain("`GET /e`, 64 connections"),
     "bulk": _plain("`POST /api/v1/import`, 1,000 events a request"),
