@@ -15,8 +15,8 @@ const IDENTITY_BYTES: u64 = 24;
 const DIVIDED_BYTES_MIN: u64 = 192 << 20;
 /// Parts that what is left is divided into. Those that are given to nobody are for reports and merges at work.
 const PARTS: u64 = 32;
-/// Parts for decoded rows; person properties may take a quarter as much besides.
-const CACHE_PARTS: u64 = 5;
+/// Parts for decoded rows; what is made of them may take half as much besides.
+const CACHE_PARTS: u64 = 4;
 /// Parts for three memtables: one being filled, one being flushed, one waiting for that.
 const MEMTABLE_PARTS: u64 = 7;
 /// Parts for the identities that the writer remembers.
@@ -150,7 +150,7 @@ mod tests {
             let memory = Memory::divide(Some(budget), identities, projects).unwrap();
             let options = memory.options();
             let kept = memory.cache_bytes().unwrap();
-            let cells = kept as u64 * 5 / 4;
+            let cells = kept as u64 * 3 / 2;
             let tables = 3 * options.memtable_rows as u64 * ROW_BYTES;
             let cache = options.identity_cache as u64 * CACHED_IDENTITY_BYTES;
             let merge = u64::from(options.identities_merged) * MERGED_IDENTITY_BYTES;

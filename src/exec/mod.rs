@@ -100,7 +100,7 @@ fn in_proportion(rows: u64) -> usize {
 }
 
 impl Executor {
-    /// One that keeps so many bytes of decoded rows, or as many as is right for the store, and a quarter of that of person properties.
+    /// One that keeps so many bytes of decoded rows, or as many as is right for the store, and half of that of what is made of them.
     pub fn keeping(cache_bytes: Option<usize>) -> Self {
         Self { settled: Mutex::default(), cache_bytes }
     }

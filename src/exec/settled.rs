@@ -35,8 +35,8 @@ pub struct Settled {
     cells: Mutex<CellCache>,
     /// Per name, the rows of some persons.
     rows_of: Mutex<HashMap<NameId, Arc<RowsOf>>>,
-    /// Bytes that are kept of each of the following.
-    column_bytes: usize,
+    /// Bytes that are kept of what is made of rows, all kinds together.
+    made_bytes: usize,
     columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
     /// Per name, the properties that any of its rows has.
     properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
@@ -126,7 +126,7 @@ impl Settled {
             movers: Mutex::default(),
             cells: Mutex::new(CellCache { cells: HashMap::default(), bytes: 0, most, clock: 0 }),
             rows_of: Mutex::default(),
-            column_bytes: most / 4,
+            made_bytes: most / 2,
             columns: Mutex::default(),
             properties: Mutex::default(),
             numbers: Mutex::default(),
@@ -134,6 +134,24 @@ impl Settled {
             alive: Mutex::default(),
             seen: Mutex::default(),
             active: Mutex::default(),
+        }
+    }
+
+    /// Lets go of all that is made of rows, once it is too much: what is still asked for is made again.
+    fn make_room(&self) {
+        let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut amounts = self.amounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows_of = self.rows_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = columns.values().map(|column| column.bytes()).sum::<usize>()
+            + amounts.values().flatten().map(|amounts| amounts.bytes()).sum::<usize>()
+            + rows_of.values().map(|rows| rows.bytes()).sum::<usize>()
+            + active.values().map(|active| active.bytes()).sum::<usize>();
+        if bytes > self.made_bytes {
+            columns.clear();
+            amounts.clear();
+            rows_of.clear();
+            active.clear();
         }
     }
 
@@ -154,10 +172,8 @@ impl Settled {
             None => {
                 let cell = self.passing_cell(NameId::SET, chunk)?;
                 let column = Arc::new(PersonColumn::read(source, &cell, property, which, Millis::MAX)?);
+                self.make_room();
                 let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
-                if columns.values().map(|c| c.bytes()).sum::<usize>() > self.column_bytes {
-                    columns.clear();
-                }
                 columns.insert(key, Arc::clone(&column));
                 column
             }
@@ -262,11 +278,8 @@ impl Settled {
         // Those that were known are sorted, which the stable sort makes use of.
         rows.sort_by_key(|found| (found.person, found.time));
         let all = Arc::new(RowsOf { persons: missing | &known.persons, rows });
-        let mut kept = self.rows_of.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.values().map(|rows| rows.bytes()).sum::<usize>() > self.column_bytes {
-            kept.clear();
-        }
-        kept.insert(name, Arc::clone(&all));
+        self.make_room();
+        self.rows_of.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&all));
         Ok(all)
     }
 
@@ -387,11 +400,8 @@ impl Settled {
         }
         let numbers = |segment| self.numbers(segment, property);
         let amounts = CellAmounts::read(source, cell, property, numbers)?.map(Arc::new);
-        let mut kept = self.amounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.values().flatten().map(|a| a.bytes()).sum::<usize>() > self.column_bytes {
-            kept.clear();
-        }
-        kept.insert(key, amounts.clone());
+        self.make_room();
+        self.amounts.lock().unwrap_or_else(PoisonError::into_inner).insert(key, amounts.clone());
         Ok(amounts)
     }
 
@@ -445,11 +455,8 @@ impl Settled {
         }
         let cells = events.iter().map(|name| self.passing_cell(*name, chunk)).collect::<Result<Vec<_>>>()?;
         let active = Arc::new(Active::of(&cells));
-        let mut kept = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.values().map(|active| active.bytes()).sum::<usize>() > self.column_bytes {
-            kept.clear();
-        }
-        kept.insert(chunk, Arc::clone(&active));
+        self.make_room();
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk, Arc::clone(&active));
         Ok(active)
     }
 
