@@ -88,6 +88,11 @@ impl Api {
                 reports.person(&app.snapshot(), &identity).map(Response::json)
             }
             Action::Erase => written(&app.erase(&[identity()?])?),
+            Action::Projects => Ok(Response::json(projects::listed(&self.seen(project, owns_all)))),
+            Action::DeleteProject => {
+                let named = self.projects.meant(&identity()?).map(|project| (project.id, project.name()));
+                self.delete_project(project, owns_all, named)
+            }
             Action::Backup => self.backup(project, owns_all),
             Action::Retention => written(&app.retention()?),
             Action::Retain => {
@@ -180,6 +185,23 @@ impl Api {
         let mut answer = json!(reports.next());
         answer["projects"] = json!(reports.collect::<Vec<_>>());
         Ok(Response::json(answer.to_string()))
+    }
+
+    /// Deletes a project, for whoever owns all.
+    fn delete_project(
+        &self,
+        asked_in: &Project,
+        owns_all: bool,
+        named: Result<(u32, String)>,
+    ) -> Result<Response> {
+        if !owns_all {
+            let message = "projects are deleted by who owns the whole server";
+            return Err(Error::new(ErrorKind::Forbidden, "other_project", message)
+                .hint("ask with the API key of the first project"));
+        }
+        let (id, name) = named.map_err(|e| e.at("path"))?;
+        self.projects.delete(id, asked_in.id, &self.accounts)?;
+        written(&json!({ "deleted": id, "name": name }))
     }
 
     fn who(&self, request: &Request) -> Option<Who> {

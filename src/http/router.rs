@@ -115,6 +115,10 @@ pub enum Action {
     Export,
     /// Merge the store's segments.
     Compact,
+    /// The projects.
+    Projects,
+    /// Delete one.
+    DeleteProject,
     /// Copy the store.
     Backup,
     /// How long events are kept.

@@ -117,8 +117,12 @@ fn every_route_that_changes_anything_asks_for_a_role() {
         if matches!(route.action, Action::Live | Action::Compact) {
             continue;
         }
-        let target =
-            route.pattern.replace("{identity}", "nobody").replace("{name}", "N").replace("{token}", "t");
+        let target = route
+            .pattern
+            .replace("{identity}", "nobody")
+            .replace("{name}", "N")
+            .replace("{token}", "t")
+            .replace("{project}", "9");
         for (session, role) in [(&viewer, Role::Viewer), (&editor, Role::Editor)] {
             let headers = [("Cookie", session.as_str()), OWN, FORM];
             let reply = server.client().send(route.method.name(), &target, &headers, b"");
