@@ -50,7 +50,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
         }
         h2 { "What they did" }
         (events(context, &person, &line, identity))
-        p.under { a href=(format!("{}/erase", person_path(&name))) { "Erase this person\u{2026}" } }
+        @if context.may(Role::Owner) { p.under { a href=(format!("{}/erase", person_path(&name))) { "Erase this person\u{2026}" } } }
     };
     Ok(Answered::new(name, body))
 }
