@@ -137,7 +137,10 @@ impl Api {
             }
             Action::Join => self.sessions.join(request, &self.accounts, app.now()),
             Action::Logout => self.sessions.log_out(request),
-            Action::Shared => pages::shared(app, request, &route.parameter(&request.path)?),
+            Action::Shared => {
+                let shown = pages::shared(app, request, &route.parameter(&request.path)?);
+                Ok(shown.unwrap_or_else(|error| pages::lost(request, &error)))
+            }
             Action::Asset => pages::asset(&route.parameter(&request.path)?),
             _ => Ok(self.health()),
         }
@@ -374,7 +377,7 @@ impl Handler for Api {
         }
         let project = match self.project(route, &request) {
             Ok(project) => project,
-            Err(error) => return respond::error(&error),
+            Err(error) => return pages::lost(&request, &error),
         };
         request.path = router::split(&request.path).1.to_owned();
         let answer = match route.action {
@@ -448,7 +451,7 @@ fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
     if who.role >= route.role() {
         return Ok(());
     }
-    let message = format!("this is for {}s; you are {}", route.role().name(), who.role.name());
+    let message = format!("this is for {}s, and your role is {}", route.role().name(), who.role.name());
     Err(Error::new(ErrorKind::Forbidden, "role", message)
         .hint("ask an owner to do it, or to change your role"))
 }

@@ -56,7 +56,7 @@ fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     let unit = |name: &str| query[name].as_str().unwrap_or("month").to_owned();
     html! {
         p.rule {
-            "People who first did " (context.pattern(&query["start"])) (words::range_words(query))
+            "People who first did " (context.pattern(&query["start"])) (context.range(query))
             @match query["by"].as_str() { Some(by) => { ", by " (by) } None => { ", by the " (unit("cohort")) " in which they did" } }
             "; and the share of them who came back to do " (context.pattern(&query["return"])) ", by " (unit("bucket")) " since"
             (context.only_people(query))

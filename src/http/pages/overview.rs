@@ -66,7 +66,7 @@ fn silence(context: &Context<'_>) -> Result<Markup> {
             "No event for " (words::duration_of((beat.age / 1000) as f64))
             ", which is unusual: the longest pause in the four weeks before was "
             @if usual == 0 { "under an hour" } @else { (words::duration_of((usual / 1000) as f64)) }
-            ". The last one came at " (words::instant(&format_millis(beat.last).into()))
+            ". The last one came at " (context.local(&format_millis(beat.last).into()))
             ". " a href="/live" { "Look whether any come" }
         }
     } })

@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 use super::chart;
 use super::table::{Cell, Table};
 use super::view::{Answered, count, link, list, number, without};
-use super::words;
 use super::{Context, form};
 use crate::error::Result;
 
@@ -58,7 +57,7 @@ fn rule(context: &Context<'_>, answer: &Json) -> Markup {
             "One way a person"
             @if let Some(start) = start { ", from their first " (start) }
             @if let Some(goal) = goal { ", to the first " (goal) " after it" }
-            (words::range_words(query)) ". The same event several times in a row counts as one (\u{d7} says how often)."
+            (context.range(query)) ". The same event several times in a row counts as one (\u{d7} says how often)."
         }
     }
 }
