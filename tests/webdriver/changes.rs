@@ -143,7 +143,10 @@ fn the_first_event_is_seen_to_come() {
     server.client().open(format!("/e?_k={WRITE_KEY}&_p=<i>jane&_n=<b>Hello"));
     browser.wait_for("return document.querySelector('#first.came')");
     assert!(text(&mut browser).contains("It came: <b>Hello of <i>jane"));
+    assert!(text(&mut browser).contains("It works. Go on to the overview"), "{}", text(&mut browser));
     press(&mut browser, "See who that is");
     assert!(text(&mut browser).contains("<b>Hello"));
+    press(&mut browser, "Overview");
+    assert!(text(&mut browser).contains("Active, 7 days"), "{}", text(&mut browser));
     assert_eq!(browser.errors(), [""; 0]);
 }

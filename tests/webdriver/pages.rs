@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::driver::Driver;
-use super::walk::{arrived, fill, history, keys, logged_in, open_number, press, text};
+use super::walk::{arrived, fill, history, keys, logged_in, open_number, press, rows, text};
 use crate::support::Server;
 
 #[test]
@@ -92,16 +92,6 @@ fn a_person_logs_in_and_finds_out_who_did_what() {
     press(&mut browser, "Log out");
     browser.go(&format!("http://{}/people", server.addr));
     assert!(text(&mut browser).contains("API key"));
-}
-
-/// The cells of the rows of the table with this caption, links and all as text.
-fn rows(browser: &mut super::driver::Browser, caption: &str) -> Vec<Vec<String>> {
-    let rows = browser.run(&format!(
-        "var t = Array.from(document.querySelectorAll('table')).find(t => t.caption && t.caption.textContent === {});
-         return t && Array.from(t.tBodies[0].rows).map(r => Array.from(r.cells).map(c => c.textContent))",
-        Json::from(caption)
-    ));
-    serde_json::from_value(rows).unwrap_or_else(|_| panic!("no table {caption}: {}", text(browser)))
 }
 
 fn percent(share: &Json) -> String {
