@@ -135,6 +135,9 @@ fn pages_say_what_the_api_says() {
     }
     browser.go(&address("/trends?series=Paid&measure=sum&property=Revenue&unit=month"));
     assert_eq!(rows(&mut browser, "Numbers of event 1"), [["In all", "105"], ["2025-03-01", "105"]]);
+    browser.go(&address("/trends?series=Visited&measure=people&unit=month&by=person.Campaign+Source"));
+    assert_eq!(open_number(&mut browser, "2025-03", 1), "20", "of one segment");
+    assert!(text(&mut browser).contains("20 people"), "{}", text(&mut browser));
     browser.go(&address("/paths?start=Visited&goal=Paid"));
     assert_eq!(rows(&mut browser, "The most common ways")[0][2..4], ["10", "100.0 %"]);
     browser.go(&address("/revenue?by=person.Campaign+Source"));
