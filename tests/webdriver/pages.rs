@@ -133,6 +133,8 @@ fn pages_say_what_the_api_says() {
         let cells = cohort["cells"].as_array().unwrap().iter().map(|cell| percent(&cell["share"]));
         assert_eq!(row[2..], cells.collect::<Vec<_>>());
     }
+    assert_eq!(open_number(&mut browser, "All that are over", 0), "40");
+    assert!(text(&mut browser).contains("40 people"), "{}", text(&mut browser));
     browser.go(&address("/trends?series=Paid&measure=sum&property=Revenue&unit=month"));
     assert_eq!(rows(&mut browser, "Numbers of event 1"), [["In all", "105"], ["2025-03-01", "105"]]);
     browser.go(&address("/trends?series=Visited&measure=people&unit=month&by=person.Campaign+Source"));
@@ -140,6 +142,11 @@ fn pages_say_what_the_api_says() {
     assert!(text(&mut browser).contains("20 people"), "{}", text(&mut browser));
     browser.go(&address("/paths?start=Visited&goal=Paid"));
     assert_eq!(rows(&mut browser, "The most common ways")[0][2..4], ["10", "100.0 %"]);
+    browser.go(&address("/paths?start=Visited&limit=1"));
+    assert!(text(&mut browser).contains("40 people, 20 of them on ways that are not shown"));
+    press(&mut browser, "20");
+    let page = text(&mut browser);
+    assert!(page.contains("other ways") && page.contains("20 people"), "{page}");
     browser.go(&address("/revenue?by=person.Campaign+Source"));
     assert_eq!(
         rows(&mut browser, "Revenue by segment")[0],

@@ -97,7 +97,8 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     table.class = "triangle";
     (0..columns).for_each(|at| table.column(&format!("#{unit} {at}")));
     let all: u64 = rows.iter().map(|row| number(&row["size"])).sum();
-    let mut pooled = vec![Cell::head("All that are over"), Cell::number(&all.into())];
+    let mut pooled =
+        vec![Cell::head("All that are over"), Cell::people(&all.into(), link("/cohorts/people", &base, &[]))];
     pooled.extend((0..columns).map(|at| {
         let share = list(answer, "average").get(at).cloned().unwrap_or_default();
         Cell::percent(&share).class(shade(&share))

@@ -197,13 +197,14 @@ pub fn compared(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let (first, last) = (earlier(from), earlier(to));
     let mut pairs = view::without(&context.pairs, &["from", "to", "add", "over"]);
     pairs.extend([("from".to_owned(), first.clone()), ("to".to_owned(), last.clone())]);
+    let target = link(&context.path, &pairs, &[]);
     let before = match context.ask(report, &pairs) {
         Ok(before) => says(report, &before),
         Err(error) => error.message().to_owned(),
     };
     html! { dl.compared {
         div { dt { "In this period" } dd { (says(report, answer)) } }
-        div { dt { "Before, " (first) " to " (last) } dd { (before) } }
+        div { dt { "Before, " (first) " to " (last) } dd { @if context.shared() { (before) } @else { a href=(target) { (before) } } } }
     } }
 }
 

@@ -20,11 +20,19 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         (context.shown("paths", result, "What people did after a start, before a goal, or between the two.", |answer| html! {
             (rule(context, answer))
             p.headline { (context.people(&answer["people"], &link("/paths/people", &without(&context.pairs, &["limit"]), &[]))) " people"
-                @if number(&answer["other"]) > 0 { ", " (count(number(&answer["other"]))) " of them on ways that are not shown" } }
+                @if number(&answer["other"]) > 0 { ", " (context.people(&answer["other"], &others(context))) " of them on ways that are not shown" } }
             (ways(context, answer))
         }))
     };
     Ok(Answered::new("Paths", body))
+}
+
+/// The people on ways that are not shown.
+fn others(context: &Context<'_>) -> String {
+    let base = without(&context.pairs, &["limit"]);
+    let limit = context.value("limit");
+    let more = [("path", "{\"other\":true}"), ("shown", limit)];
+    link("/paths/people", &base, &more[..if limit.is_empty() { 1 } else { 2 }])
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {

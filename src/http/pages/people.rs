@@ -231,6 +231,7 @@ fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
                 None => format!("{name}: {value}"),
             }
         }
+        ("path", Some(Json::Object(_))) => "other ways".to_owned(),
         ("path", Some(Json::Array(events))) => {
             events.iter().map(|e| context.event(&e["event"])).collect::<Vec<_>>().join(" \u{2192} ")
         }

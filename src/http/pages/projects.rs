@@ -53,7 +53,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         let stats = project.app.reports().stats(&project.app.snapshot());
         table.row(vec![
             Cell::head(project.name()).link(home(project)),
-            Cell::number(&stats["people"]),
+            Cell::people(&stats["people"], format!("{}people?robots=with", home(project))),
             Cell::number(&stats["events"]),
             Cell::number(&project.app.engine().disk_bytes().into()),
             last_event(context, project)?,

@@ -110,7 +110,7 @@ fn saved(context: &Context<'_>) -> Markup {
         ]);
     }
     html! { @for (title, table) in [("Saved reports", &reports), ("Saved audiences", &audiences), ("Links", &shares)] {
-        @if !table.is_empty() { h2 { (title) } (table.html(true, None)) }
+        @if !table.is_empty() { h2 { (title) } (context.table(table)) }
     } }
 }
 
