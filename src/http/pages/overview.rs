@@ -39,7 +39,10 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let body = html! {
         (silence(context)?)
         (numbers(context, &stats, &revenue, &month)?)
-        @if context.dashboard.without_robots { p.hint { "Robots are left out, but for the table of events." } }
+        p.hint {
+            "New is whose first event ever came in these days; back, who was new in the 7 days before and came in the last 7."
+            @if context.dashboard.without_robots { " Robots are left out, but for the table of events." }
+        }
         (pinned(context)?)
         (sources(context, &revenue, &month, &limit))
         @if number(&stats["records"]) <= WEEKS_RECORDS_MAX || !context.value("weeks").is_empty() { (weeks(context)?) }
@@ -72,7 +75,8 @@ fn numbers(context: &Context<'_>, stats: &Json, revenue: &Json, month: &str) -> 
         Ok((number(&context.ask_json("people", &query.to_string())?["total"]), target))
     };
     let opens = |(total, target): &(u64, String)| html! { a.number href=(target) { (count(*total)) } };
-    let (began, back) = (counted(&first)?, counted(&[first.as_slice(), &[now.clone()]].concat())?);
+    let (began, back) =
+        (counted(&first)?, counted(&[first.as_slice(), std::slice::from_ref(&now)].concat())?);
     let share = if began.0 == 0 { Json::Null } else { (back.0 as f64 / began.0 as f64).into() };
     Ok(facts(&[
         ("People", opens(&counted(&[])?)),
