@@ -428,7 +428,7 @@ pub fn lost(request: &Request, error: &Error) -> Response {
         return respond::error(error);
     }
     let body = html! {
-        main.login #main { h1 { "whodid" } p.problem role="alert" { (error.message()) } p { a href="/" { "To the overview" } } }
+        main.login #main { h1 { "whodid" } p.problem role="alert" { (words::sentence(error.message())) } p { a href="/" { "To the overview" } } }
     };
     view::framed("Nothing here", &body, respond::status(error.kind()))
 }

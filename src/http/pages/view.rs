@@ -170,7 +170,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub fn problem(error: &Error) -> Markup {
     html! {
         p.problem role="alert" {
-            (error.message())
+            (words::sentence(error.message()))
             @if let Some(at) = error.place() { " (at " code { (at) } ")" }
             @if let Some(hint) = error.advice() { ": " (hint) }
         }
@@ -186,7 +186,7 @@ pub fn warnings(context: &Context<'_>, answer: &Json) -> Markup {
     html! {
         @for warning in list(answer, "warnings").iter().filter(|warning| !of_robots(warning)) {
             p.warning role="status" {
-                (warning["message"].as_str().unwrap_or_default())
+                (words::sentence(warning["message"].as_str().unwrap_or_default()))
                 @if let Some(hint) = warning["hint"].as_str() { ": " (hint) }
             }
         }

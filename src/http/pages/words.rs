@@ -60,6 +60,12 @@ pub fn measured(value: &Json) -> String {
     }
 }
 
+/// A message as a sentence begins. What is quoted at its beginning stays as it was sent.
+pub fn sentence(message: &str) -> String {
+    let mut rest = message.chars();
+    rest.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + rest.as_str())
+}
+
 /// A property value as it reads.
 pub fn value(value: &Json) -> String {
     match value {
@@ -328,5 +334,9 @@ mod tests {
         names.describe("B", said).unwrap();
         assert_eq!(pattern(&names, &step), "A or Bought where Price is at least 5");
         assert_eq!(duration_of(172_800.0), "2 d");
+        assert_eq!(
+            [sentence("no event"), sentence("\"soon\" is"), sentence("")],
+            ["No event", "\"soon\" is", ""]
+        );
     }
 }
