@@ -1,6 +1,6 @@
 //! Paths over random histories against the oracle, and the people of each. On the grid of hours, where many events share an instant.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use whodid::testing::random::Grid;
 use whodid::testing::random_paths::random_paths;
 
@@ -15,12 +15,13 @@ fn random_paths_agree_with_the_oracle() {
             assert!(ours.get("error").is_none(), "{context}\n{query}\n{ours}");
             check(&query, ours.clone(), oracle.report("paths", &query, Grid::HOURS.now), context);
             let mut list: Json = serde_json::from_str(&query).unwrap();
-            list.as_object_mut().unwrap().remove("limit");
-            let mut numbers = vec![(Json::Null, &ours["people"])];
+            let limit = list.as_object_mut().unwrap().remove("limit");
+            let mut numbers = vec![(Json::Null, &ours["people"]), (json!({"other": true}), &ours["other"])];
             numbers.extend(
                 ours["paths"].as_array().unwrap().iter().map(|p| (p["events"].clone(), &p["people"])),
             );
             for (path, number) in numbers {
+                list["shown"] = limit.clone().filter(|_| path.is_object()).unwrap_or(Json::Null);
                 list["path"] = path;
                 let query = list.to_string();
                 let ours = engine.report("paths/people", &query, Grid::HOURS.now);

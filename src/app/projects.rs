@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{App, Memory, StoredKeys};
+use super::{App, Dashboard, Memory, StoredKeys};
 use crate::disk::{RealVfs, Vfs, directories};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 
 /// The number of the project whose store is the data directory itself.
@@ -89,6 +89,30 @@ pub fn create(data: &Path, name: &str, keys: StoredKeys, memory: Memory) -> Resu
         RealVfs::new(&above)?.sync_dir()?;
     }
     Ok((number, app, keys))
+}
+
+/// What a project is called.
+pub fn name(dashboard: &Dashboard, project: u32) -> String {
+    match (dashboard.name.is_empty(), project) {
+        (false, _) => dashboard.name.clone(),
+        (true, FIRST) => "First project".to_owned(),
+        (true, number) => format!("Project {number}"),
+    }
+}
+
+/// An error if a project cannot be deleted, whoever asks for it.
+pub fn deletable(project: u32) -> Result<()> {
+    if project != FIRST {
+        return Ok(());
+    }
+    let message = "the first project is the directory of the server itself and cannot be deleted";
+    Err(Error::new(ErrorKind::Conflict, "first_project", message)
+        .hint("stop the server and remove the directory, which ends all projects"))
+}
+
+/// That there is no project of a number.
+pub fn none() -> Error {
+    Error::new(ErrorKind::NotFound, "no_such_project", "there is no such project")
 }
 
 /// Deletes a project that nobody has open. Its directory gets another name first, which is what makes it none: before that it is whole,

@@ -1,4 +1,4 @@
-//! What the command line says about who may do what: people with accounts, and keys.
+//! What the command line says about who may do what and where: people with accounts, keys, projects.
 
 use clap::{Subcommand, ValueEnum};
 
@@ -24,6 +24,25 @@ pub enum User {
     Remove {
         /// Their e-mail address
         email: String,
+    },
+}
+
+/// What to do with projects.
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
+    /// Numbers, names and how much there is in each
+    List {
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a project with all its people, keys and settings, for good; no server may run
+    Delete {
+        /// Its number
+        project: u32,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::access_args::{KeyCommand, User};
+use super::access_args::{KeyCommand, ProjectCommand, User};
 
 /// Who did what: person-based analytics on a store of its own.
 #[derive(Debug, Parser)]
@@ -99,6 +99,12 @@ pub enum Command {
         /// What to do with them
         #[command(subcommand)]
         command: KeyCommand,
+    },
+    /// List the projects beside each other in the store, or delete one
+    Project {
+        /// What to do with them
+        #[command(subcommand)]
+        command: ProjectCommand,
     },
     /// Take one identity out of its person again, with all that arrived under it
     Unmerge {

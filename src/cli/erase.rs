@@ -1,6 +1,5 @@
 //! The `erase` command: shows what would be gone, asks, and erases.
 
-use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 
 use serde_json::Value as Json;
@@ -13,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Erases the persons of some identities for good.
 pub fn run(data: &Path, args: &Erase) -> Result<()> {
     preview(data, &args.identities)?;
-    if !args.yes && !confirmed()? {
+    if !args.yes && !output::confirmed("Erase them for good? It cannot be undone. Type yes:")? {
         return Err(Error::invalid("not_confirmed", "nobody was erased").hint("say --yes to do it"));
     }
     super::change(data, |app: &App| {
@@ -60,18 +59,4 @@ fn preview(data: &Path, identities: &[String]) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Asks whoever sits at the terminal; nobody there means no.
-fn confirmed() -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    output::note("Erase them for good? It cannot be undone. Type yes:");
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|e| Error::new(ErrorKind::Io, "io", format!("cannot read the answer: {e}")))?;
-    Ok(answer.trim() == "yes")
 }

@@ -20,6 +20,7 @@ mod output;
 mod paths_table;
 mod people_table;
 mod person_table;
+mod project;
 mod read;
 mod rejects;
 mod report_args;
@@ -153,6 +154,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::User(what) => done(user::run(&cli.data, what)),
         Command::Doctor { listen, memory } => doctor::run(&cli.data, *listen, *memory),
         Command::Key { command } => done(keys::run(&cli.data, command)),
+        Command::Project { command } => done(project::run(&cli.data, command)),
         Command::Check { drop_damaged } => read::check(&cli.data, *drop_damaged),
         Command::Compact => done(compact(&cli.data)),
         Command::Backup(args) => done(backup::backup(&cli.data, args)),
@@ -194,7 +196,7 @@ fn served(error: Error) -> Error {
         return error;
     }
     Error::new(ErrorKind::Locked, "locked", error.message().to_owned())
-        .hint("a server runs on it: use its HTTP API (/api/v1/import, /compact, /people/{identity}), or stop it first")
+        .hint("a server runs on it: use its HTTP API (/api/v1/import, /compact, /people/{identity}, /projects/{project}), or stop it first")
 }
 
 fn compact(data: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
-//! Writing to standard output and to files.
+//! Writing to standard output and to files, and asking at the terminal.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +15,20 @@ pub fn line(text: &str) -> Result<()> {
 /// Prints one line on standard error. That nobody reads it any more ends nothing: the macro for this would panic.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Asks whoever sits at the terminal; nobody there means no.
+pub fn confirmed(question: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    note(question);
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|e| Error::new(ErrorKind::Io, "io", format!("cannot read the answer: {e}")))?;
+    Ok(answer.trim() == "yes")
 }
 
 /// An error of writing the output.

@@ -77,6 +77,9 @@ fn decide_among(
             among.narrow(&cells);
             rest.sort_by_key(|inner| cost(inner));
             for inner in rest {
+                if among.is_empty() {
+                    break;
+                }
                 among = decide_among(inner, scope, as_of, among)?;
             }
             Ok(among)

@@ -300,12 +300,12 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
     Ok(FunnelPeoplePage { people: people.into_iter().map(|(_, p)| p).collect(), total, cursor })
 }
 
-/// Whether a person is behind the number of `outcome` at `step`, from 0.
-fn behind(outcome: FunnelOutcome, step: usize, steps: usize, walked: &Walked<'_>) -> bool {
+/// Whether a person is behind the number of `outcome` at `step`, from 0, or at any.
+fn behind(outcome: FunnelOutcome, step: Option<usize>, steps: usize, walked: &Walked<'_>) -> bool {
     let (depth, in_progress) = (walked.attempt.depth, walked.attempt.in_progress);
-    let stopped_here = depth == step + 1 && depth < steps;
+    let stopped_here = step.is_none_or(|step| depth == step + 1) && depth < steps;
     match outcome {
-        FunnelOutcome::Reached => depth > step,
+        FunnelOutcome::Reached => step.is_none_or(|step| depth > step),
         FunnelOutcome::Lost => stopped_here && !in_progress,
         FunnelOutcome::InProgress => stopped_here && in_progress,
         FunnelOutcome::Converted => depth == steps,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::audience;
 use super::binder::{Binder, Selection};
@@ -14,7 +14,7 @@ use super::scope::{Scope, View, map_scopes};
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId};
-use crate::report::{PathEvent, Paths, PathsPeople, PathsReport, Warning};
+use crate::report::{ChosenPath, PathEvent, Paths, PathsPeople, PathsReport, Warning};
 
 /// A way: names by their rank in the order of bytes, each with how often it came in a row.
 type Way = Box<[(u32, u32)]>;
@@ -171,13 +171,13 @@ fn walk(
     Ok(())
 }
 
-/// Answers a query for paths.
-pub fn paths(view: &View, plan: PathsPlan<'_>) -> Result<PathsReport> {
+/// All ways with the milliseconds that each of their people took, the most common first.
+fn ranked(view: &View, plan: &PathsPlan<'_>) -> Result<Vec<(Way, Vec<i64>)>> {
     let scopes = view.scopes(plan.entry())?;
     let mut all: FxHashMap<Way, Vec<i64>> = FxHashMap::default();
     let work = |scope: &Scope<'_>| {
         let mut ways: FxHashMap<Way, Vec<i64>> = FxHashMap::default();
-        walk(&plan, scope, |_, way, took| {
+        walk(plan, scope, |_, way, took| {
             match ways.get_mut(way) {
                 Some(people) => people.push(took),
                 None => drop(ways.insert(way.into(), vec![took])),
@@ -192,6 +192,15 @@ pub fn paths(view: &View, plan: PathsPlan<'_>) -> Result<PathsReport> {
         }
         Ok(())
     })?;
+    // Names are ranked as their bytes are, so the largest can be chosen before any is spelt out.
+    let mut ways: Vec<(Way, Vec<i64>)> = all.into_iter().collect();
+    ways.sort_by(|(a, x), (b, y)| y.len().cmp(&x.len()).then_with(|| a.cmp(b)));
+    Ok(ways)
+}
+
+/// Answers a query for paths.
+pub fn paths(view: &View, plan: PathsPlan<'_>) -> Result<PathsReport> {
+    let mut ways = ranked(view, &plan)?;
     let catalog = &view.source.snapshot.catalog;
     let named = |way: Way| {
         let event = |(place, times): &(u32, u32)| PathEvent {
@@ -200,16 +209,13 @@ pub fn paths(view: &View, plan: PathsPlan<'_>) -> Result<PathsReport> {
         };
         way.iter().map(event).collect::<Vec<_>>()
     };
-    // Names are ranked as their bytes are, so the largest can be chosen before any is spelt out.
-    let mut ways: Vec<(Way, Vec<i64>)> = all.into_iter().collect();
-    ways.sort_by(|(a, x), (b, y)| y.len().cmp(&x.len()).then_with(|| a.cmp(b)));
     let rest: Vec<_> = ways.split_off(plan.definition.limit.min(ways.len()));
     let other = rest.iter().map(|(_, people)| people.len() as u64).sum();
     let taken = ways.into_iter().map(|(way, people)| (named(way), people)).collect();
     Ok(PathsReport::new(plan.definition, taken, other, plan.warnings))
 }
 
-/// Lists the people of one path, or of all.
+/// Lists the people of one path, of those that are not shown, or of all.
 pub fn people(view: &View, plan: &PathsPlan<'_>, query: &PathsPeople) -> Result<PeoplePage> {
     let snapshot = &view.source.snapshot;
     let place = |event: &PathEvent| {
@@ -218,13 +224,20 @@ pub fn people(view: &View, plan: &PathsPlan<'_>, query: &PathsPeople) -> Result<
         Some((u32::try_from(place).ok()?, u32::try_from(event.times).ok()?))
     };
     // A path with an event that nobody has done is nobody's.
-    let wanted: Option<Option<Vec<(u32, u32)>>> =
-        query.path.as_ref().map(|path| path.iter().map(place).collect());
+    let (this, shown): (Option<Option<Way>>, FxHashSet<Way>) = match &query.path {
+        Some(ChosenPath::This(path)) => (Some(path.iter().map(place).collect()), FxHashSet::default()),
+        Some(ChosenPath::Other) => {
+            let all = ranked(view, plan)?.into_iter().take(plan.definition.limit);
+            (None, all.map(|(way, _)| way).collect())
+        }
+        None => (None, FxHashSet::default()),
+    };
     let scopes = view.scopes(plan.entry())?;
     let work = |scope: &Scope<'_>| {
         let mut found = scope.none();
         walk(plan, scope, |person, way, _| {
-            if wanted.as_ref().is_none_or(|wanted| wanted.as_deref() == Some(way)) {
+            let is_this = this.as_ref().is_none_or(|this| this.as_deref() == Some(way));
+            if is_this && !shown.contains(way) {
                 found.insert(person);
             }
             Ok(())

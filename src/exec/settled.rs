@@ -74,7 +74,8 @@ struct Seen {
     spans: Vec<(Millis, Millis)>,
     /// Everybody.
     all: Words,
-    span: (Millis, Millis),
+    /// The least and the greatest first time, and the greatest last.
+    bounds: (Millis, Millis, Millis),
 }
 
 impl Seen {
@@ -82,8 +83,13 @@ impl Seen {
     fn within(&self, chunk: u32, from: Millis, to: Millis) -> (PersonSet, PersonSet) {
         let mut found = PersonSet::none(Some(chunk));
         let mut around = PersonSet::none(Some(chunk));
-        if from <= self.span.0 && self.span.1 < to {
+        // People get their ids in the order in which they come, so that of most chunks it is the same for everybody.
+        let (least, greatest, last) = self.bounds;
+        if from <= least && greatest < to {
             return (PersonSet::Chunk(chunk, self.all.clone()), around);
+        }
+        if last < from || to <= least {
+            return (found, around);
         }
         for (low, (first, last)) in self.lows.iter().zip(&self.spans) {
             let person = chunk << 16 | u32::from(*low);
@@ -466,8 +472,8 @@ impl Settled {
         if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
             return Ok(Arc::clone(seen));
         }
-        let mut seen =
-            Seen { lows: Vec::new(), spans: Vec::new(), all: no_words(), span: (Millis::MAX, Millis::MIN) };
+        let bounds = (Millis::MAX, Millis::MIN, Millis::MIN);
+        let mut seen = Seen { lows: Vec::new(), spans: Vec::new(), all: no_words(), bounds };
         for (segment, moved) in self.segments.iter().zip(&self.moved) {
             let Some(members) = segment.members_of(chunk)? else { continue };
             let moved: RoaringBitmap = moved.range(chunk << 16..=chunk << 16 | 0xffff).collect();
@@ -489,7 +495,8 @@ impl Settled {
         seen.spans.shrink_to_fit();
         for (low, (first, last)) in seen.lows.iter().zip(&seen.spans) {
             seen.all[usize::from(*low) >> 6] |= 1 << (low & 63);
-            seen.span = (seen.span.0.min(*first), seen.span.1.max(*last));
+            let (least, greatest, latest) = seen.bounds;
+            seen.bounds = (least.min(*first), greatest.max(*first), latest.max(*last));
         }
         let seen = Arc::new(seen);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk, Arc::clone(&seen));

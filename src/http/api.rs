@@ -88,6 +88,11 @@ impl Api {
                 reports.person(&app.snapshot(), &identity).map(Response::json)
             }
             Action::Erase => written(&app.erase(&[identity()?])?),
+            Action::Projects => Ok(Response::json(projects::listed(&self.seen(project, owns_all)))),
+            Action::DeleteProject => {
+                let named = self.projects.meant(&identity()?).map(|project| (project.id, project.name()));
+                self.delete_project(project, owns_all, named)
+            }
             Action::Backup => self.backup(project, owns_all),
             Action::Retention => written(&app.retention()?),
             Action::Retain => {
@@ -132,7 +137,10 @@ impl Api {
             }
             Action::Join => self.sessions.join(request, &self.accounts, app.now()),
             Action::Logout => self.sessions.log_out(request),
-            Action::Shared => pages::shared(app, request, &route.parameter(&request.path)?),
+            Action::Shared => {
+                let shown = pages::shared(app, request, &route.parameter(&request.path)?);
+                Ok(shown.unwrap_or_else(|error| pages::lost(request, &error)))
+            }
             Action::Asset => pages::asset(&route.parameter(&request.path)?),
             _ => Ok(self.health()),
         }
@@ -180,6 +188,23 @@ impl Api {
         let mut answer = json!(reports.next());
         answer["projects"] = json!(reports.collect::<Vec<_>>());
         Ok(Response::json(answer.to_string()))
+    }
+
+    /// Deletes a project, for whoever owns all.
+    fn delete_project(
+        &self,
+        asked_in: &Project,
+        owns_all: bool,
+        named: Result<(u32, String)>,
+    ) -> Result<Response> {
+        if !owns_all {
+            let message = "projects are deleted by who owns the whole server";
+            return Err(Error::new(ErrorKind::Forbidden, "other_project", message)
+                .hint("ask with the API key of the first project"));
+        }
+        let (id, name) = named.map_err(|e| e.at("path"))?;
+        self.projects.delete(id, asked_in.id, &self.accounts)?;
+        written(&json!({ "deleted": id, "name": name }))
     }
 
     fn who(&self, request: &Request) -> Option<Who> {
@@ -352,7 +377,7 @@ impl Handler for Api {
         }
         let project = match self.project(route, &request) {
             Ok(project) => project,
-            Err(error) => return respond::error(&error),
+            Err(error) => return pages::lost(&request, &error),
         };
         request.path = router::split(&request.path).1.to_owned();
         let answer = match route.action {
@@ -426,7 +451,7 @@ fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
     if who.role >= route.role() {
         return Ok(());
     }
-    let message = format!("this is for {}s; you are {}", route.role().name(), who.role.name());
+    let message = format!("this is for {}s, and your role is {}", route.role().name(), who.role.name());
     Err(Error::new(ErrorKind::Forbidden, "role", message)
         .hint("ask an owner to do it, or to change your role"))
 }

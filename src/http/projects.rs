@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::auth::{KeyHash, Keys, new_api_key, new_write_key};
 use super::message::{Response, ResponseBody};
 use super::router::Access;
 use crate::app::projects::{self, FIRST};
-use crate::app::{App, Keeper, Scope, StoredKeys};
+use crate::app::{Accounts, App, Keeper, Scope, StoredKeys};
 use crate::error::{Error, ErrorKind, Result};
+
+/// How long a deletion waits for requests to the project to end.
+const DRAINS: Duration = Duration::from_secs(10);
 
 /// A store with its keys.
 pub struct Project {
@@ -102,12 +107,7 @@ impl Project {
 
     /// Its name.
     pub fn name(&self) -> String {
-        let dashboard = self.app.dashboard();
-        match (dashboard.name.is_empty(), self.id) {
-            (false, _) => dashboard.name.clone(),
-            (true, FIRST) => "First project".to_owned(),
-            (true, id) => format!("Project {id}"),
-        }
+        projects::name(&self.app.dashboard(), self.id)
     }
 
     /// What addresses of its pages begin with.
@@ -185,16 +185,27 @@ impl Projects {
         Ok((made, api_key))
     }
 
-    /// Deletes a project with everything in it. From the beginning nobody finds it any more; what works on it is waited for so long.
-    pub fn delete(&self, id: u32, patience: Duration) -> Result<()> {
-        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if id == FIRST {
-            let message = "the first project is the directory of the server itself and cannot be deleted";
-            return Err(Error::new(ErrorKind::Conflict, "first_project", message)
-                .hint("stop the server and remove the directory, which ends all projects"));
+    /// The project of a number as people write it.
+    pub fn meant(&self, number: &str) -> Result<Arc<Project>> {
+        number.parse().ok().and_then(|id| self.get(id)).ok_or_else(projects::none)
+    }
+
+    /// Deletes a project with everything in it, and takes it from whoever has access. From the beginning nobody finds it any more; what
+    /// works on it is waited for a while. `asked_in` is the project of the request for it.
+    pub fn delete(&self, id: u32, asked_in: u32, accounts: &Accounts) -> Result<()> {
+        if id == asked_in && id != FIRST {
+            let message = "a project cannot be deleted from within itself";
+            return Err(Error::new(ErrorKind::Conflict, "own_project", message)
+                .hint("begin at \"All projects\", or ask without /p/ before the path"));
         }
-        let nothing = || Error::new(ErrorKind::NotFound, "no_such_project", "there is no such project");
-        let project = self.get(id).ok_or_else(nothing)?;
+        self.delete_within(id, DRAINS)?;
+        accounts.forget_project(id)
+    }
+
+    fn delete_within(&self, id: u32, patience: Duration) -> Result<()> {
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        projects::deletable(id)?;
+        let project = self.get(id).ok_or_else(projects::none)?;
         self.change(|all| all.retain(|other| other.id != id));
         if !comes_true(patience, || Arc::strong_count(&project) == 1) {
             self.change(|all| all.push(project));
@@ -219,6 +230,16 @@ impl Projects {
         next.sort_unstable_by_key(|project| project.id);
         *all = Arc::new(next);
     }
+}
+
+/// Projects with how much there is in each, as JSON.
+pub fn listed(projects: &[Arc<Project>]) -> String {
+    let one = |project: &Arc<Project>| {
+        let stats = project.app.reports().stats(&project.app.snapshot());
+        let (people, events) = (&stats["people"], &stats["events"]);
+        json!({ "project": project.id, "name": project.name(), "people": people, "events": events })
+    };
+    json!({ "projects": projects.iter().map(one).collect::<Vec<_>>() }).to_string()
 }
 
 /// Whether something comes true in time.
@@ -287,7 +308,7 @@ mod tests {
         let first = Arc::new(App::open(data.path()).unwrap());
         let projects = Projects::open(data.path().to_owned(), first, &stored).unwrap();
         let (shop, key) = projects.create("Shop").unwrap();
-        let delete = |id| projects.delete(id, Duration::from_millis(50)).map_err(|e| e.code());
+        let delete = |id| projects.delete_within(id, Duration::from_millis(50)).map_err(|e| e.code());
         assert_eq!((delete(1), delete(3)), (Err("first_project"), Err("no_such_project")));
         assert_eq!(delete(2), Err("busy"));
         assert_eq!(projects.of_key(Some(&key)).id, 2, "it is as it was");

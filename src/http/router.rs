@@ -115,6 +115,10 @@ pub enum Action {
     Export,
     /// Merge the store's segments.
     Compact,
+    /// The projects.
+    Projects,
+    /// Delete one.
+    DeleteProject,
     /// Copy the store.
     Backup,
     /// How long events are kept.
@@ -223,7 +227,7 @@ impl Route {
             }
             Action::Change(Share | EndShare | Change::Merge | Change::Unmerge) => Role::Editor,
             Action::Change(Change::Settings | Change::DescribeEvent) => Role::Editor,
-            Action::Page(Page::DeleteProject) => Role::Owner,
+            Action::Page(Page::DeleteProject | Page::Erase) => Role::Owner,
             _ if self.method == Method::Get => Role::Viewer,
             _ => Role::Owner,
         }

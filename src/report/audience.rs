@@ -50,8 +50,8 @@ pub enum Audience {
 pub struct Outcome {
     /// The funnel.
     pub funnel: Funnel,
-    /// The step, from 0.
-    pub step: usize,
+    /// The step, from 0; none for any.
+    pub step: Option<usize>,
     /// Which of the people at it.
     pub outcome: FunnelOutcome,
 }
@@ -158,11 +158,14 @@ impl Audience {
             }
             Self::Seen { from, to } => json!({ "seen": range_json(*from, *to) }),
             Self::Identified(wanted) => json!({ "identified": wanted }),
-            Self::Funnel(inner) => json!({
-                "funnel": resolved(&inner.funnel, None),
-                "step": inner.step + 1,
-                "outcome": inner.outcome.name(),
-            }),
+            Self::Funnel(inner) => {
+                let mut out =
+                    json!({ "funnel": resolved(&inner.funnel, None), "outcome": inner.outcome.name() });
+                if let Some(step) = inner.step {
+                    out["step"] = (step + 1).into();
+                }
+                out
+            }
         }
     }
 }

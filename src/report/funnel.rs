@@ -68,8 +68,8 @@ pub enum FunnelOutcome {
 pub struct FunnelPeople {
     /// The funnel.
     pub funnel: Funnel,
-    /// The step, from 0.
-    pub step: usize,
+    /// The step, from 0; none for whoever is lost or in progress at any.
+    pub step: Option<usize>,
     /// Which of the people at it.
     pub outcome: FunnelOutcome,
     /// Only of this segment.
@@ -226,18 +226,20 @@ impl FunnelOutcome {
     }
 }
 
-/// Takes `step`, as a number from 0, and `outcome` of a funnel of so many steps; `place` is where they belong.
+/// Takes `step`, as a number from 0, and `outcome` of a funnel of so many steps; `place` is where they belong. Whoever is lost or in
+/// progress is so at one step, so that all of them together are a list, too.
 pub(super) fn read_outcome(
     fields: &mut Fields,
     steps: usize,
     place: &Node,
-) -> Result<(usize, FunnelOutcome)> {
+) -> Result<(Option<usize>, FunnelOutcome)> {
     let outcomes = FunnelOutcome::ALL.map(|outcome| (outcome.name(), outcome));
     let outcome =
         fields.take("outcome").map_or(Ok(FunnelOutcome::Reached), |n| n.choice("outcome", &outcomes))?;
     let step = match fields.take("step") {
-        Some(node) => node.integer(1, steps as u64)? as usize - 1,
-        None if outcome == FunnelOutcome::Converted => steps - 1,
+        Some(node) => Some(node.integer(1, steps as u64)? as usize - 1),
+        None if outcome == FunnelOutcome::Converted => Some(steps - 1),
+        None if matches!(outcome, FunnelOutcome::Lost | FunnelOutcome::InProgress) => None,
         None => return Err(place.error("missing_field", "\"step\" is missing")),
     };
     Ok((step, outcome))

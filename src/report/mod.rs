@@ -42,7 +42,7 @@ pub use lifetime::{
 };
 pub use nearest::nearest;
 pub use order::Order;
-pub use paths::{Path, PathEvent, Paths, PathsPeople, PathsReport};
+pub use paths::{ChosenPath, Path, PathEvent, Paths, PathsPeople, PathsReport};
 pub use pattern::{Events, Pattern};
 pub use people::{Column, People};
 pub use period::{Period, Units};

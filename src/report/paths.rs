@@ -35,13 +35,13 @@ pub struct Paths {
     pub basis: Basis,
 }
 
-/// The people of one path, or of all.
+/// The people of one path, of those that are not shown, or of all.
 #[derive(Clone, Debug)]
 pub struct PathsPeople {
     /// The report.
     pub paths: Paths,
-    /// The path; all of them if not given.
-    pub path: Option<Vec<PathEvent>>,
+    /// Which paths; all of them if not given.
+    pub path: Option<ChosenPath>,
     /// People on a page.
     pub limit: usize,
     /// Where the page begins.
@@ -55,6 +55,15 @@ pub struct PathEvent {
     pub event: String,
     /// How often in a row.
     pub times: u64,
+}
+
+/// The path whose people are listed.
+#[derive(Clone, Debug)]
+pub enum ChosenPath {
+    /// This one.
+    This(Vec<PathEvent>),
+    /// All that the report does not show.
+    Other,
 }
 
 impl Paths {
@@ -89,13 +98,25 @@ impl PathsPeople {
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
-        let paths = Paths::read(&mut fields, LIMIT_DEFAULT, saved)?;
-        let path = fields.take("path").map(|node| node.list()?.into_iter().map(read_event).collect());
+        let shown = fields.take("shown").map(|n| n.integer(1, limits::SEGMENTS_MAX as u64)).transpose()?;
+        let paths = Paths::read(&mut fields, shown.map_or(LIMIT_DEFAULT, |n| n as usize), saved)?;
+        let path = fields.take("path").map(read_path);
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;
         let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);
         Ok(Self { paths, path: path.transpose()?, limit, cursor })
     }
+}
+
+fn read_path(node: Node) -> Result<ChosenPath> {
+    if let Ok(mut fields) = node.clone().object() {
+        let other = fields.require("other")?;
+        if !other.clone().boolean()? {
+            return Err(other.error("bad_path", "\"other\" can only be true"));
+        }
+        return fields.end().map(|()| ChosenPath::Other);
+    }
+    node.list()?.into_iter().map(read_event).collect::<Result<_>>().map(ChosenPath::This)
 }
 
 fn read_event(node: Node) -> Result<PathEvent> {

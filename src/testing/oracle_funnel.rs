@@ -258,15 +258,15 @@ pub(super) fn funnel(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
 pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> {
     let query = Query::read(query, now)?;
     let last = query.rules.steps.len();
-    let step = whole(&query.map, "step")?.unwrap_or(1);
+    let step = whole(&query.map, "step")?;
     let outcome = text(&query.map, "outcome")?.unwrap_or("reached");
     let mut rows = Vec::new();
     for entrant in query.entrants(oracle)? {
         let (depth, in_progress) = (entrant.depth(), entrant.attempt.in_progress);
         let belongs = match outcome {
-            "reached" => depth >= step,
-            "lost" => depth == step && !in_progress && step != last,
-            "in_progress" => depth == step && in_progress,
+            "reached" => depth >= step.unwrap_or(1),
+            "lost" => step.is_none_or(|step| depth == step) && !in_progress && depth != last,
+            "in_progress" => step.is_none_or(|step| depth == step) && in_progress,
             "converted" => depth == last,
             other => return Err(wrong(&format!("the outcome {other}"))),
         };

@@ -10,8 +10,10 @@ use super::oracle_query::{Pattern, Range, Scope, as_of, field, object, only, par
 use crate::error::Result;
 use crate::model::{Millis, Zone};
 
-const FIELDS: [&str; 12] =
-    ["start", "goal", "events", "side", "limit", "from", "to", "tz", "as_of", "people", "path", "cursor"];
+const FIELDS: [&str; 13] = [
+    "start", "goal", "events", "side", "limit", "from", "to", "tz", "as_of", "people", "path", "shown",
+    "cursor",
+];
 
 /// The person, the way, and how long it took.
 type Went<'a> = (Person<'a>, Vec<(String, u64)>, Millis);
@@ -112,18 +114,32 @@ pub(super) fn paths(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> {
     Ok(json!({"paths": shown, "people": all.len(), "other": all.len() - people_shown}))
 }
 
-/// Everybody on one path, or on all.
+/// Everybody on one path, on those that the report does not show, or on all.
 pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> {
     let map = object(&parse(query)?)?.clone();
-    let wanted: Option<Vec<(String, u64)>> = field(&map, "path").and_then(Json::as_array).map(|path| {
+    let read = |path: &Json| -> Vec<(String, u64)> {
         let event =
             |e: &Json| (e["event"].as_str().unwrap_or_default().to_owned(), e["times"].as_u64().unwrap_or(1));
-        path.iter().map(event).collect()
-    });
+        path.as_array().into_iter().flatten().map(event).collect()
+    };
+    let (mut wanted, mut shown) = (None, Vec::new());
+    match field(&map, "path") {
+        Some(Json::Object(_)) => {
+            let mut report = map.clone();
+            report.remove("path");
+            let limit = report.remove("shown").unwrap_or(Json::from(50));
+            report.insert("limit".to_owned(), limit);
+            let answer = paths(oracle, &Json::Object(report).to_string(), now)?;
+            let all = answer["paths"].as_array().into_iter().flatten();
+            shown = all.map(|path| read(&path["events"])).collect();
+        }
+        Some(path) => wanted = Some(read(path)),
+        None => {}
+    }
     let all = ways(oracle, &map, now)?;
     let people: Vec<Json> = all
         .iter()
-        .filter(|(_, way, _)| wanted.as_ref().is_none_or(|wanted| wanted == way))
+        .filter(|(_, way, _)| wanted.as_ref().is_none_or(|wanted| wanted == way) && !shown.contains(way))
         .map(|(person, ..)| json!({"person": person.display, "identities": person.identities}))
         .collect();
     Ok(json!({"total": people.len(), "people": people}))

@@ -2,7 +2,7 @@
 
 use whodid::app::Role;
 use whodid::http::message::Method;
-use whodid::http::router::{Access, Action, ROUTES};
+use whodid::http::router::{Access, Action, Found, ROUTES, find};
 
 use super::pages::{FORM, OWN, log_in, post};
 use super::{fresh, history};
@@ -117,8 +117,12 @@ fn every_route_that_changes_anything_asks_for_a_role() {
         if matches!(route.action, Action::Live | Action::Compact) {
             continue;
         }
-        let target =
-            route.pattern.replace("{identity}", "nobody").replace("{name}", "N").replace("{token}", "t");
+        let target = route
+            .pattern
+            .replace("{identity}", "nobody")
+            .replace("{name}", "N")
+            .replace("{token}", "t")
+            .replace("{project}", "9");
         for (session, role) in [(&viewer, Role::Viewer), (&editor, Role::Editor)] {
             let headers = [("Cookie", session.as_str()), OWN, FORM];
             let reply = server.client().send(route.method.name(), &target, &headers, b"");
@@ -190,4 +194,73 @@ fn the_command_line_lets_a_locked_out_owner_in() {
     assert!(run(&data, &["user", "remove", "jane@example.com"], b"").status.success());
     assert_eq!(run(&data, &["user", "list"], b"").stdout, b"");
     drop(dir);
+}
+
+/// Where the forms of a page send what they change.
+fn forms(page: &str) -> Vec<String> {
+    let tags = page.split("<form ").skip(1).map(|form| form.split('>').next().unwrap());
+    let sent = tags.filter(|tag| tag.contains("method=\"post\""));
+    sent.map(|tag| tag.split("action=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn nobody_is_offered_what_would_be_refused() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let owner = log_in(&server);
+    send(&server, &owner, "/projects", &[("name", "Shop")]);
+    let saved =
+        [("name", "R"), ("report", "funnel"), ("query", r#"{"steps":[{"event":"Paid"}]}"#), ("pinned", "1")];
+    send(&server, &owner, "/reports", &saved);
+    send(&server, &owner, "/audiences", &[("name", "A"), ("people", r#"{"did":"Paid"}"#)]);
+    send(&server, &owner, "/shares", &[("address", "/funnels?step=Paid")]);
+    send(&server, &owner, "/keys", &[("name", "K"), ("scope", "read")]);
+    send(&server, &owner, "/retention", &[("event", "Nothing"), ("days", "30")]);
+    send(&server, &owner, "/people/person1%40example.com/merge", &[("into", "person2@example.com")]);
+    let pages = [
+        "/",
+        "/p/2/",
+        "/funnels?step=Visited&step=Paid",
+        "/people?people=%7B%22did%22%3A%22Paid%22%7D",
+        "/people/person1%40example.com",
+        "/people/person1%40example.com/merge?into=person3%40example.com",
+        "/people/person1%40example.com/unmerge",
+        "/people/person1%40example.com/erase",
+        "/live",
+        "/settings?describe=Paid",
+        "/p/2/settings",
+        "/projects",
+        "/p/1/projects/delete?project=2",
+    ];
+    let mut offered = Vec::new();
+    for role in [Role::Viewer, Role::Editor, Role::Owner] {
+        let session = joined(&server, &owner, &format!("{}@example.com", role.name()), role.name(), "");
+        let mut all = 0;
+        for page in pages {
+            let reply = get(&server, page, &session);
+            let text = reply.text();
+            assert!(reply.status == 200 || role < Role::Owner && reply.status == 403, "{page}: {text}");
+            for action in forms(&text) {
+                let path = action.split('?').next().unwrap();
+                let Found::Route(route) = find(Method::Post, path) else {
+                    panic!("{page} sends to {action}")
+                };
+                assert!(
+                    route.access == Access::Open || role >= route.role(),
+                    "{page} offers {action} to {role:?}"
+                );
+                all += 1;
+            }
+            for link in text.split(" href=\"/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                let path = format!("/{}", link.split(['?', '#']).next().unwrap());
+                let Found::Route(route) = find(Method::Get, &path) else { panic!("{page} leads to {path}") };
+                assert!(
+                    route.access == Access::Open || role >= route.role(),
+                    "{page} leads {role:?} to {path}"
+                );
+            }
+        }
+        offered.push(all);
+    }
+    assert!(offered.is_sorted_by(|less, more| less < more), "who may more is offered more: {offered:?}");
 }

@@ -274,3 +274,18 @@ fn a_person_is_erased_from_its_page_once_its_name_is_typed() {
     assert_eq!(erase("person2%40example.com").status, 404);
     assert_eq!(server.client().send("DELETE", path, &[], b"").status, 405);
 }
+
+#[test]
+fn errors_are_pages_for_who_looks_with_a_browser() {
+    let (_dir, server) = fresh();
+    let browser = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    for (target, code) in
+        [("/nothing", "not_found"), ("/shared/x", "no_such_link"), ("/p/9/funnels", "no_such_project")]
+    {
+        let page = server.client().send("GET", target, &[browser], b"");
+        assert_eq!((page.status, page.header("content-type")), (404, Some("text/html; charset=utf-8")));
+        assert!(page.text().contains("role=\"alert\"") && page.header("content-security-policy").is_some());
+        let program = server.client().send("GET", target, &[("Accept", "application/json")], b"");
+        assert_eq!((program.status, program.code()), (404, code.to_owned()), "{target}");
+    }
+}

@@ -3,7 +3,7 @@
 use super::accounts::{get, joined, send};
 use super::pages::{FORM, OWN, log_in, post};
 use super::{fresh, history};
-use crate::support::{API_KEY, Server, WRITE_KEY, run};
+use crate::support::{API_KEY, Reply, Server, WRITE_KEY, run};
 
 /// Makes a project from the page; its write key and its API key.
 pub fn create(server: &Server, owner: &str, name: &str) -> (String, String) {
@@ -236,6 +236,118 @@ fn a_project_is_deleted_once_its_name_is_typed() {
 }
 
 #[test]
+fn a_project_is_deleted_by_script() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let owner = log_in(&server);
+    let (write, shop) = create(&server, &owner, "Shop");
+    let (_, blog) = create(&server, &owner, "Blog");
+    let viewer = joined(&server, &owner, "viewer@example.com", "viewer", "");
+    let editor = joined(&server, &owner, "editor@example.com", "editor", "");
+    let of_shop = joined(&server, &owner, "shop@example.com", "owner", "2");
+    server.client().open(format!("/e?_k={write}&_p=a&_n=Bought"));
+    let ask = |method: &str, target: &str, headers: &[(&str, &str)]| {
+        server.client().send(method, target, headers, b"")
+    };
+    let with_key = |method: &str, target: &str, key: &str| {
+        ask(method, target, &[("Authorization", &format!("Bearer {key}"))])
+    };
+    let names = |key: &str| {
+        let listed = with_key("GET", "/api/v1/projects", key).json();
+        let all = listed["projects"].as_array().unwrap().clone();
+        let one =
+            |p: &serde_json::Value| format!("{} {} {} {}", p["project"], p["name"], p["people"], p["events"]);
+        all.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(names(API_KEY), ["1 \"First project\" 60 105", "2 \"Shop\" 1 1", "3 \"Blog\" 0 0"]);
+    assert_eq!(names(&shop), ["2 \"Shop\" 1 1"], "whoever has one sees no other");
+    let refusal = |reply: Reply| (reply.status, reply.code());
+    // Keys of one project, also a key of it that manages, and the public key of pages.
+    for (key, code) in [(shop.as_str(), "other_project"), (&blog, "other_project"), (&write, "wrong_key")] {
+        assert_eq!(refusal(with_key("DELETE", "/api/v1/projects/2", key)), (403, code.to_owned()));
+    }
+    assert_eq!(refusal(with_key("DELETE", "/api/v1/projects/2", "rk_x")), (401, "unknown_key".to_owned()));
+    for (session, code) in [(&viewer, "role"), (&editor, "role"), (&of_shop, "other_project")] {
+        let headers = [OWN, ("Cookie", session.as_str())];
+        assert_eq!(refusal(ask("DELETE", "/api/v1/projects/2", &headers)), (403, code.to_owned()));
+    }
+    assert_eq!(
+        ask("DELETE", "/api/v1/projects/2", &[("Cookie", &owner)]).status,
+        401,
+        "from no page of ours"
+    );
+    for (target, status, code) in [
+        ("/api/v1/projects/1", 409, "first_project"),
+        ("/api/v1/projects/9", 404, "no_such_project"),
+        ("/api/v1/projects/x", 404, "no_such_project"),
+    ] {
+        assert_eq!(refusal(with_key("DELETE", target, API_KEY)), (status, code.to_owned()), "{target}");
+    }
+    let inside = ask("DELETE", "/p/2/api/v1/projects/2", &[OWN, ("Cookie", &owner)]);
+    assert_eq!(refusal(inside), (409, "own_project".to_owned()));
+    assert_eq!(names(API_KEY).len(), 3, "nothing has changed so far");
+    let gone = with_key("DELETE", "/api/v1/projects/2", API_KEY);
+    assert_eq!((gone.status, gone.json()), (200, serde_json::json!({"deleted": 2, "name": "Shop"})));
+    assert_eq!(with_key("GET", "/api/v1/events", &shop).status, 401);
+    assert_eq!(get(&server, "/projects", &of_shop).status, 303, "nobody any more");
+    let by_session = ask("DELETE", "/api/v1/projects/3", &[OWN, ("Cookie", &owner)]);
+    assert_eq!(by_session.json()["name"], "Blog");
+    assert_eq!(names(API_KEY), ["1 \"First project\" 60 105"]);
+    assert_eq!(std::fs::read_dir(server.data.join("projects/2.gone")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_project_is_deleted_from_the_terminal() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    let (write, _) = create(&server, &owner, "Shop\u{202e}");
+    create(&server, &owner, "Blog");
+    joined(&server, &owner, "shop@example.com", "owner", "2");
+    server.client().open(format!("/e?_k={write}&_p=a&_n=Bought"));
+    let data = server.data.clone();
+    let told = |arguments: &[&str]| {
+        let output = run(&data, &[&["project"], arguments].concat(), b"");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, listed, _) = told(&["list"]);
+    assert_eq!(code, Some(0));
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "    1  First project (people: 0, events: 0)",
+            "    2  Shop\\u{202e} (people: 1, events: 1)",
+            "    3  Blog (people: 0, events: 0)"
+        ]
+    );
+    let (code, _, error) = told(&["delete", "2", "--yes"]);
+    assert!(code == Some(1) && error.contains("a server runs on it"), "{error}");
+    server.stop();
+    let (code, _, error) = told(&["delete", "2"]);
+    assert!(code == Some(2) && error.contains("nothing was deleted"), "nobody was there to say yes: {error}");
+    assert_eq!(told(&["delete", "1", "--yes"]).0, Some(1), "the first stays");
+    assert_eq!(told(&["delete", "7", "--yes"]).0, Some(1));
+    assert_eq!(told(&["list"]).1.lines().count(), 3, "nothing has changed so far");
+    // Somebody who works on it keeps it.
+    let held = whodid::disk::RealVfs::new(&data.join("projects/2")).unwrap();
+    let lock = whodid::disk::Vfs::lock(&held).unwrap();
+    assert_eq!(told(&["delete", "2", "--yes"]).0, Some(1));
+    drop(lock);
+    let (code, said, _) = told(&["delete", "2", "--yes"]);
+    assert_eq!((code, said.as_str()), (Some(0), "project 2 is deleted\n"));
+    let listed: serde_json::Value = serde_json::from_str(&told(&["list", "--json"]).1).unwrap();
+    assert_eq!(
+        (listed["projects"][1]["project"].as_u64(), listed["projects"][1]["name"].as_str()),
+        (Some(3), Some("Blog"))
+    );
+    assert!(!std::fs::read_to_string(data.join("accounts.json")).unwrap().contains("shop@"));
+    let server = Server::start(&data);
+    let owner = log_in(&server);
+    assert_eq!([2, 3].map(|id| get(&server, &format!("/p/{id}/settings"), &owner).status), [404, 200]);
+}
+
+#[test]
 fn events_are_shown_as_they_are_described() {
     let (_dir, server) = fresh();
     server.import(&history());
@@ -274,12 +386,13 @@ fn a_period_is_compared_with_the_one_before() {
     let page =
         get(&server, "/trends?series=Visited&from=2025-03-01&to=2025-03-02&compare=before", &owner).text();
     assert!(page.contains("<dt>In this period</dt><dd>60 in all</dd>"), "{page}");
-    assert!(page.contains("Before, 2025-02-27 to 2025-02-28</dt><dd>0 in all</dd>"), "{page}");
+    let before = "<a href=\"/trends?series=Visited&amp;compare=before&amp;from=2025-02-27&amp;to=2025-02-28\">0 in all</a>";
+    assert!(page.contains(&format!("Before, 2025-02-27 to 2025-02-28</dt><dd>{before}</dd>")), "{page}");
     let page =
         get(&server, "/trends?series=Paid&from=2025-03-05&to=2025-03-08&compare=before", &owner).text();
     assert!(
         page.contains("<dd>0 in all</dd>")
-            && page.contains("Before, 2025-03-01 to 2025-03-04</dt><dd>15 in all</dd>"),
+            && page.contains("&amp;from=2025-03-01&amp;to=2025-03-04\">15 in all</a></dd>"),
         "{page}"
     );
     assert!(get(&server, "/funnels?step=Paid&compare=before", &owner).text().contains("Choose a period"));

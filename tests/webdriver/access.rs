@@ -7,7 +7,7 @@ use super::walk::{fill, history, logged_in, press};
 use crate::sdks::installed;
 use crate::support::Server;
 
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 26] = [
     "/",
     "/funnels",
     "/funnels?step=Visited&step=Signed+Up&step=Paid&by=person.Campaign+Source&exclude=Now%401&over=week&people=%7B%22did%22%3A%22Visited%22%7D",
@@ -24,6 +24,8 @@ const PAGES: [&str; 24] = [
     "/people?people=%7B%22did%22%3A%22Paid%22%7D&columns=Campaign+Source",
     "/people/p1%40example.com",
     "/people/p1%40example.com/merge?into=p2%40example.com",
+    "/people/p1%40example.com/unmerge",
+    "/people/p1%40example.com/erase",
     "/live",
     "/settings",
     "/funnels?stp=1",

@@ -48,7 +48,13 @@ fn reports_are_kept_pinned_and_shared() {
     press(&mut browser, "All links");
     press(&mut browser, "End");
     other.go(&target);
-    assert!(other.run("return document.body.innerText").as_str().unwrap().contains("no_such_link"));
+    assert!(
+        other
+            .run("return document.body.innerText")
+            .as_str()
+            .unwrap()
+            .contains("This link shows nothing, or no longer")
+    );
     press(&mut browser, "Unpin");
     press(&mut browser, "Overview");
     assert!(!text(&mut browser).contains("Sales"));
@@ -77,7 +83,7 @@ fn reports_are_kept_pinned_and_shared() {
     fill(&mut browser, "Time zone", "Europe/Berlin");
     press(&mut browser, "Save settings");
     browser.go(&format!("http://{}/trends?series=Paid", server.addr));
-    assert!(text(&mut browser).contains("days of Europe/Berlin"));
+    assert!(text(&mut browser).contains("Days and times of Europe/Berlin."));
     assert_eq!(browser.errors(), [""; 0]);
 }
 
@@ -137,7 +143,10 @@ fn the_first_event_is_seen_to_come() {
     server.client().open(format!("/e?_k={WRITE_KEY}&_p=<i>jane&_n=<b>Hello"));
     browser.wait_for("return document.querySelector('#first.came')");
     assert!(text(&mut browser).contains("It came: <b>Hello of <i>jane"));
+    assert!(text(&mut browser).contains("It works. Go on to the overview"), "{}", text(&mut browser));
     press(&mut browser, "See who that is");
     assert!(text(&mut browser).contains("<b>Hello"));
+    press(&mut browser, "Overview");
+    assert!(text(&mut browser).contains("Active, 7 days"), "{}", text(&mut browser));
     assert_eq!(browser.errors(), [""; 0]);
 }

@@ -147,6 +147,15 @@ impl Browser {
         self.command("POST", &format!("/element/{element}/value"), json!({"text": text}));
     }
 
+    /// Presses keys one after the other, on whatever has the focus.
+    pub fn press_keys(&mut self, keys: &str) {
+        let strokes = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key.to_string()})));
+        let device = json!({"type": "key", "id": "keyboard", "actions": strokes.collect::<Vec<_>>()});
+        self.command("POST", "/actions", json!({"actions": [device]}));
+    }
+
     /// What the page has logged as errors since it was last asked.
     pub fn errors(&mut self) -> Vec<String> {
         let log = self.command("POST", "/se/log", json!({"type": "browser"}));

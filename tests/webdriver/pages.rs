@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::driver::Driver;
-use super::walk::{arrived, fill, history, keys, logged_in, open_number, press, text};
+use super::walk::{arrived, fill, history, keys, logged_in, open_number, press, rows, text};
 use crate::support::Server;
 
 #[test]
@@ -94,16 +94,6 @@ fn a_person_logs_in_and_finds_out_who_did_what() {
     assert!(text(&mut browser).contains("API key"));
 }
 
-/// The cells of the rows of the table with this caption, links and all as text.
-fn rows(browser: &mut super::driver::Browser, caption: &str) -> Vec<Vec<String>> {
-    let rows = browser.run(&format!(
-        "var t = Array.from(document.querySelectorAll('table')).find(t => t.caption && t.caption.textContent === {});
-         return t && Array.from(t.tBodies[0].rows).map(r => Array.from(r.cells).map(c => c.textContent))",
-        Json::from(caption)
-    ));
-    serde_json::from_value(rows).unwrap_or_else(|_| panic!("no table {caption}: {}", text(browser)))
-}
-
 fn percent(share: &Json) -> String {
     format!("{:.1} %", share.as_f64().unwrap() * 100.0)
 }
@@ -143,10 +133,20 @@ fn pages_say_what_the_api_says() {
         let cells = cohort["cells"].as_array().unwrap().iter().map(|cell| percent(&cell["share"]));
         assert_eq!(row[2..], cells.collect::<Vec<_>>());
     }
+    assert_eq!(open_number(&mut browser, "All that are over", 0), "40");
+    assert!(text(&mut browser).contains("40 people"), "{}", text(&mut browser));
     browser.go(&address("/trends?series=Paid&measure=sum&property=Revenue&unit=month"));
     assert_eq!(rows(&mut browser, "Numbers of event 1"), [["In all", "105"], ["2025-03-01", "105"]]);
+    browser.go(&address("/trends?series=Visited&measure=people&unit=month&by=person.Campaign+Source"));
+    assert_eq!(open_number(&mut browser, "2025-03", 1), "20", "of one segment");
+    assert!(text(&mut browser).contains("20 people"), "{}", text(&mut browser));
     browser.go(&address("/paths?start=Visited&goal=Paid"));
     assert_eq!(rows(&mut browser, "The most common ways")[0][2..4], ["10", "100.0 %"]);
+    browser.go(&address("/paths?start=Visited&limit=1"));
+    assert!(text(&mut browser).contains("40 people, 20 of them on ways that are not shown"));
+    press(&mut browser, "20");
+    let page = text(&mut browser);
+    assert!(page.contains("other ways") && page.contains("20 people"), "{page}");
     browser.go(&address("/revenue?by=person.Campaign+Source"));
     assert_eq!(
         rows(&mut browser, "Revenue by segment")[0],

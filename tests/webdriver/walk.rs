@@ -93,3 +93,13 @@ pub fn arrived(browser: &mut Browser, part: &str) {
     let part = Json::from(part);
     browser.wait_for(&format!("return location.href.includes({part}) && document.readyState === 'complete'"));
 }
+
+/// The cells of the rows of the table with this caption, links and all as text.
+pub fn rows(browser: &mut Browser, caption: &str) -> Vec<Vec<String>> {
+    let rows = browser.run(&format!(
+        "var t = Array.from(document.querySelectorAll('table')).find(t => t.caption && t.caption.textContent === {});
+         return t && Array.from(t.tBodies[0].rows).map(r => Array.from(r.cells).map(c => c.textContent))",
+        Json::from(caption)
+    ));
+    serde_json::from_value(rows).unwrap_or_else(|_| panic!("no table {caption}: {}", text(browser)))
+}

@@ -11,9 +11,10 @@ use super::answer::{self, Form};
 use super::body::{BodyReader, Fault, Pace};
 use super::head::{self, Coding, Framing, Head, Refusal, refuse};
 use super::wire::{Gone, Wire};
+use crate::error::{Error, ErrorKind};
 use crate::http::message::{Method, Request, Response, ResponseBody};
-use crate::http::respond;
 use crate::http::router::{self, Class, Found, Route};
+use crate::http::{pages, respond};
 use crate::limits;
 
 /// What comes after an answer.
@@ -161,7 +162,10 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
     let route = match router::find(head.method, &head.request.path) {
         Found::Route(route) => route,
         Found::WrongMethod(routes) => return Err(other_method(head, &routes)),
-        Found::Nothing => return Err(respond::refusal(404, "not_found", "there is no such path")),
+        Found::Nothing => {
+            let nothing = Error::new(ErrorKind::NotFound, "not_found", "there is no such path");
+            return Err(pages::lost(&head.request, &nothing));
+        }
     };
     if !route.cross_origin && !shared.hosts.allows(head.request.headers.get("host")) {
         return Err(respond::refusal(421, "foreign_host", "this server does not go by that Host name"));

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::changes::{Change, Form};
 use super::session::{password, see};
+use super::table::{Cell, Table};
 use super::view::{self, Answered};
 use super::{Context, Page, Visit, form, settings};
 use crate::app::Role;
@@ -35,14 +36,14 @@ pub fn section(context: &Context<'_>) -> Markup {
             }
             None => p { "You came with the API key, which may do everything. Give people an account of their own." },
         }
-        @if visit.who.owns_all() { (everybody(visit)) }
+        @if visit.who.owns_all() { (everybody(context, visit)) }
         form method="post" action="/sessions/end" {
             button.quiet { @if visit.who.owns_all() { "End all other sessions" } @else { "End my other sessions" } }
         }
     }
 }
 
-fn everybody(visit: &Visit<'_>) -> Markup {
+fn everybody(context: &Context<'_>, visit: &Visit<'_>) -> Markup {
     let (users, all) = (visit.accounts.users(), visit.projects.all());
     let seen = |user: &User| -> String {
         let names: Vec<String> = all
@@ -52,27 +53,31 @@ fn everybody(visit: &Visit<'_>) -> Markup {
             .collect();
         if user.projects.is_empty() { "all".to_owned() } else { names.join(", ") }
     };
-    html! {
-        @if !users.is_empty() {
-            div.scroll role="region" aria-label="Who has access" tabindex="0" { table {
-                caption { "Who has access" }
-                thead { tr { th scope="col" { "E-mail" } th scope="col" { "Role" } @if all.len() > 1 { th scope="col" { "Projects" } } th scope="col" { "Password" } th scope="col" { span.unseen { "Change" } } } }
-                tbody { @for (email, user) in users.iter() { tr {
-                    th scope="row" { (email) }
-                    td { form.inline.pair method="post" action="/users/role" {
-                        input type="hidden" name="email" value=(email);
-                        select name="role" aria-label=(format!("Role of {email}")) { (roles(user.role)) }
-                        button.quiet aria-label=(format!("Change the role of {email}")) { "Change" }
-                    } }
-                    @if all.len() > 1 { td { (seen(user)) } }
-                    td { @if user.password.is_empty() { "not chosen yet" } @else { "chosen" } }
-                    td {
-                        (settings::button("/users/link", "email", email, "New link", &format!("New link for {email}"))) " "
-                        (settings::button("/users/delete", "email", email, "Remove", &format!("Remove {email}")))
-                    }
-                } } }
-            } }
+    let mut table = Table::new("access", "Who has access", &["E-mail", "Role"]);
+    if all.len() > 1 {
+        table.column("Projects");
+    }
+    ["Password", ""].iter().for_each(|name| table.column(name));
+    for (email, user) in users.iter() {
+        let role = html! { form.inline.pair method="post" action="/users/role" {
+            input type="hidden" name="email" value=(email);
+            select name="role" aria-label=(format!("Role of {email}")) { (roles(user.role)) }
+            button.quiet aria-label=(format!("Change the role of {email}")) { "Change" }
+        } };
+        let change = html! {
+            (settings::button("/users/link", "email", email, "New link", &format!("New link for {email}"))) " "
+            (settings::button("/users/delete", "email", email, "Remove", &format!("Remove {email}")))
+        };
+        let mut cells = vec![Cell::head(email.as_str()), Cell::marked(role, user.role.name())];
+        if all.len() > 1 {
+            cells.push(Cell::text(seen(user)));
         }
+        cells.push(Cell::text(if user.password.is_empty() { "not chosen yet" } else { "chosen" }));
+        cells.push(Cell::marked(change, ""));
+        table.row(cells);
+    }
+    html! {
+        @if !table.is_empty() { (context.table(&table)) }
         form.row method="post" action="/users" {
             (form::field("E-mail", "email", "", ""))
             div.field { label for="new-role" { "Role" } select #new-role name="role" { (roles(Role::Viewer)) } }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::view::{self, Answered, link, person_path};
 use super::{
     Context, Page, Visit, accounts, dictionary, edit, keys, overview, pairs_of, projects, refused, retention,
-    session,
+    session, words,
 };
 use crate::app::saved::SavedKind;
 use crate::app::{App, Dashboard, Share};
@@ -194,7 +194,7 @@ fn erase(visit: &Visit<'_>, identity: &str, confirm: &str) -> Result<Response> {
         return Err(Error::invalid("not_confirmed", message).at("confirm"));
     }
     let receipt = visit.app.erase(&[identity.to_owned()])?;
-    let erased = receipt.erased;
+    let (erased, zone) = (receipt.erased, words::zone(&visit.app.dashboard().tz));
     let row = |what: &'static str, n: u64| (what, html! { (view::count(n)) });
     let body = html! {
         p.headline { "It is done: no report, list or file of this store holds anything of them." }
@@ -205,7 +205,7 @@ fn erase(visit: &Visit<'_>, identity: &str, confirm: &str) -> Result<Response> {
             row("Links between identities", erased.identifies),
             row("Refusals kept", erased.refusals),
             row("Saved definitions that named them", receipt.saved as u64),
-            ("Done", html! { time { (receipt.at) } }),
+            ("Done", html! { time { (words::instant(&zone, &receipt.at.as_str().into())) } }),
         ]))
         p { "Backups made before still hold them. Whoever comes under one of the names later is somebody new." }
         p { a href="/people" { "People" } }

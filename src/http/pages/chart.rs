@@ -20,11 +20,9 @@ pub fn lines(layers: &[Layer<'_>], axis: &[String], open: Option<usize>, unit: &
         // A line needs two points.
         return columns(layers, axis, unit);
     }
-    let top = nice(layers.iter().flat_map(|l| l.values.iter()).copied().fold(0.0, f64::max));
+    let scale = Scale::of(layers.iter().flat_map(|l| l.values.iter()).copied());
     let step = WIDTH / axis.len().max(1) as f64;
-    let point = |at: usize, value: f64| {
-        format!("{:.1},{:.1}", (at as f64 + 0.5) * step, HEIGHT - value / top * HEIGHT)
-    };
+    let point = |at: usize, value: f64| format!("{:.1},{:.1}", (at as f64 + 0.5) * step, scale.y(value));
     let path = |values: &[f64], from: usize, to: usize| {
         let points = values.iter().enumerate().take(to).skip(from);
         points.map(|(at, value)| point(at, *value)).collect::<Vec<_>>().join(" ")
@@ -41,33 +39,69 @@ pub fn lines(layers: &[Layer<'_>], axis: &[String], open: Option<usize>, unit: &
             }
         }
     };
-    figure(&drawing, layers, axis, top, unit)
+    figure(&drawing, layers, axis, &scale, unit)
 }
 
-/// Columns over an axis, one layer on the other.
+/// Columns over an axis, one layer on the other: amounts up from the line of zero, and what is less than nothing down from it.
 pub fn columns(layers: &[Layer<'_>], axis: &[String], unit: &str) -> Markup {
-    let sum = |at: usize| layers.iter().filter_map(|l| l.values.get(at)).sum::<f64>();
-    let top = nice((0..axis.len()).map(sum).fold(0.0, f64::max));
+    let value = |number: usize, at: usize| layers[number].values.get(at).copied().unwrap_or(0.0);
+    let same_sign = |at: usize, up: bool, layers: usize| -> f64 {
+        (0..layers).map(|number| value(number, at)).filter(|value| (*value > 0.0) == up).sum()
+    };
+    let ends = (0..axis.len()).flat_map(|at| [true, false].map(|up| same_sign(at, up, layers.len())));
+    let scale = Scale::of(ends);
     let step = WIDTH / axis.len().max(1) as f64;
     let drawing = html! {
         @for at in 0..axis.len() {
-            @for (number, layer) in layers.iter().enumerate() {
-                @let below: f64 = layers.iter().take(number).filter_map(|l| l.values.get(at)).sum();
-                @let value = layer.values.get(at).copied().unwrap_or(0.0).max(0.0);
-                @if value > 0.0 {
+            @for number in 0..layers.len() {
+                @let own = value(number, at);
+                @let base = same_sign(at, own > 0.0, number);
+                @let (above, below) = (scale.y(base.max(base + own)), scale.y(base.min(base + own)));
+                @if own != 0.0 {
                     rect class=(format!("c{}", number % COLOURS)) x=(format!("{:.2}", (at as f64 + 0.1) * step)) width=(format!("{:.2}", step * 0.8))
-                        y=(format!("{:.2}", HEIGHT - (below + value) / top * HEIGHT)) height=(format!("{:.2}", value / top * HEIGHT)) {}
+                        y=(format!("{above:.2}")) height=(format!("{:.2}", below - above)) {}
                 }
             }
         }
     };
-    figure(&drawing, layers, axis, top, unit)
+    figure(&drawing, layers, axis, &scale, unit)
+}
+
+/// What the height of a drawing stands for: so many equal parts above zero and below it.
+struct Scale {
+    part: f64,
+    up: f64,
+    down: f64,
+}
+
+impl Scale {
+    /// One that values fit into, with two parts up to the largest; with four where some are below zero, so that these need not take half.
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (least, most) =
+            values.fold((0.0, 0.0), |(least, most), v| (f64::min(least, v), f64::max(most, v)));
+        if least == 0.0 {
+            return Self { part: nice(most) / 2.0, up: 2.0, down: 0.0 };
+        }
+        let part = nice(f64::max(most, -least)) / 4.0;
+        let parts = |value: f64| (value / part - 1e-9).ceil();
+        Self { part, up: parts(most), down: parts(-least) }
+    }
+
+    /// How far under the top a value is.
+    fn y(&self, value: f64) -> f64 {
+        (self.up - value / self.part) / (self.up + self.down) * HEIGHT
+    }
+
+    /// The values between its parts, from the top down.
+    fn marks(&self) -> impl Iterator<Item = f64> {
+        (0..=(self.up + self.down) as u32).map(|mark| (self.up - f64::from(mark)) * self.part)
+    }
 }
 
 /// Colours that the style has for layers.
 const COLOURS: usize = 6;
 
-fn figure(drawing: &Markup, layers: &[Layer<'_>], axis: &[String], top: f64, unit: &str) -> Markup {
+fn figure(drawing: &Markup, layers: &[Layer<'_>], axis: &[String], scale: &Scale, unit: &str) -> Markup {
     // Few enough labels not to touch on a telephone.
     let every = axis.len().div_ceil(6).max(1);
     html! {
@@ -76,9 +110,12 @@ fn figure(drawing: &Markup, layers: &[Layer<'_>], axis: &[String], top: f64, uni
                 ul.legend { @for (at, layer) in layers.iter().enumerate() { li class=(format!("c{}", at % COLOURS)) { (layer.name) } } }
             }
             div.plot {
-                div.ys { @for part in [1.0, 0.5, 0.0] { span { (short(top * part)) (unit) } } }
+                div.ys { @for mark in scale.marks() { span { (short(mark)) (unit) } } }
                 svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" {
-                    @for part in [0.0, 0.5, 1.0] { line.grid x1="0" x2=(WIDTH) y1=(HEIGHT * part) y2=(HEIGHT * part) {} }
+                    @for mark in scale.marks() {
+                        @let (y, zero) = (format!("{:.2}", scale.y(mark)), scale.down > 0.0 && mark == 0.0);
+                        line.grid.zero[zero] x1="0" x2=(WIDTH) y1=(y) y2=(y) {}
+                    }
                     (drawing)
                 }
                 div.xs { @for (at, label) in axis.iter().enumerate() {
@@ -102,14 +139,15 @@ fn nice(most: f64) -> f64 {
 
 /// A number in few letters.
 fn short(value: f64) -> String {
-    let (number, unit) = match value {
+    let sign = if value < 0.0 { "\u{2212}" } else { "" };
+    let (number, unit) = match value.abs() {
         v if v >= 1e9 => (v / 1e9, "G"),
         v if v >= 1e6 => (v / 1e6, "M"),
         v if v >= 1e4 => (v / 1e3, "k"),
         v => (v, ""),
     };
     let text = format!("{number:.2}");
-    format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+    format!("{sign}{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// The parts of a bar, each a share of `whole`: who went on, who may still, and who did not.
@@ -139,6 +177,19 @@ mod tests {
             assert!((nice(most) - top).abs() < top * 1e-9, "{most}: {}", nice(most));
         }
         assert_eq!((short(40_000.0), short(0.5), short(1500.0)), ("40k".into(), "0.5".into(), "1500".into()));
+    }
+
+    #[test]
+    fn what_is_less_than_nothing_hangs_below_zero() {
+        let values = vec![30.0, -40.0, 0.0];
+        let drawn = columns(&[Layer { name: "total", values }], &["a", "b", "c"].map(str::to_owned), "")
+            .into_string();
+        // From 30 down to -40, in parts of 10.
+        let expected = ["y=\"0.00\" height=\"85.71\"", "y=\"85.71\" height=\"114.29\""];
+        assert!(
+            expected.iter().all(|rect| drawn.contains(rect)) && drawn.matches("<rect").count() == 2,
+            "{drawn}"
+        );
     }
 
     #[test]

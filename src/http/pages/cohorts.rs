@@ -56,7 +56,7 @@ fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     let unit = |name: &str| query[name].as_str().unwrap_or("month").to_owned();
     html! {
         p.rule {
-            "People who first did " (context.pattern(&query["start"])) (words::range_words(query))
+            "People who first did " (context.pattern(&query["start"])) (context.range(query))
             @match query["by"].as_str() { Some(by) => { ", by " (by) } None => { ", by the " (unit("cohort")) " in which they did" } }
             "; and the share of them who came back to do " (context.pattern(&query["return"])) ", by " (unit("bucket")) " since"
             (context.only_people(query))
@@ -97,7 +97,8 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     table.class = "triangle";
     (0..columns).for_each(|at| table.column(&format!("#{unit} {at}")));
     let all: u64 = rows.iter().map(|row| number(&row["size"])).sum();
-    let mut pooled = vec![Cell::head("All that are over"), Cell::number(&all.into())];
+    let mut pooled =
+        vec![Cell::head("All that are over"), Cell::people(&all.into(), link("/cohorts/people", &base, &[]))];
     pooled.extend((0..columns).map(|at| {
         let share = list(answer, "average").get(at).cloned().unwrap_or_default();
         Cell::percent(&share).class(shade(&share))

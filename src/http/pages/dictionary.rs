@@ -50,8 +50,8 @@ pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&
             head,
             Cell::people(&event["people"], people),
             Cell::number(&event["count"]),
-            Cell::instant(&event["first"]),
-            Cell::instant(&event["last"]),
+            context.instant(&event["first"]),
+            context.instant(&event["last"]),
         ];
         if name == "dictionary" {
             let mut words: Vec<&str> = Vec::new();

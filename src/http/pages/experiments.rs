@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value as Json;
 
 use super::table::{Cell, Table};
-use super::view::{Answered, count, list, number, without};
+use super::view::{Answered, list, number, without};
 use super::words::{self, percent};
 use super::{Context, form, funnels};
 use crate::error::Result;
@@ -116,8 +116,7 @@ fn variants(context: &Context<'_>, answer: &Json) -> Markup {
         ]);
     }
     html! {
-        @let all: u64 = list(&answer["experiment"], "variants").iter().map(|v| number(&v["people"])).sum();
         (context.table(&table))
-        p.hint { (count(all)) " people in all. Intervals are Wilson\u{2019}s, p values two-sided. Looking again and again until somebody wins finds winners where there are none: decide before how many people to wait for." }
+        p.hint { "Intervals are Wilson\u{2019}s, p values two-sided. Looking again and again until somebody wins finds winners where there are none: decide before how many people to wait for." }
     }
 }

@@ -12,6 +12,11 @@
     link.href = 'people/' + encodeURIComponent(record.person);
     link.textContent = 'See who that is';
     state.appendChild(link);
+    document.querySelector('.headline').textContent = 'It works. ';
+    var on = document.createElement('a');
+    on.href = '.';
+    on.textContent = 'Go on to the overview';
+    document.querySelector('.headline').appendChild(on);
   });
   source.addEventListener('refusal', function (event) {
     state.className = 'refusal';

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::chart::{self, Layer};
 use super::edit::Pairs;
 use super::table::{Cell, Table};
-use super::view::{Answered, count, link, list, number, without};
+use super::view::{Answered, link, list, number, without};
 use super::words::{self, percent};
 use super::{Context, form};
 use crate::error::Result;
@@ -103,7 +103,7 @@ pub fn rule(context: &Context<'_>, answer: &Json) -> Markup {
             "People who did " (joined) (within)
             @if !excluded.is_empty() { ", without " (excluded.join(" or ")) }
             (context.only_people(query))
-            ". Entered" (Some(words::range_words(query)).filter(|r| !r.is_empty()).unwrap_or_else(|| " at any time".into()))
+            ". Entered" (Some(context.range(query)).filter(|r| !r.is_empty()).unwrap_or_else(|| " at any time".into()))
             @if query["until"] == "to" { ", and all steps in that time" }
             ". Each person counts once."
         }
@@ -119,6 +119,11 @@ fn behind(pairs: &[(String, String)], at: usize, outcome: &str) -> String {
     link("/funnels/people", &report_only(pairs), &[("at_step", &(at + 1).to_string()), ("outcome", outcome)])
 }
 
+/// The people of an outcome at whichever step they are.
+fn anywhere(pairs: &[(String, String)], outcome: &str) -> String {
+    link("/funnels/people", &report_only(pairs), &[("outcome", outcome)])
+}
+
 /// How many may still go on, over all steps.
 fn in_progress(steps: &[Json]) -> u64 {
     steps.iter().map(|step| number(&step["in_progress"])).sum()
@@ -132,7 +137,7 @@ fn headline(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     html! {
         p.headline { strong { (percent(&answer["conversion"])) } " of " (entered) " did all " (steps.len()) " steps"
             ": " (context.people(&last["people"], &behind(pairs, steps.len() - 1, "reached"))) "."
-            @if open > 0 { small { " " (count(open)) " more are still on their way; of those whose time is over " (percent(&answer["conversion_decided"])) " did." } }
+            @if open > 0 { small { " " (context.people(&open.into(), &anywhere(pairs, "in_progress"))) " more are still on their way; of those whose time is over " (percent(&answer["conversion_decided"])) " did." } }
         }
     }
 }
@@ -293,7 +298,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, unit: &str) -> Result<Markup>
                 behind(&own, steps.saturating_sub(1), "reached"),
             ),
             Cell::percent(&answer["conversion"]),
-            Cell::number(&open.into()),
+            Cell::people(&open.into(), anywhere(&own, "in_progress")),
         ]);
     }
     let axis: Vec<String> = shown.iter().map(|s| (*s).to_owned()).collect();

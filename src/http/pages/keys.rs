@@ -46,7 +46,7 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
     let scopes = SCOPES.map(|(_, name)| (name, name));
     Ok(html! {
         h2 #keys { "Keys" }
-        (table.html(true, None))
+        (context.table(&table))
         @if owns {
             form.row method="post" action="/keys" {
                 (form::field("Key name", "name", "", ""))

@@ -4,6 +4,8 @@
   var table = document.querySelector('#live tbody');
   var state = document.getElementById('state');
   var pause = document.getElementById('pause');
+  // As the clocks of the zone show it; Swedes write dates as everybody can sort them.
+  var clock = new Intl.DateTimeFormat('sv-SE', { timeZone: document.getElementById('live').dataset.zone, dateStyle: 'short', timeStyle: 'medium' });
   var paused = false;
   var seen = 0;
 
@@ -43,7 +45,7 @@
     if (paused) return;
     var row = document.createElement('tr');
     if (kind) row.className = kind;
-    cell(row, time.slice(0, 19).replace('T', ' '));
+    cell(row, clock.format(new Date(time)));
     cell(row, what, 'th');
     var who = cell(row, '');
     if (person) {

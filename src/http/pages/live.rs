@@ -24,7 +24,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             section { h2 { "People" } ol #top-people {} }
             section { h2 { "Properties" } ol #top-properties {} }
         }
-        div.scroll role="region" aria-label="What happens" tabindex="0" { table #live {
+        div.scroll role="region" aria-label="What happens" tabindex="0" { table #live data-zone=(context.zone_name()) {
             caption { "What happens" }
             thead { tr { th scope="col" { "Time" } th scope="col" { "What" } th scope="col" { "Person" } th scope="col" { "Properties" } } }
             tbody {}

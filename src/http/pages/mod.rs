@@ -38,14 +38,16 @@ use self::session::{Sessions, Who};
 use super::auth::KeyHash;
 use super::message::{Request, Response};
 use super::projects::{Project, Projects};
+use super::respond;
 use crate::app::{Accounts, App, Dashboard, Role};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::Owner;
 use crate::report::params;
 use edit::Pairs;
-use table::Table;
+use table::{Cell, Table};
 use view::Answered;
+use words::Wording;
 
 pub use changes::{Change, change, from_own_page};
 
@@ -160,12 +162,21 @@ impl Context<'_> {
 
     /// Which people, in words.
     fn audience(&self, people: &Json) -> String {
-        words::audience(&self.dashboard, people)
+        self.wording().audience(people)
     }
 
     /// Whom a report is narrowed to, as the end of a sentence.
     fn only_people(&self, query: &Json) -> String {
-        words::only_people(&self.dashboard, query)
+        self.wording().only_people(query)
+    }
+
+    /// The days of a range, as a part of a sentence.
+    fn range(&self, range: &Json) -> String {
+        self.wording().range(range)
+    }
+
+    fn wording(&self) -> Wording<'_> {
+        Wording { names: &self.dashboard, zone: self.zone() }
     }
 
     fn values(&self, name: &str) -> Vec<&str> {
@@ -224,34 +235,29 @@ impl Context<'_> {
         json(&answer)
     }
 
+    /// Whose days and clocks the page shows: the dashboard's, unless the address names another.
     fn zone(&self) -> TimeZone {
-        TimeZone::get(&self.dashboard.tz).unwrap_or(TimeZone::UTC)
+        words::zone(self.value_or("tz", &self.dashboard.tz))
     }
 
-    /// The name of the dashboard's zone.
-    fn zone_name(&self) -> &str {
-        if self.dashboard.tz.is_empty() { "UTC" } else { &self.dashboard.tz }
+    fn zone_name(&self) -> String {
+        self.zone().iana_name().unwrap_or("UTC").to_owned()
     }
 
-    /// Today in the dashboard's zone.
+    /// Today.
     fn today(&self) -> Option<jiff::civil::Date> {
         let now = jiff::Timestamp::from_millisecond(self.app.now()).ok()?;
         Some(self.zone().to_datetime(now).date())
     }
 
-    /// An instant in the dashboard's zone, to the second.
-    fn local_to_the_second(&self, instant: &Json) -> String {
-        let read = instant.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        read.map_or_else(
-            || words::instant(instant),
-            |instant| self.zone().to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        )
+    /// An instant to the minute.
+    fn local(&self, instant: &Json) -> String {
+        words::instant(&self.zone(), instant)
     }
 
-    /// An instant in the dashboard's zone, to the minute.
-    fn local(&self, instant: &Json) -> String {
-        let text = self.local_to_the_second(instant);
-        text.get(..16).map_or(text.clone(), str::to_owned)
+    /// A cell with an instant.
+    fn instant(&self, instant: &Json) -> Cell {
+        Cell::instant(instant, self.local(instant))
     }
 
     /// The names of events, for fields that take one, without those that are hidden: of very many only the most frequent, as lists are
@@ -374,6 +380,7 @@ pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) 
         return Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
             .with("Content-Disposition", "attachment; filename=\"whodid.csv\""));
     }
+    let made = made.map(|made| made.with_zone(&context.zone_name()));
     Ok(view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error))))
 }
 
@@ -410,8 +417,20 @@ pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
     let page = changes::shared_page(&share.path).ok_or_else(nothing)?;
     let snapshot = app.snapshot();
     let context = context(app, &snapshot, None, request, pairs_of(&share.query));
-    let made = made(&context, page, "").unwrap_or_else(|error| Answered::failed(page, &error));
-    Ok(view::shared(&made))
+    let made = made(&context, page, "").map(|made| made.with_zone(&context.zone_name()));
+    Ok(view::shared(&made.unwrap_or_else(|error| Answered::failed(page, &error))))
+}
+
+/// An error where there is no page: as one to who looks with a browser, and to all others as errors are.
+pub fn lost(request: &Request, error: &Error) -> Response {
+    let looks = request.headers.get("accept").is_some_and(|kinds| kinds.contains("text/html"));
+    if !looks {
+        return respond::error(error);
+    }
+    let body = html! {
+        main.login #main { h1 { "whodid" } p.problem role="alert" { (words::sentence(error.message())) } p { a href="/" { "To the overview" } } }
+    };
+    view::framed("Nothing here", &body, respond::status(error.kind()))
 }
 
 /// The page that says why somebody may not do something.

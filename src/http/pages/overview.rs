@@ -9,9 +9,10 @@ use super::dictionary::event_table;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, link, list, number};
 use super::words::{self, money, percent};
-use super::{Context, json as read, settings};
+use super::{Context, edit, json as read, settings};
 use crate::app::Role;
 use crate::error::Result;
+use crate::limits;
 use crate::model::format_millis;
 use crate::report::params;
 
@@ -19,6 +20,8 @@ use crate::report::params;
 const PINNED_MAX: usize = 24;
 /// Records up to which weeks are shown unasked: they take a pass over every event, some 50 ms a million.
 const WEEKS_RECORDS_MAX: u64 = 3_000_000;
+/// Sources shown.
+const SOURCES: usize = 8;
 /// Weeks shown.
 const WEEKS: usize = 26;
 
@@ -28,33 +31,93 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     if number(&stats["events"]) == 0 {
         return Ok(first_run(context));
     }
-    let day =
-        |days: i64| context.today().and_then(|d| d.checked_sub(days.days()).ok()).map(|d| d.to_string());
-    let month = day(29).unwrap_or_default();
-    let seen = json!({"seen": {"from": day(6)}});
-    let headcount = |conditions: Vec<Json>| {
-        let all = context.with_or_without_robots(conditions);
-        Ok(context.ask_json("people", &json!({"people": {"all": all}, "limit": 0}).to_string())?["total"]
-            .clone())
-    };
-    let (people, active) = (headcount(Vec::new())?, headcount(vec![seen.clone()])?);
-    let seen = seen.to_string();
-    let revenue = context.ask("revenue", &[("from".to_owned(), month.clone())])?;
+    let month = days_ago(context, 29);
+    // With all of their sources: the ones that most came from may have brought nothing.
+    let limit = limits::SEGMENTS_MAX.to_string();
+    let revenue =
+        context.ask("revenue", &[("from".to_owned(), month.clone()), ("limit".to_owned(), limit.clone())])?;
     let body = html! {
         (silence(context)?)
-        (facts(&[
-            ("People", html! { a.number href="/people" { (count(number(&people))) } }),
-            ("Active, 7 days", html! { a.number href=(link("/people", &[], &[("people", &seen)])) { (count(number(&active))) } }),
-            ("Revenue, 30 days", html! { a href=(link("/revenue", &[], &[("unit", "day"), ("from", &month)])) { (money(&revenue["total"])) } }),
-            ("Events", html! { (count(number(&stats["events"]))) }),
-        ]))
-        @if context.dashboard.without_robots { p.hint { "Robots are left out, but for the table of events." } }
+        (numbers(context, &stats, &revenue, &month)?)
+        p.hint {
+            "New is whose first event ever came in these days; back, who was new in the 7 days before and came in the last 7."
+            @if context.dashboard.without_robots { " Robots are left out, but for the table of events." }
+        }
         (pinned(context)?)
+        (sources(context, &revenue, &month, &limit))
         @if number(&stats["records"]) <= WEEKS_RECORDS_MAX || !context.value("weeks").is_empty() { (weeks(context)?) }
         @else { p { a href="/?weeks=show" { "Active people by week" } } }
         (events(context)?)
     };
     Ok(Answered::new("Overview", body))
+}
+
+/// So many days before today, in the dashboard's zone.
+fn days_ago(context: &Context<'_>, days: i64) -> String {
+    context.today().and_then(|d| d.checked_sub(days.days()).ok()).map(|d| d.to_string()).unwrap_or_default()
+}
+
+/// How many people there are, are new, are active and came back, and what they brought.
+fn numbers(context: &Context<'_>, stats: &Json, revenue: &Json, month: &str) -> Result<Markup> {
+    let seen = |range: Json| json!({ "seen": range });
+    let (active, week_before) = (days_ago(context, 6), days_ago(context, 7));
+    // Who was never seen before comes first: it leaves few to look at.
+    let unseen = |to: &str| json!({ "not": seen(json!({ "to": to })) });
+    let now = seen(json!({ "from": active }));
+    let first =
+        [unseen(&days_ago(context, 14)), seen(json!({ "from": days_ago(context, 13), "to": week_before }))];
+    let counted = |conditions: &[Json]| -> Result<(u64, String)> {
+        let shown = edit::written(conditions.to_vec());
+        let target =
+            link("/people", &[], &shown.iter().map(|text| ("people", text.as_str())).collect::<Vec<_>>());
+        let all = context.with_or_without_robots(conditions.to_vec());
+        let query = json!({"people": {"all": all}, "limit": 0, "tz": context.zone_name()});
+        Ok((number(&context.ask_json("people", &query.to_string())?["total"]), target))
+    };
+    let opens = |(total, target): &(u64, String)| html! { a.number href=(target) { (count(*total)) } };
+    let (began, back) =
+        (counted(&first)?, counted(&[first.as_slice(), std::slice::from_ref(&now)].concat())?);
+    let share = if began.0 == 0 { Json::Null } else { (back.0 as f64 / began.0 as f64).into() };
+    Ok(facts(&[
+        ("People", opens(&counted(&[])?)),
+        ("New, 7 days", opens(&counted(&[unseen(&week_before), now.clone()])?)),
+        ("Active, 7 days", opens(&counted(&[now])?)),
+        (
+            "Back in second week",
+            html! { (percent(&share)) " " small { (opens(&back)) " of " (opens(&began)) } },
+        ),
+        (
+            "Revenue, 30 days",
+            html! { a href=(link("/revenue", &[], &[("unit", "day"), ("from", month)])) { (money(&revenue["total"])) } },
+        ),
+        ("Events", html! { (count(number(&stats["events"]))) }),
+    ]))
+}
+
+/// Where the people of the last thirty days came from first, by how many did.
+fn sources(context: &Context<'_>, revenue: &Json, month: &str, limit: &str) -> Markup {
+    let mut all: Vec<&Json> = list(revenue, "segments").iter().filter(|s| number(&s["people"]) > 0).collect();
+    all.sort_by_key(|segment| std::cmp::Reverse(number(&segment["people"])));
+    let head = ["First came from", "#People", "#Paying", "#Revenue"];
+    let mut table = Table::new("sources", "Where the people of 30 days came from", &head);
+    for segment in all.iter().take(SOURCES) {
+        let value = words::segment_label(segment);
+        let behind = |which: &[(&str, &str)]| {
+            let of = [("from", month), ("segment", value.as_str()), ("shown", limit)];
+            link("/revenue/people", &[], &[&of, which].concat())
+        };
+        table.row(vec![
+            Cell::head(words::segment(segment)),
+            Cell::people(&segment["people"], behind(&[("which", "people")])),
+            Cell::people(&segment["paying"], behind(&[])),
+            Cell::money(&segment["total"]),
+        ]);
+    }
+    html! { @if !table.is_empty() {
+        h2 { "Top sources, 30 days" }
+        (context.table(&table))
+        @if all.len() > SOURCES { p { a href=(link("/revenue", &[], &[("from", month)])) { "All " (count(all.len() as u64)) " sources" } } }
+    } }
 }
 
 /// Says so if no event has come for much longer than is usual.
@@ -66,7 +129,7 @@ fn silence(context: &Context<'_>) -> Result<Markup> {
             "No event for " (words::duration_of((beat.age / 1000) as f64))
             ", which is unusual: the longest pause in the four weeks before was "
             @if usual == 0 { "under an hour" } @else { (words::duration_of((usual / 1000) as f64)) }
-            ". The last one came at " (words::instant(&format_millis(beat.last).into()))
+            ". The last one came at " (context.local(&format_millis(beat.last).into()))
             ". " a href="/live" { "Look whether any come" }
         }
     } })
@@ -89,7 +152,7 @@ fn pinned(context: &Context<'_>) -> Result<Markup> {
         @if !cards.is_empty() {
             h2 { "Pinned" }
             ul.cards { @for (name, address, says) in &cards { li { a href=(address) { (name) } p { (says) } } } }
-        } @else { p.hint { "Save a report, and it is pinned here with what it says now." } }
+        } @else if context.may(Role::Editor) { p.hint { "Save a report, and it is pinned here with what it says now." } }
     })
 }
 
@@ -110,8 +173,9 @@ fn says(report: &str, answer: &Json) -> String {
         "cohort" => {
             let average = list(answer, "average");
             format!(
-                "{} came back after one, {} cohorts",
+                "{} came back in {} 1, of {} cohorts",
                 percent(average.get(1).unwrap_or(&Json::Null)),
+                answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month"),
                 list(answer, "cohorts").len()
             )
         }
@@ -137,13 +201,14 @@ pub fn compared(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let (first, last) = (earlier(from), earlier(to));
     let mut pairs = view::without(&context.pairs, &["from", "to", "add", "over"]);
     pairs.extend([("from".to_owned(), first.clone()), ("to".to_owned(), last.clone())]);
+    let target = link(&context.path, &pairs, &[]);
     let before = match context.ask(report, &pairs) {
         Ok(before) => says(report, &before),
         Err(error) => error.message().to_owned(),
     };
     html! { dl.compared {
         div { dt { "In this period" } dd { (says(report, answer)) } }
-        div { dt { "Before, " (first) " to " (last) } dd { (before) } }
+        div { dt { "Before, " (first) " to " (last) } dd { @if context.shared() { (before) } @else { a href=(target) { (before) } } } }
     } }
 }
 

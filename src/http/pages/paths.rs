@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 use super::chart;
 use super::table::{Cell, Table};
 use super::view::{Answered, count, link, list, number, without};
-use super::words;
 use super::{Context, form};
 use crate::error::Result;
 
@@ -21,11 +20,19 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         (context.shown("paths", result, "What people did after a start, before a goal, or between the two.", |answer| html! {
             (rule(context, answer))
             p.headline { (context.people(&answer["people"], &link("/paths/people", &without(&context.pairs, &["limit"]), &[]))) " people"
-                @if number(&answer["other"]) > 0 { ", " (count(number(&answer["other"]))) " of them on ways that are not shown" } }
+                @if number(&answer["other"]) > 0 { ", " (context.people(&answer["other"], &others(context))) " of them on ways that are not shown" } }
             (ways(context, answer))
         }))
     };
     Ok(Answered::new("Paths", body))
+}
+
+/// The people on ways that are not shown.
+fn others(context: &Context<'_>) -> String {
+    let base = without(&context.pairs, &["limit"]);
+    let limit = context.value("limit");
+    let more = [("path", "{\"other\":true}"), ("shown", limit)];
+    link("/paths/people", &base, &more[..if limit.is_empty() { 1 } else { 2 }])
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
@@ -58,7 +65,7 @@ fn rule(context: &Context<'_>, answer: &Json) -> Markup {
             "One way a person"
             @if let Some(start) = start { ", from their first " (start) }
             @if let Some(goal) = goal { ", to the first " (goal) " after it" }
-            (words::range_words(query)) ". The same event several times in a row counts as one (\u{d7} says how often)."
+            (context.range(query)) ". The same event several times in a row counts as one (\u{d7} says how often)."
         }
     }
 }

@@ -25,7 +25,7 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
     let columns = context.values("columns");
     let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
     let mut query = json!({"people": {"all": people}, "limit": limit});
-    for (name, value) in [("cursor", context.value("cursor")), ("tz", &context.dashboard.tz)] {
+    for (name, value) in [("cursor", context.value("cursor")), ("tz", &context.zone_name())] {
         if !value.is_empty() {
             query[name] = value.into();
         }
@@ -128,12 +128,17 @@ fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
         }
         cells.extend([
             Cell::number(&person["events"]),
-            Cell::instant(&person["first_seen"]),
-            Cell::instant(&person["last_seen"]),
+            context.instant(&person["first_seen"]),
+            context.instant(&person["last_seen"]),
         ]);
         table.row(cells);
     }
-    context.table(&table)
+    some(context, &table)
+}
+
+/// A table, unless nobody is in it: the headline has said so.
+fn some(context: &Context<'_>, table: &Table) -> Markup {
+    html! { @if !table.is_empty() || context.wanted.is_some() { (context.table(table)) } }
 }
 
 fn keep_audience(people: &str) -> Markup {
@@ -201,11 +206,11 @@ fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<Str
     let mut funnel = answer["receipt"]["query"].clone();
     let fields = funnel.as_object_mut()?;
     ["as_of", "by", "limit", "times"].iter().for_each(|name| drop(fields.remove(*name)));
-    let step: u64 = context.value("at_step").parse().ok()?;
-    Some(
-        json!({"funnel": funnel, "step": step, "outcome": context.value_or("outcome", "reached")})
-            .to_string(),
-    )
+    let mut people = json!({"funnel": funnel, "outcome": context.value_or("outcome", "reached")});
+    if let Ok(step) = context.value("at_step").parse::<u64>() {
+        people["step"] = step.into();
+    }
+    Some(people.to_string())
 }
 
 fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
@@ -213,9 +218,20 @@ fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
     match (name, read) {
         ("at_step", _) => format!("step {value}"),
         ("start_of", _) => format!("from {value}"),
-        ("segment" | "row", Some(Json::Null)) => format!("{name}: (not set)"),
-        ("segment" | "row", Some(Json::Object(_))) => format!("{name}: (other)"),
-        ("segment" | "row", Some(read)) => format!("{name}: {}", words::value(&read)),
+        ("number", _) => format!("event {value}"),
+        ("column", _) => {
+            let unit = context.value_or("bucket", context.value_or("cohort", "month"));
+            format!("{unit} {value}")
+        }
+        ("segment" | "row", read) => {
+            let name = if name == "row" { "cohort" } else { name };
+            match read {
+                Some(Json::Object(_)) => format!("{name}: (other)"),
+                Some(read) => format!("{name}: {}", words::value(&read)),
+                None => format!("{name}: {value}"),
+            }
+        }
+        ("path", Some(Json::Object(_))) => "other ways".to_owned(),
         ("path", Some(Json::Array(events))) => {
             events.iter().map(|e| context.event(&e["event"])).collect::<Vec<_>>().join(" \u{2192} ")
         }
@@ -255,18 +271,21 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
             cells.push(Cell::text(others.join(", ")).class("others"));
         }
         if report == "funnel" {
-            let steps: Vec<(String, String)> = view::list(person, "steps")
+            let steps: Vec<(String, Json)> = view::list(person, "steps")
                 .iter()
-                .map(|step| (context.event(&step["event"]), words::instant(&step["time"])))
+                .map(|step| (context.event(&step["event"]), step["time"].clone()))
                 .collect();
-            let shown = html! { ol.way { @for (event, time) in &steps { li { (event) " " small.date { (time) } } } } };
-            let plain =
-                steps.iter().map(|(event, time)| format!("{event} {time}")).collect::<Vec<_>>().join(" > ");
+            let shown = html! { ol.way { @for (event, time) in &steps { li { (event) " " small.date { (context.local(time)) } } } } };
+            let plain = steps
+                .iter()
+                .map(|(event, time)| format!("{event} {}", words::value(time)))
+                .collect::<Vec<_>>()
+                .join(" > ");
             cells.push(Cell::marked(shown, plain));
             cells.push(Cell::text(person["stopped"]["reason"].as_str().unwrap_or("").replace('_', " ")));
         }
         if grid {
-            cells.push(Cell::instant(&person["start"]));
+            cells.push(context.instant(&person["start"]));
             let came: Vec<u64> = view::list(person, "came").iter().map(number).collect();
             cells.extend((0..buckets).map(|bucket| match came.contains(&bucket) {
                 true => Cell::marked(html! { span.unseen { "came back" } }, "1").class("came"),
@@ -275,5 +294,5 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
         }
         table.row(cells);
     }
-    context.table(&table)
+    some(context, &table)
 }

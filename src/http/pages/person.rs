@@ -50,7 +50,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
         }
         h2 { "What they did" }
         (events(context, &person, &line, identity))
-        p.under { a href=(format!("{}/erase", person_path(&name))) { "Erase this person\u{2026}" } }
+        @if context.may(Role::Owner) { p.under { a href=(format!("{}/erase", person_path(&name))) { "Erase this person\u{2026}" } } }
     };
     Ok(Answered::new(name, body))
 }
@@ -100,7 +100,7 @@ fn properties(context: &Context<'_>, person: &Json) -> Markup {
 }
 
 fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> Markup {
-    let own = person_path(identity);
+    let (own, zone) = (person_path(identity), context.zone());
     let known: Vec<String> =
         list(person, "counts").iter().filter_map(|c| c["event"].as_str()).map(str::to_owned).collect();
     let mut day = String::new();
@@ -116,7 +116,7 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
             let cells = ["event", "identity"].map(|name| Cell::text(words::value(&event[name])));
             let [what, who] = cells;
             table.row(vec![
-                Cell::instant(&event["time"]),
+                context.instant(&event["time"]),
                 what,
                 who,
                 Cell::text(event["properties"].to_string()),
@@ -135,13 +135,12 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
             (form::offers("events", &known))
         }
         ol.timeline { @for event in list(line, "events") {
-            @let time = context.local_to_the_second(&event["time"]);
+            @let time = words::to_the_second(&zone, &event["time"]);
             @if let Some(day) = turned(&time) { li.day { (day) } }
             li { time { (time.get(11..).unwrap_or("")) } " " b { (context.event(&event["event"])) } " "
                 @for (name, value) in event["properties"].as_object().into_iter().flatten() { span.property { (name) ": " (words::value(value)) } " " }
                 small { (event["identity"].as_str().unwrap_or_default()) } }
         } }
-        p.hint { "Days and times of " (context.zone_name()) "." }
         p.under { a.file href=(link(&own, &[], &[("csv", "events")])) download { "CSV" } }
         @if let Some(earlier) = earlier { p { a href=(earlier) { "Earlier" } } }
     }
@@ -167,9 +166,9 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let (a, b) = (number(&one["events"]), number(&two["events"]));
     table.row(vec![
         Cell::head("Events"),
-        Cell::number(&a.into()),
-        Cell::number(&b.into()),
-        Cell::number(&(a + b).into()),
+        Cell::text(count(a)),
+        Cell::text(count(b)),
+        Cell::text(count(a + b)),
     ]);
     for (name, field) in [("First seen", "first_seen"), ("Last seen", "last_seen")] {
         let (first, second) = (one[field].as_str(), two[field].as_str());
@@ -180,9 +179,9 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         };
         table.row(vec![
             Cell::head(name),
-            Cell::instant(&one[field]),
-            Cell::instant(&two[field]),
-            Cell::instant(&both.into()),
+            context.instant(&one[field]),
+            context.instant(&two[field]),
+            context.instant(&both.into()),
         ]);
     }
     let same = one["person"] == two["person"];
@@ -233,8 +232,8 @@ pub fn erase(context: &Context<'_>, identity: &str) -> Result<Answered> {
             ("Identities", html! { (count(identities.len() as u64)) }),
             ("Properties", html! { (count(properties as u64)) }),
             ("Events", html! { (count(number(&person["events"]))) }),
-            ("First seen", html! { (words::instant(&person["first_seen"])) }),
-            ("Last seen", html! { (words::instant(&person["last_seen"])) }),
+            ("First seen", html! { (context.local(&person["first_seen"])) }),
+            ("Last seen", html! { (context.local(&person["last_seen"])) }),
         ]))
         ul.identities { @for one in &identities { li { code { (one) } } } }
         p { "All of it leaves every report and every file of this store, at once and for good: it cannot be undone. Numbers about the past change, too. Backups are not touched, but restoring one of this store erases them again." }

@@ -1,8 +1,6 @@
 //! All projects on one page, how to make another, and the way from one to the other in the head of every page.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
 
 use maud::{Markup, html};
 
@@ -10,15 +8,13 @@ use super::changes::Form;
 use super::session::see;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, number};
-use super::{Context, Page, Visit, form, settings, words};
+use super::{Context, Page, Visit, form, settings};
 use crate::app::projects::FIRST;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::message::{Request, Response};
 use crate::http::projects::{Project, base};
 use crate::model::format_millis;
 
-/// How long a deletion waits for requests to the project to end.
-const DRAINS: Duration = Duration::from_secs(10);
 /// Keys of projects: one digit for each.
 const KEYED: usize = 9;
 
@@ -57,10 +53,10 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         let stats = project.app.reports().stats(&project.app.snapshot());
         table.row(vec![
             Cell::head(project.name()).link(home(project)),
-            Cell::number(&stats["people"]),
+            Cell::people(&stats["people"], format!("{}people?robots=with", home(project))),
             Cell::number(&stats["events"]),
             Cell::number(&project.app.engine().disk_bytes().into()),
-            last_event(project)?,
+            last_event(context, project)?,
             Cell::marked(
                 html! { @if owns && project.id != FIRST { a href=(deletion_of(project)) aria-label=(format!("Delete {}", project.name())) { "Delete" } } },
                 "",
@@ -79,10 +75,10 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 }
 
 /// When the last event of a project was, and whether that is too long ago.
-fn last_event(project: &Project) -> Result<Cell> {
+fn last_event(context: &Context<'_>, project: &Project) -> Result<Cell> {
     let Some(beat) = project.app.heartbeat()? else { return Ok(Cell::text("none yet")) };
     let last = format_millis(beat.last);
-    let shown = html! { (words::instant(&last.as_str().into())) @if beat.silent.is_some() { " " strong { "silent" } } };
+    let shown = html! { (context.local(&last.as_str().into())) @if beat.silent.is_some() { " " strong { "silent" } } };
     Ok(Cell::marked(shown, last).class("date"))
 }
 
@@ -95,7 +91,7 @@ fn deletion_of(project: &Project) -> String {
 pub fn deletion(context: &Context<'_>) -> Result<Answered> {
     let Some(visit) = context.visit else { return Ok(Answered::new("Projects", html! {})) };
     owner_of_all(visit)?;
-    let project = meant(visit, context.value("project"))?;
+    let project = visit.projects.meant(context.value("project")).map_err(|e| e.at("project"))?;
     let (name, stats) = (project.name(), project.app.reports().stats(&project.app.snapshot()));
     let users = visit.accounts.users();
     let only: Vec<&String> = users
@@ -124,27 +120,15 @@ pub fn deletion(context: &Context<'_>) -> Result<Answered> {
 /// Deletes a project whose name was typed in once more.
 pub fn delete(visit: &Visit<'_>, form: &Form) -> Result<Response> {
     owner_of_all(visit)?;
-    let project = meant(visit, form.get("project"))?;
+    let project = visit.projects.meant(form.get("project")).map_err(|e| e.at("project"))?;
     if form.get("confirm") != project.name().trim() {
         let message = "the name that was typed in is another one, so nothing was deleted";
         return Err(Error::invalid("not_confirmed", message).at("confirm"));
     }
     let id = project.id;
-    if id == visit.project.id && id != FIRST {
-        let message = "a project cannot be deleted from one of its own pages";
-        return Err(Error::new(ErrorKind::Conflict, "own_page", message).hint("begin at \"All projects\""));
-    }
     drop(project);
-    visit.projects.delete(id, DRAINS)?;
-    visit.accounts.forget_project(id)?;
+    visit.projects.delete(id, visit.project.id, visit.accounts)?;
     Ok(see("/projects"))
-}
-
-/// The project of a number.
-fn meant(visit: &Visit<'_>, number: &str) -> Result<Arc<Project>> {
-    let nothing =
-        || Error::new(ErrorKind::NotFound, "no_such_project", "there is no such project").at("project");
-    number.parse().ok().and_then(|id| visit.projects.get(id)).ok_or_else(nothing)
 }
 
 fn owner_of_all(visit: &Visit<'_>) -> Result<()> {

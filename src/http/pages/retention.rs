@@ -33,7 +33,7 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
     table.row(vec![Cell::head(all), Cell::text(told(retention.days)), Cell::text("")]);
     Ok(html! {
         h2 #retention { "How long events are kept" }
-        (table.html(true, None))
+        (context.table(&table))
         @if owns {
             form.row method="post" action="/retention" {
                 (form::field("Event, or all", "event", "", "kept-events"))

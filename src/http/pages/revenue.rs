@@ -48,7 +48,7 @@ fn amounts(context: &Context<'_>, answer: &Json) -> Markup {
     let total = Layer { name: "total", values: series.iter().map(|p| amount(&p["total"])).collect() };
     let query = &answer["receipt"]["query"];
     html! {
-        p.rule { "The sum of " (words::value(&query["property"])) " of all events" (words::range_words(query)) ", refunds taken off"
+        p.rule { "The sum of " (words::value(&query["property"])) " of all events" (context.range(query)) ", refunds taken off"
             (context.only_people(query)) "." }
         p.headline { strong { (money(&answer["total"])) } " from " (context.people(&answer["paying"], &behind(&[])))
             " of " (context.people(&answer["people"], &behind(&[("which", "people")]))) " people" }

@@ -102,7 +102,7 @@ fn saved(context: &Context<'_>) -> Markup {
     for share in &context.dashboard.shares {
         shares.row(vec![
             Cell::head(words_of(&share.path, &share.query)).link(format!("{}?{}", share.path, share.query)),
-            Cell::instant(&share.made.as_str().into()),
+            context.instant(&share.made.as_str().into()),
             Cell::marked(
                 html! { @if edits { (button("/shares/delete", "hash", &share.token_sha256, "End", &format!("End the link to {}", share.path))) } },
                 "",
@@ -110,7 +110,7 @@ fn saved(context: &Context<'_>) -> Markup {
         ]);
     }
     html! { @for (title, table) in [("Saved reports", &reports), ("Saved audiences", &audiences), ("Links", &shares)] {
-        @if !table.is_empty() { h2 { (title) } (table.html(true, None)) }
+        @if !table.is_empty() { h2 { (title) } (context.table(table)) }
     } }
 }
 
@@ -128,7 +128,7 @@ fn merges(context: &Context<'_>) -> Markup {
         let compare =
             link(&format!("{}/merge", person_path(&refusal.identity)), &[], &[("into", &refusal.name)]);
         table.row(vec![
-            Cell::instant(&format_millis(refusal.time).into()),
+            context.instant(&format_millis(refusal.time).into()),
             Cell::head(refusal.identity.as_str()).link(person_path(&refusal.identity)),
             Cell::text(refusal.name.as_str()).link(person_path(&refusal.name)),
             Cell::text("Compare").link(compare),
@@ -143,7 +143,7 @@ fn refused(context: &Context<'_>) -> Markup {
         Table::new("refusals", "What was refused", &["When", "Reason", "Message", "Identity", "Name"]);
     for refusal in refusals.latest().take(REFUSALS) {
         table.row(vec![
-            Cell::instant(&format_millis(refusal.time).into()),
+            context.instant(&format_millis(refusal.time).into()),
             Cell::head(refusal.reason.as_str()),
             Cell::text(refusal.message.as_str()),
             Cell::text(refusal.identity.as_str()),

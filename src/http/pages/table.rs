@@ -105,10 +105,10 @@ impl Cell {
         Self::new(html! { (shown) }, Plain::Number(number))
     }
 
-    /// An instant.
-    pub fn instant(instant: &Json) -> Self {
+    /// An instant, which reads `shown`; in a file it is what every program understands.
+    pub fn instant(instant: &Json, shown: String) -> Self {
         let plain = Plain::Text(instant.as_str().unwrap_or_default().to_owned());
-        Self::new(html! { (words::instant(instant)) }, plain).class("date")
+        Self::new(html! { (shown) }, plain).class("date")
     }
 
     /// Opens this address.

@@ -69,7 +69,7 @@ fn series(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
         all.iter().zip(&names).map(|(series, name)| Layer { name, values: values(series) }).collect();
     let query = &answer["receipt"]["query"];
     html! {
-        p.rule { "By " (query["unit"].as_str().unwrap_or("day")) (words::range_words(query))
+        p.rule { "By " (query["unit"].as_str().unwrap_or("day")) (context.range(query))
             (context.only_people(query)) "." }
         @if !split && layers.len() > 1 { (chart::lines(&layers, &all.first().map(axis).unwrap_or_default(), None, "")) }
         @for (at, series) in all.iter().enumerate() {
@@ -94,25 +94,32 @@ fn measure(series: &Json, asked: &Json) -> String {
 fn numbers(context: &Context<'_>, series: &Json, number: usize, pairs: &Pairs) -> Markup {
     let base = without(pairs, &["limit"]);
     let number = number.to_string();
-    let behind = |start: Option<&str>| {
+    let shown = Some(context.value("limit")).filter(|limit| !limit.is_empty());
+    let behind = |start: Option<&str>, segment: Option<&Json>| {
         let mut more = vec![("number", number.as_str())];
         more.extend(start.map(|start| ("start_of", start)));
+        let segment = segment.map(words::segment_label);
+        more.extend(segment.as_deref().map(|segment| ("segment", segment)));
+        more.extend(shown.map(|shown| ("shown", shown)));
         link("/trends/people", &base, &more)
     };
     let segments = list(series, "segments");
     let mut table =
         Table::new(format!("series{number}"), format!("Numbers of event {number}"), &["From", "#Value"]);
     segments.iter().for_each(|segment| table.column(&format!("#{}", words::segment(segment))));
-    let mut whole = vec![Cell::head("In all"), Cell::measured(&series["total"]).link(behind(None))];
-    whole.extend(segments.iter().map(|segment| Cell::measured(&segment["total"])));
+    let mut whole = vec![Cell::head("In all"), Cell::measured(&series["total"]).link(behind(None, None))];
+    let total = |segment: &Json| Cell::measured(&segment["total"]).link(behind(None, Some(segment)));
+    whole.extend(segments.iter().map(total));
     table.sum(whole);
     for (row, point) in list(series, "points").iter().enumerate() {
         let start = point["start"].as_str();
         let mut cells = vec![
             Cell::head(start.unwrap_or_default()).class("date"),
-            Cell::measured(&point["value"]).link(behind(start)),
+            Cell::measured(&point["value"]).link(behind(start, None)),
         ];
-        cells.extend(segments.iter().map(|segment| Cell::measured(&segment["points"][row]["value"])));
+        cells.extend(segments.iter().map(|segment| {
+            Cell::measured(&segment["points"][row]["value"]).link(behind(start, Some(segment)))
+        }));
         table.row(cells);
     }
     context.table(&table)

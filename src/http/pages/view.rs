@@ -17,17 +17,34 @@ pub struct Answered {
     pub title: String,
     pub body: Markup,
     pub status: u16,
+    /// Whose days and clocks it shows; empty if it shows none.
+    zone: String,
 }
 
 impl Answered {
     pub fn new(title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), body, status: 200 }
+        Self { title: title.into(), body, status: 200, zone: String::new() }
+    }
+
+    /// Says whose days and clocks it shows.
+    pub fn with_zone(self, zone: &str) -> Self {
+        Self { zone: zone.to_owned(), ..self }
+    }
+
+    fn main(&self) -> Markup {
+        html! {
+            main #main tabindex="-1" {
+                h1 { (self.title) }
+                (self.body)
+                @if !self.zone.is_empty() { p.footing { "Days and times of " (self.zone) "." } }
+            }
+        }
     }
 
     /// A page that could not be made says why.
     pub fn failed(page: Page, error: &Error) -> Self {
         let body = html! { (problem(error)) p { a href=(path(page)) { "Start over" } } };
-        Self { title: "That did not work".into(), body, status: respond::status(error.kind()) }
+        Self { status: respond::status(error.kind()), ..Self::new("That did not work", body) }
     }
 }
 
@@ -82,7 +99,7 @@ pub fn respond(visit: &Visit<'_>, page: Page, made: Answered) -> Response {
             }
             form method="post" action="/logout" { button.quiet title=[visit.who.email.as_deref()] { "Log out" } }
         }
-        main #main tabindex="-1" { h1 { (made.title) } (made.body) }
+        (made.main())
         dialog #help aria-labelledby="help-title" {
             h2 #help-title { "Keys" }
             dl.keys {
@@ -112,7 +129,7 @@ pub fn respond(visit: &Visit<'_>, page: Page, made: Answered) -> Response {
 pub fn shared(made: &Answered) -> Response {
     let body = html! {
         header { span.brand { "whodid" } }
-        main #main tabindex="-1" { h1 { (made.title) } (made.body) }
+        (made.main())
     };
     framed(&made.title, &body, made.status).with("X-Robots-Tag", "noindex")
 }
@@ -153,9 +170,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub fn problem(error: &Error) -> Markup {
     html! {
         p.problem role="alert" {
-            (error.message())
+            (words::sentence(error.message()))
             @if let Some(at) = error.place() { " (at " code { (at) } ")" }
-            @if let Some(hint) = error.advice() { ". " (hint) }
+            @if let Some(hint) = error.advice() { ": " (hint) }
         }
     }
 }
@@ -169,7 +186,7 @@ pub fn warnings(context: &Context<'_>, answer: &Json) -> Markup {
     html! {
         @for warning in list(answer, "warnings").iter().filter(|warning| !of_robots(warning)) {
             p.warning role="status" {
-                (warning["message"].as_str().unwrap_or_default())
+                (words::sentence(warning["message"].as_str().unwrap_or_default()))
                 @if let Some(hint) = warning["hint"].as_str() { ": " (hint) }
             }
         }
@@ -180,9 +197,9 @@ pub fn warnings(context: &Context<'_>, answer: &Json) -> Markup {
 pub fn footing(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let records = answer["receipt"]["records"].as_u64().unwrap_or(0);
     let millis = answer["elapsed_ms"].as_f64().unwrap_or(0.0);
-    let as_of = words::instant(&answer["receipt"]["as_of"]);
+    let as_of = context.local(&answer["receipt"]["as_of"]);
     html! {
-        p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " records, as of " (as_of) ", days of " (answer["receipt"]["tz"].as_str().unwrap_or("UTC")) }
+        p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " records, as of " (as_of) }
         @if context.may(Role::Editor) { (keep(context, report, answer)) }
     }
 }

@@ -1,5 +1,7 @@
 //! How numbers, instants and definitions read on pages.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
 use crate::app::Dashboard;
@@ -58,6 +60,12 @@ pub fn measured(value: &Json) -> String {
     }
 }
 
+/// A message as a sentence begins. What is quoted at its beginning stays as it was sent.
+pub fn sentence(message: &str) -> String {
+    let mut rest = message.chars();
+    rest.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + rest.as_str())
+}
+
 /// A property value as it reads.
 pub fn value(value: &Json) -> String {
     match value {
@@ -94,10 +102,24 @@ pub fn duration_of(seconds: f64) -> String {
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
-/// An instant without the letters of its notation, to the minute.
-pub fn instant(value: &Json) -> String {
+/// The zone of a name; UTC if it has none or an unknown one.
+pub fn zone(name: &str) -> TimeZone {
+    TimeZone::get(name).unwrap_or(TimeZone::UTC)
+}
+
+/// An instant as the clocks of a zone show it, to the second. Days are those of the zone already.
+pub fn to_the_second(zone: &TimeZone, value: &Json) -> String {
     let text = value.as_str().unwrap_or("\u{2013}");
-    text.get(..16).unwrap_or(text).replace('T', " ")
+    text.parse::<Timestamp>().map_or_else(
+        |_| text.to_owned(),
+        |instant| zone.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
+}
+
+/// The same to the minute.
+pub fn instant(zone: &TimeZone, value: &Json) -> String {
+    let text = to_the_second(zone, value);
+    text.get(..16).map_or(text.clone(), str::to_owned)
 }
 
 /// An event as people call it.
@@ -150,84 +172,100 @@ pub fn condition(condition: &Json) -> String {
     found.map_or_else(|| condition.to_string(), |(words, wanted)| format!("{name} {words} {}", value(wanted)))
 }
 
-/// Whom a report is narrowed to, as the end of a sentence; nothing if to nobody.
-pub fn only_people(names: &Dashboard, query: &Json) -> String {
-    query
-        .get("people")
-        .map_or_else(String::new, |people| format!(". Only people: {}", audience(names, people)))
+/// How definitions read: with the names that people gave to events, and instants as clocks of a zone show them.
+pub struct Wording<'a> {
+    /// Names of events.
+    pub names: &'a Dashboard,
+    /// Of the days.
+    pub zone: TimeZone,
 }
 
-/// Which people, in words.
-pub fn audience(names: &Dashboard, people: &Json) -> String {
-    let joined = |all: &[Json], word: &str| {
-        let parts: Vec<String> = all.iter().map(|one| audience(names, one)).collect();
-        parts.join(word)
-    };
-    if let Some(all) = people["all"].as_array() {
-        return joined(all, " and ");
+impl Wording<'_> {
+    /// Whom a report is narrowed to, as the end of a sentence; nothing if to nobody.
+    pub fn only_people(&self, query: &Json) -> String {
+        query
+            .get("people")
+            .map_or_else(String::new, |people| format!(". Only people: {}", self.audience(people)))
     }
-    if let Some(any) = people["any"].as_array() {
-        return format!("({})", joined(any, " or "));
-    }
-    if let Some(inner) = people.get("not") {
-        if is_robots(inner) {
-            return "no robots".to_owned();
+
+    /// Which people, in words.
+    pub fn audience(&self, people: &Json) -> String {
+        let joined = |all: &[Json], word: &str| {
+            let parts: Vec<String> = all.iter().map(|one| self.audience(one)).collect();
+            parts.join(word)
+        };
+        if let Some(all) = people["all"].as_array() {
+            return joined(all, " and ");
         }
-        return format!("not: {}", audience(names, inner));
+        if let Some(any) = people["any"].as_array() {
+            return format!("({})", joined(any, " or "));
+        }
+        if let Some(inner) = people.get("not") {
+            if is_robots(inner) {
+                return "no robots".to_owned();
+            }
+            return format!("not: {}", self.audience(inner));
+        }
+        if let Some(robots) = people["bot"].as_bool() {
+            return if robots { "robots".to_owned() } else { "no robots".to_owned() };
+        }
+        if people.get("did").is_some() {
+            return self.did(people);
+        }
+        if people.get("property").is_some() {
+            return if is_robots(people) { "robots".to_owned() } else { condition(people) };
+        }
+        if let Some(known) = people["identified"].as_bool() {
+            return if known { "identified".to_owned() } else { "anonymous".to_owned() };
+        }
+        if let Some(name) = people["audience"].as_str() {
+            return format!("in \u{201c}{name}\u{201d}");
+        }
+        if let Some(range) = people.get("seen") {
+            return format!("seen{}", self.range(range));
+        }
+        if let Some(funnel) = people.get("funnel") {
+            let steps: Vec<String> =
+                list(funnel, "steps").iter().map(|step| pattern(self.names, step)).collect();
+            let outcome = people["outcome"].as_str().unwrap_or("reached").replace('_', " ");
+            let at = people["step"].as_u64().map_or_else(String::new, |step| format!(" at step {step}"));
+            return format!("{outcome}{at} of {}", steps.join(", then "));
+        }
+        people.to_string()
     }
-    if let Some(robots) = people["bot"].as_bool() {
-        return if robots { "robots".to_owned() } else { "no robots".to_owned() };
+
+    fn did(&self, people: &Json) -> String {
+        let (events, met) = events_and_conditions(self.names, &people["did"], people);
+        let (least, most) = (people["at_least"].as_u64().unwrap_or(1), people["at_most"].as_u64());
+        let times = match (least, most) {
+            (1, None) => String::new(),
+            (least, None) => format!(" at least {least} times"),
+            (least, Some(most)) if least == most => format!(" exactly {most} times"),
+            (least, Some(most)) => format!(" {least} to {most} times"),
+        };
+        format!("did {events}{times}{met}{}", self.range(people))
     }
-    if people.get("did").is_some() {
-        return did(names, people);
+
+    /// The days of a range, with a space before them; nothing if there is none.
+    pub fn range(&self, range: &Json) -> String {
+        let day = |name: &str| {
+            let text = range.get(name).filter(|text| text.is_string())?;
+            let text = instant(&self.zone, text);
+            Some(text.strip_suffix(" 00:00").map_or(text.clone(), str::to_owned))
+        };
+        match (day("from"), day("to")) {
+            (None, None) => String::new(),
+            (Some(from), None) => format!(" from {from} on"),
+            (None, Some(to)) => format!(" before {to}"),
+            (Some(from), Some(to)) => format!(" from {from} until {to}"),
+        }
     }
-    if people.get("property").is_some() {
-        return if is_robots(people) { "robots".to_owned() } else { condition(people) };
-    }
-    if let Some(known) = people["identified"].as_bool() {
-        return if known { "identified".to_owned() } else { "anonymous".to_owned() };
-    }
-    if let Some(name) = people["audience"].as_str() {
-        return format!("in \u{201c}{name}\u{201d}");
-    }
-    if let Some(range) = people.get("seen") {
-        return format!("seen{}", range_words(range));
-    }
-    if let Some(funnel) = people.get("funnel") {
-        let steps: Vec<String> = list(funnel, "steps").iter().map(|step| pattern(names, step)).collect();
-        let outcome = people["outcome"].as_str().unwrap_or("reached").replace('_', " ");
-        return format!("{outcome} at step {} of {}", value(&people["step"]), steps.join(", then "));
-    }
-    people.to_string()
 }
 
 /// Whether it is the list of robots, which answers have written out.
 fn is_robots(people: &Json) -> bool {
     people["property"] == USER_AGENT
         && people["contains"].as_array().is_some_and(|marks| marks.iter().eq(MARKS.iter()))
-}
-
-fn did(names: &Dashboard, people: &Json) -> String {
-    let (events, met) = events_and_conditions(names, &people["did"], people);
-    let (least, most) = (people["at_least"].as_u64().unwrap_or(1), people["at_most"].as_u64());
-    let times = match (least, most) {
-        (1, None) => String::new(),
-        (least, None) => format!(" at least {least} times"),
-        (least, Some(most)) if least == most => format!(" exactly {most} times"),
-        (least, Some(most)) => format!(" {least} to {most} times"),
-    };
-    format!("did {events}{times}{met}{}", range_words(people))
-}
-
-/// The days of a range, with a space before them; nothing if there is none.
-pub fn range_words(range: &Json) -> String {
-    let day = |name: &str| range[name].as_str().map(|text| instant(&text.into()).replace(" 00:00", ""));
-    match (day("from"), day("to")) {
-        (None, None) => String::new(),
-        (Some(from), None) => format!(" from {from} on"),
-        (None, Some(to)) => format!(" before {to}"),
-        (Some(from), Some(to)) => format!(" from {from} until {to}"),
-    }
 }
 
 /// A page in whose text characters that turn or hide others can be seen. Attributes keep them, so that forms send what they show; the
@@ -283,12 +321,22 @@ mod tests {
         let people =
             json!({"all": [{"did": "Paid", "at_least": 2}, {"not": {"property": "Plan", "is": "Pro"}}]});
         let mut names = Dashboard::default();
-        assert_eq!(audience(&names, &people), "did Paid at least 2 times and not: Plan is Pro");
+        let words = |zone: &str, people: &Json| {
+            Wording { names: &Dashboard::default(), zone: super::zone(zone) }.audience(people)
+        };
+        assert_eq!(words("", &people), "did Paid at least 2 times and not: Plan is Pro");
+        let march = json!({"seen": {"from": "2025-02-28T23:00:00Z", "to": "2025-03-31T22:00:00Z"}});
+        assert_eq!(words("Europe/Berlin", &march), "seen from 2025-03-01 until 2025-04-01");
+        assert_eq!(words("Mars", &march), "seen from 2025-02-28 23:00 until 2025-03-31 22:00");
         let step = json!({"event": ["A", "B"], "where": [{"property": "Price", "gte": 5}]});
         assert_eq!(pattern(&names, &step), "A or B where Price is at least 5");
         let said = crate::app::Described { shown_as: "Bought".into(), ..Default::default() };
         names.describe("B", said).unwrap();
         assert_eq!(pattern(&names, &step), "A or Bought where Price is at least 5");
         assert_eq!(duration_of(172_800.0), "2 d");
+        assert_eq!(
+            [sentence("no event"), sentence("\"soon\" is"), sentence("")],
+            ["No event", "\"soon\" is", ""]
+        );
     }
 }

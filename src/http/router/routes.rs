@@ -53,7 +53,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 135] = [
+pub static ROUTES: [Route; 137] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -274,6 +274,22 @@ pub static ROUTES: [Route; 135] = [
         BULK,
         Action::Backup,
         "copy the store to the backups",
+    ),
+    route(
+        Method::Get,
+        "/api/v1/projects",
+        Access::Read,
+        QUERY,
+        Action::Projects,
+        "the projects and how much there is in each",
+    ),
+    route(
+        Method::Delete,
+        "/api/v1/projects/{project}",
+        Access::Read,
+        BULK,
+        Action::DeleteProject,
+        "delete one with everything in it",
     ),
     route(
         Method::Get,
