@@ -357,8 +357,11 @@ impl App {
     }
 }
 
-/// Whether the two identities of an identify are one identified person already.
+/// Whether an identify changes nothing: the two are one person, and the second is named already.
 fn known_as_one(snapshot: &Snapshot, record: &Record) -> Result<bool> {
-    let (a, b) = (snapshot.find_person(record.identity.trim())?, snapshot.find_person(record.name.trim())?);
-    Ok(a == b && a.is_some_and(|person| snapshot.persons.is_identified(person)))
+    let person = snapshot.find_person(record.identity.trim())?;
+    let target = snapshot.find_identity(record.name.trim())?;
+    Ok(target.is_some_and(|target| {
+        snapshot.persons.is_named(target) && person == Some(snapshot.persons.person_of(target))
+    }))
 }

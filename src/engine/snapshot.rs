@@ -101,8 +101,12 @@ impl Snapshot {
 
     /// The person of an identity, if it was ever seen.
     pub fn find_person(&self, identity: &str) -> Result<Option<PersonId>> {
-        let found = self.identities.find(identity)?.filter(|id| *id < self.persons.identities());
-        Ok(found.map(|id| self.persons.person_of(id)))
+        Ok(self.find_identity(identity)?.map(|id| self.persons.person_of(id)))
+    }
+
+    /// An identity, if it was ever seen.
+    pub fn find_identity(&self, identity: &str) -> Result<Option<IdentityId>> {
+        Ok(self.identities.find(identity)?.filter(|id| *id < self.persons.identities()))
     }
 
     /// The text of an identity.

@@ -16,9 +16,9 @@ use super::scope::{Scope, View, map_scopes};
 use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::limits::COHORTS_MAX;
-use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, UnitTable, Value, format_millis};
+use crate::model::{Calendar, Millis, NameId, PersonId, PropertyId, Sum, UnitTable, Value, format_millis};
 use crate::report::{
     Bucket, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, Label, Measure, Segment, Tally, Warning,
     shown,
@@ -246,7 +246,7 @@ impl Returns<'_> {
                 return Ok(());
             }
             if fresh {
-                buckets.push(Bucket { number, events: 0, sum: Number::ZERO });
+                buckets.push(Bucket { number, events: 0, sum: Sum::ZERO });
                 fresh = false;
             }
             let Some(bucket) = buckets.last_mut() else { continue };
@@ -254,16 +254,12 @@ impl Returns<'_> {
             if let Some(column) = &mut self.column {
                 let found = column.get(self.cell.row_ref(row))?;
                 if let Some(amount) = column.value(found)?.and_then(|v| v.number()) {
-                    bucket.sum = bucket.sum.checked_add(amount).ok_or_else(overflow)?;
+                    bucket.sum.add(amount)?;
                 }
             }
         }
         Ok(())
     }
-}
-
-fn overflow() -> Error {
-    Error::new(ErrorKind::TooLarge, "sum_overflow", "the sum passes the range of exact numbers")
 }
 
 /// Brings the buckets of several events together.
@@ -274,7 +270,7 @@ fn combine(buckets: &mut Vec<Bucket>) -> Result<()> {
         match out.last_mut().filter(|last| last.number == bucket.number) {
             Some(last) => {
                 last.events += bucket.events;
-                last.sum = last.sum.checked_add(bucket.sum).ok_or_else(overflow)?;
+                last.sum.add_sum(bucket.sum)?;
             }
             None => out.push(bucket),
         }

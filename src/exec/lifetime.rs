@@ -10,7 +10,7 @@ use super::revenue::RevenuePlan;
 use super::scope::{Scope, View, map_scopes};
 use super::units::range_of_units;
 use crate::error::Result;
-use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Unit};
+use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Sum, Unit};
 use crate::report::{Lifetime, LifetimePeriod, LifetimeReport, LifetimeTally, Lost, Movement, Standing};
 
 /// Lifetimes bound to a snapshot.
@@ -50,7 +50,7 @@ struct History {
     /// For each payment its instant and until when this or an earlier one counts.
     payments: Vec<(Millis, Millis)>,
     /// For each instant with payments for a period the instant, until when they count, and their recurring revenue.
-    subscriptions: Vec<(Millis, Millis, Number)>,
+    subscriptions: Vec<(Millis, Millis, Sum)>,
     /// Every instant at which something changes.
     changes: Vec<Millis>,
 }
@@ -80,7 +80,7 @@ impl History {
                 // Two at once are two subscriptions.
                 Some((time, last, sum)) if *time == paid.time => {
                     *last = until.max(*last);
-                    *sum = sum.checked_add(monthly).ok_or_else(crate::report::sum_overflow)?;
+                    sum.add_sum(monthly)?;
                 }
                 _ => history.subscriptions.push((paid.time, until, monthly)),
             }
@@ -97,7 +97,7 @@ impl History {
         Standing {
             paying: last.is_some_and(|(_, until)| *until > at),
             paid: paid > 0,
-            recurring: subscription.filter(|(_, until, _)| *until > at).map_or(Number::ZERO, |s| s.2),
+            recurring: subscription.filter(|(_, until, _)| *until > at).map_or(Sum::ZERO, |s| s.2),
             subscribed: subscribed > 0,
         }
     }

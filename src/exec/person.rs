@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cell::RowRef;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{IdentityId, Millis, NameId, Number, PersonId, PropertyId, Value, format_millis};
+use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Sum, Value, format_millis};
 use crate::store::segment::members::Totals;
 use crate::store::segment::{Segment, chunk_of};
 
@@ -346,20 +346,14 @@ fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, His
     Ok(out)
 }
 
-fn revenue(source: &Source, events: &[PersonRow]) -> Result<Number> {
-    let Some(property) = source.snapshot.property("Revenue") else { return Ok(Number::ZERO) };
-    let mut sum = Number::ZERO;
+fn revenue(source: &Source, events: &[PersonRow]) -> Result<Sum> {
+    let Some(property) = source.snapshot.property("Revenue") else { return Ok(Sum::ZERO) };
+    let mut sum = Sum::ZERO;
     for row in events {
         let mut column = source.column(row.name, property);
         let value = column.get(row.at)?;
         if let Some(amount) = column.value(value)?.and_then(|v| v.number()) {
-            sum = sum.checked_add(amount).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::TooLarge,
-                    "sum_overflow",
-                    "the revenue passes the range of exact numbers",
-                )
-            })?;
+            sum.add(amount)?;
         }
     }
     Ok(sum)

@@ -4,6 +4,7 @@ mod calendar;
 mod depth;
 mod ids;
 mod record;
+mod sum;
 mod time;
 mod unit_table;
 mod value;
@@ -12,6 +13,7 @@ pub use calendar::{Calendar, Unit, WEEKDAYS};
 pub use depth::json_depth;
 pub use ids::{IdentityId, NameId, PersonId, PropertyId};
 pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_properties};
+pub use sum::{Sum, overflow as sum_overflow};
 pub use time::{
     Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,
 };

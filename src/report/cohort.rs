@@ -11,9 +11,9 @@ use super::period::{Units, take_unit};
 use super::saved::{Saved, Terms};
 use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::{Warning, share};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Number, Unit, Value, Zone};
+use crate::model::{Sum, Unit, Value, Zone};
 
 /// Buckets shown unless asked otherwise.
 const COUNT_DEFAULT: usize = 12;
@@ -192,7 +192,7 @@ pub struct Bucket {
     /// Returns.
     pub events: u64,
     /// The sum of the property of the returns.
-    pub sum: Number,
+    pub sum: Sum,
 }
 
 /// One cohort, as counts that add up.
@@ -204,17 +204,13 @@ pub struct CohortTally {
     /// By bucket, one more than asked for: people in it, or by their last one.
     people: Vec<u64>,
     events: Vec<u64>,
-    sums: Vec<Number>,
-}
-
-fn overflow() -> Error {
-    Error::new(ErrorKind::TooLarge, "sum_overflow", "the sum passes the range of exact numbers")
+    sums: Vec<Sum>,
 }
 
 impl CohortTally {
     /// Of nobody.
     pub fn new(count: usize) -> Self {
-        let (people, events, sums) = (vec![0; count + 1], vec![0; count + 1], vec![Number::ZERO; count + 1]);
+        let (people, events, sums) = (vec![0; count + 1], vec![0; count + 1], vec![Sum::ZERO; count + 1]);
         Self { size: 0, ended: i64::MAX, people, events, sums }
     }
 
@@ -231,10 +227,8 @@ impl CohortTally {
             if let Some(events) = self.events.get_mut(bucket.number) {
                 *events += bucket.events;
             }
-            if bucket.sum != Number::ZERO
-                && let Some(sum) = self.sums.get_mut(bucket.number)
-            {
-                *sum = sum.checked_add(bucket.sum).ok_or_else(overflow)?;
+            if let Some(sum) = self.sums.get_mut(bucket.number) {
+                sum.add_sum(bucket.sum)?;
             }
         }
         Ok(())
@@ -253,13 +247,13 @@ impl CohortTally {
             // Whoever came back later came back "on or after" every bucket before.
             for k in (0..cohort.count).rev() {
                 let (people, events) = (self.people.get(k + 1).copied(), self.events.get(k + 1).copied());
-                let sum = self.sums.get(k + 1).copied().unwrap_or(Number::ZERO);
+                let sum = self.sums.get(k + 1).copied().unwrap_or(Sum::ZERO);
                 if let (Some(a), Some(b), Some(c)) =
                     (self.people.get_mut(k), self.events.get_mut(k), self.sums.get_mut(k))
                 {
                     *a += people.unwrap_or(0);
                     *b += events.unwrap_or(0);
-                    *c = c.checked_add(sum).ok_or_else(overflow)?;
+                    c.add_sum(sum)?;
                 }
             }
         }
@@ -267,12 +261,9 @@ impl CohortTally {
             let people = self.people.get(k).copied().unwrap_or(0);
             let value = match cohort.measure {
                 Measure::People => None,
-                Measure::Events => Some(Number::from(
-                    i64::try_from(self.events.get(k).copied().unwrap_or(0)).unwrap_or(i64::MAX),
-                )),
+                Measure::Events => Some(Sum::new(i128::from(self.events.get(k).copied().unwrap_or(0)), 0, 0)),
                 Measure::Sum(_) => self.sums.get(k).copied(),
             };
-            let value = value.map(Value::Number);
             CohortCell { people, share: share(people, self.size), complete: (k as i64) < self.ended, value }
         };
         Ok(CohortRow { size: self.size, cells: (0..cohort.count).map(cell).collect() })
@@ -286,7 +277,7 @@ impl Tally for CohortTally {
         self.people.iter_mut().zip(other.people).for_each(|(a, b)| *a += b);
         self.events.iter_mut().zip(other.events).for_each(|(a, b)| *a += b);
         for (a, b) in self.sums.iter_mut().zip(other.sums) {
-            *a = a.checked_add(b).ok_or_else(overflow)?;
+            a.add_sum(b)?;
         }
         Ok(())
     }
@@ -342,7 +333,7 @@ pub struct CohortCell {
     pub complete: bool,
     /// Returns, or the sum of their property.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<Value>,
+    pub value: Option<Sum>,
 }
 
 impl CohortReport {

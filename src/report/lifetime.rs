@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::json::{Fields, Node};
-use super::revenue::{Sum, quotient};
+use super::revenue::quotient;
 use super::segment::Tally;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Number, ValueRef, duration_text, parse_duration};
+use crate::model::{Number, Sum, ValueRef, duration_text, parse_duration};
 
 /// How long after the end of what a payment is for somebody counts as lost, unless told otherwise: 30 days.
 const LOST_AFTER_DEFAULT: i64 = 30 * 86_400_000;
@@ -65,19 +65,14 @@ impl Period {
     }
 
     /// What an amount for this period is in a month, in parts.
-    pub fn monthly(self, amount: Number) -> Result<Number> {
+    pub fn monthly(self, amount: Number) -> Result<Sum> {
         let parts = match self {
             // 52 weeks are 12 months.
             Self::Week => PARTS_OF_A_MONTH * 52 / 12,
             Self::Months(months) => PARTS_OF_A_MONTH / u64::from(months),
         };
-        times(amount, i128::from(parts))
+        Sum::from(amount).times(i128::from(parts))
     }
-}
-
-fn times(number: Number, factor: i128) -> Result<Number> {
-    let product = number.mantissa().checked_mul(factor).ok_or_else(super::revenue::overflow)?;
-    Ok(Number::new(product, number.scale()))
 }
 
 impl Lifetime {
@@ -129,7 +124,7 @@ pub struct Standing {
     /// Whether there was any payment yet.
     pub paid: bool,
     /// Recurring revenue in parts of a month's amount.
-    pub recurring: Number,
+    pub recurring: Sum,
     /// Whether there was any payment for a period yet.
     pub subscribed: bool,
 }
@@ -237,14 +232,14 @@ impl Moves {
             Some(Movement::Lost) => self.lost += 1,
             _ => {}
         }
-        self.before.add(before.recurring)?;
+        self.before.add_sum(before.recurring)?;
         let (old, new) = (before.recurring, after.recurring);
         match revenue {
-            Some(Movement::New) => self.new.add(new),
-            Some(Movement::Reactivation) => self.reactivation.add(new),
-            Some(Movement::Expansion) => self.expansion.add(difference(new, old)?),
-            Some(Movement::Contraction) => self.contraction.add(difference(old, new)?),
-            Some(Movement::Churn) => self.churn.add(old),
+            Some(Movement::New) => self.new.add_sum(new),
+            Some(Movement::Reactivation) => self.reactivation.add_sum(new),
+            Some(Movement::Expansion) => self.expansion.add_sum(difference(new, old)?),
+            Some(Movement::Contraction) => self.contraction.add_sum(difference(old, new)?),
+            Some(Movement::Churn) => self.churn.add_sum(old),
             _ => Ok(()),
         }
     }
@@ -252,10 +247,10 @@ impl Moves {
     fn after(&self) -> Result<Sum> {
         let mut after = self.before;
         for more in [self.new, self.reactivation, self.expansion] {
-            after.add(more.number())?;
+            after.add_sum(more)?;
         }
         for less in [self.contraction, self.churn] {
-            after.add(times(less.number(), -1)?)?;
+            after.add_sum(less.times(-1)?)?;
         }
         Ok(after)
     }
@@ -265,8 +260,9 @@ impl Moves {
     }
 }
 
-fn difference(a: Number, b: Number) -> Result<Number> {
-    a.checked_add(times(b, -1)?).ok_or_else(super::revenue::overflow)
+fn difference(mut a: Sum, b: Sum) -> Result<Sum> {
+    a.add_sum(b.times(-1)?)?;
+    Ok(a)
 }
 
 impl Tally for Moves {
@@ -284,7 +280,7 @@ impl Tally for Moves {
             (&mut self.contraction, other.contraction),
             (&mut self.churn, other.churn),
         ] {
-            mine.add(theirs.number())?;
+            mine.add_sum(theirs)?;
         }
         Ok(())
     }
@@ -328,7 +324,7 @@ impl LifetimeTally {
             for (unit, sign) in [(from, 1), (to, -1)] {
                 let steady = self.steady.entry(unit).or_default();
                 steady.people += i64::from(sign);
-                steady.recurring.add(times(standing.recurring, i128::from(sign))?)?;
+                steady.recurring.add_sum(standing.recurring.times(i128::from(sign))?)?;
             }
         }
         Ok(())
@@ -344,7 +340,7 @@ impl LifetimeTally {
     pub fn customer(&mut self, now: &Standing) -> Result<()> {
         self.customers += 1;
         self.current += u64::from(now.paying);
-        self.recurring.add(now.recurring)
+        self.recurring.add_sum(now.recurring)
     }
 
     /// Adds what other people add.
@@ -355,15 +351,15 @@ impl LifetimeTally {
         for (unit, steady) in other.steady {
             let mine = self.steady.entry(unit).or_default();
             mine.people += steady.people;
-            mine.recurring.add(steady.recurring.number())?;
+            mine.recurring.add_sum(steady.recurring)?;
         }
         for (unit, sum) in other.revenue_by_unit {
-            self.revenue_by_unit.entry(unit).or_default().add(sum.number())?;
+            self.revenue_by_unit.entry(unit).or_default().add_sum(sum)?;
         }
-        self.revenue.add(other.revenue.number())?;
+        self.revenue.add_sum(other.revenue)?;
         self.customers += other.customers;
         self.current += other.current;
-        self.recurring.add(other.recurring.number())?;
+        self.recurring.add_sum(other.recurring)?;
         self.unknown_periods += other.unknown_periods;
         Ok(())
     }
@@ -448,7 +444,7 @@ impl Recurring {
 
 /// The amount of a month, from parts of it.
 fn monthly(parts: Sum) -> Result<String> {
-    Ok(quotient(parts.number(), PARTS_OF_A_MONTH)?.unwrap_or_default())
+    Ok(quotient(parts, PARTS_OF_A_MONTH)?.unwrap_or_default())
 }
 
 fn share(part: u64, whole: u64) -> Option<f64> {
@@ -465,18 +461,18 @@ impl LifetimeReport {
         for (unit, start, complete) in shown {
             while let Some((_, change)) = changes.next_if(|(at, _)| **at <= unit) {
                 steady.people += change.people;
-                steady.recurring.add(change.recurring.number())?;
+                steady.recurring.add_sum(change.recurring)?;
             }
             let mut moves = tally.moves.get(&unit).copied().unwrap_or_default();
             let people = u64::try_from(steady.people).unwrap_or(0);
             moves.at_start += people;
             moves.kept += people;
-            moves.before.add(steady.recurring.number())?;
+            moves.before.add_sum(steady.recurring)?;
             if complete {
                 active += moves.size();
                 at_start += moves.at_start;
                 lost += moves.lost;
-                revenue.add(tally.revenue_by_unit.get(&unit).map_or(Number::ZERO, |sum| sum.number()))?;
+                revenue.add_sum(tally.revenue_by_unit.get(&unit).copied().unwrap_or_default())?;
             }
             series.push(LifetimePoint {
                 start,
@@ -492,14 +488,13 @@ impl LifetimeReport {
             });
         }
         let expected = active.checked_mul(lost).filter(|divisor| *divisor > 0);
-        let expected =
-            expected.map(|divisor| quotient(times(revenue.number(), i128::from(at_start))?, divisor));
+        let expected = expected.map(|divisor| quotient(revenue.times(i128::from(at_start))?, divisor));
         Ok(Self {
             customers: tally.customers,
             current: tally.current,
             mrr: monthly(tally.recurring)?,
-            revenue: tally.revenue.number().to_string(),
-            ltv: quotient(tally.revenue.number(), tally.customers)?,
+            revenue: tally.revenue.to_string(),
+            ltv: quotient(tally.revenue, tally.customers)?,
             ltv_expected: expected.transpose()?.flatten(),
             churn: share(lost, at_start),
             series,

@@ -46,9 +46,7 @@ pub use paths::{ChosenPath, Path, PathEvent, Paths, PathsPeople, PathsReport};
 pub use pattern::{Events, Pattern};
 pub use people::{Column, People};
 pub use period::{Period, Units};
-pub use revenue::{
-    Amounts, Payers, Point, Revenue, RevenuePeople, RevenueReport, by_total, overflow as sum_overflow,
-};
+pub use revenue::{Amounts, Payers, Point, Revenue, RevenuePeople, RevenueReport, by_total};
 pub use saved::{Saved, SavedReport, Terms};
 pub use segment::{Chosen, Label, Segment, Tally, shown};
 pub use tally::{FunnelReport, FunnelTally, Part, StepReport, Warning, share};

@@ -11,12 +11,12 @@ use super::period::Units;
 use super::saved::{Saved, Terms};
 use super::segment::{Label, Segment, Tally, cut, take_shown};
 use super::tally::Warning;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::limits;
-use crate::model::{Number, Unit, Value, Zone};
+use crate::model::{Number, Sum, Unit, Value, Zone};
 
 /// Digits behind the point of quotients.
-const QUOTIENT_DIGITS: u32 = 6;
+const QUOTIENT_DIGITS: u8 = 6;
 
 /// A revenue report.
 #[derive(Clone, Debug)]
@@ -158,41 +158,6 @@ impl Definition for Revenue {
     }
 }
 
-/// An exact sum that keeps its scale while it grows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sum {
-    mantissa: i128,
-    scale: u8,
-}
-
-impl Sum {
-    /// Adds a number; an error past the range of exact numbers.
-    pub fn add(&mut self, number: Number) -> Result<()> {
-        if number.scale() == self.scale {
-            self.mantissa = self.mantissa.checked_add(number.mantissa()).ok_or_else(overflow)?;
-            return Ok(());
-        }
-        if number.scale() > self.scale {
-            let up = 10i128.checked_pow(u32::from(number.scale() - self.scale));
-            self.mantissa = up.and_then(|up| self.mantissa.checked_mul(up)).ok_or_else(overflow)?;
-            self.scale = number.scale();
-        }
-        let added = number.at_scale(self.scale).and_then(|m| self.mantissa.checked_add(m));
-        self.mantissa = added.ok_or_else(overflow)?;
-        Ok(())
-    }
-
-    /// The sum.
-    pub fn number(self) -> Number {
-        Number::new(self.mantissa, self.scale)
-    }
-}
-
-/// The error of a sum of too many digits.
-pub fn overflow() -> Error {
-    Error::new(ErrorKind::TooLarge, "sum_overflow", "the sum passes the range of exact numbers")
-}
-
 /// Amounts of some events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Amounts {
@@ -225,8 +190,8 @@ impl Amounts {
 
 impl Tally for Amounts {
     fn merge(&mut self, other: Self) -> Result<()> {
-        self.total.add(other.total.number())?;
-        self.refunds.add(other.refunds.number())?;
+        self.total.add_sum(other.total)?;
+        self.refunds.add_sum(other.refunds)?;
         self.events += other.events;
         self.paying += other.paying;
         self.people += other.people;
@@ -293,17 +258,17 @@ pub struct Point {
 impl Point {
     /// The point of the unit that begins on the day `start`.
     pub fn new(start: String, amounts: &Amounts) -> Self {
-        let (total, refunds) = (amounts.total.number().to_string(), amounts.refunds.number().to_string());
+        let (total, refunds) = (amounts.total.to_string(), amounts.refunds.to_string());
         Self { start, total, refunds, events: amounts.events, paying: amounts.paying }
     }
 }
 
 impl Part {
     fn new(amounts: &Amounts) -> Result<Self> {
-        let total = amounts.total.number();
+        let total = amounts.total;
         Ok(Self {
             total: total.to_string(),
-            refunds: amounts.refunds.number().to_string(),
+            refunds: amounts.refunds.to_string(),
             events: amounts.events,
             people: amounts.people,
             paying: amounts.paying,
@@ -313,29 +278,15 @@ impl Part {
     }
 }
 
-/// `total / count`, rounded half to even at the sixth digit; nothing for a count of 0.
-pub(super) fn quotient(total: Number, count: u64) -> Result<Option<String>> {
-    if count == 0 {
-        return Ok(None);
-    }
-    let unit = 10i128.pow(QUOTIENT_DIGITS);
-    let divisor = 10i128.checked_pow(u32::from(total.scale())).and_then(|d| d.checked_mul(i128::from(count)));
-    let divisor = divisor.ok_or_else(overflow)?;
-    let (whole, rest) = (total.mantissa().div_euclid(divisor), total.mantissa().rem_euclid(divisor));
-    let scaled = rest.checked_mul(unit).ok_or_else(overflow)?;
-    let (part, left) = (scaled / divisor, scaled % divisor);
-    let mut mantissa = whole.checked_mul(unit).and_then(|w| w.checked_add(part)).ok_or_else(overflow)?;
-    let twice = left.checked_mul(2).ok_or_else(overflow)?;
-    if twice > divisor || (twice == divisor && mantissa % 2 != 0) {
-        mantissa += 1;
-    }
-    Ok(Some(Number::new(mantissa, QUOTIENT_DIGITS as u8).to_string()))
+/// `total / count`; nothing for a count of 0.
+pub(super) fn quotient(total: Sum, count: u64) -> Result<Option<String>> {
+    Ok(total.over(count, QUOTIENT_DIGITS)?.map(|quotient| quotient.to_string()))
 }
 
 /// The segments shown: the largest total first.
 pub fn by_total(mut segments: Vec<(Option<Value>, Amounts)>, limit: usize) -> Result<Vec<Segment<Amounts>>> {
     segments.retain(|(_, amounts)| amounts.size() > 0);
-    segments.sort_by(|(a, x), (b, y)| y.total.number().cmp(&x.total.number()).then_with(|| a.cmp(b)));
+    segments.sort_by(|(a, x), (b, y)| y.total.cmp(&x.total).then_with(|| a.cmp(b)));
     cut(segments, limit)
 }
 
@@ -358,30 +309,5 @@ impl RevenueReport {
             lifetime,
             warnings,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotients_are_rounded_half_to_even() {
-        let of = |text: &str, count| quotient(Number::parse(text).unwrap(), count).unwrap();
-        assert_eq!(of("10", 3).as_deref(), Some("3.333333"));
-        assert_eq!(of("-10", 3).as_deref(), Some("-3.333333"));
-        assert_eq!(of("0.000005", 10).as_deref(), Some("0"));
-        assert_eq!(of("0.000015", 10).as_deref(), Some("0.000002"));
-        assert_eq!(of("20", 3).as_deref(), Some("6.666667"));
-        assert_eq!(of("1", 0), None);
-    }
-
-    #[test]
-    fn sums_keep_every_digit() {
-        let mut sum = Sum::default();
-        for text in ["0.1", "0.2", "100000000000000000000", "-0.00001"] {
-            sum.add(Number::parse(text).unwrap()).unwrap();
-        }
-        assert_eq!(sum.number().to_string(), "100000000000000000000.29999");
     }
 }

@@ -9,13 +9,12 @@ use super::by::{Allowed, By};
 use super::json::{Fields, Node};
 use super::pattern::{Events, Pattern};
 use super::period::Units;
-use super::revenue::Sum;
 use super::saved::{Saved, Terms};
 use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::Warning;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Number, PersonId, Unit, Value, Zone};
+use crate::model::{Number, PersonId, Sum, Unit, Zone};
 
 /// A report on trends.
 #[derive(Clone, Debug)]
@@ -247,8 +246,8 @@ impl UnitTally {
             Measured::Events => PointValue::Count(self.events),
             Measured::People => PointValue::Count(self.distinct()),
             Measured::PerPerson => PointValue::over(self.events as f64, self.distinct()),
-            Measured::Sum => PointValue::Exact(self.sum.number()),
-            Measured::Mean => PointValue::over(self.sum.number().to_f64(), self.numbers),
+            Measured::Sum => PointValue::Exact(self.sum),
+            Measured::Mean => PointValue::over(self.sum.to_f64(), self.numbers),
             Measured::Median => PointValue::Real(median(self.values.clone())),
         }
     }
@@ -266,7 +265,7 @@ impl Tally for UnitTally {
     fn merge(&mut self, other: Self) -> Result<()> {
         self.events += other.events;
         self.people.extend(other.people);
-        self.sum.add(other.sum.number())?;
+        self.sum.add_sum(other.sum)?;
         self.numbers += other.numbers;
         self.values.extend(other.values);
         Ok(())
@@ -300,7 +299,7 @@ pub enum PointValue {
     /// A number of events or people.
     Count(u64),
     /// A sum, with all digits.
-    Exact(Number),
+    Exact(Sum),
     /// A quotient or a median, if there is one.
     Real(Option<f64>),
 }
@@ -315,7 +314,7 @@ impl Serialize for PointValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Self::Count(n) => serializer.serialize_u64(*n),
-            Self::Exact(n) => Value::Number(*n).serialize(serializer),
+            Self::Exact(n) => n.serialize(serializer),
             Self::Real(value) => value.serialize(serializer),
         }
     }

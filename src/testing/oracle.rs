@@ -10,7 +10,7 @@ use super::{
     oracle_trend,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Properties, Record, RecordKind, Value, Zone, format_millis};
+use crate::model::{Millis, Properties, Record, RecordKind, Sum, Value, Zone, format_millis};
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +114,15 @@ fn properties_json(properties: &Properties) -> Json {
 /// A value as JSON; `null` where there is none.
 pub(super) fn value_json(value: Option<&Value>) -> Json {
     value.and_then(|v| serde_json::from_str(&v.to_json()).ok()).unwrap_or(Json::Null)
+}
+
+/// The exact sum of some numbers. One that passes even the range of sums fails the test.
+pub(super) fn sum(numbers: impl IntoIterator<Item = impl Into<Sum>>) -> Sum {
+    let mut sum = Sum::ZERO;
+    for number in numbers {
+        sum.add_sum(number.into()).expect("a sum in range");
+    }
+    sum
 }
 
 impl Person<'_> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
-use super::oracle::{Event, Oracle, Person, value_json};
+use super::oracle::{Event, Oracle, Person, sum, value_json};
 use super::oracle_audience;
 use super::oracle_query::{Pattern, Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
 use crate::error::Result;
@@ -225,8 +225,7 @@ fn row_json(query: &Query, name: Option<&Json>, members: &[&Member<'_>]) -> Resu
         if query.is("measure", "events") {
             cell["value"] = counted.count().into();
         } else if query.is("measure", "sum") {
-            let sum = counted.map(|(_, n)| *n).try_fold(Number::ZERO, Number::checked_add);
-            cell["value"] = value_json(sum.map(Value::Number).as_ref());
+            cell["value"] = json!(sum(counted.map(|(_, n)| *n)));
         }
         cells.push(cell);
     }

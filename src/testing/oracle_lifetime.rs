@@ -3,12 +3,12 @@
 use jiff::{Timestamp, ToSpan, civil::Date};
 use serde_json::{Value as Json, json};
 
-use super::oracle::{Oracle, Person};
+use super::oracle::{Oracle, Person, sum};
 use super::oracle_audience;
 use super::oracle_query::{field, text, wrong};
 use super::oracle_revenue::{Query, failed};
 use crate::error::Result;
-use crate::model::{Millis, Number, Value, parse_duration};
+use crate::model::{Millis, Number, Sum, Value, parse_duration};
 
 /// A payment, until when it counts, and if it is for a period what it is in a month, in 24th parts.
 struct Payment {
@@ -25,14 +25,10 @@ struct Customer<'a> {
 }
 
 /// Where somebody stands: paying, ever paid, recurring revenue, ever subscribed.
-type Standing = (bool, bool, Number, bool);
+type Standing = (bool, bool, Sum, bool);
 
 fn times(n: Number, factor: i128) -> Number {
     Number::new(n.mantissa() * factor, n.scale())
-}
-
-fn plus(a: Number, b: Number) -> Number {
-    a.checked_add(b).unwrap_or(Number::ZERO)
 }
 
 /// Weeks as 0, or months.
@@ -115,9 +111,9 @@ impl Customer<'_> {
         let counted: Vec<&Payment> =
             self.payments.iter().filter(|p| Some(p.time) == latest && p.recurring.is_some()).collect();
         let recurring = if counted.iter().any(|p| x < p.until) {
-            counted.iter().filter_map(|p| p.recurring).fold(Number::ZERO, plus)
+            sum(counted.iter().filter_map(|p| p.recurring))
         } else {
-            Number::ZERO
+            Sum::ZERO
         };
         (paying, paid, recurring, latest.is_some())
     }
@@ -140,7 +136,7 @@ fn borders(query: &Query, day: Date) -> Result<(Millis, Millis, bool)> {
 
 /// Whether somebody moved so.
 fn moved(which: &str, before: Standing, after: Standing) -> Result<bool> {
-    let (old, new) = (before.2.mantissa() > 0, after.2.mantissa() > 0);
+    let (old, new) = (before.2.is_positive(), after.2.is_positive());
     Ok(match which {
         "at_start" => before.0,
         "at_end" => after.0,
@@ -161,8 +157,7 @@ fn moved(which: &str, before: Standing, after: Standing) -> Result<bool> {
 pub(super) fn report(oracle: &Oracle, query: &Query) -> Result<Json> {
     let customers = customers(oracle, query)?;
     let now: Vec<Standing> = customers.iter().map(|c| c.at(query.scope.as_of)).collect();
-    let sum = |numbers: &mut dyn Iterator<Item = Number>| numbers.fold(Number::ZERO, plus);
-    let revenue = sum(&mut customers.iter().flat_map(|c| c.amounts.iter().map(|(_, n)| *n)));
+    let revenue = sum(customers.iter().flat_map(|c| c.amounts.iter().map(|(_, n)| *n)));
     let mut days = Vec::new();
     for customer in &customers {
         days.extend(customer.days(query)?);
@@ -171,7 +166,7 @@ pub(super) fn report(oracle: &Oracle, query: &Query) -> Result<Json> {
     let first = query.range.from.map(|t| query.day_of(t)).transpose()?.or(days.iter().min().copied());
     let last = query.range.to.map(|_| query.day_of(end)).transpose()?.or(days.iter().max().copied());
     let mut series = Vec::new();
-    let (mut active, mut at_start, mut lost, mut earned) = (0.0, 0.0, 0.0, Number::ZERO);
+    let (mut active, mut at_start, mut lost, mut earned) = (0.0, 0.0, 0.0, Sum::ZERO);
     if let (Some(mut day), Some(last)) = (first, last) {
         while day <= last {
             let (before, after, complete) = borders(query, day)?;
@@ -194,8 +189,8 @@ pub(super) fn report(oracle: &Oracle, query: &Query) -> Result<Json> {
             point["churn"] =
                 if count("at_start") > 0.0 { json!(count("lost") / count("at_start")) } else { Json::Null };
             let mut mrr = json!({
-                "start": json!(sum(&mut pairs.iter().map(|(a, _)| a.2)).to_f64() / 24.0),
-                "end": json!(sum(&mut pairs.iter().map(|(_, b)| b.2)).to_f64() / 24.0),
+                "start": json!(sum(pairs.iter().map(|(a, _)| a.2)).to_f64() / 24.0),
+                "end": json!(sum(pairs.iter().map(|(_, b)| b.2)).to_f64() / 24.0),
             });
             for which in ["new", "reactivation", "expansion", "contraction", "churn"] {
                 let change =
@@ -210,7 +205,7 @@ pub(super) fn report(oracle: &Oracle, query: &Query) -> Result<Json> {
                 lost += count("lost");
                 let here =
                     customers.iter().flat_map(|c| &c.amounts).filter(|(d, _)| *d == day).map(|(_, n)| *n);
-                earned = plus(earned, here.fold(Number::ZERO, plus));
+                earned = sum([earned, sum(here)]);
             }
             day = query.next(day)?;
         }
@@ -220,7 +215,7 @@ pub(super) fn report(oracle: &Oracle, query: &Query) -> Result<Json> {
     Ok(json!({
         "customers": customers.len(),
         "current": now.iter().filter(|s| s.0).count(),
-        "mrr": json!(sum(&mut now.iter().map(|s| s.2)).to_f64() / 24.0),
+        "mrr": json!(sum(now.iter().map(|s| s.2)).to_f64() / 24.0),
         "revenue": revenue.to_string(),
         "ltv": if customers.is_empty() { Json::Null } else { json!(revenue.to_f64() / customers.len() as f64) },
         "ltv_expected": if lost > 0.0 && active > 0.0 { json!(expected) } else { Json::Null },

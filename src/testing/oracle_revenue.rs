@@ -3,7 +3,7 @@
 use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
-use super::oracle::{Oracle, Person, value_json};
+use super::oracle::{Oracle, Person, sum, value_json};
 use super::oracle_query::{Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
 use super::{oracle_audience, oracle_lifetime};
 use crate::error::Result;
@@ -136,21 +136,17 @@ fn customers<'a>(oracle: &'a Oracle, query: &Query) -> Result<Vec<Customer<'a>>>
     Ok(out)
 }
 
-fn sum<'n>(numbers: impl Iterator<Item = &'n Number>) -> Number {
-    numbers.fold(Number::ZERO, |sum, n| sum.checked_add(*n).unwrap_or(Number::ZERO))
-}
-
 fn negative(n: &Number) -> bool {
     n.mantissa() < 0
 }
 
 fn part(customers: &[&Customer<'_>]) -> Json {
     let amounts: Vec<Number> = customers.iter().flat_map(|c| c.amounts.iter().map(|(_, n)| *n)).collect();
-    let total = sum(amounts.iter());
+    let total = sum(amounts.iter().copied());
     let paying = customers.iter().filter(|c| c.amounts.iter().any(|(_, n)| n.mantissa() > 0)).count();
     // As a float: the report rounds at the sixth digit, and comparisons allow for that.
     let over = |n: usize| if n == 0 { Json::Null } else { json!(total.to_f64() / n as f64) };
-    json!({"total": total.to_string(), "refunds": sum(amounts.iter().filter(|n| negative(n))).to_string(),
+    json!({"total": total.to_string(), "refunds": sum(amounts.iter().copied().filter(negative)).to_string(),
         "events": amounts.len(), "people": customers.len(), "paying": paying,
         "per_person": over(customers.len()), "arppu": over(paying)})
 }
@@ -175,8 +171,8 @@ pub(super) fn revenue(oracle: &Oracle, query: &str, now: Millis) -> Result<Json>
                 .map(|(_, n)| *n)
                 .collect();
             let paid = |c: &&Customer<'_>| c.amounts.iter().any(|(d, n)| *d == day && n.mantissa() > 0);
-            series.push(json!({"start": day.to_string(), "total": sum(here.iter()).to_string(),
-                "refunds": sum(here.iter().filter(|n| negative(n))).to_string(), "events": here.len(),
+            series.push(json!({"start": day.to_string(), "total": sum(here.iter().copied()).to_string(),
+                "refunds": sum(here.iter().copied().filter(negative)).to_string(), "events": here.len(),
                 "paying": customers.iter().filter(paid).count()}));
             day = query.next(day)?;
         }
@@ -191,7 +187,7 @@ pub(super) fn revenue(oracle: &Oracle, query: &str, now: Millis) -> Result<Json>
     let of = |name: &Json| customers.iter().filter(|c| c.segment == *name).collect::<Vec<_>>();
     let total = |name: &Json| {
         let of = of(name);
-        sum(of.iter().flat_map(|c| c.amounts.iter().map(|(_, n)| n)))
+        sum(of.iter().flat_map(|c| c.amounts.iter().map(|(_, n)| *n)))
     };
     let value = |name: &Json| Value::from_json(&name.to_string()).ok().flatten();
     names.sort_by(|a, b| total(b).cmp(&total(a)).then_with(|| value(a).cmp(&value(b))));

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use serde_json::{Map, Value as Json, json};
 
-use super::oracle::{Oracle, Person, value_json};
+use super::oracle::{Oracle, Person, sum, value_json};
 use super::oracle_audience;
 use super::oracle_query::{
     Pattern, Range, Scope, as_of, field, list, object, only, parse, text, whole, wrong,
@@ -98,14 +98,14 @@ fn measured(measure: &str, rows: &[&Row]) -> Json {
     people.sort_unstable();
     people.dedup();
     let numbers: Vec<Number> = rows.iter().filter_map(|r| r.3).collect();
-    let sum = numbers.iter().fold(Number::ZERO, |sum, n| sum.checked_add(*n).unwrap_or(Number::ZERO));
+    let total = sum(numbers.iter().copied());
     let over = |a: f64, b: usize| if b == 0 { Json::Null } else { json!(a / b as f64) };
     match measure {
         "events" => json!(rows.len()),
         "people" => json!(people.len()),
         "per_person" => over(rows.len() as f64, people.len()),
-        "sum" => value_json(Some(&Value::Number(sum))),
-        "mean" => over(sum.to_f64(), numbers.len()),
+        "sum" => json!(total),
+        "mean" => over(total.to_f64(), numbers.len()),
         _ => {
             let mut values: Vec<f64> = numbers.iter().map(|n| n.to_f64()).collect();
             values.sort_by(f64::total_cmp);

@@ -79,3 +79,17 @@ fn a_batch_is_stored_once_and_what_is_bad_in_it_is_listed() {
         );
     }
 }
+
+#[test]
+fn an_alias_inside_a_person_still_names_its_target() {
+    let (_dir, server) = fresh();
+    // d is named by the first; c, which is one with it, by the second: so the third may bring x to c (S8).
+    for (previous, user) in [("c", "d"), ("d", "c"), ("c", "x")] {
+        let body = format!(r#"{{"writeKey":"{WRITE_KEY}","previousId":"{previous}","userId":"{user}"}}"#);
+        assert_eq!(send(&server, "/v1/alias", &[], body.as_bytes()).status, 200);
+    }
+    assert_eq!(server.get("/api/v1/people/c")["identities"], json!(["c", "d", "x"]));
+    let again = format!(r#"{{"writeKey":"{WRITE_KEY}","previousId":"d","userId":"c"}}"#);
+    assert_eq!(send(&server, "/v1/alias", &[], again.as_bytes()).status, 200);
+    assert_eq!(server.export().len(), 3, "what changes nothing is not stored");
+}
