@@ -82,6 +82,15 @@ fn the_worked_example_has_a_winner() {
         (&experiment["several_variants"], &experiment["enough_data"], &experiment["winner"]),
         (&json!(1), &json!(true), &json!("B"))
     );
+    let mut list =
+        json!({"steps": [{"event": "A"}, {"event": "B"}], "by": "person.Test", "control": "Original"});
+    list["step"] = 1.into();
+    list["several_variants"] = true.into();
+    let several = engine.report("funnel/people", &list.to_string(), TIME + 1000);
+    assert_eq!((&several["total"], &several["people"][0]["person"]), (&json!(1), &json!("B-7")));
+    list.as_object_mut().unwrap().remove("control");
+    let refused = engine.report("funnel/people", &list.to_string(), TIME + 1000);
+    assert_eq!(refused["error"]["code"], "no_segments");
 }
 
 #[test]

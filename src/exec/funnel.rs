@@ -18,7 +18,7 @@ use super::several::Several;
 use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Millis, NameId, PersonId, Value, format_millis};
+use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
 use crate::report::{
     Chosen, Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order, Outcome, Tally, shown,
 };
@@ -58,10 +58,7 @@ struct Tallies {
 }
 
 fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, definition: &Funnel) -> Result<Tallies> {
-    let compared = match plan.by {
-        Some(Split::Person(_, Some(property))) if definition.control.is_some() => Some(property),
-        _ => None,
-    };
+    let compared = compared(plan).filter(|_| definition.control.is_some());
     let only = plan.people.as_ref().map(|a| audience::decide(a, scope, plan.rules.as_of)).transpose()?;
     let splitter = plan.by.as_ref().map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
     let mut adder = Adder {
@@ -86,6 +83,11 @@ fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, definition: &Funnel) -> Res
         })?;
     }
     adder.finish()
+}
+
+/// The property whose values an experiment compares.
+fn compared(plan: &FunnelPlan) -> Option<PropertyId> {
+    if let Some(Split::Person(_, property)) = plan.by { property } else { None }
 }
 
 /// Adds attempts to tallies.
@@ -341,9 +343,15 @@ fn matching(
     let splitting = plan.by.as_ref().filter(|_| chosen.is_some());
     let mut splitter = splitting.map(|split| Splitter::new(split, scope, plan.rules.as_of)).transpose()?;
     let want = if matches!(splitting, Some(Split::Row(..))) { Want::Hits } else { Want::Times };
+    let several = compared(plan).filter(|_| query.several_variants);
+    let mut several = several.map(|p| Several::new(p, scope, plan.rules.as_of)).transpose()?;
     let mut found = scope.none();
     funnel_walk::walk(plan, scope, only.as_ref(), want, |walked| {
-        let meets = behind(query.outcome, query.step, plan.rules.steps, walked);
+        let mut meets = behind(query.outcome, query.step, plan.rules.steps, walked);
+        if meets && query.several_variants {
+            // Of a property that nobody ever sent nobody has had several values.
+            meets = several.as_mut().map_or(Ok(false), |several| several.has(walked.person))?;
+        }
         if !meets {
             return Ok(());
         }

@@ -74,6 +74,8 @@ pub struct FunnelPeople {
     pub outcome: FunnelOutcome,
     /// Only of this segment.
     pub segment: Option<Label>,
+    /// Only those who have had more than one variant of the experiment.
+    pub several_variants: bool,
     /// People on a page.
     pub limit: usize,
     /// Where the page begins.
@@ -161,10 +163,15 @@ impl FunnelPeople {
             return Err(node.error("no_segments", "\"segment\" needs \"by\""));
         }
         let segment = segment.map(Label::read).transpose()?;
+        let several = fields.take("several_variants");
+        if let Some(node) = several.as_ref().filter(|_| funnel.control.is_none()) {
+            return Err(node.error("no_segments", "\"several_variants\" needs \"control\""));
+        }
+        let several_variants = several.map_or(Ok(false), Node::boolean)?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;
         let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);
-        Ok(Self { funnel, step, outcome, segment, limit, cursor })
+        Ok(Self { funnel, step, outcome, segment, several_variants, limit, cursor })
     }
 }
 

@@ -110,12 +110,13 @@ const PEOPLE: [Parameter; 3] =
     [("columns", "columns", Form::Texts), ("limit", "limit", Form::Whole), ("cursor", "cursor", Form::Text)];
 
 /// What lists of people take besides the report that they are of.
-const LIST: [Parameter; 12] = [
+const LIST: [Parameter; 13] = [
     ("limit", "limit", Form::Whole),
     ("cursor", "cursor", Form::Text),
     ("at_step", "step", Form::Whole),
     ("outcome", "outcome", Form::Text),
     ("segment", "segment", Form::Label),
+    ("several_variants", "several_variants", Form::Flag),
     ("row", "row", Form::Label),
     ("shown", "shown", Form::Whole),
     ("column", "column", Form::Whole),

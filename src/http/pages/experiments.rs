@@ -20,7 +20,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let body = html! {
         @if !context.shared() { (builder(context)?) }
         (context.shown("funnel", result, hint, |answer| html! {
-            (verdict(&answer["experiment"]))
+            (verdict(context, &answer["experiment"]))
             (funnels::rule(context, answer))
             (variants(context, answer))
         }))
@@ -46,7 +46,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
 }
 
 /// What the numbers say.
-fn verdict(experiment: &Json) -> Markup {
+fn verdict(context: &Context<'_>, experiment: &Json) -> Markup {
     let variants = list(experiment, "variants");
     let winner = experiment["winner"]
         .as_str()
@@ -63,7 +63,7 @@ fn verdict(experiment: &Json) -> Markup {
             None => p.headline.verdict { strong { "No winner." } " No variant is better than the control by more than chance explains." }
         }
         @if doubts { p.warning role="status" { "The variants have very unequal numbers of people. If they were meant to be equal, something assigns them wrongly, and the result cannot be trusted." } }
-        @if several > 0 { p.warning role="status" { (words::some_people(several)) " had more than one variant." } }
+        @if several > 0 { p.warning role="status" { a href=(super::view::link("/funnels/people", &without(&context.pairs, &["limit", "add"]), &[("at_step", "1"), ("several_variants", "true")])) { (words::some_people(several)) } " had more than one variant." } }
     }
 }
 

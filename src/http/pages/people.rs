@@ -162,9 +162,20 @@ fn more(context: &Context<'_>, path: &str, answer: &Json) -> Markup {
 }
 
 /// Parameters of a list that are none of its report.
-const OF_LIST: [&str; 12] = [
-    "at_step", "outcome", "segment", "shown", "row", "column", "number", "start_of", "which", "path",
-    "cursor", "limit",
+const OF_LIST: [&str; 13] = [
+    "at_step",
+    "outcome",
+    "segment",
+    "several_variants",
+    "shown",
+    "row",
+    "column",
+    "number",
+    "start_of",
+    "which",
+    "path",
+    "cursor",
+    "limit",
 ];
 
 /// The people behind a number of a report.
@@ -198,9 +209,10 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     Ok(Answered::new("People behind a number", body))
 }
 
-/// The people behind a number of a funnel as an audience, whoever they are by then; those of one segment are none.
+/// The people behind a number of a funnel as an audience, whoever they are by then; those of one segment, or of several, are none.
 fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<String> {
-    if report != "funnel" || !context.value("segment").is_empty() {
+    let some = ["segment", "several_variants"].iter().any(|name| !context.value(name).is_empty());
+    if report != "funnel" || some {
         return None;
     }
     let mut funnel = answer["receipt"]["query"].clone();
@@ -235,6 +247,7 @@ fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
         ("path", Some(Json::Array(events))) => {
             events.iter().map(|e| context.event(&e["event"])).collect::<Vec<_>>().join(" \u{2192} ")
         }
+        ("several_variants", _) => "more than one variant".to_owned(),
         ("outcome" | "which", _) => value.replace('_', " "),
         _ => format!("{}: {value}", name.replace('_', " ")),
     }
