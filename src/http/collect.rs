@@ -1,7 +1,9 @@
 //! The Kissmetrics wire: what the tracking routes receive, as records. It takes what real clients send (empty
 //! pairs, keys without a value, text that is no UTF-8) and says why when it cannot.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{json, value::RawValue};
 
 use super::message::{Method, Request, Response};
 use super::respond;
@@ -69,7 +71,7 @@ pub fn read(kind: RecordKind, request: &Request, now: Millis) -> Collected {
     let mut reserved = Reserved::default();
     let mut properties = Vec::new();
     take_pairs(request.query.as_bytes(), &mut reserved, &mut properties);
-    let body = form_body(request).map(|body| take_pairs(body, &mut reserved, &mut properties));
+    let body = take_body(request, &mut reserved, &mut properties);
     let record = body.and_then(|()| {
         let identity = required(reserved.person.clone(), "_p", "bad_identity", "the identity of the person")?;
         let name = match kind {
@@ -133,33 +135,79 @@ fn stored_json(outcome: &Outcome<'_>) -> serde_json::Value {
 fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) {
     // The parser turns `+` into a space and keeps what is no percent sequence; invalid UTF-8 becomes U+FFFD.
     for (name, value) in form_urlencoded::parse(input) {
-        match name.as_ref() {
-            "_k" => reserved.key = Some(value.into_owned()),
-            "_p" => reserved.person = Some(value.into_owned()),
-            "_n" => reserved.name = Some(value.into_owned()),
-            "_t" => reserved.time = Some(value.into_owned()),
-            "_i" => reserved.id = Some(value.into_owned()).filter(|id| !id.is_empty()),
-            "_ua" => reserved.agent = Some(value.into_owned()),
-            "_o" => reserved.age = Some(value.into_owned()),
-            "_d" => reserved.use_time = value == "1",
-            "_debug" => reserved.debug = value == "1",
-            // Clients send more of these than are documented; none is a property.
-            other if other.starts_with('_') || other.trim().is_empty() => {}
-            _ => properties.push((name.into_owned(), Value::from_wire(&value))),
+        if is_reserved(&name) {
+            reserved.take(&name, value.into_owned());
+        } else {
+            properties.push((name.into_owned(), Value::from_wire(&value)));
         }
     }
 }
 
-/// The body, if it is a form. `sendBeacon` calls one plain text.
-fn form_body(request: &Request) -> Result<&[u8]> {
+/// Takes the fields of a JSON object, of which properties keep their types. All that is reserved is taken even if a property is bad: a
+/// refusal is counted under its key.
+fn take_json(body: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) -> Result<()> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).map_err(|e| {
+        Error::new(ErrorKind::Malformed, "bad_json", format!("the body is no JSON object: {e}"))
+    })?;
+    let mut bad = None;
+    for (name, raw) in fields {
+        match Value::from_json(raw.get()) {
+            Ok(None) => {}
+            Ok(Some(value)) if is_reserved(&name) => reserved.take(&name, value.to_string()),
+            Ok(Some(value)) => properties.push((name, value)),
+            Err(error) => bad = bad.or(Some(error.at(name))),
+        }
+    }
+    bad.map_or(Ok(()), Err)
+}
+
+/// Takes a form or a JSON object. `sendBeacon` calls both plain text; no form begins with a brace.
+fn take_body(
+    request: &Request,
+    reserved: &mut Reserved,
+    properties: &mut Vec<(String, Value)>,
+) -> Result<()> {
     if request.method != Method::Post || request.body.is_empty() {
-        return Ok(&[]);
+        return Ok(());
     }
     match request.media_type().as_deref() {
-        None | Some("application/x-www-form-urlencoded" | "text/plain") => Ok(&request.body),
-        Some(_) => Err(Error::new(ErrorKind::Malformed, "bad_content_type", "the body is not a form")
+        None | Some("application/x-www-form-urlencoded" | "text/plain" | "application/json") => {}
+        Some(_) => {
+            return Err(Error::new(
+                ErrorKind::Malformed,
+                "bad_content_type",
+                "the body is no form and no JSON",
+            )
             .at("Content-Type")
-            .hint("send application/x-www-form-urlencoded, or the parameters in the query string")),
+            .hint("send application/x-www-form-urlencoded, or the parameters in the query string"));
+        }
+    }
+    if request.body.trim_ascii_start().starts_with(b"{") {
+        return take_json(&request.body, reserved, properties);
+    }
+    take_pairs(&request.body, reserved, properties);
+    Ok(())
+}
+
+/// Whether a parameter is none of the properties. Clients send more with an underscore than are documented.
+fn is_reserved(name: &str) -> bool {
+    name.starts_with('_') || name.trim().is_empty()
+}
+
+impl Reserved {
+    fn take(&mut self, name: &str, value: String) {
+        match name {
+            "_k" => self.key = Some(value),
+            "_p" => self.person = Some(value),
+            "_n" => self.name = Some(value),
+            "_t" => self.time = Some(value),
+            "_i" => self.id = Some(value).filter(|id| !id.is_empty()),
+            "_ua" => self.agent = Some(value),
+            "_o" => self.age = Some(value),
+            "_d" => self.use_time = value == "1",
+            "_debug" => self.debug = value == "1",
+            _ => {}
+        }
     }
 }
 
@@ -310,11 +358,33 @@ mod tests {
             assert_eq!((record.identity.as_str(), record.name.as_str()), ("b", "caf\u{e9}"));
             assert_eq!((read.key.as_deref(), record.properties.len()), (Some("K"), 1));
         }
-        let headers = [("Content-Type", "application/json")];
+        let headers = [("Content-Type", "multipart/form-data; boundary=x")];
         let request = request(Method::Post, "_k=K&_p=a&_n=b", b"{}", &headers);
         let read = read(RecordKind::Event, &request, 0);
         assert_eq!(read.record.unwrap_err().code(), "bad_content_type");
         assert_eq!(read.key.as_deref(), Some("K"), "the refusal is counted under its key");
+    }
+
+    #[test]
+    fn a_json_body_has_the_same_parameters_with_their_types() {
+        for kind in [None, Some("application/json; charset=utf-8"), Some("text/plain")] {
+            let headers: Vec<_> = kind.iter().map(|kind| ("content-type", *kind)).collect();
+            let body = br#" {"_k":"K","_p":7,"_n":"Paid","_t":1300000000.5,"_d":1,"_x":1,"Code":"007","Revenue":9.90,"VIP":true,"No":null}"#;
+            let read = read(RecordKind::Event, &request(Method::Post, "_p=a&Plan=x", body, &headers), 0);
+            let record = read.record.unwrap();
+            assert_eq!((read.key.as_deref(), record.identity.as_str()), (Some("K"), "7"));
+            assert_eq!((record.name.as_str(), record.time), ("Paid", Some(1_300_000_000_500)));
+            let text: Vec<String> =
+                record.properties.iter().map(|(name, value)| format!("{name}={}", value.to_json())).collect();
+            assert_eq!(text, ["Plan=\"x\"", "Code=\"007\"", "Revenue=9.9", "VIP=true"]);
+        }
+        for (body, code) in
+            [(&br#"{"a":[1],"_k":"K","_p":"a"}"#[..], "bad_value"), (br#"{"_k":"K""#, "bad_json")]
+        {
+            let read = read(RecordKind::Event, &request(Method::Post, "_n=b", body, &[]), 0);
+            assert_eq!(read.record.unwrap_err().code(), code);
+            assert_eq!(read.key.is_some(), code == "bad_value");
+        }
     }
 
     #[test]
