@@ -3,7 +3,7 @@
 
 use super::cell::Cell;
 use super::persons::PersonSet;
-use crate::model::{Millis, PersonId};
+use crate::model::{Calendar, Millis, PersonId, Unit};
 
 /// An hour: zones are apart by whole hours, but for a few, and days and weeks begin with one.
 const HOUR: i64 = 3_600_000;
@@ -12,8 +12,9 @@ const PERSONS: usize = 1 << 16;
 
 /// The hours of the persons of one chunk.
 pub struct Active {
-    /// Where the first slot begins.
+    /// Where the first slot begins, and the last time of all.
     base: Millis,
+    last: Millis,
     /// Milliseconds of a slot: an hour, or as many as it takes for 16 bits to number all slots.
     unit: i64,
     /// By the low bits of a person where its slots begin, and at the end their number.
@@ -66,7 +67,7 @@ impl Active {
         }
         starts.push(slots.len() as u32);
         slots.shrink_to_fit();
-        Self { base, unit, starts, slots }
+        Self { base, last, unit, starts, slots }
     }
 
     /// Of some persons of the chunk those with anything in `from..to`, and those of whom only rows can tell.
@@ -91,6 +92,33 @@ impl Active {
         (found, unknown)
     }
 
+    /// The number of the calendar's unit that each slot lies in; none if one begins within a slot, or if anything was done after `as_of`.
+    pub fn units(&self, calendar: &Calendar, unit: Unit, as_of: Millis) -> Option<Vec<i64>> {
+        let mut number = calendar.number(unit, self.base);
+        let mut end = calendar.start(unit, number + 1);
+        let mut units = Vec::new();
+        let mut begin = self.base;
+        while begin <= self.last {
+            while end <= begin {
+                number += 1;
+                end = calendar.start(unit, number + 1);
+            }
+            if end < begin + self.unit {
+                return None;
+            }
+            units.push(number);
+            begin += self.unit;
+        }
+        (self.last <= as_of).then_some(units)
+    }
+
+    /// The low bits of each person with anything, rising, and the slots.
+    pub fn each(&self) -> impl Iterator<Item = (u16, &[u16])> {
+        (0..=u16::MAX)
+            .map(|low| (low, self.of_person(PersonId::from(low))))
+            .filter(|(_, slots)| !slots.is_empty())
+    }
+
     fn of_person(&self, person: PersonId) -> &[u16] {
         let low = (person & 0xffff) as usize;
         let at = |place: usize| self.starts.get(place).map_or(0, |start| *start as usize);
@@ -109,7 +137,30 @@ mod tests {
 
     use super::super::cell::RowRef;
     use super::*;
-    use crate::model::NameId;
+    use crate::model::{NameId, Zone};
+
+    #[test]
+    fn hours_lie_in_units_unless_a_zone_is_apart_by_half_an_hour() {
+        let times: Vec<Millis> = (0..500).map(|n| 1_740_000_000_123 + n * 7_777_777).collect();
+        let at = RowRef { source: 0, chunk_at: 0, row: 0 };
+        let cell = Arc::new(Cell::of_rows(
+            NameId(9),
+            times.iter().map(|time| (5, *time, at)).collect::<Vec<_>>().into_iter(),
+        ));
+        let active = Active::of(&[cell]);
+        let last = times[times.len() - 1];
+        for zone in ["UTC", "Europe/Berlin", "America/New_York"] {
+            let calendar = Calendar::new(&Zone::parse(zone).unwrap(), 0).unwrap();
+            for unit in [Unit::Day, Unit::Week, Unit::Month] {
+                let units = active.units(&calendar, unit, last).unwrap();
+                let of = |time: &Millis| units[((time - active.base) / active.unit) as usize];
+                assert!(times.iter().all(|time| of(time) == calendar.number(unit, *time)), "{zone} {unit:?}");
+                assert!(active.units(&calendar, unit, last - 1).is_none());
+            }
+        }
+        let calendar = Calendar::new(&Zone::parse("Asia/Kolkata").unwrap(), 0).unwrap();
+        assert!(active.units(&calendar, Unit::Day, last).is_none());
+    }
 
     #[test]
     fn hours_tell_of_all_but_those_at_the_ends() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::audience;
 use super::binder::Binder;
 use super::listing::{self, PeoplePage};
+use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::units::range_of_units;
 use crate::engine::Snapshot;
@@ -50,10 +51,41 @@ impl<'d> LifecyclePlan<'d> {
     }
 }
 
+/// The persons of a scope of settled ones with the units in which they did anything at all, in order, where it follows from hours.
+fn activity_by_hours(
+    plan: &LifecyclePlan<'_>,
+    scope: &Scope<'_>,
+    only: Option<&PersonSet>,
+) -> Result<Option<Vec<(PersonId, i64)>>> {
+    let (Some(chunk), None) = (scope.chunk, &plan.definition.events) else { return Ok(None) };
+    let hours = scope.view.settled.active(&plan.names, chunk)?;
+    let Some(units) = hours.units(&plan.calendar, plan.definition.units.unit, plan.as_of) else {
+        return Ok(None);
+    };
+    let mut active = Vec::new();
+    for (low, slots) in hours.each() {
+        let person = chunk << 16 | PersonId::from(low);
+        if !scope.holds(person) || only.is_some_and(|only| !only.contains(person)) {
+            continue;
+        }
+        let mut last = None;
+        for number in slots.iter().filter_map(|slot| units.get(usize::from(*slot)).copied()) {
+            if last != Some(number) {
+                active.push((person, number));
+                last = Some(number);
+            }
+        }
+    }
+    Ok(Some(active))
+}
+
 /// The persons of a scope with the units in which they were active, in order.
 fn activity(plan: &LifecyclePlan<'_>, scope: &Scope<'_>) -> Result<Vec<(PersonId, i64)>> {
     let basis = &plan.definition.basis;
     let only = basis.people.as_ref().map(|a| audience::decide(a, scope, plan.as_of)).transpose()?;
+    if let Some(active) = activity_by_hours(plan, scope, only.as_ref())? {
+        return Ok(active);
+    }
     let unit = plan.definition.units.unit;
     let mut active = Vec::new();
     for name in &plan.names {

@@ -454,8 +454,8 @@ impl Settled {
         Ok((found, unknown))
     }
 
-    /// In which hours the persons of a chunk did any of `events`.
-    fn active(&self, events: &[NameId], chunk: u32) -> Result<Arc<Active>> {
+    /// In which hours the persons of a chunk did any of `events`, which are all there are.
+    pub fn active(&self, events: &[NameId], chunk: u32) -> Result<Arc<Active>> {
         if let Some(active) = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
             return Ok(Arc::clone(active));
         }
