@@ -105,7 +105,7 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
     client.send("GET", "/e?_p=a&_n=b", &[], b"");
     client.send("GET", form("stranger"), &[], b"");
     client.send("GET", form(API_KEY), &[], b"");
-    client.send("POST", form(WRITE_KEY), &[("Content-Type", "application/json")], b"{}");
+    client.send("POST", form(WRITE_KEY), &[("Content-Type", "multipart/form-data; boundary=x")], b"{}");
     let bomb = {
         use std::io::Write;
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
