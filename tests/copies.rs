@@ -34,6 +34,8 @@ impl Place {
 struct Copy {
     name: String,
     ops: usize,
+    /// Reported, or found after a power cut: it must stay. What a process that was killed has left is not durable yet.
+    certain: bool,
 }
 
 /// The copies that were reported.
@@ -68,7 +70,7 @@ pub fn backup(place: &Place, told: &mut Told) -> Result<(), Error> {
     let now = NOW + told.at as i64 * 1000;
     let report = backup_on(place.store.as_ref(), place.backups.as_ref(), Some(KEPT), now)?;
     let name = report.path.to_str().unwrap().to_owned();
-    told.copies.backups.push(Copy { name, ops: told.acknowledged.len() });
+    told.copies.backups.push(Copy { name, ops: told.acknowledged.len(), certain: true });
     Ok(())
 }
 
@@ -87,7 +89,7 @@ pub fn restore(place: &Place, engine: &Engine, told: &mut Told) -> Result<(), Er
         Err(error) => Err(error),
         Ok(report) => {
             let from = told.copies.backups.iter().find(|b| report.from.to_str() == Some(&b.name)).unwrap();
-            let copy = Copy { name, ops: from.ops };
+            let copy = Copy { name, ops: from.ops, certain: true };
             told.copies.restored.push((copy, told.acknowledged.len()));
             Ok(())
         }
@@ -95,10 +97,11 @@ pub fn restore(place: &Place, engine: &Engine, told: &mut Told) -> Result<(), Er
 }
 
 /// What is wrong with the copies on a disk. What was being made when the power went is right, or nothing that could be taken for a
-/// store; from now on it counts as reported.
-pub fn check_copies(disk: &SimDisk, told: &mut Told) -> Result<(), String> {
+/// store; from now on it counts as reported, if all of the disk is `durable`.
+pub fn check_copies(disk: &SimDisk, told: &mut Told, durable: bool) -> Result<(), String> {
     let now = told.acknowledged.len();
-    let newest = told.copies.backups.last().map(|b| b.name.clone());
+    told.copies.forget_what_is_gone(disk);
+    let newest = told.copies.backups.iter().rfind(|b| b.certain).map(|b| b.name.clone());
     let at = |folders: &str, name: &str| disk.copy().folders(folders).disk(name);
     for name in disk.folders("backups").list().unwrap() {
         let copy = at("backups", &name);
@@ -109,10 +112,11 @@ pub fn check_copies(disk: &SimDisk, told: &mut Told) -> Result<(), String> {
             (Err(error), _) => return Err(format!("backup {name}: {error}")),
             (Ok(_), _) => {}
         }
-        let copied = known.clone().unwrap_or(Copy { name: name.clone(), ops: now });
+        let copied = known.clone().unwrap_or(Copy { name: name.clone(), ops: now, certain: durable });
         compare(&copy, told, &copied, copied.ops).map_err(|e| format!("backup {name}: {e}"))?;
-        if known.is_none() {
-            told.copies.backups.push(copied);
+        match told.copies.backups.iter_mut().find(|b| b.name == name) {
+            Some(known) => known.certain |= durable,
+            None => told.copies.backups.push(copied),
         }
     }
     let there = disk.folders("backups").list().unwrap();
@@ -122,7 +126,9 @@ pub fn check_copies(disk: &SimDisk, told: &mut Told) -> Result<(), String> {
         return Err(format!("the backup {newest} is gone"));
     }
     let there = disk.folders("restored").list().unwrap();
-    if let Some((gone, _)) = told.copies.restored.iter().find(|(copy, _)| !there.contains(&copy.name)) {
+    if let Some((gone, _)) =
+        told.copies.restored.iter().find(|(copy, _)| copy.certain && !there.contains(&copy.name))
+    {
         return Err(format!("the restored {} is gone", gone.name));
     }
     for name in there {
@@ -134,14 +140,29 @@ pub fn check_copies(disk: &SimDisk, told: &mut Told) -> Result<(), String> {
             (Ok(_), _) => {}
         }
         let of_newest = || told.copies.backups.last().map(|b| b.ops).unwrap_or_default();
-        let (copied, until) =
-            known.clone().unwrap_or_else(|| (Copy { name: name.clone(), ops: of_newest() }, now));
+        let (copied, until) = known
+            .clone()
+            .unwrap_or_else(|| (Copy { name: name.clone(), ops: of_newest(), certain: durable }, now));
         compare(&copy, told, &copied, until).map_err(|e| format!("restored {name}: {e}"))?;
-        if known.is_none() {
-            told.copies.restored.push((copied, until));
+        match told.copies.restored.iter_mut().find(|(copy, _)| copy.name == name) {
+            Some((known, _)) => known.certain |= durable,
+            None => told.copies.restored.push((copied, until)),
         }
     }
     Ok(())
+}
+
+impl Copies {
+    /// What was never certain may be gone, or no store; another may be made under its name.
+    fn forget_what_is_gone(&mut self, disk: &SimDisk) {
+        let is_there = |folders: &str, name: &String| {
+            let folders = disk.copy().folders(folders);
+            let listed = folders.list().unwrap().contains(name);
+            listed && !read_only_on(&folders.disk(name)).is_err_and(|error| is_plain(&error))
+        };
+        self.backups.retain(|copy| copy.certain || is_there("backups", &copy.name));
+        self.restored.retain(|(copy, _)| copy.certain || is_there("restored", &copy.name));
+    }
 }
 
 /// A refusal that nobody can take for a store with less in it.

@@ -30,9 +30,10 @@ fn operations(steps: &[Step], wrap: Wrap) -> u64 {
     disk.ops()
 }
 
-/// The disk that the next process finds: after a power cut, or now and then after a kill, which leaves what is not durable yet.
-fn next(disk: &SimDisk, random: &mut Random) -> SimDisk {
-    if random.chance(15) { disk.copy() } else { disk.crashed(random.bits()) }
+/// The disk that the next process finds, and whether all of it is durable: after a power cut, or now and then after a kill, which
+/// leaves what is not durable yet.
+fn next(disk: &SimDisk, random: &mut Random) -> (SimDisk, bool) {
+    if random.chance(15) { (disk.copy(), false) } else { (disk.crashed(random.bits()), true) }
 }
 
 /// Runs a workload over a power cut after `n` operations, and in a third of the cases over others; what is wrong then.
@@ -60,7 +61,7 @@ fn crash(steps: &[Step], n: u64, operations: u64, seed: u64, wrap: Wrap) -> std:
         drop(engine);
         let in_flight = match done {
             Ok(()) if cuts == 0 => {
-                let copies = check_copies(&disk, &mut told);
+                let copies = check_copies(&disk, &mut told, false);
                 let store = copies.and_then(|()| check(&wrap(disk.copy()).store, &mut told, &[]));
                 return store.map_err(|e| format!("at the end: {e}"));
             }
@@ -68,13 +69,16 @@ fn crash(steps: &[Step], n: u64, operations: u64, seed: u64, wrap: Wrap) -> std:
             Err(stopped) if disk.is_off() => stopped.in_flight,
             Err(stopped) => return Err(format!("step {}: {}", told.at, stopped.error)),
         };
-        disk = next(&disk, &mut random);
+        let mut durable;
+        (disk, durable) = next(&disk, &mut random);
         while random.chance(33) {
             disk.power_off_after(random.below(16));
             drop(open(&wrap(disk.clone()).store));
-            disk = next(&disk, &mut random);
+            let is_durable;
+            (disk, is_durable) = next(&disk, &mut random);
+            durable |= is_durable;
         }
-        check_copies(&disk, &mut told)
+        check_copies(&disk, &mut told, durable)
             .and_then(|()| check(&wrap(disk.clone()).store, &mut told, &in_flight))
             .map_err(|e| format!("after a crash: {e}"))?;
         disk = disk.copy();

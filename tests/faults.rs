@@ -176,7 +176,7 @@ fn full_once(steps: &[Step], n: u64) -> Result<bool, String> {
     drop(engine);
     for seed in 0..2 {
         let crashed = disk.crashed(seed);
-        check_copies(&crashed, &mut told.clone())
+        check_copies(&crashed, &mut told.clone(), true)
             .and_then(|()| check(&on(&crashed), &mut told.clone(), &[]))
             .map_err(|e| format!("crashed at the end: {e}"))?;
     }
