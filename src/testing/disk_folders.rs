@@ -62,7 +62,10 @@ impl Folders for SimFolders {
         }
         let names =
             state.names.keys().filter_map(|path| path.strip_prefix(&self.above.path)?.strip_suffix('/'));
-        Ok(names.filter(|name| !name.contains('/')).map(str::to_owned).collect())
+        let mut names: Vec<String> = names.filter(|name| !name.contains('/')).map(str::to_owned).collect();
+        // Paths end in a stroke, which other characters sort before.
+        names.sort_unstable();
+        Ok(names)
     }
 
     fn make(&self, name: &str) -> Result<Arc<dyn Vfs>> {
