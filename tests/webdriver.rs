@@ -8,6 +8,7 @@ mod driver;
 mod keyboard;
 mod pages;
 mod recent;
+mod renew;
 mod segment;
 mod settings;
 pub mod site;

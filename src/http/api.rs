@@ -141,7 +141,9 @@ impl Api {
                 let shown = pages::shared(app, request, &route.parameter(&request.path)?);
                 Ok(shown.unwrap_or_else(|error| pages::lost(request, &error)))
             }
-            Action::Asset => pages::asset(&route.parameter(&request.path)?),
+            Action::Asset => {
+                pages::asset::respond(&route.parameter(&request.path)?, request.parameter("v").as_deref())
+            }
             _ => Ok(self.health()),
         }
     }

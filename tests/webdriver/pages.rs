@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::driver::Driver;
-use super::walk::{arrived, fill, history, keys, logged_in, open_number, press, rows, text};
+use super::walk::{MARK, arrived, fill, history, keys, logged_in, next, open_number, press, rows, text};
 use crate::support::Server;
 
 #[test]
@@ -180,13 +180,13 @@ fn steps_conditions_and_periods_are_changed_by_hand_and_by_key() {
     let mut browser = driver.browser();
     logged_in(&mut browser, &server, "/funnels?step=Visited&step=Paid&step=Signed+Up");
     let label = |browser: &mut super::driver::Browser, name: &str| {
-        browser.run("window.before = 1");
+        browser.run(MARK);
         let pressed = browser.run(&format!(
             "var e = document.querySelector('[aria-label={}]'); e.click(); return !!e",
             json!(name)
         ));
         assert_eq!(pressed, true);
-        browser.wait_for("return !window.before && document.readyState === 'complete'");
+        next(browser);
     };
     label(&mut browser, "Move Step 3 up");
     arrived(&mut browser, "step=Visited&step=Signed+Up&step=Paid");

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value as Json, json};
 
 use super::driver::{Browser, Driver};
-use super::walk::{arrived, fill, logged_in, press, rows, text};
+use super::walk::{MARK, arrived, fill, logged_in, next, press, rows, text};
 use crate::support::{Server, WRITE_KEY};
 
 const DAY: u64 = 86_400;
@@ -44,8 +44,8 @@ fn arrivals() -> String {
 
 /// Follows a number; what it was and how many people there are behind it.
 fn opened(browser: &mut Browser, script: &str) -> (String, String) {
-    let found = browser.run(&format!("window.before = 1; var a = {script}; a.click(); return a.textContent"));
-    browser.wait_for("return !window.before && document.readyState === 'complete'");
+    let found = browser.run(&format!("{MARK} var a = {script}; a.click(); return a.textContent"));
+    next(browser);
     let total = browser.run("return document.querySelector('.total strong').textContent");
     (found.as_str().unwrap().to_owned(), total.as_str().unwrap().to_owned())
 }

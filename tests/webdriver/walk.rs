@@ -51,16 +51,26 @@ pub fn fill(browser: &mut Browser, label: &str, value: &str) {
     browser.type_into(&format!("#{id}"), value);
 }
 
+/// Marks what a page shows, so that it can be told from what comes next.
+pub const MARK: &str = "document.querySelector('main').marked = 1;";
+
+/// Waits until what was marked has made place for what comes next, on another page or in this one.
+pub fn next(browser: &mut Browser) {
+    browser.wait_for(
+        "var m = document.querySelector('main'); return m && !m.marked && document.readyState === 'complete'",
+    );
+}
+
 /// Presses the button or link with this text, and waits for the next page.
 pub fn press(browser: &mut Browser, name: &str) {
-    browser.run("window.before = 1");
+    browser.run(MARK);
     let pressed = browser.run(&format!(
         "var e = Array.from(document.querySelectorAll('main button, main a, nav a, header button')).find(e => e.textContent.trim() === {});
          if (e) {{ e.click(); }} return !!e",
         Json::from(name)
     ));
     assert_eq!(pressed, true, "nothing is called {name}: {}", text(browser));
-    browser.wait_for("return !window.before && document.readyState === 'complete'");
+    next(browser);
 }
 
 /// Asks for a page, and logs in to get it.
@@ -75,10 +85,10 @@ pub fn logged_in(browser: &mut Browser, server: &Server, path: &str) {
 pub fn open_number(browser: &mut Browser, row: &str, column: usize) -> String {
     let number = browser.run(&format!(
         "var r = Array.from(document.querySelectorAll('tbody tr')).find(r => r.innerText.includes({}));
-         window.before = 1; var a = r.querySelectorAll('a.number')[{column}]; a.click(); return a.textContent",
+         {MARK} var a = r.querySelectorAll('a.number')[{column}]; a.click(); return a.textContent",
         Json::from(row)
     ));
-    browser.wait_for("return !window.before && document.readyState === 'complete'");
+    next(browser);
     number.as_str().unwrap().to_owned()
 }
 

@@ -3,13 +3,18 @@
 (function () {
   var help = document.getElementById('help');
   var jumping = false;
-  var here = document.querySelector('header nav [aria-current]');
-  // On a telephone the navigation is wider than the screen.
-  if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.clientWidth / 3;
+
+  function arrange() {
+    var here = document.querySelector('header nav [aria-current]');
+    // On a telephone the navigation is wider than the screen.
+    if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.clientWidth / 3;
+  }
+  arrange();
+  document.addEventListener('renewed', arrange);
 
   function follow(selector) {
     var link = document.querySelector(selector);
-    if (link) location.assign(link.href);
+    if (link) link.click();
     return !!link;
   }
 
@@ -44,7 +49,7 @@
       if (filters.length) {
         var rest = new URLSearchParams(location.search);
         rest.delete('people');
-        location.assign(location.pathname + '?' + rest);
+        renew(new URL('?' + rest, location.href));
       }
       return filters.length > 0;
     }
@@ -52,20 +57,20 @@
   }
 
   // While a search is built: how many people it finds, as the page itself would say.
-  var search = document.querySelector('form[role=search]');
   var timer, asked = 0;
-  function count() {
+  function count(search) {
     var own = ++asked;
-    fetch(search.action + '?' + new URLSearchParams(new FormData(search))).then(function (reply) { return reply.text(); }).then(function (text) {
-      if (own !== asked) return;
+    fetch(search.getAttribute('action') + '?' + new URLSearchParams(new FormData(search))).then(function (reply) { return reply.text(); }).then(function (text) {
+      if (own !== asked || !search.isConnected) return;
       var page = new DOMParser().parseFromString(text, 'text/html');
       var total = page.querySelector('.total'), problem = page.querySelector('.problem');
       document.getElementById('count').textContent = total ? total.textContent + ' with this' : problem ? problem.textContent : '';
     });
   }
-  if (search) search.addEventListener('input', function () {
+  document.addEventListener('input', function (event) {
+    if (!event.target.closest('form[role=search]')) return;
     clearTimeout(timer);
-    timer = setTimeout(count, 250);
+    timer = setTimeout(count, 250, event.target.form);
   });
 
   document.addEventListener('keydown', function (event) {

@@ -3,7 +3,7 @@
 use maud::html;
 
 use super::view::Answered;
-use super::{Context, form};
+use super::{Context, asset, form};
 use crate::error::Result;
 
 /// A table that a script adds to.
@@ -30,7 +30,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             tbody {}
         } }
         noscript { p.hint { "This page needs a script to show what comes; all others do not." } }
-        script src="/assets/live.js" defer {}
+        script src=(asset::link("live.js")) defer {}
     };
     Ok(Answered::new("Live", body))
 }

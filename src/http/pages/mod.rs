@@ -2,6 +2,7 @@
 //! so every view is a link. They work without a script; only the live view needs one, and keys are a comfort.
 
 mod accounts;
+pub mod asset;
 mod changes;
 mod chart;
 mod cohorts;
@@ -436,21 +437,4 @@ pub fn lost(request: &Request, error: &Error) -> Response {
 /// The page that says why somebody may not do something.
 pub fn refused(visit: &Visit<'_>, error: &Error) -> Response {
     view::respond(visit, Page::Settings, Answered::failed(Page::Settings, error))
-}
-
-/// A style or script of the pages.
-pub fn asset(name: &str) -> Result<Response> {
-    let (kind, text) = match name {
-        "app.css" => ("text/css; charset=utf-8", include_str!("app.css")),
-        "app.js" => ("text/javascript; charset=utf-8", include_str!("app.js")),
-        "live.js" => {
-            ("text/javascript; charset=utf-8", concat!(include_str!("visible.js"), include_str!("live.js")))
-        }
-        "first.js" => {
-            ("text/javascript; charset=utf-8", concat!(include_str!("visible.js"), include_str!("first.js")))
-        }
-        "icon.svg" => ("image/svg+xml", include_str!("icon.svg")),
-        _ => return Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path").at("path")),
-    };
-    Ok(Response::new(200, kind, text.as_bytes()).with("Cache-Control", "no-cache"))
 }

@@ -9,7 +9,7 @@ use super::dictionary::event_table;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, link, list, number};
 use super::words::{self, money, percent};
-use super::{Context, edit, json as read, settings};
+use super::{Context, asset, edit, json as read, settings};
 use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
@@ -280,7 +280,7 @@ fn first_run(context: &Context<'_>) -> Answered {
                 @if context.may(Role::Owner) { form method="post" action="/demo" { button.quiet { "Fill with demo data" } } }
             }
         }
-        script src="/assets/first.js" defer {}
+        script src=(asset::link("first.js")) defer {}
     };
     Answered::new("Welcome", body)
 }

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value as Json;
 
-use super::{Context, Page, Visit, projects, words};
+use super::{Context, Page, Visit, asset, projects, words};
 use crate::app::Role;
 use crate::enrich::USER_AGENT;
 use crate::error::Error;
@@ -120,7 +120,7 @@ pub fn respond(visit: &Visit<'_>, page: Page, made: Answered) -> Response {
             }
             form method="dialog" { button { "Close" } }
         }
-        script src="/assets/app.js" defer {}
+        script src=(asset::link("app.js")) defer {}
     };
     framed(&made.title, &body, made.status)
 }
@@ -144,8 +144,8 @@ pub fn framed(title: &str, body: &Markup, status: u16) -> Response {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " \u{2013} whodid" }
-                link rel="stylesheet" href="/assets/app.css";
-                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href=(asset::link("app.css"));
+                link rel="icon" href=(asset::link("icon.svg")) type="image/svg+xml";
             }
             body {
                 svg.defs aria-hidden="true" width="0" height="0" {
