@@ -99,7 +99,9 @@ impl Default for RecordRef<'_> {
 fn is_clean_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let spaced = bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ');
-    let plain = bytes.len() <= limits::NAME_CHARS_MAX && bytes.iter().all(|b| (0x20..0x7f).contains(b));
+    // Without an early end, so that many bytes are looked at together.
+    let all_plain = || bytes.iter().fold(true, |plain, b| plain & (0x20..0x7f).contains(b));
+    let plain = bytes.len() <= limits::NAME_CHARS_MAX && all_plain();
     if plain {
         !bytes.is_empty() && !spaced
     } else {

@@ -149,17 +149,36 @@ fn parse_time(raw: &str) -> Result<Option<Millis>> {
 /// Seconds as nearly all clients write them, without sign or exponent. What lies below the millisecond is dropped, however
 /// many digits it has.
 pub(super) fn plain_seconds(raw: &str) -> Option<Millis> {
-    let (whole, fraction) = raw.split_once('.').unwrap_or((raw, "0"));
+    leading_seconds(raw.as_bytes()).filter(|(_, length)| *length == raw.len()).map(|(millis, _)| millis)
+}
+
+/// The same at the beginning of `bytes`, and the length of what was read.
+pub(super) fn leading_seconds(bytes: &[u8]) -> Option<(Millis, usize)> {
     // Fifteen digits are some thirty million years and cannot overflow.
-    let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let (seconds, whole) = leading_digits(bytes, 15);
+    let rest = bytes.get(whole..)?;
     // JSON has no leading zeros.
-    if whole.len() > 15 || !plain(whole) || !plain(fraction) || (whole.len() > 1 && whole.starts_with('0')) {
+    if whole == 0
+        || (whole > 1 && bytes.first() == Some(&b'0'))
+        || rest.first().is_some_and(u8::is_ascii_digit)
+    {
         return None;
     }
-    let seconds: i64 = whole.parse().ok()?;
-    let thousandths =
-        fraction.bytes().chain(*b"00").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    Some(seconds * 1000 + thousandths)
+    let Some((b'.', fraction)) = rest.split_first() else { return Some((seconds * 1000, whole)) };
+    let (digits, thousandths) = leading_digits(fraction, 3);
+    let scale = [0, 100, 10, 1].get(thousandths).filter(|_| thousandths > 0)?;
+    let below = fraction.iter().skip(thousandths).take_while(|b| b.is_ascii_digit()).count();
+    Some((seconds * 1000 + digits * scale, whole + 1 + thousandths + below))
+}
+
+/// The number that the digits at the beginning of `bytes` make, at most `most` of them, and how many they are.
+fn leading_digits(bytes: &[u8], most: usize) -> (i64, usize) {
+    let (mut number, mut length) = (0, 0);
+    for digit in bytes.iter().take(most).map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10) {
+        number = number * 10 + i64::from(digit);
+        length += 1;
+    }
+    (number, length)
 }
 
 /// The fields of a line, in the order of the documentation.

@@ -10,7 +10,7 @@ pub fn read<'a>(line: &'a str, record: &mut RecordRef<'a>) -> Option<()> {
     let (mut kind, mut person, mut event, mut identity, mut time, mut properties) =
         (None, None, None, None, None, None);
     let mut text = Scanner { text: line, at: 0 };
-    text.object(|key, text| match key {
+    text.object(|text| match text.field()? {
         "type" => once(&mut kind, text.string()?),
         "person" => once(&mut person, text.string()?),
         "event" => once(&mut event, text.string()?),
@@ -18,7 +18,8 @@ pub fn read<'a>(line: &'a str, record: &mut RecordRef<'a>) -> Option<()> {
         "time" => once(&mut time, text.time()?),
         "properties" => {
             once(&mut properties, ())?;
-            text.object(|name, text| {
+            text.object(|text| {
+                let name = text.key()?;
                 if let Some(value) = text.value()? {
                     record.properties.push((name, value));
                 }
@@ -74,7 +75,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes `byte`, behind space.
+    #[inline]
     fn take(&mut self, byte: u8) -> bool {
+        if self.text.as_bytes().get(self.at) == Some(&byte) {
+            self.at += 1;
+            return true;
+        }
         self.skip_space();
         let there = self.text.as_bytes().get(self.at) == Some(&byte);
         self.at += usize::from(there);
@@ -86,8 +92,9 @@ impl<'a> Scanner<'a> {
         self.rest().is_empty().then_some(())
     }
 
-    /// Takes an object; `member` is called behind the colon of each key and takes its value.
-    fn object(&mut self, mut member: impl FnMut(&'a str, &mut Self) -> Option<()>) -> Option<()> {
+    /// Takes an object; `member` takes each key, its colon and its value.
+    #[inline]
+    fn object(&mut self, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         if !self.take(b'{') {
             return None;
         }
@@ -95,11 +102,7 @@ impl<'a> Scanner<'a> {
             return Some(());
         }
         loop {
-            let key = self.string()?;
-            if !self.take(b':') {
-                return None;
-            }
-            member(key, self)?;
+            member(self)?;
             if self.take(b'}') {
                 return Some(());
             }
@@ -107,6 +110,30 @@ impl<'a> Scanner<'a> {
                 return None;
             }
         }
+    }
+
+    /// Takes a key and its colon.
+    #[inline]
+    fn key(&mut self) -> Option<&'a str> {
+        let key = self.string()?;
+        self.take(b':').then_some(key)
+    }
+
+    /// As [`Scanner::key`], of a key of the line itself: there are so few that comparing with them is quicker than looking for the end.
+    #[inline]
+    fn field(&mut self) -> Option<&'a str> {
+        let rest = self.rest();
+        let (name, length) = match rest.get(1) {
+            Some(b't') if rest.starts_with(b"\"time\":") => ("time", 7),
+            Some(b't') if rest.starts_with(b"\"type\":") => ("type", 7),
+            Some(b'p') if rest.starts_with(b"\"person\":") => ("person", 9),
+            Some(b'p') if rest.starts_with(b"\"properties\":") => ("properties", 13),
+            Some(b'e') if rest.starts_with(b"\"event\":") => ("event", 8),
+            Some(b'i') if rest.starts_with(b"\"identity\":") => ("identity", 11),
+            _ => return self.key(),
+        };
+        self.at += length;
+        Some(name)
     }
 
     /// Takes text without escapes.
@@ -163,7 +190,9 @@ impl<'a> Scanner<'a> {
         if self.rest().first() == Some(&b'"') {
             return parse_instant(self.string()?).ok();
         }
-        super::ndjson::plain_seconds(self.digits()?)
+        let (millis, length) = super::ndjson::leading_seconds(self.rest())?;
+        self.at += length;
+        Some(millis)
     }
 }
 
