@@ -38,7 +38,7 @@ use crate::store::identity_file::IdentityFile;
 use crate::store::manifest::{FileRef, Manifest};
 use crate::store::refusals::{Refusal, Refusals};
 use crate::store::segment::sieve::Sieve;
-use crate::store::{compaction, identities, memtable};
+use crate::store::{compaction, identities};
 use crate::threads::processors;
 use feed::{Feed, Happening};
 use meters::Meters;
@@ -55,8 +55,8 @@ pub struct Options {
     pub identity_cache: usize,
     /// Segments of like size that are merged into one.
     pub merge_segments: usize,
-    /// Runs of like size in the memtable that are merged into one.
-    pub memtable_runs: usize,
+    /// If nobody is expected to read the memtable: runs of like size in it that are merged into one.
+    pub unread_runs: Option<usize>,
     /// Identities of which files are merged into one, at most.
     pub identities_merged: u32,
     /// Threads that a merge of segments takes.
@@ -74,7 +74,7 @@ impl Default for Options {
             log_bytes: limits::WAL_BYTES_MAX,
             identity_cache: limits::IDENTITY_CACHE,
             merge_segments: compaction::TIER_SEGMENTS,
-            memtable_runs: memtable::FAN_IN,
+            unread_runs: None,
             identities_merged: identities::FILE_IDENTITIES_MAX,
             // Reports come first.
             merge_threads: 1,
@@ -93,7 +93,7 @@ impl Options {
             log_bytes: limits::BULK_LOG_BYTES,
             identity_cache: limits::BULK_IDENTITY_CACHE,
             merge_segments: limits::BULK_MERGE_SEGMENTS,
-            memtable_runs: limits::BULK_MEMTABLE_RUNS,
+            unread_runs: Some(limits::BULK_MEMTABLE_RUNS),
             merge_threads: processors(),
             ..Self::default()
         }
@@ -169,7 +169,7 @@ pub(crate) struct Shared {
     /// The first failure of a write, after which nothing is written any more.
     pub(crate) poison: Mutex<Option<(ErrorKind, String)>>,
     pub(crate) closing: AtomicBool,
-    /// Only one merge at a time, whoever asks for it.
+    /// Only one merge of segments at a time, whoever asks for it.
     pub(crate) merging: Mutex<()>,
     pub(crate) compactions: AtomicU64,
     pub(crate) flushes: AtomicU64,
@@ -243,7 +243,9 @@ impl Engine {
         let mut recovered = recovery::recover(&vfs)?;
         recovered.state.identities.cache_at_most(options.identity_cache);
         recovered.state.recent.expect(options.memtable_rows);
-        recovered.state.active.merge_runs_of(options.memtable_runs);
+        if let Some(runs) = options.unread_runs {
+            recovered.state.active.expect_no_readers(runs);
+        }
         let shared = Arc::new(Shared {
             vfs,
             feed: Feed::new(options.clock.now()),

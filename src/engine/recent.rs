@@ -1,13 +1,13 @@
 //! Which rows and record ids are in memtables, so that duplicates among recent records are found without a search: a filter of rows
 //! and a set of ids for each memtable, dropped with it.
 
+use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
-
-use rustc_hash::FxHashMap;
 
 use crate::limits;
 use crate::model::Millis;
 use crate::store::memtable::Memtable;
+use crate::store::places::Places;
 use crate::store::row::Row;
 use crate::store::segment::filter::{FilterWriter, row_key};
 
@@ -15,26 +15,51 @@ use crate::store::segment::filter::{FilterWriter, row_key};
 struct Keys {
     /// The latest time of the rows: what comes in is mostly later than all of them, and needs no look-up.
     latest: Millis,
+    /// The keys of the rows of that time, as long as they are few: what comes together often has one time.
+    at_latest: Vec<u64>,
     /// By the rows' keys, made when the first comes. A filter rather than a set, since it stays in the processor's cache; what it
     /// lets through is compared as a whole.
     rows: Option<FilterWriter>,
+    /// Keys that are not in it yet: added many at once, they wait for memory together.
+    next: Vec<u64>,
     record_ids: HashSet<Box<str>>,
 }
 
+/// Keys that are added to a filter at once.
+const KEYS_AT_ONCE: usize = 64;
+/// Rows of the latest time whose keys are kept apart.
+const AT_LATEST: usize = 16;
+
 impl Default for Keys {
     fn default() -> Self {
-        Self { latest: Millis::MIN, rows: None, record_ids: HashSet::new() }
+        let (at_latest, next) = (Vec::with_capacity(AT_LATEST), Vec::with_capacity(KEYS_AT_ONCE));
+        Self { latest: Millis::MIN, at_latest, rows: None, next, record_ids: HashSet::new() }
     }
 }
 
 impl Keys {
     fn add(&mut self, time: Millis, key: u64, rows: usize) {
-        self.latest = self.latest.max(time);
-        self.rows.get_or_insert_with(|| FilterWriter::new(rows as u64)).add(key);
+        if time > self.latest {
+            self.latest = time;
+            self.at_latest.clear();
+        }
+        // One more than may be compared says that there are too many.
+        if time == self.latest && self.at_latest.len() <= AT_LATEST {
+            self.at_latest.push(key);
+        }
+        self.next.push(key);
+        if self.next.len() == KEYS_AT_ONCE {
+            let filter = self.rows.get_or_insert_with(|| FilterWriter::new(rows as u64));
+            self.next.drain(..).for_each(|key| filter.add(key));
+        }
     }
 
     fn may_have(&self, time: Millis, key: u64) -> bool {
-        time <= self.latest && self.rows.as_ref().is_some_and(|rows| rows.may_contain(key))
+        match time.cmp(&self.latest) {
+            Ordering::Greater => false,
+            Ordering::Equal if self.at_latest.len() <= AT_LATEST => self.at_latest.contains(&key),
+            _ => self.next.contains(&key) || self.rows.as_ref().is_some_and(|rows| rows.may_contain(key)),
+        }
     }
 }
 
@@ -47,10 +72,8 @@ pub struct Recent {
     active: Keys,
     sealed: VecDeque<(u64, Keys)>,
     group: Vec<Row>,
-    /// By key the latest row of the group with it, and for each row the one before it with the same key. They are filled only
-    /// when a key is met twice, as far as the length of `group_previous`.
-    group_latest: FxHashMap<u64, usize>,
-    group_previous: Vec<Option<usize>>,
+    /// Of the group's rows up to the latest one that was looked for.
+    places: Places,
 }
 
 impl Recent {
@@ -62,8 +85,7 @@ impl Recent {
             active: Keys::default(),
             sealed: VecDeque::new(),
             group: Vec::new(),
-            group_latest: FxHashMap::default(),
-            group_previous: Vec::new(),
+            places: Places::default(),
         }
     }
 
@@ -86,19 +108,15 @@ impl Recent {
         self.group.push(row);
     }
 
-    fn group_has(&mut self, row: &Row) -> bool {
-        for (at, added) in self.group.iter().enumerate().skip(self.group_previous.len()) {
-            let key = row_key(self.secret, added.name, added.identity, added.time);
-            self.group_previous.push(self.group_latest.insert(key, at));
-        }
-        let mut at = self.group_latest.get(&self.key_of(row)).copied();
-        while let Some(index) = at {
-            if self.group.get(index).is_some_and(|r| r.says_the_same(row)) {
-                return true;
-            }
-            at = self.group_previous.get(index).copied().flatten();
-        }
-        false
+    fn group_has(&mut self, row: &Row, key: u64) -> bool {
+        let Self { secret, group, places, .. } = self;
+        let key_of = |row: &Row| row_key(*secret, row.name, row.identity, row.time);
+        places.add_up_to(group.len(), |at| group.get(at).map_or(0, key_of));
+        places.of(key).filter_map(|at| group.get(at)).any(|r| r.says_the_same(row))
+    }
+
+    fn table_has(&self, table: &Memtable, row: &Row, key: u64) -> bool {
+        table.runs().iter().any(|run| run.has(row, self.secret, key))
     }
 
     /// Whether a recent record has this client's id.
@@ -115,12 +133,14 @@ impl Recent {
         sealed: impl Iterator<Item = (u64, &'a Memtable)>,
     ) -> bool {
         let key = self.key_of(row);
-        if self.active.may_have(row.time, key) && (self.group_has(row) || table_has(active, row)) {
+        if self.active.may_have(row.time, key)
+            && (self.group_has(row, key) || self.table_has(active, row, key))
+        {
             return true;
         }
         for (generation, table) in sealed {
             let known = self.sealed.iter().find(|(g, _)| *g == generation);
-            if known.is_none_or(|(_, keys)| keys.may_have(row.time, key)) && table_has(table, row) {
+            if known.is_none_or(|(_, keys)| keys.may_have(row.time, key)) && self.table_has(table, row, key) {
                 return true;
             }
         }
@@ -129,8 +149,7 @@ impl Recent {
 
     /// Ends the group: gives its rows, and counts them as the active memtable's.
     pub fn take_group(&mut self) -> Vec<Row> {
-        self.group_previous.clear();
-        self.group_latest.clear();
+        self.places = Places::default();
         // The next group is mostly about as large.
         let next = Vec::with_capacity(self.group.len());
         std::mem::replace(&mut self.group, next)
@@ -154,16 +173,4 @@ impl Recent {
     pub fn forget_before(&mut self, generation: u64) {
         self.sealed.retain(|(g, _)| *g >= generation);
     }
-}
-
-fn table_has(table: &Memtable, row: &Row) -> bool {
-    table.runs().iter().any(|run| {
-        let rows = run.of_identity(row.name, row.identity);
-        let from = rows.partition_point(|r| r.time < row.time);
-        rows.get(from..)
-            .unwrap_or(&[])
-            .iter()
-            .take_while(|r| r.time == row.time)
-            .any(|r| r.says_the_same(row))
-    })
 }

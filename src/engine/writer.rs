@@ -18,7 +18,6 @@ use super::{Outcome, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::store::entry::{Entry, put_entry};
-use crate::store::memtable::Memtable;
 use crate::store::wal::{WalWriter, wal_name};
 
 /// What a caller wants of the writer.
@@ -348,12 +347,10 @@ impl Writer {
         let (number, log) = self.new_log()?;
         self.log = log;
         self.generation += 1;
+        let next = self.state.active.emptied();
         let sealed = Sealed {
             generation: self.generation,
-            table: std::mem::replace(
-                &mut self.state.active,
-                Memtable::new(self.shared.options.memtable_runs),
-            ),
+            table: std::mem::replace(&mut self.state.active, next),
             identity_version: self.state.persons.version(),
         };
         self.state.recent.seal(self.generation);

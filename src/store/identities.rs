@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use roaring::RoaringBitmap;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::identity_file::{IdentityFile, IdentityFileWriter, Key, hash_identity};
@@ -21,12 +21,12 @@ const MERGE_FILES: usize = 4;
 
 /// Stands for an identity in memory: 128 bits of SipHash-1-3 under the store's secret. That two of the four thousand million
 /// identities that a store can hold have the same is less likely than 2^-64, whoever chose them.
-pub type Fingerprint = u128;
+pub type Fingerprint = (u64, u64);
 
 fn fingerprint(key: Key, identity: &str) -> Fingerprint {
     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
     hasher.write(identity.as_bytes());
-    hasher.finish128().as_u128()
+    hasher.finish128().as_u64()
 }
 
 /// Identities that came between two seals.
@@ -43,6 +43,17 @@ struct Generation {
 impl Generation {
     fn from(first: IdentityId) -> Self {
         Self { first, ..Self::default() }
+    }
+
+    /// An empty one behind this one, with room for about as much.
+    fn next(&self) -> Self {
+        let count = self.ends.len();
+        Self {
+            first: self.first + count as u32,
+            text: String::with_capacity(self.text.len()),
+            ends: Vec::with_capacity(count),
+            ids: FxHashMap::with_capacity_and_hasher(count, FxBuildHasher),
+        }
     }
 
     fn string(&self, place: usize) -> Option<&str> {
@@ -304,7 +315,8 @@ impl Identities {
         if active.ends.is_empty() {
             return None;
         }
-        let sealed = Arc::new(std::mem::replace(&mut *active, Generation::from(self.next)));
+        let next = active.next();
+        let sealed = Arc::new(std::mem::replace(&mut *active, next));
         // With the lock on the other one still held, so that nobody finds it in neither.
         self.inner.sealed.write().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&sealed));
         Some(SealedIdentities { inner: Arc::clone(&self.inner), sealed })

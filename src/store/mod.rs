@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod memtable;
 pub mod paged;
 pub mod persons;
+pub mod places;
 pub mod refusals;
 pub mod row;
 pub mod segment;

@@ -1,6 +1,7 @@
 //! Builds a segment from the rows of a memtable.
 
 use std::cmp::Ordering;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -50,6 +51,15 @@ fn sorted(rows: &[&Row], persons: &Persons) -> Vec<u128> {
     keys
 }
 
+/// Rows that are looked at together before each is written: they lie far apart, and such looks overlap.
+const LOOK_AHEAD: usize = 32;
+
+/// Looks at a row and its first code.
+fn look(rows: &[&Row], codes: &Codes<'_>, place: usize) -> u32 {
+    let code = codes.of_row(place).first().map_or(0, |(_, code)| *code);
+    rows.get(place).map_or(0, |row| row.identity).wrapping_add(code)
+}
+
 /// Writes `memtable` as the segment file `name`, with the persons that `persons` says.
 pub fn write_memtable(
     vfs: &dyn Vfs,
@@ -60,7 +70,7 @@ pub fn write_memtable(
     hash_id: HashId<'_>,
 ) -> Result<SegmentFile> {
     // What needs every byte of the rows is done as they lie in memory, before they are sorted.
-    let rows: Vec<&Row> = memtable.runs().iter().flat_map(|r| r.rows()).collect();
+    let rows: Vec<&Row> = memtable.runs().iter().flat_map(|r| r.unsorted()).collect();
     let mut codes = Codes::new(secret, rows.len());
     rows.iter().for_each(|row| codes.add(row));
     let identities: RoaringBitmap = rows.iter().map(|row| row.identity).collect();
@@ -83,14 +93,21 @@ pub fn write_memtable(
         writer.start_name(name);
         for of_chunk in of_name.chunk_by(|a, b| chunk_of(person_of(*a)) == chunk_of(person_of(*b))) {
             let mut block = BlockBuilder::new(&members, name, filter, of_chunk.len());
-            for key in of_chunk {
+            for (at, key) in of_chunk.iter().enumerate() {
+                if at.is_multiple_of(LOOK_AHEAD) {
+                    let ahead = of_chunk.iter().skip(at).take(LOOK_AHEAD).map(|key| place_of(*key));
+                    black_box(ahead.map(|place| look(&rows, &codes, place)).fold(0, u32::wrapping_add));
+                }
                 let Some(row) = rows.get(place_of(*key)) else { continue };
                 let own = [(PropertyId::ARRIVAL, row.arrival), (PropertyId::TARGET, u64::from(row.target))];
                 let own = own.into_iter().filter(|_| !row.name.is_event());
-                let codes = codes.of_row(place_of(*key)).iter();
-                let values = codes.map(|(property, code)| (*property, u64::from(*code) + 1)).chain(own);
-                block.row(person_of(*key), row.time, row.identity, values);
-                if let Some(id) = row.record_id() {
+                let codes = codes.of_row(place_of(*key));
+                let values = codes.iter().map(|(property, code)| (*property, u64::from(*code) + 1));
+                block.row(person_of(*key), row.time, row.identity, values.chain(own));
+                // The codes say whether there is one: the bytes of the row are far away.
+                let identified =
+                    codes.first().is_some_and(|(property, _)| *property == PropertyId::RECORD_ID);
+                if let Some(id) = identified.then(|| row.record_id()).flatten() {
                     block.record_id(hash_id(id));
                 }
             }
