@@ -45,6 +45,24 @@ pub fn spread<P: Sync, T: Send>(
     })
 }
 
+/// Does two things, at the same time if there may be two threads. If both fail, the error is the second's.
+pub fn both<A: Send, B>(
+    threads: usize,
+    first: impl FnOnce() -> Result<A> + Send,
+    second: impl FnOnce() -> Result<B>,
+) -> Result<(A, B)> {
+    if threads < 2 {
+        let first = first()?;
+        return Ok((first, second()?));
+    }
+    std::thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        let first = first.join().unwrap_or_else(|_| Err(panicked()));
+        second.and_then(|second| Ok((first?, second)))
+    })
+}
+
 /// Takes pieces from `next`, has `work` done on them by `threads` threads, and calls `each` with the outcomes in order. The pieces
 /// are dealt to the threads in turn and collected in the same turn: the order needs no numbers, and a slow piece holds the others
 /// up instead of letting their outcomes pile up.
@@ -108,6 +126,16 @@ mod tests {
             assert_eq!(done, pieces);
             let odd = |piece: &usize| if *piece == 999 { Err(panicked()) } else { Ok(()) };
             assert_eq!(spread(&pieces, threads, odd).unwrap_err().code(), "panic");
+        }
+    }
+
+    #[test]
+    fn both_are_done_and_an_error_of_either_is_told() {
+        for threads in [1, 2] {
+            assert_eq!(both(threads, || Ok(1), || Ok('b')).unwrap(), (1, 'b'));
+            let first: Result<((), ())> = both(threads, || Err(panicked()), || Ok(()));
+            let second: Result<((), ())> = both(threads, || Ok(()), || Err(panicked()));
+            assert_eq!((first.unwrap_err().code(), second.unwrap_err().code()), ("panic", "panic"));
         }
     }
 

@@ -24,6 +24,7 @@ use crate::store::segment::build::write_memtable;
 use crate::store::segment::merge::{Merge, merge_segments};
 use crate::store::segment::sieve::Sieve;
 use crate::store::wal::parse_wal_name;
+use crate::threads::both;
 
 /// A sealed memtable and the state as of its seal.
 pub(crate) struct FlushJob {
@@ -262,8 +263,13 @@ pub(crate) fn give_up(shared: &Shared, error: &Error) {
     }
 }
 
-/// Merges everything into as few segments as the size limit allows.
+/// Merges everything into as few files as the size limits allow.
 pub(crate) fn compact_all(shared: &Shared) -> Result<()> {
+    let threads = shared.options.merge_threads;
+    both(threads, || merge_identities(shared, true), || compact_segments(shared)).map(drop)
+}
+
+fn compact_segments(shared: &Shared) -> Result<()> {
     let snapshot = shared.snapshot();
     let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
     for group in compaction::pick_all(&rows) {
@@ -281,7 +287,7 @@ pub(crate) fn compact_all(shared: &Shared) -> Result<()> {
             current.segments.iter().enumerate().filter(places).map(|(at, _)| at).collect();
         merge(shared, &picked)?;
     }
-    merge_identities(shared, true)
+    Ok(())
 }
 
 fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
@@ -386,7 +392,7 @@ fn room_to_merge(shared: &Shared, bytes: u64) -> Result<()> {
 
 /// Merges identity files of like size.
 fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
-    let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let view = shared.snapshot().identities.clone();
         let number = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number();

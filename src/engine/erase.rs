@@ -77,6 +77,7 @@ impl Engine {
     pub fn erase(&self, identities: &[String]) -> Result<Erased> {
         let shared = &self.shared;
         let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _of_identities = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
         shared.healthy()?;
         if let Some(damaged) = shared.snapshot().damaged.first() {
             let message =

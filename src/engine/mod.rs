@@ -171,6 +171,8 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     /// Only one merge of segments at a time, whoever asks for it.
     pub(crate) merging: Mutex<()>,
+    /// The same of identities. Who takes both takes this one last.
+    pub(crate) merging_identities: Mutex<()>,
     pub(crate) compactions: AtomicU64,
     pub(crate) flushes: AtomicU64,
     /// A flush waits for room on the disk: nothing more is taken until it has some.
@@ -257,6 +259,7 @@ impl Engine {
             poison: Mutex::new(None),
             closing: AtomicBool::new(false),
             merging: Mutex::new(()),
+            merging_identities: Mutex::new(()),
             compactions: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
             cramped: AtomicBool::new(false),

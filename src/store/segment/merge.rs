@@ -201,8 +201,8 @@ fn merge_dictionaries(sieve: &Sieve, inputs: &[Arc<Segment>]) -> Result<(Diction
     let mut dictionaries = Dictionaries::new();
     for property in properties.into_iter().map(PropertyId) {
         // (value, input, old code), brought into the order of values: inputs are sorted, so the sort only merges runs.
-        let mut all: Vec<(&[u8], usize, u32)> = Vec::new();
-        for (input, segment) in inputs.iter().enumerate() {
+        let mut all: Vec<(&[u8], u32, u32)> = Vec::new();
+        for (input, segment) in (0..).zip(inputs) {
             if let Some(dictionary) = segment.dictionary(property)? {
                 all.extend((0..dictionary.len()).map(|code| (dictionary.raw(code), input, code)));
             }
@@ -210,6 +210,7 @@ fn merge_dictionaries(sieve: &Sieve, inputs: &[Arc<Segment>]) -> Result<(Diction
         all.sort_by(|a, b| order_raw(a.0, b.0));
         let mut values: Vec<Vec<u8>> = Vec::new();
         for (raw, input, code) in all {
+            let input = input as usize;
             if is_used(input, property, code) && values.last().is_none_or(|last| last != raw) {
                 values.push(raw.to_vec());
             }
