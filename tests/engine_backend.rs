@@ -74,7 +74,7 @@ impl EngineBackend {
             Outcome::MergeRefused => {
                 Applied::MergeRefused { identity: record.identity.clone(), target: record.name.clone() }
             }
-            Outcome::TooManyNames => panic!("too many names"),
+            outcome @ (Outcome::TooManyNames | Outcome::Unknown) => panic!("{outcome:?}"),
         }
     }
 

@@ -37,7 +37,7 @@ fn answers(snapshot: &Snapshot) -> Json {
     }
     let mut records = Vec::new();
     export(snapshot, ExportFormat::Ndjson, &mut records).unwrap();
-    let lines = crate::support::sorted_lines(&String::from_utf8(records).unwrap());
+    let lines = crate::support::sorted_records(&String::from_utf8(records).unwrap());
     json!({ "reports": out, "stats": {"people": snapshot.persons.persons()}, "records": lines })
 }
 

@@ -15,6 +15,7 @@ mod engine_backend;
 mod enrich;
 mod erasure;
 mod experiments;
+mod exports;
 mod faults;
 mod fixture;
 mod formats;

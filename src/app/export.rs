@@ -1,30 +1,35 @@
-//! Everything in a snapshot as records that import takes back. Sets and identifies come first, in the order of their arrival, as
-//! that order decides who is who; then events, name by name.
+//! Everything in a snapshot, in lines from which import makes the same store. Sets and identifies come first, in the order of their
+//! arrival, as that order decides who is who; then events, name by name; then what operators have made of who is who.
 
 use std::io::Write;
 
+use super::replay::Replay;
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::stored_rows;
-use crate::model::{NameId, PropertyId, Record, RecordKind, Value};
+use crate::exec::{StoredRow, stored_rows};
+use crate::model::{Correction, IdentityId, Line, NameId, PropertyId, Record, RecordKind, Value};
 use crate::transfer::format::ExportFormat;
-use crate::transfer::ndjson::write_record;
+use crate::transfer::ndjson::write_line;
 use crate::transfer::{csv, parquet};
 
-/// Writes every record of `snapshot` in a form; how many.
+/// Writes everything in `snapshot` in a form; how many records. A form that is not read back has nothing but records.
 ///
-/// Merges and unmerges by operators are no records, so they are not part of it.
+/// # Errors
+/// Of reading the store, and of writing.
 pub fn export(snapshot: &Snapshot, format: ExportFormat, out: &mut dyn Write) -> Result<u64> {
     match format {
         ExportFormat::Ndjson => export_lines(snapshot, out),
         ExportFormat::Csv => {
             let mut table = csv::Table::new(out).map_err(failed)?;
-            let count = each_record(snapshot, &mut |record| table.write(&record).map_err(failed))?;
+            let count = each_line(snapshot, &mut |line| table.write(&line).map_err(failed))?;
             table.finish().map_err(failed).map(|()| count)
         }
         ExportFormat::Parquet => {
             let mut table = parquet::Table::new(out).map_err(failed)?;
-            let count = each_record(snapshot, &mut |record| table.write(&record).map_err(failed))?;
+            let count = each_line(snapshot, &mut |line| match line {
+                Line::Record(record) => table.write(&record).map_err(failed),
+                Line::Correction(_) => Ok(()),
+            })?;
             table.finish().map_err(failed).map(|()| count)
         }
     }
@@ -32,8 +37,8 @@ pub fn export(snapshot: &Snapshot, format: ExportFormat, out: &mut dyn Write) ->
 
 fn export_lines(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
     let mut buffer = Vec::with_capacity(1 << 20);
-    let count = each_record(snapshot, &mut |record| {
-        write_record(&record, &mut buffer);
+    let count = each_line(snapshot, &mut |line| {
+        write_line(&line, &mut buffer);
         if buffer.len() > 1 << 19 {
             out.write_all(&buffer).map_err(failed)?;
             buffer.clear();
@@ -48,39 +53,70 @@ fn failed(e: std::io::Error) -> Error {
     Error::new(ErrorKind::Io, "io", format!("cannot write the export: {e}")).with_source(e)
 }
 
-/// Calls `each` with every record; how many there are.
-fn each_record(snapshot: &Snapshot, each: &mut dyn FnMut(Record) -> Result<()>) -> Result<u64> {
+/// Sets and identifies that are kept in memory to be put in the order of their arrival.
+const WINDOW: u64 = 1 << 18;
+
+/// Calls `each` with every line; how many records there are.
+fn each_line(snapshot: &Snapshot, each: &mut dyn FnMut(Line) -> Result<()>) -> Result<u64> {
     let mut count = 0;
-    let mut own: Vec<(u64, Record)> = Vec::new();
-    for name in [NameId::SET, NameId::IDENTIFY] {
-        stored_rows(snapshot, name, &mut |row| {
-            let kind = if name == NameId::SET { RecordKind::Set } else { RecordKind::Identify };
-            let target =
-                if kind == RecordKind::Identify { snapshot.identity(row.target)? } else { String::new() };
-            own.push((row.arrival, record(snapshot, kind, target, &row)?));
-            Ok(())
-        })?;
+    let mut replay = Replay::new(&snapshot.persons);
+    let seen = |id: IdentityId| snapshot.identity(id).map(|text| Line::Correction(Correction::Seen(text)));
+    for from in (0..).step_by(WINDOW as usize) {
+        let (rows, more) = arrived(snapshot, from)?;
+        for (kind, row) in rows {
+            let target = (kind == RecordKind::Identify).then_some(row.target);
+            for earlier in replay.meet(row.identity, target) {
+                each(seen(earlier)?)?;
+            }
+            let name = target.map_or_else(|| Ok(String::new()), |target| snapshot.identity(target))?;
+            each(Line::Record(record(snapshot, kind, name, &row)?))?;
+            count += 1;
+        }
+        if !more {
+            break;
+        }
     }
-    own.sort_by_key(|(arrival, _)| *arrival);
-    for (_, record) in own {
-        each(record)?;
-        count += 1;
+    for unmet in replay.before_events() {
+        each(seen(unmet)?)?;
     }
     for (name, text) in snapshot.catalog.events() {
         stored_rows(snapshot, name, &mut |row| {
+            replay.meet_in_event(row.identity);
             count += 1;
-            each(record(snapshot, RecordKind::Event, text.to_owned(), &row)?)
+            each(Line::Record(record(snapshot, RecordKind::Event, text.to_owned(), &row)?))
         })?;
     }
+    for unmet in replay.rest() {
+        each(seen(unmet)?)?;
+    }
+    replay.set_right(&mut |step| {
+        let (identity, into) =
+            (snapshot.identity(step.identity)?, step.into.map(|into| snapshot.identity(into)));
+        each(Line::Correction(match into {
+            Some(into) => Correction::Merge { identity, into: into? },
+            None => Correction::Unmerge(identity),
+        }))
+    })?;
     Ok(count)
 }
 
-fn record(
-    snapshot: &Snapshot,
-    kind: RecordKind,
-    name: String,
-    row: &crate::exec::StoredRow,
-) -> Result<Record> {
+/// The sets and identifies of a window of arrivals, in their order, and whether there are later ones.
+fn arrived(snapshot: &Snapshot, from: u64) -> Result<(Vec<(RecordKind, StoredRow)>, bool)> {
+    let (mut rows, mut more) = (Vec::new(), false);
+    for (name, kind) in [(NameId::SET, RecordKind::Set), (NameId::IDENTIFY, RecordKind::Identify)] {
+        stored_rows(snapshot, name, &mut |row| {
+            more |= row.arrival >= from + WINDOW;
+            if (from..from + WINDOW).contains(&row.arrival) {
+                rows.push((kind, row));
+            }
+            Ok(())
+        })?;
+    }
+    rows.sort_by_key(|(_, row)| row.arrival);
+    Ok((rows, more))
+}
+
+fn record(snapshot: &Snapshot, kind: RecordKind, name: String, row: &StoredRow) -> Result<Record> {
     let mut id = None;
     let mut properties = Vec::with_capacity(row.properties.len());
     for (property, value) in &row.properties {

@@ -10,7 +10,7 @@ use super::{App, Mark, names};
 use crate::engine::{Batch, BatchBuilder, Outcome, Snapshot, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Millis, Record, RecordKind, RecordRef};
+use crate::model::{Line, Millis, Record, RecordKind, RecordRef};
 use crate::threads::processors;
 use crate::transfer::format::Format;
 use crate::transfer::lines::{Block as Lines, ParsedLine, Unread, for_each_block, unpacked};
@@ -26,7 +26,8 @@ pub struct Form {
     pub format: Option<Format>,
     /// Of comma-separated values the columns whose meaning is told.
     pub mapping: csv::Mapping,
-    /// How many names of events, and of properties, there may be; any number if not given.
+    /// Of senders, who may do nothing but track: how many names of events, and of properties, there may be. Others may bring any number,
+    /// and corrections.
     pub names_max: Option<usize>,
     /// Where an earlier import of the same input ended.
     pub mark: Option<Mark>,
@@ -69,11 +70,11 @@ fn peeked<'a>(
 /// What became of the lines.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ImportReport {
-    /// Records stored.
+    /// Records stored, and corrections made.
     pub accepted: u64,
-    /// Records that were stored before.
+    /// Records that were stored before, and corrections that change nothing.
     pub duplicates: u64,
-    /// Lines that are no valid record.
+    /// Lines that are neither.
     pub rejected: u64,
     /// Of the accepted, identifies that left two persons apart.
     pub merges_refused: u64,
@@ -107,8 +108,8 @@ pub struct Rejected {
 /// Lines that are being stored.
 struct Ahead {
     numbers: Vec<u64>,
-    /// If the text of rejected lines is wanted, by its place each record once more that the store may refuse.
-    records: HashMap<usize, Record>,
+    /// If the text of rejected lines is wanted, by its place each line once more that the store may refuse.
+    refusable: HashMap<usize, Line>,
     ticket: Ticket,
     last: u64,
 }
@@ -119,7 +120,7 @@ struct Block {
     numbers: Vec<u64>,
     batch: Batch,
     /// See [`Ahead`].
-    records: HashMap<usize, Record>,
+    refusable: HashMap<usize, Line>,
     rejected: Vec<(u64, Box<Unread>)>,
     /// Records of lines that an earlier import has stored.
     stored: u64,
@@ -132,7 +133,7 @@ struct BlockBuilder<'a> {
     allowance: Option<&'a Mutex<names::Allowance<'a>>>,
     batch: BatchBuilder,
     numbers: Vec<u64>,
-    records: HashMap<usize, Record>,
+    refusable: HashMap<usize, Line>,
     rejected: Vec<(u64, Box<Unread>)>,
     stored: u64,
     last: u64,
@@ -151,7 +152,7 @@ impl<'a> BlockBuilder<'a> {
             allowance,
             batch: BatchBuilder::new(snapshot, bytes),
             numbers: Vec::with_capacity(bytes / 160),
-            records: HashMap::new(),
+            refusable: HashMap::new(),
             rejected: Vec::new(),
             stored: 0,
             last: 0,
@@ -172,26 +173,30 @@ impl<'a> BlockBuilder<'a> {
 
     fn add(&mut self, (number, parsed): ParsedLine) {
         self.last = number;
-        let allowed = parsed.and_then(|record| match self.allowance {
-            Some(allowance) => {
-                let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
-                let taken = allowance.take(&record).map(|()| record);
-                taken.map_err(|error| Box::new(Unread { error, text: None }))
-            }
-            None => Ok(record),
-        });
-        match allowed {
-            Ok(_) if number <= self.form.stored() => self.stored += 1,
-            Ok(record) => {
-                let record = self.form.identified(record, number);
-                if self.form.texts {
-                    self.records.insert(self.numbers.len(), record.clone());
-                }
-                self.numbers.push(number);
-                self.batch.add(record);
-            }
-            Err(unread) => self.rejected.push((number, unread)),
+        let allowed = parsed
+            .and_then(|line| self.allowed(line).map_err(|error| Box::new(Unread { error, text: None })));
+        let line = match allowed {
+            Ok(_) if number <= self.form.stored() => return self.stored += 1,
+            Ok(Line::Record(record)) => Line::Record(self.form.identified(record, number)),
+            Ok(correction) => correction,
+            Err(unread) => return self.rejected.push((number, unread)),
+        };
+        if self.form.texts {
+            self.refusable.insert(self.numbers.len(), line.clone());
         }
+        self.numbers.push(number);
+        match line {
+            Line::Record(record) => self.batch.add(record),
+            Line::Correction(correction) => self.batch.correct(correction),
+        }
+    }
+
+    /// An error if it comes from a sender, who may not say this.
+    fn allowed(&self, line: Line) -> Result<Line> {
+        let Some(allowance) = self.allowance else { return Ok(line) };
+        let record = line.record()?;
+        allowance.lock().unwrap_or_else(PoisonError::into_inner).take(&record)?;
+        Ok(Line::Record(record))
     }
 
     /// With all lines of records as JSON.
@@ -200,7 +205,7 @@ impl<'a> BlockBuilder<'a> {
         for (number, line) in lines.lines() {
             let text = line.as_ref().ok().and_then(|line| std::str::from_utf8(line).ok());
             if !text.is_some_and(|line| self.add_plain(number, line, now, &mut view)) {
-                self.add((number, line.and_then(|line| checked(line, ndjson::parse_record, now))));
+                self.add((number, line.and_then(|line| checked(line, ndjson::parse_line, now))));
             }
         }
         self.finish()
@@ -209,25 +214,26 @@ impl<'a> BlockBuilder<'a> {
     /// With all lines of an export of Kissmetrics.
     fn kissmetrics(mut self, lines: &Lines, now: Millis) -> Block {
         for (number, line) in lines.lines() {
-            self.add((number, line.and_then(|line| checked(line, kissmetrics::parse_record, now))));
+            let parse = |line: &[u8]| kissmetrics::parse_record(line).map(Line::Record);
+            self.add((number, line.and_then(|line| checked(line, parse, now))));
         }
         self.finish()
     }
 
     fn finish(self) -> Block {
-        let Self { numbers, records, rejected, stored, last, batch, .. } = self;
-        Block { numbers, batch: batch.finish(), records, rejected, stored, last }
+        let Self { numbers, refusable, rejected, stored, last, batch, .. } = self;
+        Block { numbers, batch: batch.finish(), refusable, rejected, stored, last }
     }
 }
 
-/// The record of a line, or the line and what is wrong with it.
+/// What a line says, or the line and what is wrong with it.
 fn checked(
     line: &[u8],
-    parse: fn(&[u8]) -> Result<Record>,
+    parse: impl Fn(&[u8]) -> Result<Line>,
     now: Millis,
-) -> std::result::Result<Record, Box<Unread>> {
-    let record = parse(line).and_then(|record| record.checked(now));
-    record.map_err(|error| Box::new(Unread { error, text: Some(line.to_vec()) }))
+) -> std::result::Result<Line, Box<Unread>> {
+    let said = parse(line).and_then(|said| said.checked(now));
+    said.map_err(|error| Box::new(Unread { error, text: Some(line.to_vec()) }))
 }
 
 impl ImportReport {
@@ -278,8 +284,8 @@ impl App {
                 self.refuse(&unread.error, "", "");
             }
             let ticket = self.engine.begin_write(block.batch)?;
-            let Block { numbers, records, last, .. } = block;
-            ahead.push_back(Ahead { numbers, records, ticket, last });
+            let Block { numbers, refusable, last, .. } = block;
+            ahead.push_back(Ahead { numbers, refusable, ticket, last });
             if ahead.len() > BLOCKS_AHEAD {
                 settle(&mut ahead, &mut report, &mut rejected)?;
                 progress(&report);
@@ -317,12 +323,17 @@ impl App {
     }
 }
 
+/// A correction has nobody to correct.
+fn unknown() -> Error {
+    Error::new(ErrorKind::NotFound, "unknown_person", "nobody is known by an identity of this line")
+}
+
 fn settle(
     ahead: &mut VecDeque<Ahead>,
     report: &mut ImportReport,
     rejected: &mut dyn FnMut(&Rejected),
 ) -> Result<()> {
-    let Some(Ahead { numbers, records, ticket, last }) = ahead.pop_front() else { return Ok(()) };
+    let Some(Ahead { numbers, refusable, ticket, last }) = ahead.pop_front() else { return Ok(()) };
     for (at, (line, outcome)) in numbers.into_iter().zip(ticket.wait()?).enumerate() {
         match outcome {
             Outcome::Stored => report.accepted += 1,
@@ -331,14 +342,16 @@ fn settle(
                 report.accepted += 1;
                 report.merges_refused += 1;
             }
-            Outcome::TooManyNames => {
-                let text = records.get(&at).map(|record| {
+            Outcome::TooManyNames | Outcome::Unknown => {
+                let text = refusable.get(&at).map(|line| {
                     let mut text = Vec::new();
-                    ndjson::write_record(record, &mut text);
+                    ndjson::write_line(line, &mut text);
                     text.trim_ascii_end().to_vec()
                 });
-                report.held = true;
-                report.reject(line, &names::too_many(limits::NAMES_MAX), text, rejected);
+                let error =
+                    if outcome == Outcome::Unknown { unknown() } else { names::too_many(limits::NAMES_MAX) };
+                report.held |= outcome == Outcome::TooManyNames;
+                report.reject(line, &error, text, rejected);
             }
         }
     }

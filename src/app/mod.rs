@@ -14,6 +14,7 @@ mod memory;
 mod names;
 mod password;
 pub mod projects;
+mod replay;
 mod reports;
 mod resume;
 mod retention;

@@ -1,15 +1,15 @@
-//! Records on their way to the writer. What can be done beside the writer is done beside it: names that are known become ids,
+//! Records and corrections on their way to the writer. What can be done beside the writer is done beside it: names that are known become ids,
 //! properties their canonical bytes, identities their fingerprints. The rest, which is rare, the writer does itself.
 
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
-use crate::model::{Millis, NameId, PropertyId, Record, RecordKind, RecordRef};
+use crate::model::{Correction, Millis, NameId, PropertyId, Record, RecordKind, RecordRef};
 use crate::store::catalog::Catalog;
 use crate::store::identities::{Fingerprint, IdentitiesView};
 use crate::store::row::{PropertyBytes, put_property};
 
-/// Records in order.
+/// Records and corrections in order.
 pub struct Batch {
     pub(super) items: Vec<Item>,
     /// The identities of the prepared ones.
@@ -24,6 +24,8 @@ pub(super) enum Item {
     Record(Record),
     /// With every name known.
     Prepared(Prepared),
+    /// No record.
+    Correction(Correction),
 }
 
 impl Item {
@@ -64,7 +66,12 @@ impl Batch {
         Self { items, texts: Vec::new(), properties: Arc::default() }
     }
 
-    /// Records in it.
+    /// A correction alone.
+    pub fn correction(correction: Correction) -> Self {
+        Self { items: vec![Item::Correction(correction)], texts: Vec::new(), properties: Arc::default() }
+    }
+
+    /// Records and corrections in it.
     pub fn len(&self) -> usize {
         self.items.len()
     }
@@ -133,6 +140,11 @@ impl BatchBuilder {
         if !prepared {
             self.items.push(Item::Record(record));
         }
+    }
+
+    /// Adds a correction.
+    pub fn correct(&mut self, correction: Correction) {
+        self.items.push(Item::Correction(correction));
     }
 
     /// Adds a clean record if all its names are known; else nothing, and false.

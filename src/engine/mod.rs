@@ -33,7 +33,7 @@ pub use snapshot::{Counters, Damaged, Sealed, Snapshot};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Clock, Millis, Record, SystemClock};
+use crate::model::{Clock, Correction, Millis, Record, SystemClock};
 use crate::store::identity_file::IdentityFile;
 use crate::store::manifest::{FileRef, Manifest};
 use crate::store::refusals::{Refusal, Refusals};
@@ -111,6 +111,8 @@ pub enum Outcome {
     MergeRefused,
     /// Not stored: it brings one event or property name too many.
     TooManyNames,
+    /// Nothing changed: a correction names an identity that nobody has.
+    Unknown,
 }
 
 fn stopped() -> Error {
@@ -298,13 +300,25 @@ impl Engine {
 
     /// Joins the person of `identity` into that of `into`. False if they are one already.
     pub fn merge(&self, identity: &str, into: &str) -> Result<bool> {
-        let outcomes = self.request(Op::Merge(identity.to_owned(), into.to_owned()), true)?;
-        Ok(outcomes == [Outcome::Stored])
+        self.correct(Correction::Merge { identity: identity.trim().to_owned(), into: into.trim().to_owned() })
     }
 
     /// Takes `identity` out of its person. False if it is alone there.
     pub fn unmerge(&self, identity: &str) -> Result<bool> {
-        Ok(self.request(Op::Unmerge(identity.to_owned()), true)? == [Outcome::Stored])
+        self.correct(Correction::Unmerge(identity.trim().to_owned()))
+    }
+
+    fn correct(&self, correction: Correction) -> Result<bool> {
+        let snapshot = self.snapshot();
+        let outcomes = self.request(Op::Records(Batch::correction(correction.clone())), true)?;
+        if outcomes != [Outcome::Unknown] {
+            return Ok(outcomes == [Outcome::Stored]);
+        }
+        // The one that was unknown before is the one that was unknown then, unless somebody was erased between.
+        let unknown = |identity: &&str| !matches!(snapshot.find_identity(identity), Ok(Some(_)));
+        let identity = correction.identities().find(unknown).unwrap_or_default();
+        let message = format!("nobody is known as \"{identity}\"");
+        Err(Error::new(ErrorKind::NotFound, "unknown_person", message))
     }
 
     /// Writes everything recent into segments and waits for it.

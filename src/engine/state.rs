@@ -8,7 +8,7 @@ use super::recent::Recent;
 use super::snapshot::{Counters, Snapshot};
 use super::{Outcome, hash_record_id};
 use crate::error::Result;
-use crate::model::{IdentityId, Millis, NameId, PropertyId, Record, RecordKind, Value};
+use crate::model::{Correction, IdentityId, Millis, NameId, PropertyId, Record, RecordKind, Value};
 use crate::store::catalog::Catalog;
 use crate::store::entry::{Entry, put_entry, put_row};
 use crate::store::identities::{Fingerprint, Identities};
@@ -88,6 +88,37 @@ impl State {
         };
         let (identity, target) = (named(prepared.identity), prepared.target.map(named));
         self.place(row, identity, target, prepared.time.is_some(), (now, stored), log)
+    }
+
+    /// Corrects who is who: appends the log entries of the change, or says why there is none.
+    pub fn correct(&mut self, correction: &Correction, log: &mut Vec<u8>) -> Result<Outcome> {
+        let changed = match correction {
+            Correction::Seen(identity) => {
+                let new = self.identities.find(identity)?.is_none();
+                if new {
+                    self.add_identity(identity, log);
+                }
+                new
+            }
+            Correction::Merge { identity, into } => {
+                let found = (self.identities.find(identity)?, self.identities.find(into)?);
+                let (Some(identity), Some(into)) = found else { return Ok(Outcome::Unknown) };
+                let changed = self.persons.merge(identity, into);
+                if changed {
+                    put_entry(&Entry::Merge(identity, into), log);
+                }
+                changed
+            }
+            Correction::Unmerge(identity) => {
+                let Some(identity) = self.identities.find(identity)? else { return Ok(Outcome::Unknown) };
+                let changed = self.persons.unmerge(identity);
+                if changed {
+                    put_entry(&Entry::Unmerge(identity), log);
+                }
+                changed
+            }
+        };
+        Ok(if changed { Outcome::Stored } else { Outcome::Duplicate })
     }
 
     /// Finds or adds the identities of a row and stores it, unless it is there already.

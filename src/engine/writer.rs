@@ -17,17 +17,12 @@ use super::state::State;
 use super::{Outcome, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::store::entry::{Entry, put_entry};
 use crate::store::wal::{WalWriter, wal_name};
 
 /// What a caller wants of the writer.
 pub(crate) enum Op {
-    /// Store records.
+    /// Store records, and correct who is who.
     Records(Batch),
-    /// Join two persons.
-    Merge(String, String),
-    /// Take an identity out.
-    Unmerge(String),
     /// Flush everything recent.
     Flush,
     /// Erase people.
@@ -122,7 +117,7 @@ impl Writer {
         }
         let mut log = std::mem::take(&mut self.buffer);
         log.clear();
-        let mut answers: Vec<(Reply, Result<Vec<Outcome>>)> = Vec::with_capacity(group.len());
+        let mut answers: Vec<(Reply, Vec<Outcome>)> = Vec::with_capacity(group.len());
         let (mut done, mut durable) = (Ok(()), 0);
         for request in group {
             let frame = self.log.next_sequence();
@@ -130,14 +125,11 @@ impl Writer {
             if self.log.next_sequence() != frame {
                 durable = answers.len();
             }
-            match answer {
-                // An error of the caller's making leaves the group whole; one of the store's ends it.
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    done = Err(error);
-                    answers.push((request.reply, Ok(Vec::new())));
-                }
-                answer => answers.push((request.reply, answer)),
-            }
+            let outcomes = answer.unwrap_or_else(|error| {
+                done = Err(error);
+                Vec::new()
+            });
+            answers.push((request.reply, outcomes));
         }
         let done = done.and_then(|()| self.commit(&log));
         self.buffer = log;
@@ -150,7 +142,7 @@ impl Writer {
         };
         for (reply, answer) in answers {
             // A caller that has gone away needs no answer.
-            let _gone = reply.send(answer);
+            let _gone = reply.send(Ok(answer));
         }
         if let Err(error) = done {
             refuse(refused.into_iter().map(|(reply, _)| reply), &error);
@@ -244,6 +236,7 @@ impl Writer {
                         Item::Prepared(prepared) => {
                             self.state.resolve_prepared(prepared, &batch, now, &stored, log)
                         }
+                        Item::Correction(correction) => self.state.correct(correction, log),
                     };
                     outcomes.push(outcome?);
                     if log.len() >= FRAME_BYTES {
@@ -255,31 +248,8 @@ impl Writer {
                 }
                 Ok(outcomes)
             }
-            Op::Merge(a, b) => {
-                let (a, b) = (self.known(&a)?, self.known(&b)?);
-                let changed = self.state.persons.merge(a, b);
-                if changed {
-                    put_entry(&Entry::Merge(a, b), log);
-                }
-                Ok(vec![if changed { Outcome::Stored } else { Outcome::Duplicate }])
-            }
-            Op::Unmerge(identity) => {
-                let identity = self.known(&identity)?;
-                let changed = self.state.persons.unmerge(identity);
-                if changed {
-                    put_entry(&Entry::Unmerge(identity), log);
-                }
-                Ok(vec![if changed { Outcome::Stored } else { Outcome::Duplicate }])
-            }
             Op::Flush | Op::Erase(_) => Ok(Vec::new()),
         }
-    }
-
-    fn known(&mut self, identity: &str) -> Result<u32> {
-        let found = self.state.identities.find(identity.trim())?;
-        found.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{identity}\""))
-        })
     }
 
     /// Appends one frame to the log; durable when it returns.

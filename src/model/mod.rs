@@ -1,6 +1,7 @@
 //! The vocabulary: pure values that know nothing of files, threads or HTTP.
 
 mod calendar;
+mod correction;
 mod depth;
 mod ids;
 mod record;
@@ -10,6 +11,7 @@ mod unit_table;
 mod value;
 
 pub use calendar::{Calendar, Unit, WEEKDAYS};
+pub use correction::{Correction, Line};
 pub use depth::json_depth;
 pub use ids::{IdentityId, NameId, PersonId, PropertyId};
 pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_properties};

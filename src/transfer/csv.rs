@@ -5,10 +5,10 @@ use std::io::{self, Read, Write};
 
 use super::kissmetrics::seconds;
 use super::lines::{ParsedLine, Unread};
-use super::ndjson::{parse_record, write_properties};
+use super::ndjson::{parse_line, write_properties};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Millis, Record, RecordKind, Value, format_millis, parse_instant};
+use crate::model::{Correction, Line, Millis, Record, RecordKind, Value, format_millis, parse_instant};
 
 /// The columns of our own tables. Properties are one JSON object, so that each keeps its type.
 const OWN: [&str; 7] = ["type", "person", "event", "identity", "time", "properties", "id"];
@@ -144,8 +144,8 @@ pub fn for_each_block(
         let found = match read {
             Ok(false) => break,
             Ok(true) if row.iter().all(str::is_empty) => continue,
-            Ok(true) if own => own_record(&row).map(|record| vec![record]),
-            Ok(true) => records(&row, &columns),
+            Ok(true) if own => own_line(&row).map(|line| vec![line]),
+            Ok(true) => records(&row, &columns).map(|all| all.into_iter().map(Line::Record).collect()),
             Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
                 Err(Error::new(ErrorKind::Malformed, "bad_utf8", "the row is not UTF-8"))
             }
@@ -160,8 +160,8 @@ pub fn for_each_block(
         };
         match found {
             Err(error) => block.push(unread(error)),
-            Ok(records) => block.extend(
-                records.into_iter().map(|r| r.checked(now).map_or_else(unread, |record| (line, Ok(record)))),
+            Ok(said) => block.extend(
+                said.into_iter().map(|l| l.checked(now).map_or_else(unread, |said| (line, Ok(said)))),
             ),
         }
         if block.len() >= TOGETHER {
@@ -245,7 +245,7 @@ fn guarded(text: &str) -> String {
     if risky { format!("'{text}") } else { text.to_owned() }
 }
 
-fn own_record(row: &csv::StringRecord) -> Result<Record> {
+fn own_line(row: &csv::StringRecord) -> Result<Line> {
     let cell =
         |at: usize| row.get(at).map(|text| text.strip_prefix('\'').unwrap_or(text)).filter(|t| !t.is_empty());
     let mut line = String::from("{");
@@ -260,10 +260,10 @@ fn own_record(row: &csv::StringRecord) -> Result<Record> {
         }
     }
     line.push('}');
-    parse_record(line.as_bytes())
+    parse_line(line.as_bytes())
 }
 
-/// Writes records as our own table.
+/// Writes records and corrections as our own table.
 pub struct Table<W: Write>(csv::Writer<W>);
 
 impl<W: Write> Table<W> {
@@ -274,8 +274,23 @@ impl<W: Write> Table<W> {
         Ok(Self(writer))
     }
 
-    /// Adds a record.
-    pub fn write(&mut self, record: &Record) -> io::Result<()> {
+    /// Adds a row.
+    pub fn write(&mut self, line: &Line) -> io::Result<()> {
+        match line {
+            Line::Record(record) => self.write_record(record),
+            Line::Correction(correction) => {
+                let (kind, person, into) = match correction {
+                    Correction::Seen(identity) => ("seen", identity, ""),
+                    Correction::Merge { identity, into } => ("merge", identity, into.as_str()),
+                    Correction::Unmerge(identity) => ("unmerge", identity, ""),
+                };
+                let cells = [kind, &guarded(person), "", &guarded(into), "", "", ""];
+                self.0.write_record(cells).map_err(io::Error::other)
+            }
+        }
+    }
+
+    fn write_record(&mut self, record: &Record) -> io::Result<()> {
         let mut properties = String::new();
         if !record.properties.is_empty() {
             write_properties(record, &mut properties);
@@ -311,13 +326,21 @@ mod tests {
 
     const NOW: Millis = 1_800_000_000_000;
 
-    fn read(text: &str, mapping: &Mapping) -> Result<Vec<(u64, std::result::Result<Record, &'static str>)>> {
+    fn read_lines(
+        text: &str,
+        mapping: &Mapping,
+    ) -> Result<Vec<(u64, std::result::Result<Line, &'static str>)>> {
         let mut out = Vec::new();
         for_each_block(text.as_bytes(), mapping, NOW, |lines| {
             out.extend(lines.into_iter().map(|(n, r)| (n, r.map_err(|e| e.error.code()))));
             Ok(())
         })?;
         Ok(out)
+    }
+
+    fn read(text: &str, mapping: &Mapping) -> Result<Vec<(u64, std::result::Result<Record, &'static str>)>> {
+        let lines = read_lines(text, mapping)?.into_iter();
+        Ok(lines.map(|(n, line)| (n, line.map(|line| line.record().unwrap()))).collect())
     }
 
     #[test]
@@ -365,17 +388,20 @@ mod tests {
             r#"{"type":"event","person":"=cmd","event":"'Paid","time":"2025-03-01T10:00:00.125Z","properties":{"R":99.99,"a":true,"b":"\u00e9,\n\"","n":"007"},"id":"-1"}"#,
             r#"{"type":"set","person":"jane","time":"2025-03-01T10:00:00Z","properties":{"Plan":"Pro"}}"#,
             r#"{"type":"identify","person":"anon","identity":"+jane","time":"2025-03-01T10:00:00Z"}"#,
+            r#"{"type":"seen","person":"=1"}"#,
+            r#"{"type":"merge","person":"anon","identity":"-jane"}"#,
+            r#"{"type":"unmerge","person":"'anon"}"#,
         ];
-        let records: Vec<Record> =
-            lines.iter().map(|l| parse_record(l.as_bytes()).unwrap().checked(NOW).unwrap()).collect();
+        let said: Vec<Line> =
+            lines.iter().map(|l| parse_line(l.as_bytes()).unwrap().checked(NOW).unwrap()).collect();
         let mut out = Vec::new();
         let mut table = Table::new(&mut out).unwrap();
-        records.iter().for_each(|r| table.write(r).unwrap());
+        said.iter().for_each(|line| table.write(line).unwrap());
         table.finish().unwrap();
         let text = String::from_utf8(out).unwrap();
-        let back: Vec<Record> =
-            read(&text, &Vec::new()).unwrap().into_iter().map(|(_, r)| r.unwrap()).collect();
-        assert_eq!(back, records, "{text}");
+        let back: Vec<Line> =
+            read_lines(&text, &Vec::new()).unwrap().into_iter().map(|(_, line)| line.unwrap()).collect();
+        assert_eq!(back, said, "{text}");
         let risky =
             |line: &str| line.split(',').any(|cell| cell.trim_matches('"').starts_with(['=', '+', '-', '@']));
         assert!(!text.lines().skip(1).any(risky), "{text}");

@@ -10,7 +10,7 @@ use ruzstd::decoding::StreamingDecoder;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::Record;
+use crate::model::Line;
 use crate::threads::in_order;
 
 /// Bytes that are read at once.
@@ -199,7 +199,7 @@ impl<R: Read> LineReader<R> {
     }
 }
 
-/// A line that is no record.
+/// A line that says nothing that can be taken.
 #[derive(Debug)]
 pub struct Unread {
     /// Why not.
@@ -208,8 +208,8 @@ pub struct Unread {
     pub text: Option<Vec<u8>>,
 }
 
-/// A parsed line: its number, and the record or what is wrong with it.
-pub type ParsedLine = (u64, std::result::Result<Record, Box<Unread>>);
+/// A parsed line: its number, and what it says or what is wrong with it.
+pub type ParsedLine = (u64, std::result::Result<Line, Box<Unread>>);
 
 /// Input that is unpacked if it begins as gzip or zstd does.
 pub fn unpacked<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
@@ -255,7 +255,7 @@ fn broken(error: io::Error) -> Error {
 mod tests {
     use std::io::Write;
 
-    use super::super::ndjson::parse_record;
+    use super::super::ndjson::parse_line;
     use super::*;
 
     fn parse(block: &Block) -> Vec<ParsedLine> {
@@ -264,9 +264,7 @@ mod tests {
             .map(|(number, line)| {
                 (
                     number,
-                    line.and_then(|l| {
-                        parse_record(&l).map_err(|error| Box::new(Unread { error, text: None }))
-                    }),
+                    line.and_then(|l| parse_line(&l).map_err(|error| Box::new(Unread { error, text: None }))),
                 )
             })
             .collect()
@@ -276,7 +274,9 @@ mod tests {
         let mut out = Vec::new();
         for_each_block(unpacked(input).unwrap(), 2, parse, |lines| {
             out.extend(
-                lines.into_iter().map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.error.code()))),
+                lines
+                    .into_iter()
+                    .map(|(n, r)| (n, r.map(|l| l.record().unwrap().identity).map_err(|e| e.error.code()))),
             );
             Ok(())
         })
@@ -348,11 +348,9 @@ mod tests {
                 let mut found = Vec::new();
                 let pieces = Pieces { rest: bytes, size, breaks: false };
                 for_each_block(unpacked(pieces).unwrap(), 2, parse, |lines| {
-                    found.extend(
-                        lines
-                            .into_iter()
-                            .map(|(n, r)| (n, r.map(|r| r.identity).map_err(|e| e.error.code()))),
-                    );
+                    found.extend(lines.into_iter().map(|(n, r)| {
+                        (n, r.map(|l| l.record().unwrap().identity).map_err(|e| e.error.code()))
+                    }));
                     Ok(())
                 })
                 .unwrap();

@@ -1,4 +1,4 @@
-//! Records as JSON, one object a line: what import reads and export writes.
+//! Records and corrections as JSON, one object a line: what import reads and export writes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,13 +8,13 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Number, Properties, Record, RecordKind, Value, parse_instant};
+use crate::model::{Correction, Line, Millis, Number, Properties, Record, RecordKind, Value, parse_instant};
 use crate::report::nearest;
 
 /// One line as it is written; what it means is decided after.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a record, which is an object")]
-struct Line<'a> {
+struct Fields<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
@@ -61,26 +61,56 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawProperties<'a> {
 struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Reads one line.
-pub fn parse_record(line: &[u8]) -> Result<Record> {
+pub fn parse_line(line: &[u8]) -> Result<Line> {
     let text = std::str::from_utf8(line).map_err(|e| {
         Error::new(ErrorKind::Malformed, "bad_utf8", format!("byte {} is not UTF-8", e.valid_up_to() + 1))
     })?;
-    let line: Line<'_> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
-    let kind = match line.kind.as_ref() {
-        "event" => RecordKind::Event,
-        "set" => RecordKind::Set,
-        "identify" => RecordKind::Identify,
+    let line: Fields<'_> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+    match line.kind.as_ref() {
+        "event" => record(RecordKind::Event, line).map(Line::Record),
+        "set" => record(RecordKind::Set, line).map(Line::Record),
+        "identify" => record(RecordKind::Identify, line).map(Line::Record),
+        "seen" | "merge" | "unmerge" => correction(line).map(Line::Correction),
         other => {
             let message = format!("no record type \"{}\"", other.chars().take(40).collect::<String>());
-            return Err(Error::invalid("bad_type", message).at("type").hint("event, set or identify"));
+            Err(Error::invalid("bad_type", message).at("type").hint("event, set or identify"))
         }
-    };
+    }
+}
+
+/// That a line of its type has no such field.
+fn foreign(line: &Fields<'_>, field: &str) -> Error {
+    let message = format!("a record of type \"{}\" has no \"{field}\"", line.kind);
+    Error::invalid("unknown_field", message).at(field)
+}
+
+fn correction(line: Fields<'_>) -> Result<Correction> {
+    let merges = line.kind == "merge";
+    let others = [
+        ("event", line.event.is_some()),
+        ("identity", line.identity.is_some() && !merges),
+        ("time", line.time.is_some()),
+        ("properties", line.properties.is_some()),
+        ("id", line.id.is_some()),
+    ];
+    if let Some((field, _)) = others.iter().find(|(_, given)| *given) {
+        return Err(foreign(&line, field));
+    }
+    let identity = required(line.person, "person")?;
+    Ok(match line.kind.as_ref() {
+        "merge" => Correction::Merge { identity, into: required(line.identity, "identity")? },
+        "unmerge" => Correction::Unmerge(identity),
+        _ => Correction::Seen(identity),
+    })
+}
+
+fn record(kind: RecordKind, line: Fields<'_>) -> Result<Record> {
     let name = match kind {
         RecordKind::Event => required(line.event.clone(), "event")?,
         RecordKind::Identify => required(line.identity.clone(), "identity")?,
         RecordKind::Set => String::new(),
     };
-    let foreign = match kind {
+    let other = match kind {
         RecordKind::Event => line.identity.is_some().then_some("identity"),
         RecordKind::Identify if line.properties.as_ref().is_some_and(|p| !p.0.is_empty()) => {
             Some("properties")
@@ -89,9 +119,8 @@ pub fn parse_record(line: &[u8]) -> Result<Record> {
         RecordKind::Set if line.event.is_some() => Some("event"),
         RecordKind::Set => line.identity.is_some().then_some("identity"),
     };
-    if let Some(field) = foreign {
-        let message = format!("a record of type \"{}\" has no \"{field}\"", line.kind);
-        return Err(Error::invalid("unknown_field", message).at(field));
+    if let Some(field) = other {
+        return Err(foreign(&line, field));
     }
     Ok(Record {
         kind,
@@ -231,7 +260,26 @@ pub fn write_properties(record: &Record, out: &mut String) {
     out.push('}');
 }
 
-/// Appends one line: the record, such that reading it gives it back.
+/// Appends one line, such that reading it gives back what it says.
+pub fn write_line(line: &Line, out: &mut Vec<u8>) {
+    match line {
+        Line::Record(record) => write_record(record, out),
+        Line::Correction(correction) => write_correction(correction, out),
+    }
+}
+
+fn write_correction(correction: &Correction, out: &mut Vec<u8>) {
+    let line = match correction {
+        Correction::Seen(identity) => format!("{{\"type\":\"seen\",\"person\":{}}}\n", text(identity)),
+        Correction::Merge { identity, into } => {
+            format!("{{\"type\":\"merge\",\"person\":{},\"identity\":{}}}\n", text(identity), text(into))
+        }
+        Correction::Unmerge(identity) => format!("{{\"type\":\"unmerge\",\"person\":{}}}\n", text(identity)),
+    };
+    out.extend_from_slice(line.as_bytes());
+}
+
+/// As [`write_line`], of a record.
 pub fn write_record(record: &Record, out: &mut Vec<u8>) {
     let mut line = String::with_capacity(160);
     line.push_str(match record.kind {
@@ -277,12 +325,14 @@ mod tests {
             r#"{"type":"set","person":"jane","time":"2025-03-01T10:00:00.5+01:00","properties":{"Plan":"Pro","n":null}}"#,
             r#"{"type":"identify","person":"anon","identity":"jane"}"#,
         ] {
-            let record = parse_record(line.as_bytes()).unwrap();
+            let record = parse_line(line.as_bytes()).and_then(Line::record).unwrap();
             let mut out = Vec::new();
             write_record(&record, &mut out);
-            assert_eq!(parse_record(out.trim_ascii_end()).unwrap(), record);
+            assert_eq!(parse_line(out.trim_ascii_end()).and_then(Line::record).unwrap(), record);
         }
-        let record = parse_record(br#"{"type":"event","person":"p","event":"e","time":-1.0005}"#).unwrap();
+        let record = parse_line(br#"{"type":"event","person":"p","event":"e","time":-1.0005}"#)
+            .and_then(Line::record)
+            .unwrap();
         assert_eq!(record.time, Some(-1001), "towards the past");
     }
 
@@ -303,10 +353,13 @@ mod tests {
             (r#"{"type":"event","person":"p","event":"e","properties":{"a":{"b":1}}}"#, "bad_value"),
             (r#"{"type":"event","person":"p","event":"e","properties":[]}"#, "bad_type"),
             (r#"{"type":"set","person":"p","event":"e","properties":{"a":1}}"#, "unknown_field"),
+            (r#"{"type":"merge","person":"p"}"#, "missing_field"),
+            (r#"{"type":"seen","person":"p","identity":"q"}"#, "unknown_field"),
+            (r#"{"type":"unmerge","person":"p","time":1}"#, "unknown_field"),
         ] {
-            assert_eq!(parse_record(line.as_bytes()).unwrap_err().code(), code, "{line}");
+            assert_eq!(parse_line(line.as_bytes()).unwrap_err().code(), code, "{line}");
         }
-        assert_eq!(parse_record(b"{\"type\":\"\xff\"}").unwrap_err().code(), "bad_utf8");
+        assert_eq!(parse_line(b"{\"type\":\"\xff\"}").unwrap_err().code(), "bad_utf8");
     }
 
     #[test]
@@ -318,12 +371,12 @@ mod tests {
             ("a`b\\u001b[31m", "the fields are type, person, event, identity, time, properties, id"),
         ] {
             let line = format!(r#"{{"type":"event","person":"p","event":"e","{field}":1}}"#);
-            let error = parse_record(line.as_bytes()).unwrap_err();
+            let error = parse_line(line.as_bytes()).unwrap_err();
             assert_eq!((error.code(), error.advice()), ("unknown_field", Some(hint)), "{field}");
         }
-        let error = parse_record(br#"{"type":"event","person":"p","event":"e","tiem":1}"#).unwrap_err();
+        let error = parse_line(br#"{"type":"event","person":"p","event":"e","tiem":1}"#).unwrap_err();
         assert_eq!(error.place(), Some("tiem"));
-        let error = parse_record(br#"{"person":"p","event":"e"}"#).unwrap_err();
+        let error = parse_line(br#"{"person":"p","event":"e"}"#).unwrap_err();
         assert_eq!((error.code(), error.place()), ("missing_field", Some("type")));
     }
 
@@ -381,12 +434,12 @@ mod tests {
             let mut out = Vec::new();
             write_record(&record, &mut out);
             prop_assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 1);
-            prop_assert_eq!(parse_record(out.trim_ascii_end()).unwrap(), record);
+            prop_assert_eq!(parse_line(out.trim_ascii_end()).and_then(Line::record).unwrap(), record);
         }
 
         #[test]
         fn any_bytes_are_a_record_or_an_error(line in any::<Vec<u8>>()) {
-            let _ = parse_record(&line);
+            let _ = parse_line(&line).and_then(Line::record);
         }
     }
 }

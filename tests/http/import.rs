@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use serde_json::json;
+
 use super::{STEPS, fresh, funnel, history, people};
 use crate::support::{Server, WRITE_KEY, authorized};
 
@@ -152,6 +154,47 @@ fn either_key_imports_and_none_does_not() {
 }
 
 #[test]
+fn who_is_who_is_for_operators_to_say() {
+    let (dir, server) = fresh();
+    server.import(&[event("ann"), event("bob")].join("\n"));
+    let lines = concat!(
+        r#"{"type":"seen","person":"cy"}"#,
+        "\n",
+        r#"{"type":"merge","person":"ann","identity":"bob"}"#,
+        "\n",
+        r#"{"type":"unmerge","person":"cy"}"#,
+        "\n",
+        r#"{"type":"merge","person":"ann","identity":"nobody"}"#,
+        "\n",
+        r#"{"type":"merge","person":"ann"}"#,
+        "\n",
+    );
+    let bearer = format!("Bearer {WRITE_KEY}");
+    let refused =
+        server.client().send("POST", IMPORT, &[("Authorization", &bearer)], lines.as_bytes()).json();
+    assert_eq!((&refused["accepted"], &refused["rejected"]), (&json!(0), &json!(5)));
+    assert!((0..4).all(|at| refused["errors"][at]["code"] == "bad_type"), "{refused}");
+    assert_eq!(server.get("/api/v1/people/ann")["events"], 1);
+    let made = server.import(lines);
+    assert_eq!(
+        (&made["accepted"], &made["duplicates"], &made["rejected"]),
+        (&json!(2), &json!(1), &json!(2))
+    );
+    let codes =
+        [&made["errors"][0], &made["errors"][1]].map(|error| (error["line"].clone(), error["code"].clone()));
+    assert_eq!(codes, [(json!(5), json!("missing_field")), (json!(4), json!("unknown_person"))], "{made}");
+    assert_eq!(server.get("/api/v1/people/ann")["identities"], json!(["ann", "bob"]));
+    assert_eq!(server.get("/api/v1/people/cy")["events"], 0);
+    // Once more, nothing is new; and it lasts.
+    assert_eq!(server.import(lines)["duplicates"], 3);
+    let before = lines_in_order(&server);
+    server.kill();
+    let server = Server::start(&dir.path().join("store"));
+    assert_eq!(lines_in_order(&server), before);
+    assert_eq!(server.get("/api/v1/people/bob")["events"], 2);
+}
+
+#[test]
 fn an_export_makes_the_same_store_again() {
     let (_dir, server) = fresh();
     server.import(&history());
@@ -168,7 +211,7 @@ fn an_export_makes_the_same_store_again() {
     let records = server.export();
     assert_eq!(records.len(), 169);
     let (_second_dir, second) = fresh();
-    let counts = second.import(&records_in_order(&server));
+    let counts = second.import(&lines_in_order(&server));
     assert_eq!((&counts["accepted"], &counts["merges_refused"]), (&169.into(), &1.into()), "{counts}");
     assert_eq!(second.export(), records);
     let query = format!("{{{STEPS},\"by\":\"person.Plan\",\"within\":\"10d\",\"as_of\":\"2025-05-01\"}}");
@@ -180,7 +223,7 @@ fn an_export_makes_the_same_store_again() {
     assert_eq!(second.get("/api/v1/people/anon")["person"], "person0@example.com");
 }
 
-fn records_in_order(server: &Server) -> String {
+fn lines_in_order(server: &Server) -> String {
     server.client().get("/api/v1/export").text()
 }
 

@@ -81,6 +81,7 @@ fn identities(context: &Context<'_>, person: &Json, name: &str, links: &Json) ->
 
 fn properties(context: &Context<'_>, person: &Json) -> Markup {
     let mut table = Table::new("properties", "Properties", &["Property", "Now", "First", "Changes"]);
+    table.class = "known";
     for (name, history) in person["property_history"].as_object().into_iter().flatten() {
         let changes = list(history, "changes");
         let shown = html! {

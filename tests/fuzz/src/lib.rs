@@ -12,7 +12,7 @@ use whodid::enrich;
 use whodid::http::message::{Headers, Method, Request, decode_segment};
 use whodid::http::router::{self, Found};
 use whodid::http::{collect, read_head};
-use whodid::model::{PropertyId, Record, RecordKind, RecordRef};
+use whodid::model::{Line, PropertyId, RecordKind, RecordRef};
 use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, channel, params};
 use whodid::store::catalog::Catalog;
 use whodid::store::entry::{Entry, put_entry, read_entry};
@@ -242,15 +242,15 @@ pub fn agent(bytes: &[u8]) {
     let _ = (channel::of_referrer(&text), channel::of_medium(&text));
 }
 
-/// A record that is checked means the same after it was written and read.
-fn stored(record: Record) {
-    let Ok(record) = record.checked(NOW) else { return };
+/// What is checked means the same after it was written and read.
+fn stored(line: impl Into<Line>) {
+    let Ok(line) = line.into().checked(NOW) else { return };
     let mut written = Vec::new();
-    ndjson::write_record(&record, &mut written);
-    let again = ndjson::parse_record(&written)
-        .and_then(|record| record.checked(NOW))
+    ndjson::write_line(&line, &mut written);
+    let again = ndjson::parse_line(&written)
+        .and_then(|line| line.checked(NOW))
         .expect("it reads its own writing");
-    assert_eq!(again, record, "{}", String::from_utf8_lossy(&written));
+    assert_eq!(again, line, "{}", String::from_utf8_lossy(&written));
 }
 
 pub fn segment_api(bytes: &[u8]) {
@@ -268,7 +268,7 @@ pub fn ndjson(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let mut usual = RecordRef::new();
         if plain::read(text, &mut usual).is_some() {
-            let record = ndjson::parse_record(bytes).expect("both take it");
+            let record = ndjson::parse_line(bytes).and_then(Line::record).expect("both take it");
             let mut view = RecordRef::new();
             view.refer_to(&record);
             assert_eq!(usual, view);
@@ -278,8 +278,8 @@ pub fn ndjson(bytes: &[u8]) {
             }
         }
     }
-    if let Ok(record) = ndjson::parse_record(bytes) {
-        stored(record);
+    if let Ok(line) = ndjson::parse_line(bytes) {
+        stored(line);
     }
 }
 
