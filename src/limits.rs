@@ -150,7 +150,7 @@ pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Identities that the writer remembers, in each of two generations: at most 30 MB in all.
 pub const IDENTITY_CACHE: usize = 256 * 1024;
 /// The same four bounds for an import that has the process for itself: it may take about 500 MB. See [`MEMTABLE_ROWS_MAX`].
-pub const BULK_ROWS: usize = 640 * 1024;
+pub const BULK_ROWS: usize = 768 * 1024;
 /// See [`WAL_BYTES_MAX`].
 pub const BULK_LOG_BYTES: u64 = 192 * 1024 * 1024;
 /// See [`IDENTITY_CACHE`].

@@ -86,9 +86,13 @@ fn how_to_go_on(piped: bool) -> &'static str {
 /// Brings what was imported into segments, and merges them where it is much of the store: the first report would otherwise find
 /// many small ones, written before most people were known.
 fn settle(app: &App, accepted: u64) -> Result<()> {
-    let stored = app.snapshot();
-    let segments = stored.segments.len() + stored.sealed.len() + usize::from(!stored.active.is_empty());
-    if accepted * 4 >= stored.rows() && segments > 1 { app.engine().compact() } else { app.engine().flush() }
+    let is_much = {
+        // Not kept any longer: it holds the memtables.
+        let stored = app.snapshot();
+        let to_come = stored.sealed.len() + usize::from(!stored.active.is_empty());
+        accepted * 4 >= stored.rows() && stored.segments.len() + to_come > 1
+    };
+    if is_much { app.engine().compact() } else { app.engine().flush() }
 }
 
 /// `person=Customer` as the meaning and the column.

@@ -212,7 +212,7 @@ mod tests {
                 table.runs().iter().any(|run| run.has(row, 7, key))
             };
             assert!((0..1000).all(|i| has(&row(i))));
-            assert!((0..1000).all(|i| !has(&Row { time: 3, ..row(i + 4) })));
+            assert!((0..1000).all(|i| !has(&Row { time: -1, ..row(i) })));
             let of_name: usize = table.runs().iter().map(|r| r.of_name(NameId(3)).len()).sum();
             assert_eq!(of_name, (0..1000).filter(|i| i % 7 == 3).count());
             for run in table.runs() {
