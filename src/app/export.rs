@@ -6,7 +6,7 @@ use std::io::Write;
 use super::replay::Replay;
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::{StoredRow, stored_rows};
+use crate::exec::{StoredRow, rows_of_person, stored_rows};
 use crate::model::{Correction, IdentityId, Line, NameId, PropertyId, Record, RecordKind, Value};
 use crate::transfer::format::ExportFormat;
 use crate::transfer::ndjson::write_line;
@@ -17,36 +17,59 @@ use crate::transfer::{csv, parquet};
 /// # Errors
 /// Of reading the store, and of writing.
 pub fn export(snapshot: &Snapshot, format: ExportFormat, out: &mut dyn Write) -> Result<u64> {
+    in_form(format, out, |each| each_line(snapshot, each))
+}
+
+/// Writes all records of the person of `identity`, under whichever of its identities they came.
+///
+/// # Errors
+/// `unknown_person`; of reading the store, and of writing.
+pub fn export_person(
+    snapshot: &Snapshot,
+    identity: &str,
+    format: ExportFormat,
+    out: &mut dyn Write,
+) -> Result<u64> {
+    in_form(format, out, |each| each_of_person(snapshot, identity, each))
+}
+
+/// Takes a line.
+type Each<'a> = dyn FnMut(Line) -> Result<()> + 'a;
+
+/// Writes what `lines` gives.
+fn in_form(
+    format: ExportFormat,
+    out: &mut dyn Write,
+    lines: impl FnOnce(&mut Each<'_>) -> Result<u64>,
+) -> Result<u64> {
     match format {
-        ExportFormat::Ndjson => export_lines(snapshot, out),
+        ExportFormat::Ndjson => {
+            let mut buffer = Vec::with_capacity(1 << 20);
+            let count = lines(&mut |line| {
+                write_line(&line, &mut buffer);
+                if buffer.len() > 1 << 19 {
+                    out.write_all(&buffer).map_err(failed)?;
+                    buffer.clear();
+                }
+                Ok(())
+            })?;
+            out.write_all(&buffer).and_then(|()| out.flush()).map_err(failed)?;
+            Ok(count)
+        }
         ExportFormat::Csv => {
             let mut table = csv::Table::new(out).map_err(failed)?;
-            let count = each_line(snapshot, &mut |line| table.write(&line).map_err(failed))?;
+            let count = lines(&mut |line| table.write(&line).map_err(failed))?;
             table.finish().map_err(failed).map(|()| count)
         }
         ExportFormat::Parquet => {
             let mut table = parquet::Table::new(out).map_err(failed)?;
-            let count = each_line(snapshot, &mut |line| match line {
+            let count = lines(&mut |line| match line {
                 Line::Record(record) => table.write(&record).map_err(failed),
                 Line::Correction(_) => Ok(()),
             })?;
             table.finish().map_err(failed).map(|()| count)
         }
     }
-}
-
-fn export_lines(snapshot: &Snapshot, out: &mut dyn Write) -> Result<u64> {
-    let mut buffer = Vec::with_capacity(1 << 20);
-    let count = each_line(snapshot, &mut |line| {
-        write_line(&line, &mut buffer);
-        if buffer.len() > 1 << 19 {
-            out.write_all(&buffer).map_err(failed)?;
-            buffer.clear();
-        }
-        Ok(())
-    })?;
-    out.write_all(&buffer).and_then(|()| out.flush()).map_err(failed)?;
-    Ok(count)
 }
 
 fn failed(e: std::io::Error) -> Error {
@@ -57,7 +80,7 @@ fn failed(e: std::io::Error) -> Error {
 const WINDOW: u64 = 1 << 18;
 
 /// Calls `each` with every line; how many records there are.
-fn each_line(snapshot: &Snapshot, each: &mut dyn FnMut(Line) -> Result<()>) -> Result<u64> {
+fn each_line(snapshot: &Snapshot, each: &mut Each<'_>) -> Result<u64> {
     let mut count = 0;
     let mut replay = Replay::new(&snapshot.persons);
     let seen = |id: IdentityId| snapshot.identity(id).map(|text| Line::Correction(Correction::Seen(text)));
@@ -98,6 +121,20 @@ fn each_line(snapshot: &Snapshot, each: &mut dyn FnMut(Line) -> Result<()>) -> R
         }))
     })?;
     Ok(count)
+}
+
+/// Calls `each` with every record of a person; how many there are.
+fn each_of_person(snapshot: &Snapshot, identity: &str, each: &mut Each<'_>) -> Result<u64> {
+    let rows = rows_of_person(snapshot, identity)?;
+    for (name, row) in &rows {
+        let (kind, name) = match *name {
+            NameId::SET => (RecordKind::Set, String::new()),
+            NameId::IDENTIFY => (RecordKind::Identify, snapshot.identity(row.target)?),
+            name => (RecordKind::Event, snapshot.catalog.event_name(name).to_owned()),
+        };
+        each(Line::Record(record(snapshot, kind, name, row)?))?;
+    }
+    Ok(rows.len() as u64)
 }
 
 /// The sets and identifies of a window of arrivals, in their order, and whether there are later ones.

@@ -33,7 +33,7 @@ pub use agents::Sent;
 pub use backup::{BackupReport, RestoreReport, backup, backup_all, backup_on, restore, restore_on};
 pub use dashboard::{Dashboard, Described, Share};
 pub use erase::Receipt;
-pub use export::export;
+pub use export::{export, export_person};
 pub use heartbeat::Heartbeat;
 pub use import::{Form, ImportReport, Rejected};
 pub use keys::{SCOPES, Scope, ScopedKey, StoredKeys};

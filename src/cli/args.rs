@@ -266,6 +266,9 @@ pub struct Export {
     /// The form of the records
     #[arg(long, default_value = "ndjson")]
     pub format: ExportFormat,
+    /// Only the records of this person, under whichever of their identities they came
+    #[arg(long, value_name = "IDENTITY")]
+    pub person: Option<String>,
     /// The file to write, gzipped if its name ends in .gz; standard output for - or if not given
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::args::{Basis, Export, Funnel, Generate, Person};
 use super::{events_table, funnel_args, funnel_table, output, person_table};
-use crate::app::{Dashboard, Reports, Retention, StoredKeys, export as export_records, saved};
+use crate::app::{Dashboard, Reports, Retention, StoredKeys, export as export_records, export_person, saved};
 use crate::demo::Company;
 use crate::engine::{check_files, read_only};
 use crate::error::{Error, ErrorKind, Result};
@@ -89,11 +89,14 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes everything as records.
+/// Writes everything, or all of a person, as records.
 pub fn export(data: &Path, args: &Export) -> Result<()> {
     let snapshot = read_only(data)?;
-    let count =
-        output::to_file(args.out.as_deref(), |out| export_records(&snapshot, args.format.form(), out))?;
+    let form = args.format.form();
+    let count = output::to_file(args.out.as_deref(), |out| match &args.person {
+        Some(person) => export_person(&snapshot, person, form, out),
+        None => export_records(&snapshot, form, out),
+    })?;
     output::note(&format!("{count} records"));
     Ok(())
 }

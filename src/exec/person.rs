@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::cell::RowRef;
+use super::rows::StoredRow;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Sum, Value, format_millis};
@@ -316,6 +317,28 @@ pub fn links(source: &Source, identity: &str) -> Result<Vec<Link>> {
         })
     });
     links.collect()
+}
+
+/// All that is stored under the identities of the person of `identity`: sets and identifies in the order of their arrival, then events
+/// by time.
+pub fn records(source: &Source, identity: &str) -> Result<Vec<(NameId, StoredRow)>> {
+    let person = find(source, identity)?;
+    let column = |name, property| source.column(name, property);
+    let mut set_arrivals = column(NameId::SET, PropertyId::ARRIVAL);
+    let mut arrivals = column(NameId::IDENTIFY, PropertyId::ARRIVAL);
+    let mut targets = column(NameId::IDENTIFY, PropertyId::TARGET);
+    let stored = rows(source, person, |_| true)?.into_iter().map(|row| {
+        let (arrival, target) = match row.name {
+            NameId::SET => (set_arrivals.raw(row.at)?, 0),
+            NameId::IDENTIFY => (arrivals.raw(row.at)?, targets.raw(row.at)? as IdentityId),
+            _ => (0, 0),
+        };
+        let properties = source.properties(row.name, row.at)?;
+        Ok((row.name, StoredRow { identity: row.identity, time: row.time, target, arrival, properties }))
+    });
+    let mut stored: Vec<(NameId, StoredRow)> = stored.collect::<Result<_>>()?;
+    stored.sort_by_key(|(name, row)| (name.is_event(), row.arrival, row.time, *name, row.identity));
+    Ok(stored)
 }
 
 fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, History>> {

@@ -1,5 +1,7 @@
 //! Every row of a name, as it was stored.
 
+use super::person;
+use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
 use crate::model::{IdentityId, Millis, NameId, PropertyId, Value};
@@ -18,6 +20,14 @@ pub struct StoredRow {
     pub arrival: u64,
     /// Its properties, the client's record id among them.
     pub properties: Vec<(PropertyId, Value)>,
+}
+
+/// All that is stored of the person of `identity`, with its name: sets and identifies in the order of their arrival, then events by time.
+///
+/// # Errors
+/// `unknown_person`; of reading the store.
+pub fn rows_of_person(snapshot: &Snapshot, identity: &str) -> Result<Vec<(NameId, StoredRow)>> {
+    person::records(&Source::new(snapshot.clone()), identity)
 }
 
 /// Calls `each` with every row of `name`, in no particular order.

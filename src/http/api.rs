@@ -15,7 +15,7 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
-use crate::app::{Accounts, App, Form, Retention, Sent, export, live, saved};
+use crate::app::{Accounts, App, Form, Retention, Sent, export, export_person, live, saved};
 use crate::engine::{Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -480,11 +480,23 @@ fn query(report: &str, request: &Request) -> Result<String> {
     crate::report::params::read_text(report, &request.query)
 }
 
-/// Everything, piece by piece.
+/// Everything, or all of a person, piece by piece.
 fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
     let (snapshot, form) = (snapshot.clone(), export_format(request)?);
+    let person = request.parameter("person");
+    if let Some(person) = &person {
+        // Nothing can be said any more once the answer has begun.
+        let found = snapshot.find_person(person.trim())?;
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{person}\""))
+        })?;
+    }
     let body = move |out: &mut dyn std::io::Write| {
-        export(&snapshot, form, out).map(drop).map_err(|e| std::io::Error::other(e.to_string()))
+        let written = match &person {
+            Some(person) => export_person(&snapshot, person, form, out),
+            None => export(&snapshot, form, out),
+        };
+        written.map(drop).map_err(|e| std::io::Error::other(e.to_string()))
     };
     let disposition = format!("attachment; filename=\"whodid.{}\"", form.name());
     Response::stream(form.media_type(), Box::new(body)).with_value("Content-Disposition", disposition)

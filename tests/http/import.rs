@@ -187,6 +187,11 @@ fn who_is_who_is_for_operators_to_say() {
     assert_eq!(server.get("/api/v1/people/cy")["events"], 0);
     // Once more, nothing is new; and it lasts.
     assert_eq!(server.import(lines)["duplicates"], 3);
+    // All of one person.
+    let export = |who: &str| server.client().get(&format!("/api/v1/export?person={who}"));
+    assert_eq!((export("bob").text(), export("ann").status), (export("ann").text(), 200));
+    assert_eq!(export("bob").text().lines().count(), 2);
+    assert_eq!((export("dan").status, export("dan").code().as_str()), (404, "unknown_person"));
     let before = lines_in_order(&server);
     server.kill();
     let server = Server::start(&dir.path().join("store"));

@@ -50,6 +50,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
         }
         h2 { "What they did" }
         (events(context, &person, &line, identity))
+        p.under { a href=(link("/api/v1/export", &[], &[("person", &name)])) download { "All records of this person" } " (JSON lines)" }
         @if context.may(Role::Owner) { p.under { a href=(format!("{}/erase", person_path(&name))) { "Erase this person\u{2026}" } } }
     };
     Ok(Answered::new(name, body))

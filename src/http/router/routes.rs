@@ -264,7 +264,7 @@ pub static ROUTES: [Route; 137] = [
         Access::Read,
         Class::Stream,
         Action::Export,
-        "everything, as records that import takes back",
+        "everything, or all of a person, as records that import takes back",
     ),
     route(Method::Post, "/api/v1/compact", Access::Read, BULK, Action::Compact, "merge the store's segments"),
     route(
