@@ -400,11 +400,27 @@ fn place_of(cursor: &str, rows: &[PersonRow]) -> Result<usize> {
     let (time, given) = cursor.split_once('.').ok_or_else(bad)?;
     let (time, given): (Millis, usize) =
         (time.parse().map_err(|_| bad())?, given.parse().map_err(|_| bad())?);
-    Ok(rows.partition_point(|r| r.time > time) + given)
+    Ok(rows.partition_point(|r| r.time > time).saturating_add(given))
 }
 
 /// The client's properties of a row by name.
 pub fn named_properties(source: &Source, name: NameId, at: RowRef) -> Result<BTreeMap<String, Value>> {
     let properties = source.properties(name, at)?.into_iter().filter(|(p, _)| *p != PropertyId::RECORD_ID);
     Ok(properties.map(|(p, v)| (source.snapshot.catalog.property_name(p).to_owned(), v)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_to_its_place_or_behind_the_end_or_is_refused() {
+        let at = RowRef { source: 0, chunk_at: 0, row: 0 };
+        let rows = [9, 7, 7, 3].map(|time| PersonRow { name: NameId::SET, time, identity: 0, at });
+        let place = |cursor: &str| place_of(cursor, &rows).ok();
+        assert_eq!((place("7.0"), place("7.1"), place("3.0")), (Some(1), Some(2), Some(3)));
+        let behind = format!("3.{}", usize::MAX);
+        assert!(place(&behind).unwrap() >= rows.len());
+        assert_eq!((place("7"), place("7.-1"), place("x.1")), (None, None, None));
+    }
 }
