@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cell::{Cell, RowRef};
+use super::kept::Weighed;
 use super::scope::Scope;
 use super::source::{CellValue, ColumnReader, Source};
 use crate::error::Result;
@@ -25,6 +26,12 @@ impl Numbers {
         let dictionary = segment.dictionary(property)?.filter(|dictionary| dictionary.len() <= NUMBERS_MAX);
         let number = |code| dictionary.as_ref().and_then(|dictionary| dictionary.value(code).number());
         Ok(Self((0..dictionary.as_ref().map_or(0, |d| d.len())).map(number).collect()))
+    }
+}
+
+impl Weighed for Numbers {
+    fn bytes(&self) -> usize {
+        self.0.len() * size_of::<Option<Number>>()
     }
 }
 
@@ -79,7 +86,7 @@ impl CellAmounts {
 
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
-        self.mantissas.len() * size_of::<i64>() + 64
+        self.mantissas.len() * size_of::<i64>()
     }
 }
 
