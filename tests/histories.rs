@@ -212,7 +212,7 @@ fn warm(engine: &mut EngineBackend) {
 /// and is read from these alone.
 fn played(seed: u64, grid: Grid) -> Vec<Action> {
     let mut actions = History::on(seed, grid);
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         let later = seed as usize / 2 % 4;
         actions.insert(actions.len().saturating_sub(later), Action::Flush);
     }

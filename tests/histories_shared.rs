@@ -96,7 +96,7 @@ fn answers_beside_a_writer_are_those_of_their_snapshots() {
     each_seed(6, |seed| {
         let backend = EngineBackend::varied(seed);
         let engine = backend.engine();
-        let reports = Reports::keeping(Saved::default(), (seed % 2 == 0).then_some(3000));
+        let reports = Reports::keeping(Saved::default(), seed.is_multiple_of(2).then_some(3000));
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let readers = [1, 2].map(|reader| {
@@ -105,6 +105,8 @@ fn answers_beside_a_writer_are_those_of_their_snapshots() {
             });
             for action in (0..HISTORIES).flat_map(|n| History::random(seed * HISTORIES + n)) {
                 play(engine, action);
+                // So that the readers see most of what there is between two flushes.
+                std::thread::sleep(std::time::Duration::from_millis(2));
             }
             ended.store(true, Ordering::SeqCst);
             for reader in readers {
