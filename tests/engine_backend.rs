@@ -1,14 +1,16 @@
 //! The engine as a backend of the conformance cases and of the comparison with the oracle.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value as Json, json};
 use whodid::app::Reports;
 use whodid::engine::{Engine, Options, Outcome, Snapshot};
 use whodid::exec::Executor;
-use whodid::model::{Clock, Millis, Record};
+use whodid::model::{Clock, Millis, Record, RecordKind};
+use whodid::report::Saved;
 use whodid::testing::oracle::{Applied, Regrouped};
+use whodid::testing::random::START;
 use whodid::{Error, ErrorKind};
 
 /// A clock that the test sets.
@@ -26,17 +28,35 @@ pub struct EngineBackend {
     engine: Option<Engine>,
     executor: Executor,
     reports: Reports,
+    cache_bytes: Option<usize>,
     clock: Arc<SetClock>,
     dir: tempfile::TempDir,
 }
 
 impl EngineBackend {
     pub fn new() -> Self {
-        let memory = std::path::Path::new("/dev/shm");
-        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        Self::in_dir(directory(), None)
+    }
+
+    /// As it differs with `seed`: one that keeps next to nothing of what it has decoded, and one whose first identities are the last of
+    /// a chunk of persons.
+    pub fn varied(seed: u64) -> Self {
+        let dir = directory();
+        if seed % 5 == 1 {
+            static ALMOST_A_CHUNK: OnceLock<tempfile::TempDir> = OnceLock::new();
+            let template = ALMOST_A_CHUNK.get_or_init(almost_a_chunk).path();
+            for entry in std::fs::read_dir(template).unwrap().map(Result::unwrap) {
+                std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+            }
+        }
+        Self::in_dir(dir, (seed % 7 == 1).then_some(3000))
+    }
+
+    fn in_dir(dir: tempfile::TempDir, cache_bytes: Option<usize>) -> Self {
         let clock = Arc::new(SetClock::default());
         let engine = Some(Self::open(&dir, &clock));
-        Self { engine, executor: Executor::default(), reports: Reports::default(), clock, dir }
+        let reports = Reports::keeping(Saved::default(), cache_bytes);
+        Self { engine, executor: Executor::default(), reports, cache_bytes, clock, dir }
     }
 
     fn open(dir: &tempfile::TempDir, clock: &Arc<SetClock>) -> Engine {
@@ -61,7 +81,7 @@ impl EngineBackend {
     pub fn reopen(&mut self) {
         self.engine.take().unwrap().close().unwrap();
         self.executor = Executor::default();
-        self.reports = Reports::default();
+        self.reports = Reports::keeping(Saved::default(), self.cache_bytes);
         self.engine = Some(Self::open(&self.dir, &self.clock));
     }
 
@@ -124,8 +144,33 @@ impl EngineBackend {
     }
 
     pub fn events(&mut self) -> Json {
-        to_json(self.executor.events(&self.engine().snapshot()))
+        let answer = self.reports.events(&self.engine().snapshot());
+        to_json(answer.map(|text| serde_json::from_str::<Json>(&text).unwrap()))
     }
+}
+
+fn directory() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// A store of nobody, whose next identity is the last but two of the first 65,536: as many others were erased.
+fn almost_a_chunk() -> tempfile::TempDir {
+    let dir = directory();
+    let engine = Engine::open(dir.path(), Options { compaction: false, ..Options::default() }).unwrap();
+    let names: Vec<String> = (0..65_533).map(|n| format!("nobody-{n}")).collect();
+    let record = |identity: &String| Record {
+        kind: RecordKind::Event,
+        identity: identity.clone(),
+        name: "A".to_owned(),
+        time: Some(START),
+        properties: Vec::new(),
+        id: None,
+    };
+    engine.write(names.iter().map(record).collect()).unwrap();
+    engine.erase(&names).unwrap();
+    engine.close().unwrap();
+    dir
 }
 
 /// A profile in the form of the oracle's, and more.

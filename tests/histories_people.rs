@@ -5,8 +5,8 @@ use whodid::testing::random::{Grid, Random, audience, range};
 
 use crate::histories::{check, play_all};
 
-fn random_people(seed: u64) -> Json {
-    let mut random = Random::on(seed ^ 0x7065_6f70_6c65, Grid::WEEKS);
+pub fn random_people(seed: u64, grid: Grid) -> Json {
+    let mut random = Random::on(seed ^ 0x7065_6f70_6c65, grid);
     let mut query = json!({});
     if random.chance(90) {
         query["people"] = audience(&mut random, 3);
@@ -25,10 +25,10 @@ fn random_people(seed: u64) -> Json {
 
 #[test]
 fn random_searches_agree_with_the_oracle() {
-    let now = Grid::WEEKS.now;
-    play_all(150, Grid::WEEKS, |engine, oracle, seed, context| {
+    play_all(150, &[Grid::WEEKS, Grid::NEW_MONTH], &|engine, oracle, seed, grid, context| {
+        let now = grid.now;
         for n in 0..6 {
-            let mut query = random_people(seed.wrapping_mul(1031).wrapping_add(n));
+            let mut query = random_people(seed.wrapping_mul(1031).wrapping_add(n), grid);
             let expected = oracle.report("people", &query.to_string(), now);
             query["limit"] = 0.into();
             assert_eq!(

@@ -9,10 +9,10 @@ use crate::histories::{check, play_all};
 
 #[test]
 fn random_trends_agree_with_the_oracle() {
-    let now = Grid::WEEKS.now;
-    play_all(120, Grid::WEEKS, |engine, oracle, seed, context| {
+    play_all(120, &[Grid::WEEKS, Grid::NEW_MONTH], &|engine, oracle, seed, grid, context| {
+        let now = grid.now;
         for n in 0..3 {
-            let query = random_trend(seed.wrapping_mul(1033).wrapping_add(n), Grid::WEEKS);
+            let query = random_trend(seed.wrapping_mul(1033).wrapping_add(n), grid);
             let ours = engine.report("trend", &query, now);
             assert!(ours.get("error").is_none(), "{context}\n{query}\n{ours}");
             check(&query, ours.clone(), oracle.report("trend", &query, now), context);
@@ -65,10 +65,10 @@ fn random_trends_agree_with_the_oracle() {
 
 #[test]
 fn random_lifecycles_agree_with_the_oracle() {
-    let now = Grid::WEEKS.now;
-    play_all(120, Grid::WEEKS, |engine, oracle, seed, context| {
+    play_all(120, &[Grid::WEEKS, Grid::NEW_MONTH], &|engine, oracle, seed, grid, context| {
+        let now = grid.now;
         for n in 0..3 {
-            let query = random_lifecycle(seed.wrapping_mul(1039).wrapping_add(n), Grid::WEEKS);
+            let query = random_lifecycle(seed.wrapping_mul(1039).wrapping_add(n), grid);
             let ours = engine.report("lifecycle", &query, now);
             assert!(ours.get("error").is_none(), "{context}\n{query}\n{ours}");
             check(&query, ours.clone(), oracle.report("lifecycle", &query, now), context);

@@ -25,6 +25,7 @@ mod histories_cohort;
 mod histories_paths;
 mod histories_people;
 mod histories_revenue;
+mod histories_shared;
 mod histories_trend;
 mod house;
 mod http;

@@ -2,6 +2,7 @@
 //! who only were in the hours in which the range begins or ends.
 
 use super::cell::Cell;
+use super::kept::Weighed;
 use super::persons::PersonSet;
 use crate::model::{Calendar, Millis, PersonId, Unit};
 
@@ -124,9 +125,10 @@ impl Active {
         let at = |place: usize| self.starts.get(place).map_or(0, |start| *start as usize);
         self.slots.get(at(low)..at(low + 1)).unwrap_or(&[])
     }
+}
 
-    /// Bytes it takes in memory, about.
-    pub fn bytes(&self) -> usize {
+impl Weighed for Active {
+    fn bytes(&self) -> usize {
         self.starts.len() * size_of::<u32>() + self.slots.len() * size_of::<u16>()
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::cell::{Cell, RowRef};
+use super::kept::Weighed;
 use super::scope::Scope;
 use super::source::{CellValue, ColumnReader, Source};
 use crate::error::Result;
@@ -25,6 +26,12 @@ impl Numbers {
         let dictionary = segment.dictionary(property)?.filter(|dictionary| dictionary.len() <= NUMBERS_MAX);
         let number = |code| dictionary.as_ref().and_then(|dictionary| dictionary.value(code).number());
         Ok(Self((0..dictionary.as_ref().map_or(0, |d| d.len())).map(number).collect()))
+    }
+}
+
+impl Weighed for Numbers {
+    fn bytes(&self) -> usize {
+        self.0.len() * size_of::<Option<Number>>()
     }
 }
 
@@ -66,7 +73,8 @@ impl CellAmounts {
             None => Some(NO_AMOUNT),
             Some(amount) => {
                 let up = 10i64.checked_pow(u32::from(scale - amount.scale()))?;
-                i64::try_from(amount.mantissa()).ok()?.checked_mul(up)
+                // One that looks like none does not fit.
+                i64::try_from(amount.mantissa()).ok()?.checked_mul(up).filter(|amount| *amount != NO_AMOUNT)
             }
         };
         let mantissas: Vec<i64> = amounts.iter().map(mantissa).collect::<Option<_>>()?;
@@ -78,7 +86,7 @@ impl CellAmounts {
 
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> usize {
-        self.mantissas.len() * size_of::<i64>() + 64
+        self.mantissas.len() * size_of::<i64>()
     }
 }
 
@@ -130,5 +138,19 @@ impl<'a> AmountReader<'a> {
                 Ok(column.value(found)?.and_then(ValueRef::number))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_that_would_be_taken_for_none_is_kept_nowhere() {
+        let amounts = |mantissa: i64| [None, Some(Number::new(i128::from(mantissa), 2))];
+        assert!(CellAmounts::at_one_scale(&amounts(NO_AMOUNT)).is_none());
+        assert!(CellAmounts::at_one_scale(&amounts(NO_AMOUNT + 1)).is_none(), "two of them may be too much");
+        let kept = CellAmounts::at_one_scale(&amounts(-5)).unwrap();
+        assert_eq!((kept.scale, kept.mantissas, kept.positive), (2, vec![NO_AMOUNT, -5], false));
     }
 }

@@ -41,7 +41,7 @@ pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<P
     }
     let among = match who_did(of, scope)? {
         Some(cell) => scope.people_of(&cell),
-        None => scope.universe(),
+        None => scope.universe()?,
     };
     decide_among(audience, scope, as_of, among)
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::kept::Weighed;
 use super::persons::{PersonSet, WORDS, Words, no_words};
 use crate::model::{Millis, NameId, PersonId};
 
@@ -283,9 +284,10 @@ impl Cell {
         }
         Self::of_rows(self.name, rows.into_iter())
     }
+}
 
-    /// Bytes it takes in memory, about.
-    pub fn bytes(&self) -> usize {
+impl Weighed for Cell {
+    fn bytes(&self) -> usize {
         let refs = if let Refs::Each(refs) = &self.refs { refs.len() * size_of::<RowRef>() } else { 0 };
         let index = if self.index.is_some() { WORDS * 10 } else { 0 };
         self.persons.len() * 16 + self.times.len() * 8 + refs + index + 128

@@ -28,7 +28,7 @@ pub struct NameUse {
 pub struct FunnelPlan {
     /// The rules of the matcher.
     pub rules: Rules,
-    /// The names that matter.
+    /// The names that matter, rising.
     pub uses: Vec<NameUse>,
     /// Lists of conditions; the first is empty.
     pub conditions: Vec<Vec<PropertyCondition>>,
@@ -120,13 +120,11 @@ impl FunnelPlan {
     }
 
     fn name_use(&mut self, name: NameId) -> &mut NameUse {
-        let at = match self.uses.iter().position(|u| u.name == name) {
-            Some(at) => at,
-            None => {
-                self.uses.push(NameUse { name, steps: Vec::new(), blocks: Vec::new(), blocks_all: false });
-                self.uses.len() - 1
-            }
-        };
+        let at = self.uses.binary_search_by_key(&name, |u| u.name).unwrap_or_else(|at| {
+            let unused = NameUse { name, steps: Vec::new(), blocks: Vec::new(), blocks_all: false };
+            self.uses.insert(at, unused);
+            at
+        });
         &mut self.uses[at]
     }
 

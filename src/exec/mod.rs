@@ -13,6 +13,7 @@ mod funnel;
 mod funnel_fast;
 mod funnel_plan;
 mod funnel_walk;
+mod kept;
 mod lifecycle;
 mod lifetime;
 mod listing;

@@ -133,17 +133,15 @@ pub fn rows_of(
         for (place, identity) in members.iter().enumerate().flat_map(|(p, m)| m.iter().map(move |i| (p, *i)))
         {
             let person = snapshot.persons.person_at(identity, segment.identity_version());
-            if let Some(slot) = segment.slot_of(person, identity)? {
-                stored.push(Stored { person, identity, slot, place });
-            }
+            stored.push(Stored { person, identity, place });
         }
-        stored.sort_unstable_by_key(|s| (s.person, s.slot));
+        stored.sort_unstable_by_key(|s| (s.person, s.identity));
         for of_chunk in stored.chunk_by(|a, b| a.person >> 16 == b.person >> 16) {
             stored_rows(segment, number, of_chunk, &wanted, &mut out)?;
         }
     }
     for (members, out) in members.iter().zip(&mut out) {
-        members.iter().for_each(|identity| recent(source, *identity, &wanted, out));
+        recent(source, members, &wanted, out);
     }
     Ok(out)
 }
@@ -180,7 +178,7 @@ fn known_totals(source: &Source, person: PersonId, as_of: Millis) -> Result<Opti
             let Some(members) = segment.members_of(chunk_of(person))? else { continue };
             let Some(rank) = members.rank_of((person & 0xffff) as u16) else { continue };
             // Of somebody who was taken apart since, the segment knows what the parts did together.
-            if members.slots(rank).any(|place| !identities.contains(&members.identity(place))) {
+            if members.slots(rank).any(|place| identities.binary_search(&members.identity(place)).is_err()) {
                 return Ok(None);
             }
             let Some(events) = members.events(rank) else { return Ok(None) };
@@ -192,7 +190,7 @@ fn known_totals(source: &Source, person: PersonId, as_of: Millis) -> Result<Opti
         }
     }
     let mut rows = Vec::new();
-    identities.iter().for_each(|identity| recent(source, *identity, &NameId::is_event, &mut rows));
+    recent(source, &identities, &NameId::is_event, &mut rows);
     let within = rows.iter().filter(|row| row.time <= as_of);
     within.for_each(|row| add(Totals { first: row.time, last: row.time, events: 1 }));
     Ok(Some(all))
@@ -203,13 +201,11 @@ struct Stored {
     /// The person it is stored under.
     person: PersonId,
     identity: IdentityId,
-    /// Its place among the identities of that person.
-    slot: usize,
     /// The list its rows go to.
     place: usize,
 }
 
-/// Adds the rows of some identities of one chunk, in the order of the persons.
+/// Adds the rows of some identities of one chunk, in the order of the persons and of themselves.
 fn stored_rows(
     segment: &Segment,
     number: u32,
@@ -218,19 +214,33 @@ fn stored_rows(
     out: &mut [Vec<PersonRow>],
 ) -> Result<()> {
     let Some(chunk) = stored.first().map(|s| s.person >> 16) else { return Ok(()) };
+    let Some(members) = segment.members_of(chunk)? else { return Ok(()) };
+    // Of each person that the segment knows, by the place of an identity among the person's, whether it is wanted.
+    let mut slots: Vec<Option<&Stored>> = Vec::new();
+    let mut persons = Vec::new();
+    for of_person in stored.chunk_by(|a, b| a.person == b.person) {
+        let low = of_person.first().map_or(0, |s| s.person as u16);
+        let Some(rank) = members.rank_of(low) else { continue };
+        let begin = slots.len();
+        slots.extend(members.slots(rank).map(|place| {
+            let at = of_person.binary_search_by_key(&members.identity(place), |s| s.identity).ok()?;
+            of_person.get(at)
+        }));
+        persons.push((low, begin..slots.len()));
+    }
     for (name_at, entry) in segment.directory().names.iter().enumerate() {
         let name = NameId(entry.name);
         let Ok(chunk_at) = entry.chunks.binary_search_by_key(&chunk, |c| c.chunk) else { continue };
-        if !wanted(name) {
+        if persons.is_empty() || !wanted(name) {
             continue;
         }
         let block = segment.block(name_at, chunk_at)?;
-        for of_person in stored.chunk_by(|a, b| a.person == b.person) {
-            let low = of_person.first().map_or(0, |s| s.person as u16);
-            let Some(rank) = block.rank_of(low) else { continue };
+        for (low, places) in &persons {
+            let (Some(rank), Some(slots)) = (block.rank_of(*low), slots.get(places.clone())) else {
+                continue;
+            };
             for row in block.rows_of(rank) {
-                let slot = block.slot(row);
-                let Some(of) = of_person.iter().find(|s| s.slot == slot) else { continue };
+                let Some(of) = slots.get(block.slot(row)).copied().flatten() else { continue };
                 let at = RowRef { source: number, chunk_at: chunk_at as u32, row: row as u32 };
                 if let Some(out) = out.get_mut(of.place) {
                     out.push(PersonRow { name, time: block.time(row), identity: of.identity, at });
@@ -241,15 +251,22 @@ fn stored_rows(
     Ok(())
 }
 
-/// Adds the recent rows of an identity.
-fn recent(source: &Source, identity: IdentityId, wanted: &impl Fn(NameId) -> bool, out: &mut Vec<PersonRow>) {
+/// Adds the recent rows of some identities.
+fn recent(
+    source: &Source,
+    identities: &[IdentityId],
+    wanted: &impl Fn(NameId) -> bool,
+    out: &mut Vec<PersonRow>,
+) {
     for (number, run) in source.runs().iter().enumerate() {
         for name in run.names().into_iter().filter(|n| wanted(*n)) {
-            let base = run.rows().partition_point(|r| (r.name, r.identity) < (name, identity));
-            for (at, row) in run.of_identity(name, identity).iter().enumerate() {
-                let source = RowRef::RECENT + number as u32;
-                let at = RowRef { source, chunk_at: 0, row: (base + at) as u32 };
-                out.push(PersonRow { name, time: row.time, identity, at });
+            for identity in identities {
+                let base = run.rows().partition_point(|r| (r.name, r.identity) < (name, *identity));
+                for (at, row) in run.of_identity(name, *identity).iter().enumerate() {
+                    let source = RowRef::RECENT + number as u32;
+                    let at = RowRef { source, chunk_at: 0, row: (base + at) as u32 };
+                    out.push(PersonRow { name, time: row.time, identity: *identity, at });
+                }
             }
         }
     }
@@ -423,11 +440,27 @@ fn place_of(cursor: &str, rows: &[PersonRow]) -> Result<usize> {
     let (time, given) = cursor.split_once('.').ok_or_else(bad)?;
     let (time, given): (Millis, usize) =
         (time.parse().map_err(|_| bad())?, given.parse().map_err(|_| bad())?);
-    Ok(rows.partition_point(|r| r.time > time) + given)
+    Ok(rows.partition_point(|r| r.time > time).saturating_add(given))
 }
 
 /// The client's properties of a row by name.
 pub fn named_properties(source: &Source, name: NameId, at: RowRef) -> Result<BTreeMap<String, Value>> {
     let properties = source.properties(name, at)?.into_iter().filter(|(p, _)| *p != PropertyId::RECORD_ID);
     Ok(properties.map(|(p, v)| (source.snapshot.catalog.property_name(p).to_owned(), v)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_to_its_place_or_behind_the_end_or_is_refused() {
+        let at = RowRef { source: 0, chunk_at: 0, row: 0 };
+        let rows = [9, 7, 7, 3].map(|time| PersonRow { name: NameId::SET, time, identity: 0, at });
+        let place = |cursor: &str| place_of(cursor, &rows).ok();
+        assert_eq!((place("7.0"), place("7.1"), place("3.0")), (Some(1), Some(2), Some(3)));
+        let behind = format!("3.{}", usize::MAX);
+        assert!(place(&behind).unwrap() >= rows.len());
+        assert_eq!((place("7"), place("7.-1"), place("x.1")), (None, None, None));
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::cell::Cell;
-use super::persons::{PersonSet, WORDS};
+use super::kept::Weighed;
+use super::persons::{PersonSet, WORDS_BYTES};
 use super::source::{CellValue, ColumnReader, Source};
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef};
@@ -270,13 +271,16 @@ impl PersonColumn {
         self.numbers.of(person).unwrap_or(NOT_SET)
     }
 
+    /// The chunk, where the values are few and all persons of one.
+    fn chunk_of_sets(&self) -> Option<u32> {
+        let (first, last) = self.numbers.ends().unwrap_or((0, 0));
+        (self.values.len() <= SETS_MAX && first >> 16 == last >> 16).then_some(first >> 16)
+    }
+
     /// The persons who have each of the values, if these are few and the column is of one chunk.
     pub fn sets(&self) -> Option<&[PersonSet]> {
+        let chunk = self.chunk_of_sets()?;
         let (first, last) = self.numbers.ends().unwrap_or((0, 0));
-        let chunk = first >> 16;
-        if self.values.len() > SETS_MAX || last >> 16 != chunk {
-            return None;
-        }
         Some(self.sets.get_or_init(|| {
             let mut sets = vec![PersonSet::none(Some(chunk)); self.values.len()];
             for person in first..=last {
@@ -288,10 +292,12 @@ impl PersonColumn {
             sets
         }))
     }
+}
 
-    /// Bytes it takes in memory, about.
-    pub fn bytes(&self) -> usize {
-        let sets = self.sets.get().map_or(0, |sets| sets.len() * WORDS * 8);
+impl Weighed for PersonColumn {
+    fn bytes(&self) -> usize {
+        // The sets are made later, if at all.
+        let sets = self.chunk_of_sets().map_or(0, |_| self.values.len() * WORDS_BYTES);
         self.numbers.bytes() + self.values.len() * 64 + sets
     }
 }

@@ -11,6 +11,9 @@ use crate::model::PersonId;
 /// Words of the bits of one chunk of 65,536 persons.
 pub const WORDS: usize = 1024;
 
+/// Bytes of these.
+pub const WORDS_BYTES: usize = WORDS * size_of::<u64>();
+
 /// The bits of a chunk.
 pub type Words = Box<[u64; WORDS]>;
 

@@ -122,21 +122,21 @@ impl<'a> Scope<'a> {
     }
 
     /// All persons of this scope.
-    pub fn universe(&self) -> PersonSet {
+    pub fn universe(&self) -> Result<PersonSet> {
         let persons = &self.source().snapshot.persons;
         let alive = |person: &PersonId| persons.person_of(*person) == *person;
         let Some(chunk) = self.chunk else {
-            return PersonSet::Any(self.view.overlay.touched.iter().filter(alive).collect());
+            return Ok(PersonSet::Any(self.view.overlay.touched.iter().filter(alive).collect()));
         };
         let settled = &self.view.settled;
-        let mut all = PersonSet::Chunk(chunk, settled.alive(chunk).as_ref().clone());
+        let mut all = PersonSet::Chunk(chunk, settled.alive(chunk)?.as_ref().clone());
         // Who came since has no settled rows, but is somebody.
         let end = ((u64::from(chunk) + 1) << 16).min(u64::from(persons.identities())) as PersonId;
         for id in (settled.identities().max(chunk << 16)..end).filter(alive) {
             all.insert(id);
         }
         all.minus_any(&self.view.overlay.touched);
-        all
+        Ok(all)
     }
 
     /// The persons of a cell of this scope.

@@ -1,5 +1,5 @@
 //! The settled part of a snapshot: the rows of its segments under the persons of one identity version, decoded cell by cell on
-//! demand and kept in a bounded cache. What has happened since (recent rows, later merges) is small and is laid over it
+//! demand and kept, within a bound, with what is made of them. What has happened since (recent rows, later merges) is small and is laid over it
 //! (see overlay.rs); when it is no longer small, a new settled part is begun.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,9 @@ use rustc_hash::FxHashMap as HashMap;
 use super::active::Active;
 use super::amounts::{CellAmounts, Numbers};
 use super::cell::{Cell, RowRef};
+use super::kept::{Kept, Weighed};
 use super::person_values::{PersonColumn, Which};
-use super::persons::{PersonSet, Words, no_words};
+use super::persons::{PersonSet, WORDS_BYTES, Words, no_words};
 use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
@@ -30,26 +31,31 @@ pub struct Settled {
     persons: Persons,
     /// Per segment, the persons it stores whose identities have moved since it was written.
     moved: Vec<RoaringBitmap>,
-    /// Per name, the rows of such persons, by the person of `version`.
+    /// Per name, the rows of such persons, by the person of `version`. To find them again for each cell would take too long.
     movers: Mutex<HashMap<NameId, Arc<Vec<Found>>>>,
-    cells: Mutex<CellCache>,
-    /// Per name, the rows of some persons.
-    rows_of: Mutex<HashMap<NameId, Arc<RowsOf>>>,
-    /// Bytes that are kept of what is made of rows, all kinds together.
-    made_bytes: usize,
-    columns: Mutex<HashMap<ColumnKey, Arc<PersonColumn>>>,
-    /// Per name, the properties that any of its rows has.
-    properties: Mutex<HashMap<NameId, Arc<Vec<PropertyId>>>>,
-    /// Per segment and property, which number each value is.
-    numbers: Mutex<HashMap<(u32, PropertyId), Arc<Numbers>>>,
-    /// Per cell and property the amounts of its rows, or that they do not fit.
-    amounts: Mutex<HashMap<AmountsKey, Option<Arc<CellAmounts>>>>,
-    /// Per chunk, who is a person.
-    alive: Mutex<HashMap<u32, Arc<Words>>>,
-    /// Per chunk, when its persons were seen.
-    seen: Mutex<HashMap<u32, Arc<Seen>>>,
-    /// Per chunk, in which hours they were.
-    active: Mutex<HashMap<u32, Arc<Active>>>,
+    cells: Kept<(NameId, u32)>,
+    made: Kept<Made>,
+}
+
+/// What is made of rows, of the persons of a chunk where it has one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Made {
+    /// The rows of a name that some persons have.
+    RowsOf(NameId),
+    /// A property of people.
+    Column(PropertyId, Which, u32),
+    /// The properties that any row of a name has.
+    Properties(NameId),
+    /// In a segment the numbers among the values of a property.
+    Numbers(u32, PropertyId),
+    /// The amounts of the rows of a cell, or that they do not fit.
+    Amounts(NameId, PropertyId, u32),
+    /// Who is a person.
+    Alive(u32),
+    /// When people were seen.
+    Seen(u32),
+    /// In which hours they were.
+    Active(u32),
 }
 
 /// The rows of a name that some persons have.
@@ -60,7 +66,7 @@ pub struct RowsOf {
     pub rows: Vec<Found>,
 }
 
-impl RowsOf {
+impl Weighed for RowsOf {
     fn bytes(&self) -> usize {
         self.rows.len() * size_of::<Found>() + self.persons.serialized_size()
     }
@@ -104,22 +110,32 @@ impl Seen {
     }
 }
 
-/// A name, a property, and the chunk of persons.
-type AmountsKey = (NameId, PropertyId, u32);
+impl Weighed for Seen {
+    fn bytes(&self) -> usize {
+        self.lows.len() * size_of::<u16>() + self.spans.len() * size_of::<(Millis, Millis)>() + WORDS_BYTES
+    }
+}
 
-/// A property, which of its values, and the chunk of persons.
-type ColumnKey = (PropertyId, Which, u32);
+impl Weighed for Vec<PropertyId> {
+    fn bytes(&self) -> usize {
+        self.len() * size_of::<PropertyId>()
+    }
+}
 
-struct CellCache {
-    cells: HashMap<(NameId, u32), (Arc<Cell>, u64)>,
-    bytes: usize,
-    /// Bytes of cells that are kept.
-    most: usize,
-    clock: u64,
+impl Weighed for Words {
+    fn bytes(&self) -> usize {
+        WORDS_BYTES
+    }
+}
+
+impl Weighed for Option<Arc<CellAmounts>> {
+    fn bytes(&self) -> usize {
+        self.as_ref().map_or(0, |amounts| amounts.bytes())
+    }
 }
 
 impl Settled {
-    /// Begins with the identity version of `snapshot`, keeping so many bytes of cells.
+    /// Begins with the identity version of `snapshot`, keeping so many bytes of cells, and half of that of what is made of them.
     pub fn new(snapshot: &Snapshot, most: usize) -> Self {
         let persons = snapshot.persons.clone();
         let moved = snapshot.segments.iter().map(|s| moved_since(&persons, s.identity_version())).collect();
@@ -130,34 +146,8 @@ impl Settled {
             persons,
             moved,
             movers: Mutex::default(),
-            cells: Mutex::new(CellCache { cells: HashMap::default(), bytes: 0, most, clock: 0 }),
-            rows_of: Mutex::default(),
-            made_bytes: most / 2,
-            columns: Mutex::default(),
-            properties: Mutex::default(),
-            numbers: Mutex::default(),
-            amounts: Mutex::default(),
-            alive: Mutex::default(),
-            seen: Mutex::default(),
-            active: Mutex::default(),
-        }
-    }
-
-    /// Lets go of all that is made of rows, once it is too much: what is still asked for is made again.
-    fn make_room(&self) {
-        let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut amounts = self.amounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rows_of = self.rows_of.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = columns.values().map(|column| column.bytes()).sum::<usize>()
-            + amounts.values().flatten().map(|amounts| amounts.bytes()).sum::<usize>()
-            + rows_of.values().map(|rows| rows.bytes()).sum::<usize>()
-            + active.values().map(|active| active.bytes()).sum::<usize>();
-        if bytes > self.made_bytes {
-            columns.clear();
-            amounts.clear();
-            rows_of.clear();
-            active.clear();
+            cells: Kept::new(most),
+            made: Kept::new(most / 2),
         }
     }
 
@@ -171,19 +161,10 @@ impl Settled {
         chunk: u32,
         as_of: Millis,
     ) -> Result<Arc<PersonColumn>> {
-        let key = (property, which, chunk);
-        let kept = self.columns.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let column = match kept {
-            Some(column) => column,
-            None => {
-                let cell = self.passing_cell(NameId::SET, chunk)?;
-                let column = Arc::new(PersonColumn::read(source, &cell, property, which, Millis::MAX)?);
-                self.make_room();
-                let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
-                columns.insert(key, Arc::clone(&column));
-                column
-            }
-        };
+        let column = self.made.get_or(Made::Column(property, which, chunk), || {
+            let cell = self.passing_cell(NameId::SET, chunk)?;
+            PersonColumn::read(source, &cell, property, which, Millis::MAX)
+        })?;
         if as_of >= column.last_time {
             return Ok(column);
         }
@@ -193,7 +174,13 @@ impl Settled {
 
     /// The chunks in which a name has rows, rising.
     pub fn chunks(&self, name: NameId) -> Result<Vec<u32>> {
-        let mut chunks: Vec<u32> = self.movers(name)?.iter().map(|f| f.person >> 16).collect();
+        let mut chunks = Vec::new();
+        let movers = self.movers(name)?;
+        let mut rest = movers.as_slice();
+        while let Some(chunk) = rest.first().map(|found| found.person >> 16) {
+            chunks.push(chunk);
+            rest = rest.get(rest.partition_point(|found| found.person >> 16 <= chunk)..).unwrap_or(&[]);
+        }
         for segment in self.segments.iter() {
             let entry = segment.find_name(name).and_then(|at| segment.name_entry(at));
             chunks.extend(entry.into_iter().flat_map(|e| e.chunks.iter().map(|c| c.chunk)));
@@ -216,60 +203,41 @@ impl Settled {
 
     /// The properties that any row of a name has, from the heads of its blocks.
     pub fn properties(&self, name: NameId) -> Result<Arc<Vec<PropertyId>>> {
-        if let Some(known) = self.properties.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(Arc::clone(known));
-        }
-        let mut found = Vec::new();
-        for segment in self.segments.iter() {
-            let Some(name_at) = segment.find_name(name) else { continue };
-            let chunks = segment.name_entry(name_at).map_or(0, |entry| entry.chunks.len());
-            for chunk_at in 0..chunks {
-                found.extend(segment.block(name_at, chunk_at)?.columns().iter().map(|(p, _)| *p));
+        self.made.get_or(Made::Properties(name), || {
+            let mut found = Vec::new();
+            for segment in self.segments.iter() {
+                let Some(name_at) = segment.find_name(name) else { continue };
+                let chunks = segment.name_entry(name_at).map_or(0, |entry| entry.chunks.len());
+                for chunk_at in 0..chunks {
+                    found.extend(segment.block(name_at, chunk_at)?.columns().iter().map(|(p, _)| *p));
+                }
+                found.sort_unstable();
+                found.dedup();
             }
-            found.sort_unstable();
-            found.dedup();
-        }
-        let found = Arc::new(found);
-        self.properties.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&found));
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// The rows of a name in a chunk.
     pub fn cell(&self, name: NameId, chunk: u32) -> Result<Arc<Cell>> {
-        let key = (name, chunk);
-        {
-            let mut cache = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.clock += 1;
-            let clock = cache.clock;
-            if let Some((cell, used)) = cache.cells.get_mut(&key) {
-                *used = clock;
-                return Ok(Arc::clone(cell));
-            }
-        }
-        let cell = Arc::new(self.decode(name, chunk)?);
-        let mut cache = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.insert(key, &cell);
-        Ok(cell)
+        self.cells.get_or((name, chunk), || self.decode(name, chunk))
     }
 
     /// The rows of a name in a chunk, which are not kept if they were not: where they are many, and what is made of them is kept.
     fn passing_cell(&self, name: NameId, chunk: u32) -> Result<Arc<Cell>> {
-        let kept =
-            self.cells.lock().unwrap_or_else(PoisonError::into_inner).cells.get(&(name, chunk)).cloned();
-        kept.map_or_else(|| self.decode(name, chunk).map(Arc::new), |(cell, _)| Ok(cell))
+        self.cells.get((name, chunk)).map_or_else(|| self.decode(name, chunk).map(Arc::new), Ok)
     }
 
     /// Bytes of decoded cells.
     pub fn cached_bytes(&self) -> usize {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).bytes
+        self.cells.bytes()
     }
 
     /// The rows of a name that some persons have, and perhaps others. They are kept for the next report: those who have recent rows
     /// now will have them until the next flush.
     pub fn rows_of(&self, name: NameId, persons: &RoaringBitmap) -> Result<Arc<RowsOf>> {
-        let known = self.rows_of.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        let missing = known.as_ref().map_or_else(|| persons.clone(), |known| persons - &known.persons);
-        let known = known.unwrap_or_default();
+        let known: Arc<RowsOf> = self.made.get(Made::RowsOf(name)).unwrap_or_default();
+        let missing = persons - &known.persons;
         if missing.is_empty() {
             return Ok(known);
         }
@@ -284,8 +252,7 @@ impl Settled {
         // Those that were known are sorted, which the stable sort makes use of.
         rows.sort_by_key(|found| (found.person, found.time));
         let all = Arc::new(RowsOf { persons: missing | &known.persons, rows });
-        self.make_room();
-        self.rows_of.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&all));
+        self.made.put(Made::RowsOf(name), &all);
         Ok(all)
     }
 
@@ -327,29 +294,6 @@ impl Settled {
     }
 }
 
-impl CellCache {
-    fn insert(&mut self, key: (NameId, u32), cell: &Arc<Cell>) {
-        self.bytes += cell.bytes();
-        if let Some((old, _)) = self.cells.insert(key, (Arc::clone(cell), self.clock)) {
-            self.bytes -= old.bytes();
-        }
-        if self.bytes <= self.most {
-            return;
-        }
-        // Drop the least recently used half in one go: a sweep is rare then.
-        let mut used: Vec<(u64, (NameId, u32))> = self.cells.iter().map(|(k, (_, u))| (*u, *k)).collect();
-        used.sort_unstable();
-        for (_, key) in used {
-            if self.bytes <= self.most / 2 {
-                break;
-            }
-            if let Some((old, _)) = self.cells.remove(&key) {
-                self.bytes -= old.bytes();
-            }
-        }
-    }
-}
-
 /// The movers of a chunk, of those of a name.
 fn of_chunk(movers: &[Found], chunk: u32) -> &[Found] {
     let from = movers.partition_point(|found| found.person >> 16 < chunk);
@@ -380,16 +324,11 @@ fn decode_block(
 impl Settled {
     /// The numbers among the values of a property in a segment.
     fn numbers(&self, segment: u32, property: PropertyId) -> Result<Arc<Numbers>> {
-        let key = (segment, property);
-        if let Some(known) = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        let stored = self.segments.get(segment as usize);
-        let stored =
-            stored.ok_or_else(|| Error::corrupt("snapshot", u64::from(segment), "no such segment"))?;
-        let numbers = Arc::new(Numbers::of(stored, property)?);
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&numbers));
-        Ok(numbers)
+        self.made.get_or(Made::Numbers(segment, property), || {
+            let stored = self.segments.get(segment as usize);
+            let missing = || Error::corrupt("snapshot", u64::from(segment), "no such segment");
+            Numbers::of(stored.ok_or_else(missing)?, property)
+        })
     }
 
     /// The amounts of the rows of a cell of `chunk`, if they fit.
@@ -400,15 +339,11 @@ impl Settled {
         chunk: u32,
         property: PropertyId,
     ) -> Result<Option<Arc<CellAmounts>>> {
-        let key = (cell.name, property, chunk);
-        if let Some(known) = self.amounts.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(known.clone());
-        }
-        let numbers = |segment| self.numbers(segment, property);
-        let amounts = CellAmounts::read(source, cell, property, numbers)?.map(Arc::new);
-        self.make_room();
-        self.amounts.lock().unwrap_or_else(PoisonError::into_inner).insert(key, amounts.clone());
-        Ok(amounts)
+        let amounts = self.made.get_or(Made::Amounts(cell.name, property, chunk), || {
+            let numbers = |segment| self.numbers(segment, property);
+            CellAmounts::read(source, cell, property, numbers).map(|fit| fit.map(Arc::new))
+        })?;
+        Ok(amounts.as_ref().clone())
     }
 
     /// The identities of a person when it began; none if nobody was named by it.
@@ -424,17 +359,15 @@ impl Settled {
 
     /// The persons of a chunk when it began. A person is named by one of its identities, so an id that belongs to another person is
     /// nobody's.
-    pub fn alive(&self, chunk: u32) -> Arc<Words> {
-        let mut kept = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        let words = kept.entry(chunk).or_insert_with(|| {
+    pub fn alive(&self, chunk: u32) -> Result<Arc<Words>> {
+        self.made.get_or(Made::Alive(chunk), || {
             let mut words = no_words();
             let end = ((u64::from(chunk) + 1) << 16).min(u64::from(self.persons.identities())) as u32;
             for id in (chunk << 16..end).filter(|id| self.persons.person_of(*id) == *id) {
                 words[(id & 0xffff) as usize >> 6] |= 1 << (id & 63);
             }
-            Arc::new(words)
-        });
-        Arc::clone(words)
+            Ok(words)
+        })
     }
 
     /// The persons of a chunk with any of `events`, which are all there are, in `from..to`; and those of whom only their rows can tell.
@@ -445,7 +378,8 @@ impl Settled {
         from: Millis,
         to: Millis,
     ) -> Result<(PersonSet, PersonSet)> {
-        let (mut found, around) = self.seen(events, chunk)?.within(chunk, from, to);
+        let seen = self.made.get_or(Made::Seen(chunk), || self.seen(events, chunk))?;
+        let (mut found, around) = seen.within(chunk, from, to);
         if around.is_empty() {
             return Ok((found, around));
         }
@@ -456,22 +390,16 @@ impl Settled {
 
     /// In which hours the persons of a chunk did any of `events`, which are all there are.
     pub fn active(&self, events: &[NameId], chunk: u32) -> Result<Arc<Active>> {
-        if let Some(active) = self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
-            return Ok(Arc::clone(active));
-        }
-        let cells = events.iter().map(|name| self.passing_cell(*name, chunk)).collect::<Result<Vec<_>>>()?;
-        let active = Arc::new(Active::of(&cells));
-        self.make_room();
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk, Arc::clone(&active));
-        Ok(active)
+        self.made.get_or(Made::Active(chunk), || {
+            let cells: Vec<Arc<Cell>> =
+                events.iter().map(|name| self.passing_cell(*name, chunk)).collect::<Result<_>>()?;
+            Ok(Active::of(&cells))
+        })
     }
 
     /// When the persons of a chunk did any of `names`, which are all events there are: from what segments know of the first and last
     /// events of persons who have not moved, and the rows of those who have.
-    fn seen(&self, names: &[NameId], chunk: u32) -> Result<Arc<Seen>> {
-        if let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&chunk) {
-            return Ok(Arc::clone(seen));
-        }
+    fn seen(&self, names: &[NameId], chunk: u32) -> Result<Seen> {
         let bounds = (Millis::MAX, Millis::MIN, Millis::MIN);
         let mut seen = Seen { lows: Vec::new(), spans: Vec::new(), all: no_words(), bounds };
         for (segment, moved) in self.segments.iter().zip(&self.moved) {
@@ -498,8 +426,6 @@ impl Settled {
             let (least, greatest, latest) = seen.bounds;
             seen.bounds = (least.min(*first), greatest.max(*first), latest.max(*last));
         }
-        let seen = Arc::new(seen);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(chunk, Arc::clone(&seen));
         Ok(seen)
     }
 }

@@ -1,5 +1,5 @@
 //! Reading what a row says: its identity, its properties, one column of many rows, and conditions on them. Conditions on stored
-//! rows are decided once per distinct value of a segment.
+//! rows are decided once per distinct value that is met in a segment.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -188,8 +188,8 @@ struct OneCondition<'a> {
     condition: PropertyCondition,
     /// None if nobody ever sent the property.
     reader: Option<ColumnReader<'a>>,
-    /// Per segment, whether each code meets the condition.
-    decided: HashMap<u32, Vec<bool>>,
+    /// Per segment, whether each code that was met meets the condition.
+    decided: HashMap<u32, Vec<Option<bool>>>,
 }
 
 /// Conditions that a row must all meet.
@@ -233,16 +233,17 @@ impl OneCondition<'_> {
         match reader.get(at)? {
             CellValue::None => Ok(self.condition.matches(None)),
             CellValue::Recent(value) => Ok(self.condition.matches(Some(value))),
-            CellValue::Code { source, code } => {
-                if !self.decided.contains_key(&source) {
-                    let segment = reader.source.segment(at)?;
-                    let dictionary = segment.dictionary(reader.property)?;
-                    let decided = dictionary.map_or_else(Vec::new, |d| {
-                        (0..d.len()).map(|code| self.condition.matches(Some(d.value(code)))).collect()
-                    });
-                    self.decided.insert(source, decided);
+            found @ CellValue::Code { source, code } => {
+                let decided = self.decided.entry(source).or_default();
+                if let Some(Some(known)) = decided.get(code as usize) {
+                    return Ok(*known);
                 }
-                Ok(self.decided.get(&source).and_then(|d| d.get(code as usize)).copied().unwrap_or(false))
+                let meets = reader.value(found)?.is_some_and(|value| self.condition.matches(Some(value)));
+                if decided.len() <= code as usize {
+                    decided.resize(code as usize + 1, None);
+                }
+                decided.get_mut(code as usize).into_iter().for_each(|slot| *slot = Some(meets));
+                Ok(meets)
             }
         }
     }

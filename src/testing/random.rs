@@ -12,6 +12,8 @@ pub const START: Millis = 1_743_260_400_000;
 pub struct Grid {
     /// Minutes between two of them.
     minutes: u64,
+    /// The first of them.
+    start: Millis,
     /// Days that queries name.
     days: [&'static str; 2],
     /// When reports are asked: shortly before the end of the grid, so that some records lie in the future.
@@ -23,10 +25,18 @@ const INSTANTS: u64 = 40;
 
 impl Grid {
     /// Ten hours.
-    pub const HOURS: Self = Self { minutes: 15, days: ["2025-03-29", "2025-03-30"], now: NOW };
+    pub const HOURS: Self = Self { minutes: 15, start: START, days: ["2025-03-29", "2025-03-30"], now: NOW };
+    /// Ten hours in which a month begins, in America on a day on which the clocks go back: in Havana to the midnight that was.
+    pub const NEW_MONTH: Self = Self {
+        minutes: 15,
+        start: 1_793_491_200_000,
+        days: ["2026-10-31", "2026-11-01"],
+        now: 1_793_491_200_000 + 36 * 15 * 60_000,
+    };
     /// Twelve weeks, in steps that wander through the day.
     pub const WEEKS: Self = Self {
         minutes: 2985,
+        start: START,
         days: ["2025-04-01", "2025-05-04"],
         now: START + 39 * 2985 * 60_000 - 3_600_000,
     };
@@ -38,6 +48,15 @@ const IDENTITIES: [&str; 6] = ["anon-1", "anon-2", "anon-3", "ann@x.org", "bob@x
 pub(super) const EVENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
 /// The properties of events and people.
 pub const PROPERTIES: [&str; 3] = ["Plan", "Price", "Vip"];
+/// Zones whose clocks change in the time of a grid, one of them over midnight; two are not whole hours apart from the others.
+pub(super) const ZONES: [&str; 6] = [
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Havana",
+    "America/St_Johns",
+    "Asia/Beirut",
+    "Australia/Lord_Howe",
+];
 const CONDITIONS: [&str; 16] = [
     r#"{"is":"Pro"}"#,
     r#"{"is":"2"}"#,
@@ -102,7 +121,7 @@ impl Random {
     /// An instant on the grid.
     pub fn instant(&mut self) -> Millis {
         let minutes = self.below(INSTANTS) * self.1.minutes;
-        START + i64::try_from(minutes * 60_000).unwrap_or(0)
+        self.1.start + i64::try_from(minutes * 60_000).unwrap_or(0)
     }
 }
 
@@ -204,6 +223,12 @@ fn record(random: &mut Random) -> Record {
 fn value(random: &mut Random, property: &str) -> Value {
     match property {
         "Vip" => Value::Bool(random.chance(50)),
+        // Now and then what no cell of amounts holds, as far as JSON of 64 bits brings it back, or no amount at all.
+        "Price" if random.chance(4) => {
+            let (mantissa, scale) = random.pick(&[(i128::from(i64::MIN), 0), (10i128.pow(19), 0), (1, 9)]);
+            Value::Number(Number::new(mantissa, scale))
+        }
+        "Price" if random.chance(4) => Value::from(random.pick(&["2", "free"])),
         "Price" => {
             let numbers = [(2, 0), (105, 1), (-3, 0), (0, 0)];
             let (mantissa, scale) = random.pick(&numbers);
@@ -285,7 +310,7 @@ fn condition(random: &mut Random) -> Json {
 /// Adds bounds of time, as instants or as days, some of them days of a zone.
 pub fn range(random: &mut Random, query: &mut Json) {
     if random.chance(15) {
-        query["tz"] = random.pick(&["Europe/Berlin", "America/New_York", "UTC"]).into();
+        query["tz"] = random.pick(&ZONES).into();
     }
     for bound in ["from", "to"] {
         if random.chance(30) {

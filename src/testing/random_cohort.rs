@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::random::{Grid, PROPERTIES, Random, audience, pattern, range};
+use super::random::{Grid, PROPERTIES, Random, ZONES, audience, pattern, range};
 use crate::model::format_millis;
 
 /// A cohort query as JSON text. Ask it at the grid's `now`.
@@ -38,7 +38,7 @@ pub fn random_cohort(seed: u64, grid: Grid) -> String {
     }
     range(&mut random, &mut query);
     if random.chance(40) {
-        query["tz"] = random.pick(&["Europe/Berlin", "America/New_York"]).into();
+        query["tz"] = random.pick(&ZONES).into();
     }
     if random.chance(25) {
         query["as_of"] = format_millis(random.instant()).into();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::random::{EVENTS, Grid, PROPERTIES, Random, audience, range};
+use super::random::{EVENTS, Grid, PROPERTIES, Random, ZONES, audience, range};
 use crate::model::format_millis;
 
 /// A revenue query as JSON text. Ask it at the grid's `now`.
@@ -33,7 +33,7 @@ pub fn random_revenue(seed: u64, grid: Grid) -> String {
     }
     range(&mut random, &mut query);
     if random.chance(30) {
-        query["tz"] = random.pick(&["Europe/Berlin", "America/New_York"]).into();
+        query["tz"] = random.pick(&ZONES).into();
     }
     if random.chance(25) {
         query["as_of"] = format_millis(random.instant()).into();

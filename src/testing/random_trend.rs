@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::random::{Grid, PROPERTIES, Random, audience, pattern, range};
+use super::random::{Grid, PROPERTIES, Random, ZONES, audience, pattern, range};
 use crate::model::format_millis;
 
 fn common(random: &mut Random, query: &mut Json) {
@@ -14,7 +14,7 @@ fn common(random: &mut Random, query: &mut Json) {
     }
     range(random, query);
     if random.chance(30) {
-        query["tz"] = random.pick(&["Europe/Berlin", "America/New_York"]).into();
+        query["tz"] = random.pick(&ZONES).into();
     }
     if random.chance(25) {
         query["as_of"] = format_millis(random.instant()).into();
