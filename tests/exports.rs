@@ -104,9 +104,9 @@ fn people(snapshot: &Snapshot, all: bool) -> Vec<Known> {
 
 #[test]
 fn random_histories_come_back_the_same() {
-    let first = number("WHODID_SEED", 1);
+    let (first, count) = (number("WHODID_SEED", 1), number("WHODID_HISTORIES", 60));
     let (mut corrected, mut seen) = (0, 0);
-    for seed in first..first + number("WHODID_HISTORIES", 60) {
+    for seed in first..first + count {
         let dir = folder();
         let mut app = open(dir.path());
         for action in History::random(seed) {
@@ -145,5 +145,5 @@ fn random_histories_come_back_the_same() {
             assert!(reopened.engine().check().is_empty());
         }
     }
-    assert!(corrected > 30 && seen > 20, "{corrected} corrections, {seen} seen");
+    assert!(count < 60 || (corrected > 30 && seen > 20), "{corrected} corrections, {seen} seen");
 }
