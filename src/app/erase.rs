@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{App, Dashboard};
 use crate::engine::{Erased, Snapshot};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::format_millis;
 use crate::report::{Saved, SavedReport};
 
@@ -64,11 +64,7 @@ impl App {
 fn names_of(snapshot: &Snapshot, identities: &[String]) -> Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for identity in identities {
-        let person = snapshot.find_person(identity.trim())?.ok_or_else(|| {
-            let message = format!("nobody is known as \"{identity}\"");
-            Error::new(ErrorKind::NotFound, "unknown_person", message)
-        })?;
-        names.extend(snapshot.identities_of(person)?);
+        names.extend(snapshot.identities_of(snapshot.person(identity)?)?);
     }
     Ok(names)
 }

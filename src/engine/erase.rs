@@ -144,10 +144,7 @@ impl Plan {
     fn new(snapshot: &Snapshot, identities: &[String]) -> Result<Self> {
         let mut people = BTreeSet::new();
         for identity in identities {
-            people.insert(snapshot.find_person(identity.trim())?.ok_or_else(|| {
-                let message = format!("nobody is known as \"{identity}\"");
-                Error::new(ErrorKind::NotFound, "unknown_person", message)
-            })?);
+            people.insert(snapshot.person(identity)?);
         }
         let people: Vec<_> = people.into_iter().collect();
         let members = members_of(&snapshot.persons, &people);

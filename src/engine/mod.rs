@@ -317,8 +317,7 @@ impl Engine {
         // The one that was unknown before is the one that was unknown then, unless somebody was erased between.
         let unknown = |identity: &&str| !matches!(snapshot.find_identity(identity), Ok(Some(_)));
         let identity = correction.identities().find(unknown).unwrap_or_default();
-        let message = format!("nobody is known as \"{identity}\"");
-        Err(Error::new(ErrorKind::NotFound, "unknown_person", message))
+        Err(snapshot::nobody(identity))
     }
 
     /// Writes everything recent into segments and waits for it.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, NameId, PersonId, PropertyId};
 use crate::store::catalog::Catalog;
 use crate::store::identities::IdentitiesView;
@@ -53,6 +53,11 @@ impl Damaged {
     }
 }
 
+/// That an identity was never seen.
+pub(super) fn nobody(identity: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{identity}\""))
+}
+
 /// The store at one moment.
 #[derive(Clone)]
 pub struct Snapshot {
@@ -97,6 +102,14 @@ impl Snapshot {
     pub fn rows_of(&self, name: NameId) -> u64 {
         let stored = self.segments.iter().filter_map(|s| s.name_entry(s.find_name(name)?)).map(|e| e.rows);
         stored.sum::<u64>() + self.runs().iter().map(|r| r.of_name(name).len() as u64).sum::<u64>()
+    }
+
+    /// The person of an identity as somebody gives it.
+    ///
+    /// # Errors
+    /// `unknown_person` if it was never seen.
+    pub fn person(&self, identity: &str) -> Result<PersonId> {
+        self.find_person(identity.trim())?.ok_or_else(|| nobody(identity))
     }
 
     /// The person of an identity, if it was ever seen.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cell::RowRef;
 use super::rows::StoredRow;
 use super::source::Source;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Sum, Value, format_millis};
 use crate::store::segment::members::Totals;
 use crate::store::segment::{Segment, chunk_of};
@@ -105,13 +105,9 @@ pub struct TimelineEvent {
     pub properties: BTreeMap<String, Value>,
 }
 
-fn nobody(identity: &str) -> Error {
-    Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{identity}\""))
-}
-
 /// The person of an identity; an error of kind `NotFound` if it was never seen.
 pub fn find(source: &Source, identity: &str) -> Result<PersonId> {
-    source.snapshot.find_person(identity.trim())?.ok_or_else(|| nobody(identity))
+    source.snapshot.person(identity)
 }
 
 /// The rows of a person of the names that `wanted` says true for, in no particular order.

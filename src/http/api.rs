@@ -486,10 +486,7 @@ fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
     let person = request.parameter("person");
     if let Some(person) = &person {
         // Nothing can be said any more once the answer has begun.
-        let found = snapshot.find_person(person.trim())?;
-        found.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{person}\""))
-        })?;
+        snapshot.person(person)?;
     }
     let body = move |out: &mut dyn std::io::Write| {
         let written = match &person {
