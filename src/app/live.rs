@@ -3,12 +3,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json, json};
-
 use crate::engine::feed::{Feed, Happening};
 use crate::engine::{Engine, Snapshot};
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{NameId, PersonId, PropertyId, format_millis};
+use crate::error::Result;
+use crate::model::{Json, NameId, PersonId, PropertyId, format_millis};
 use crate::store::refusals::Refusal;
 use crate::store::row::Row;
 
@@ -43,7 +41,12 @@ pub fn watch(engine: &Engine, watch: &Watch, out: &mut dyn Write) -> io::Result<
         let full = batch.happenings.len() == BATCH;
         if batch.missed != Some(0) {
             let before = batch.happenings.first().map_or(batch.last, |(number, _)| number - 1);
-            write_event(out, before, "gap", &json!({ "missed": batch.missed }))?;
+            write_event(
+                out,
+                before,
+                "gap",
+                &Json::object([("missed", batch.missed.map_or(Json::Null, Json::from))]),
+            )?;
         } else if batch.happenings.is_empty() {
             out.write_all(b": nothing new\n\n")?;
         }
@@ -108,8 +111,8 @@ fn wants_person(snapshot: &Snapshot, watch: &Watch, person: Option<PersonId>) ->
 }
 
 fn record(snapshot: &Snapshot, person: PersonId, row: &Row) -> Result<Json> {
-    let mut out = Map::new();
-    let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+    let mut out = Json::object([]);
+    let mut put = |name: &str, value: Json| out.set(name, value);
     put(
         "type",
         match row.name {
@@ -128,23 +131,23 @@ fn record(snapshot: &Snapshot, person: PersonId, row: &Row) -> Result<Json> {
         put("to", snapshot.identity(row.target)?.into());
     }
     put("time", format_millis(row.time).into());
-    let mut properties = Map::new();
+    let mut properties = Vec::new();
     for (property, value) in row.properties() {
         if property != PropertyId::RECORD_ID {
-            let value = serde_json::from_str(&value.to_owned().to_json());
-            let value = value.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?;
-            properties.insert(snapshot.catalog.property_name(property).to_owned(), value);
+            let name = snapshot.catalog.property_name(property).to_owned();
+            properties.push((name, Json::parse(&value.to_owned().to_json())?));
         }
     }
-    put("properties", properties.into());
-    Ok(out.into())
+    put("properties", Json::Object(properties));
+    Ok(out)
 }
 
 fn refused(refusal: &Refusal) -> Json {
-    json!({
-        "reason": refusal.reason,
-        "message": refusal.message,
-        "time": format_millis(refusal.time),
-        "record": { "identity": refusal.identity, "name": refusal.name },
-    })
+    let text = |text: &str| Json::from(text);
+    Json::object([
+        ("reason", text(&refusal.reason)),
+        ("message", text(&refusal.message)),
+        ("time", format_millis(refusal.time).into()),
+        ("record", Json::object([("identity", text(&refusal.identity)), ("name", text(&refusal.name))])),
+    ])
 }

@@ -10,7 +10,7 @@ use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::exec::{Executor, Explanation, Run};
-use crate::model::{Millis, NameId};
+use crate::model::{Json, Millis, NameId};
 use crate::report::{
     Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Lifecycle, LifecyclePeople, Paths, PathsPeople,
     People, Receipt, Revenue, RevenuePeople, Saved, Trend, TrendPeople,
@@ -61,20 +61,18 @@ impl Asked<'_> {
 
     /// The answer of a store of which segments are missing says so.
     fn incomplete<T: Serialize>(&self, answer: &Answer<T>) -> Result<String> {
-        let failed = |e| Error::new(ErrorKind::Io, "encoding", format!("cannot write the answer: {e}"));
-        let mut value = serde_json::to_value(answer).map_err(failed)?;
-        let missing = self.snapshot.damaged.iter().map(|damaged| {
-            json!({
-                "at": damaged.file,
-                "message": format!("{} is damaged and left out, so numbers are too small", damaged.file),
-                "hint": "put a sound copy from a backup in its place and restart",
-            })
-        });
-        if let Some(answer) = value.as_object_mut() {
-            let warnings = answer.entry("warnings").or_insert_with(|| json!([]));
-            warnings.as_array_mut().into_iter().for_each(|list| list.extend(missing.clone()));
-        }
-        Ok(value.to_string())
+        let mut answer = Json::parse(&to_json(answer)?)?;
+        let mut warnings = answer["warnings"].as_array().map(<[_]>::to_vec).unwrap_or_default();
+        warnings.extend(self.snapshot.damaged.iter().map(|damaged| {
+            let message = format!("{} is damaged and left out, so numbers are too small", damaged.file);
+            Json::object([
+                ("at", damaged.file.as_str().into()),
+                ("message", message.into()),
+                ("hint", "put a sound copy from a backup in its place and restart".into()),
+            ])
+        }));
+        answer.set("warnings", warnings.into());
+        Ok(answer.to_string())
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::{Value as Json, json, value::RawValue};
-
 use super::keys::{read, replace};
 use super::reports::check_query;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::Zone;
+use crate::model::{Json, Zone};
 use crate::report::{Audience, Node, Saved, SavedReport};
 
 const FILE: &str = "saved.json";
@@ -131,7 +129,7 @@ pub fn get(saved: &Saved, kind: SavedKind, name: &str) -> Result<String> {
 pub fn list(saved: &Saved, kind: SavedKind) -> Result<String> {
     let named = |name: &String, json: Result<Json>| {
         let mut json = json?;
-        json["name"] = name.as_str().into();
+        json.set("name", name.as_str().into());
         Ok(json)
     };
     let (field, all) = match kind {
@@ -143,20 +141,19 @@ pub fn list(saved: &Saved, kind: SavedKind) -> Result<String> {
             ("reports", saved.reports.iter().map(|(n, r)| named(n, report(r))).collect::<Result<Vec<_>>>()?)
         }
     };
-    Ok(json!({ field: all }).to_string())
+    Ok(Json::object([(field, all.into())]).to_string())
 }
 
-fn raw(text: &str) -> Result<Json> {
-    let raw: Box<RawValue> = serde_json::from_str(text).map_err(|e| Error::corrupt(FILE, 0, e))?;
-    serde_json::to_value(raw).map_err(|e| Error::corrupt(FILE, 0, e))
+fn kept(text: &str) -> Result<Json> {
+    Json::parse(text).map_err(|e| Error::corrupt(FILE, 0, e))
 }
 
 fn audience(text: &str) -> Result<Json> {
-    Ok(json!({ "people": raw(text)? }))
+    Ok(Json::object([("people", kept(text)?)]))
 }
 
 fn report(saved: &SavedReport) -> Result<Json> {
-    Ok(json!({ "report": saved.report, "query": raw(&saved.query)? }))
+    Ok(Json::object([("report", saved.report.as_str().into()), ("query", kept(&saved.query)?)]))
 }
 
 #[cfg(test)]
@@ -174,7 +171,7 @@ mod tests {
         let report = r#"{"report":"funnel","query":{"steps":[{"event":"A"}],"by":"audience:Others"}}"#;
         let three = put(&two, r, "F", report).unwrap();
         assert_eq!(without(&three, a, "Others").unwrap_err().code(), "in_use");
-        assert_eq!(get(&three, a, "Payers").unwrap(), r#"{"people":{"at_least":2,"did":"Purchased"}}"#);
+        assert_eq!(get(&three, a, "Payers").unwrap(), r#"{"people":{"did":"Purchased","at_least":2}}"#);
         assert!(without(&three, r, "F").is_ok_and(|s| without(&s, a, "Others").is_ok()));
         for (kind, name, body, code) in [
             (a, "Payers", r#"{"people":{"audience":"Others"}}"#, "circular"),

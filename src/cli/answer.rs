@@ -1,16 +1,15 @@
 //! Reading what the tables show out of answers: what is missing is shown as missing.
 
-use serde_json::Value as Json;
-
 use super::format;
 use super::table::visible;
+use crate::model::Json;
 
 /// Stands for people without a value.
 const NOT_SET: &str = "(not set)";
 
 /// The elements of a field; none if it is missing.
 pub fn list<'a>(answer: &'a Json, field: &str) -> &'a [Json] {
-    answer.get(field).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default()
+    answer[field].as_array().unwrap_or_default()
 }
 
 /// The text of a field; `-` if it has none.

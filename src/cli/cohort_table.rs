@@ -1,9 +1,8 @@
 //! A cohort report as a triangle: shares of each cohort, bucket by bucket, as many blocks of buckets as the terminal needs.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::table::{Align, Table};
+use crate::model::Json;
 
 /// Columns of a bucket with the gap before it.
 const CELL: usize = 6;
@@ -63,7 +62,7 @@ fn percent(share: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::Value as Json;
-
 use super::args::Erase;
 use super::output;
 use crate::app::{App, Reports};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Json;
 
 /// Erases the persons of some identities for good.
 pub fn run(data: &Path, args: &Erase) -> Result<()> {
@@ -43,16 +42,14 @@ fn preview(data: &Path, identities: &[String]) -> Result<()> {
     let snapshot = crate::engine::read_only(data)?;
     let reports = Reports::new(Default::default());
     for identity in identities {
-        let text = reports.person(&snapshot, identity)?;
-        let person: Json =
-            serde_json::from_str(&text).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?;
-        let of = |field: &str| person[field].as_array().map_or(0, Vec::len);
+        let person = Json::parse(&reports.person(&snapshot, identity)?)?;
+        let of = |field: &str| person[field].as_array().map_or(0, <[_]>::len);
         let seen = |field: &str| person[field].as_str().unwrap_or("never").to_owned();
         output::note(&format!(
             "{}: {} identities, {} properties, {} events, first seen {}, last seen {}",
             super::table::visible(person["person"].as_str().unwrap_or(identity)),
             of("identities"),
-            person["properties"].as_object().map_or(0, serde_json::Map::len),
+            person["properties"].as_object().map_or(0, <[_]>::len),
             person["events"],
             seen("first_seen"),
             seen("last_seen"),

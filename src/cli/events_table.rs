@@ -1,10 +1,9 @@
 //! The list of events as a table.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::format;
 use super::table::{Align, Table};
+use crate::model::Json;
 
 /// The list for a terminal of `width` columns.
 pub fn render(events: &Json, width: usize) -> String {
@@ -35,7 +34,7 @@ pub fn render(events: &Json, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 

@@ -1,10 +1,9 @@
 //! A funnel's answer as tables: the steps, the segments, the warnings.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::format;
 use super::table::{Align, Table, visible};
+use crate::model::Json;
 
 /// The answer below `definition`, which says in words what was asked, for a terminal of `width` columns.
 pub fn render(definition: &str, funnel: &Json, width: usize) -> String {
@@ -156,7 +155,7 @@ fn segments(funnel: &Json, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 

@@ -1,10 +1,9 @@
 //! Paths as a table: how many people, how long, and the way as one line.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::format;
 use super::table::{Align, Table};
+use crate::model::Json;
 
 /// The answer for a terminal of `width` columns.
 pub fn render(report: &Json, width: usize) -> String {
@@ -41,7 +40,7 @@ fn event(event: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 

@@ -1,10 +1,9 @@
 //! People as a table: who, since when, what they are.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::format;
 use super::table::{Align, Table};
+use crate::model::Json;
 
 /// The answer for a terminal of `width` columns.
 pub fn render(report: &Json, width: usize) -> String {
@@ -38,7 +37,7 @@ pub fn render(report: &Json, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 

@@ -1,9 +1,8 @@
 //! A person's profile and time line as tables.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::table::{Align, Table, visible};
+use crate::model::Json;
 
 /// The profile for a terminal of `width` columns.
 pub fn profile(person: &Json, width: usize) -> String {
@@ -89,7 +88,7 @@ fn properties(event: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 

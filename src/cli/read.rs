@@ -4,23 +4,17 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde_json::Value;
-
 use super::args::{Basis, Export, Funnel, Generate, Person};
 use super::{events_table, funnel_args, funnel_table, output, person_table};
 use crate::app::{Dashboard, Reports, Retention, StoredKeys, export as export_records, export_person, saved};
 use crate::demo::Company;
 use crate::engine::{check_files, read_only};
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Clock, SystemClock, parse_instant};
+use crate::error::Result;
+use crate::model::{Clock, Json, SystemClock, parse_instant};
 use crate::transfer::ndjson::write_record;
 
 /// Columns of a terminal that tables fit into.
 const WIDTH: usize = 80;
-
-fn parse(answer: &str) -> Result<Value> {
-    serde_json::from_str(answer).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
-}
 
 /// Reports that know what was saved in the store, if there is one.
 fn reports(data: &Path) -> Result<Reports> {
@@ -40,15 +34,19 @@ pub fn report(
     report: &str,
     query: &str,
     basis: &Basis,
-    render: fn(&Value, usize) -> String,
+    render: fn(&Json, usize) -> String,
 ) -> Result<()> {
     let answer = reports(data)?.answer(report, &read_only(data)?, query, SystemClock.now())?;
-    if basis.json { output::line(&answer) } else { output::line(render(&parse(&answer)?, WIDTH).trim_end()) }
+    if basis.json {
+        output::line(&answer)
+    } else {
+        output::line(render(&Json::parse(&answer)?, WIDTH).trim_end())
+    }
 }
 
 /// Prints the answer to a funnel query as a table.
 pub fn print_funnel(query: &str, answer: &str) -> Result<()> {
-    output::line(funnel_table::render(&funnel_args::sentence(query), &parse(answer)?, WIDTH).trim_end())
+    output::line(funnel_table::render(&funnel_args::sentence(query), &Json::parse(answer)?, WIDTH).trim_end())
 }
 
 /// Shows a person and its latest events.
@@ -59,9 +57,9 @@ pub fn person(data: &Path, args: &Person) -> Result<()> {
     if args.json {
         return output::line(&format!("{{\"profile\":{profile},\"timeline\":{timeline}}}"));
     }
-    output::line(person_table::profile(&parse(&profile)?, WIDTH).trim_end())?;
+    output::line(person_table::profile(&Json::parse(&profile)?, WIDTH).trim_end())?;
     output::line("")?;
-    output::line(person_table::timeline(&parse(&timeline)?, WIDTH).trim_end())
+    output::line(person_table::timeline(&Json::parse(&timeline)?, WIDTH).trim_end())
 }
 
 /// Lists all events.
@@ -70,7 +68,7 @@ pub fn events(data: &Path, json: bool) -> Result<()> {
     if json {
         output::line(&answer)
     } else {
-        output::line(events_table::render(&parse(&answer)?, WIDTH).trim_end())
+        output::line(events_table::render(&Json::parse(&answer)?, WIDTH).trim_end())
     }
 }
 

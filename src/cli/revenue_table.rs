@@ -1,9 +1,8 @@
 //! Revenue as tables: the whole, the series, and where people came from.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::table::{Align, Table};
+use crate::model::Json;
 
 /// The answer for a terminal of `width` columns.
 pub fn render(report: &Json, width: usize) -> String {
@@ -123,7 +122,7 @@ fn cents(part: &Json, field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 
@@ -132,7 +131,7 @@ mod tests {
         let part = json!({"total": "130", "refunds": "-20", "events": 3, "people": 3, "paying": 2,
             "per_person": "43.333333", "arppu": "65", "value": null});
         let mut report = part.clone();
-        report["segments"] = json!([part]);
+        report.set("segments", vec![part].into());
         let text = render(&report, 80);
         assert!(
             text.starts_with(
@@ -141,10 +140,10 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("Regained"));
-        report["lifetime"] = json!({"customers": 2, "current": 1, "mrr": "10", "revenue": "130", "ltv": "65", "churn": 0.5,
+        report.set("lifetime", json!({"customers": 2, "current": 1, "mrr": "10", "revenue": "130", "ltv": "65", "churn": 0.5,
             "ltv_expected": null, "series": [{"start": "2025-01-01", "complete": false, "at_start": 2, "gained": 0,
                 "regained": 0, "kept": 1, "lost": 1, "at_end": 1, "churn": 0.5, "mrr": {"start": "20", "new": "0",
-                "reactivation": "0", "expansion": "0", "contraction": "0", "churn": "10", "end": "10"}}]});
+                "reactivation": "0", "expansion": "0", "contraction": "0", "churn": "10", "end": "10"}}]}));
         let with_lifetime = render(&report, 80);
         assert!(
             with_lifetime.contains("They brought 130, 65.00 each; expected -; churn 50.0 %"),

@@ -1,9 +1,8 @@
 //! Trends and lifecycles as tables: a row for each unit of time.
 
-use serde_json::Value as Json;
-
 use super::answer;
 use super::table::{Align, Table};
+use crate::model::Json;
 
 /// A trend for a terminal of `width` columns: a table for each series, its segments as columns.
 pub fn trend(report: &Json, width: usize) -> String {
@@ -66,7 +65,7 @@ pub fn lifecycle(report: &Json, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 

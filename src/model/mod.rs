@@ -4,6 +4,7 @@ mod calendar;
 mod correction;
 mod depth;
 mod ids;
+mod json;
 mod record;
 mod sum;
 mod time;
@@ -14,6 +15,9 @@ pub use calendar::{Calendar, Unit, WEEKDAYS};
 pub use correction::{Correction, Line};
 pub use depth::json_depth;
 pub use ids::{IdentityId, NameId, PersonId, PropertyId};
+pub use json::Json;
+#[cfg(test)]
+pub(crate) use json::json_of;
 pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_properties};
 pub use sum::{Sum, overflow as sum_overflow};
 pub use time::{

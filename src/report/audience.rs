@@ -1,7 +1,5 @@
 //! Audiences: boolean expressions over what people did, have and are.
 
-use serde_json::{Map, Value as Json, json};
-
 use super::basis::resolved;
 use super::condition::{PropertyCondition, Test};
 use super::funnel::{Funnel, FunnelOutcome};
@@ -12,7 +10,7 @@ use crate::enrich::USER_AGENT;
 use crate::enrich::bot::MARKS;
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Millis, Zone, format_millis};
+use crate::model::{Json, Millis, Zone, format_millis};
 
 /// Which people.
 #[derive(Clone, Debug)]
@@ -145,24 +143,28 @@ impl Audience {
     pub fn to_json(&self) -> Json {
         let list = |list: &[Self]| list.iter().map(Self::to_json).collect::<Json>();
         match self {
-            Self::All(all) => json!({ "all": list(all) }),
-            Self::Any(any) => json!({ "any": list(any) }),
-            Self::Not(inner) => json!({ "not": inner.to_json() }),
+            Self::All(all) => Json::object([("all", list(all))]),
+            Self::Any(any) => Json::object([("any", list(any))]),
+            Self::Not(inner) => Json::object([("not", inner.to_json())]),
             Self::Did(did) => did.to_json(),
             Self::Has { condition, first } => {
                 let mut out = condition.to_json();
                 if *first {
-                    out["which"] = "first".into();
+                    out.set("which", "first".into());
                 }
                 out
             }
-            Self::Seen { from, to } => json!({ "seen": range_json(*from, *to) }),
-            Self::Identified(wanted) => json!({ "identified": wanted }),
+            Self::Seen { from, to } => {
+                let mut range = Json::object([]);
+                put_range(&mut range, *from, *to);
+                Json::object([("seen", range)])
+            }
+            Self::Identified(wanted) => Json::object([("identified", (*wanted).into())]),
             Self::Funnel(inner) => {
-                let mut out =
-                    json!({ "funnel": resolved(&inner.funnel, None), "outcome": inner.outcome.name() });
+                let funnel = resolved(&inner.funnel, None);
+                let mut out = Json::object([("funnel", funnel), ("outcome", inner.outcome.name().into())]);
                 if let Some(step) = inner.step {
-                    out["step"] = (step + 1).into();
+                    out.set("step", (step + 1).into());
                 }
                 out
             }
@@ -179,28 +181,26 @@ fn bots() -> Audience {
 
 impl Did {
     fn to_json(&self) -> Json {
-        let mut out = range_json(self.from, self.to);
-        out.insert("did".to_owned(), json!(self.events));
-        out.insert("at_least".to_owned(), self.at_least.into());
+        let mut out = Json::object([("did", self.events.iter().collect())]);
+        put_range(&mut out, self.from, self.to);
+        out.set("at_least", self.at_least.into());
         if self.at_most < u64::MAX {
-            out.insert("at_most".to_owned(), self.at_most.into());
+            out.set("at_most", self.at_most.into());
         }
         if !self.conditions.is_empty() {
-            out.insert("where".to_owned(), self.conditions.iter().map(PropertyCondition::to_json).collect());
+            out.set("where", self.conditions.iter().map(PropertyCondition::to_json).collect());
         }
-        Json::Object(out)
+        out
     }
 }
 
-fn range_json(from: Millis, to: Millis) -> Map<String, Json> {
-    let mut out = Map::new();
+fn put_range(out: &mut Json, from: Millis, to: Millis) {
     if from > Millis::MIN {
-        out.insert("from".to_owned(), format_millis(from).into());
+        out.set("from", format_millis(from).into());
     }
     if to < Millis::MAX {
-        out.insert("to".to_owned(), format_millis(to).into());
+        out.set("to", format_millis(to).into());
     }
-    out
 }
 
 fn read_did(node: Node, fields: &mut Fields, zone: &Zone) -> Result<Did> {

@@ -1,14 +1,13 @@
 //! What every report has in common: when it is about, as of when, and which people; and the receipt that says how it was read.
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
 
 use super::audience::Audience;
 use super::json::{Fields, Node};
 use super::period::Period;
 use super::saved::Terms;
 use crate::error::Result;
-use crate::model::{Millis, Zone, format_millis};
+use crate::model::{Json, Millis, Zone, format_millis};
 
 /// The part of a definition that all reports share.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ pub trait Definition {
     fn basis(&self) -> &Basis;
 
     /// Its own fields, as the query has them, with every default written out.
-    fn fields(&self) -> Map<String, Json>;
+    fn fields(&self) -> Json;
 }
 
 impl Basis {
@@ -89,17 +88,17 @@ impl Receipt {
         let query = resolved(definition, Some(as_of));
         let text = super::params::text(report, &query);
         let tz = definition.basis().period.zone.name().to_owned();
-        Self { query: Json::Object(query), text, tz, as_of: format_millis(as_of), records }
+        Self { query, text, tz, as_of: format_millis(as_of), records }
     }
 }
 
 /// The whole definition as JSON: reading it again gives the same definition.
-pub(super) fn resolved(definition: &dyn Definition, as_of: Option<Millis>) -> Map<String, Json> {
+pub(super) fn resolved(definition: &dyn Definition, as_of: Option<Millis>) -> Json {
     let mut out = definition.fields();
     let basis = definition.basis();
     let mut put = |name: &str, value: Option<Json>| {
         if let Some(value) = value {
-            out.insert(name.to_owned(), value);
+            out.set(name, value);
         }
     };
     let instant = |t: Option<Millis>| t.map(|t| Json::from(format_millis(t)));

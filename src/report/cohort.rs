@@ -1,7 +1,6 @@
 //! Cohorts: who started when, and who came back how much later. The definition, the tally of a cohort and the report.
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
 
 use super::basis::{Basis, Definition};
 use super::by::{Allowed, By};
@@ -13,7 +12,7 @@ use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::{Warning, share};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Sum, Unit, Value, Zone};
+use crate::model::{Json, Sum, Unit, Value, Zone};
 
 /// Buckets shown unless asked otherwise.
 const COUNT_DEFAULT: usize = 12;
@@ -157,9 +156,9 @@ impl Definition for Cohort {
         &self.basis
     }
 
-    fn fields(&self) -> Map<String, Json> {
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+    fn fields(&self) -> Json {
+        let mut out = Json::object([]);
+        let mut put = |name: &str, value: Json| out.set(name, value);
         put("start", self.start.to_json());
         put("return", self.returns.to_json());
         put("cohort", self.cohort.unit.name().into());

@@ -1,11 +1,9 @@
 //! Conditions on a property, of an event or of a person.
 
-use serde_json::{Value as Json, json};
-
 use super::json::Node;
 use super::nearest::nearest;
 use crate::error::Result;
-use crate::model::{Number, Value, ValueRef};
+use crate::model::{Json, Number, Value, ValueRef};
 
 /// A condition on one property.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,17 +68,17 @@ impl PropertyCondition {
             Test::IsNot(value) => ("is_not", operand(value)),
             Test::In(list) => ("in", list.iter().map(operand).collect()),
             Test::Contains(parts) => match parts.as_slice() {
-                [part] => ("contains", json!(part)),
-                parts => ("contains", json!(parts)),
+                [part] => ("contains", part.into()),
+                parts => ("contains", parts.iter().collect()),
             },
-            Test::StartsWith(text) => ("starts_with", json!(text)),
+            Test::StartsWith(text) => ("starts_with", text.into()),
             Test::Gt(value) => ("gt", operand(value)),
             Test::Gte(value) => ("gte", operand(value)),
             Test::Lt(value) => ("lt", operand(value)),
             Test::Lte(value) => ("lte", operand(value)),
-            Test::Set(set) => ("set", json!(set)),
+            Test::Set(set) => ("set", (*set).into()),
         };
-        json!({ "property": self.property, operator: value })
+        Json::object([("property", self.property.as_str().into()), (operator, value)])
     }
 
     /// Reads a condition: a property and exactly one operator. `extra` is a field that the place allows besides.
@@ -135,10 +133,10 @@ impl PropertyCondition {
 
 /// A value in a query. A number with more digits than JSON libraries keep is written as text, which conditions take as the number.
 fn operand(value: &Value) -> Json {
-    let json = serde_json::to_value(value).unwrap_or(Json::Null);
-    let written = json.to_string();
-    let exact = !matches!(value, Value::Number(number) if written != number.to_string());
-    if exact { json } else { value.to_string().into() }
+    let json = Json::from(value);
+    let text = json.to_string();
+    let kept = serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|read| format!("{read}") == text);
+    if kept { json } else { value.to_string().into() }
 }
 
 /// What can be searched: text, and numbers as they are written; booleans are no text.

@@ -1,7 +1,5 @@
 //! The definition of a funnel, read from JSON and checked.
 
-use serde_json::{Map, Value as Json, json};
-
 use super::basis::{Basis, Definition};
 use super::by::{Allowed, By};
 use super::condition::PropertyCondition;
@@ -12,7 +10,7 @@ use super::saved::{Saved, Terms};
 use super::segment::{Label, take_shown};
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Value, Zone, duration_text, parse_duration};
+use crate::model::{Json, Value, Zone, duration_text, parse_duration};
 
 /// A funnel.
 #[derive(Clone, Debug)]
@@ -180,9 +178,9 @@ impl Definition for Funnel {
         &self.basis
     }
 
-    fn fields(&self) -> Map<String, Json> {
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+    fn fields(&self) -> Json {
+        let mut out = Json::object([]);
+        let mut put = |name: &str, value: Json| out.set(name, value);
         put("steps", self.steps.iter().map(Pattern::to_json).collect());
         put("order", self.order.name().into());
         if let Some(within) = self.within {
@@ -199,7 +197,7 @@ impl Definition for Funnel {
             put("limit", self.limit.into());
         }
         if let Some(control) = &self.control {
-            put("control", json!(control));
+            put("control", control.into());
         }
         put("times", self.times.into());
         out
@@ -208,12 +206,13 @@ impl Definition for Funnel {
 
 impl Exclude {
     fn to_json(&self) -> Json {
-        let mut out = json!({ "event": self.events, "after": self.after + 1 });
+        let mut out =
+            Json::object([("event", self.events.iter().collect()), ("after", (self.after + 1).into())]);
         if let [event] = self.events.as_slice() {
-            out["event"] = event.as_str().into();
+            out.set("event", event.as_str().into());
         }
         if !self.conditions.is_empty() {
-            out["where"] = self.conditions.iter().map(PropertyCondition::to_json).collect();
+            out.set("where", self.conditions.iter().map(PropertyCondition::to_json).collect());
         }
         out
     }

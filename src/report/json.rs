@@ -1,12 +1,10 @@
 //! Strict reading of JSON queries: every value knows its place, unknown fields are errors with the nearest name that
 //! exists, and numbers keep their literal, so that none is rounded.
 
-use serde_json::value::RawValue;
-
 use super::nearest::nearest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Value, json_depth};
+use crate::model::{Json, Value};
 
 /// A JSON value with its place in the query.
 #[derive(Clone, Debug)]
@@ -14,21 +12,6 @@ pub struct Node {
     /// Its place, such as `steps[1].where[0]`; empty for the whole query.
     pub at: String,
     json: Json,
-}
-
-#[derive(Clone, Debug)]
-enum Json {
-    Null,
-    Bool(bool),
-    Number(String),
-    Text(String),
-    List(Vec<Json>),
-    Object(Vec<(String, Json)>),
-}
-
-fn too_deep() -> Error {
-    let message = format!("the query is nested deeper than {} levels", limits::QUERY_DEPTH_MAX);
-    Error::new(ErrorKind::Malformed, "too_deep", message)
 }
 
 /// The fields of an object, taken one by one.
@@ -46,13 +29,7 @@ impl Node {
         if text.len() > limits::QUERY_BYTES_MAX {
             return Err(Error::new(ErrorKind::TooLarge, "query_too_large", "the query is longer than 1 MiB"));
         }
-        if json_depth(text) > limits::QUERY_DEPTH_MAX + 1 {
-            return Err(too_deep());
-        }
-        let raw: &RawValue = serde_json::from_str(text).map_err(|e| {
-            Error::new(ErrorKind::Malformed, "bad_json", format!("the query is not JSON: {e}"))
-        })?;
-        Ok(Self { at: String::new(), json: Json::read(raw, 0)? })
+        Ok(Self { at: String::new(), json: Json::parse(text)? })
     }
 
     fn expected(&self, what: &str) -> Error {
@@ -60,8 +37,8 @@ impl Node {
             Json::Null => "null",
             Json::Bool(_) => "a boolean",
             Json::Number(_) => "a number",
-            Json::Text(_) => "text",
-            Json::List(_) => "a list",
+            Json::String(_) => "text",
+            Json::Array(_) => "a list",
             Json::Object(_) => "an object",
         };
         self.error("bad_type", format!("{what} expected, {found} found"))
@@ -75,14 +52,12 @@ impl Node {
 
     /// It as JSON text, numbers as they were written.
     pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        self.json.write(&mut out);
-        out
+        self.json.to_string()
     }
 
     /// Whether it is text.
     pub fn is_text(&self) -> bool {
-        matches!(self.json, Json::Text(_))
+        matches!(self.json, Json::String(_))
     }
 
     /// Its fields.
@@ -96,7 +71,7 @@ impl Node {
     /// Its elements.
     pub fn list(self) -> Result<Vec<Self>> {
         match self.json {
-            Json::List(list) => {
+            Json::Array(list) => {
                 let at = |i: usize| format!("{}[{i}]", self.at);
                 Ok(list.into_iter().enumerate().map(|(i, json)| Self { at: at(i), json }).collect())
             }
@@ -106,7 +81,7 @@ impl Node {
 
     /// Text at a place of a query.
     pub fn of_text(at: &str, text: &str) -> Self {
-        Self { at: at.to_owned(), json: Json::Text(text.to_owned()) }
+        Self { at: at.to_owned(), json: Json::String(text.to_owned()) }
     }
 
     /// One of some texts, each standing for something; `what` says of what kind they are.
@@ -122,7 +97,7 @@ impl Node {
     /// Text.
     pub fn text(self) -> Result<String> {
         match self.json {
-            Json::Text(text) => Ok(text),
+            Json::String(text) => Ok(text),
             _ => Err(self.expected("text")),
         }
     }
@@ -149,7 +124,7 @@ impl Node {
     /// A property value: text, a number or a boolean.
     pub fn value(self) -> Result<Value> {
         match &self.json {
-            Json::Text(text) => Ok(Value::Text(text.clone())),
+            Json::String(text) => Ok(Value::Text(text.clone())),
             Json::Bool(b) => Ok(Value::Bool(*b)),
             Json::Number(text) => match Value::from_json(text) {
                 Ok(Some(value)) => Ok(value),
@@ -183,96 +158,6 @@ impl Node {
             return Err(Error::invalid("empty_name", "the name is empty").at(at));
         }
         Ok(trimmed.to_owned())
-    }
-}
-
-impl Json {
-    fn write(&self, out: &mut String) {
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
-        match self {
-            Self::Null => out.push_str("null"),
-            Self::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-            Self::Number(literal) => out.push_str(literal),
-            Self::Text(text) => out.push_str(&quoted(text)),
-            Self::List(list) => {
-                out.push('[');
-                for (place, element) in list.iter().enumerate() {
-                    if place > 0 {
-                        out.push(',');
-                    }
-                    element.write(out);
-                }
-                out.push(']');
-            }
-            Self::Object(fields) => {
-                out.push('{');
-                for (place, (name, value)) in fields.iter().enumerate() {
-                    if place > 0 {
-                        out.push(',');
-                    }
-                    out.push_str(&quoted(name));
-                    out.push(':');
-                    value.write(out);
-                }
-                out.push('}');
-            }
-        }
-    }
-
-    fn read(raw: &RawValue, depth: usize) -> Result<Self> {
-        // Each level takes stack, and raw values are not counted by the parser's own bound.
-        if depth > limits::QUERY_DEPTH_MAX {
-            return Err(too_deep());
-        }
-        let text = raw.get();
-        let bad = |e: serde_json::Error| Error::new(ErrorKind::Malformed, "bad_json", e.to_string());
-        Ok(match text.as_bytes().first() {
-            Some(b'{') => {
-                let fields: Pairs<'_> = serde_json::from_str(text).map_err(bad)?;
-                let fields = fields.0.into_iter().map(|(name, raw)| Ok((name, Self::read(raw, depth + 1)?)));
-                Self::Object(fields.collect::<Result<_>>()?)
-            }
-            Some(b'[') => {
-                let list: Vec<&RawValue> = serde_json::from_str(text).map_err(bad)?;
-                Self::List(list.into_iter().map(|raw| Self::read(raw, depth + 1)).collect::<Result<_>>()?)
-            }
-            Some(b'"') => Self::Text(serde_json::from_str(text).map_err(bad)?),
-            Some(b't') => Self::Bool(true),
-            Some(b'f') => Self::Bool(false),
-            Some(b'n') => Self::Null,
-            _ => Self::Number(text.to_owned()),
-        })
-    }
-}
-
-/// The fields of an object in their order.
-struct Pairs<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> serde::de::Visitor<'de> for Visit {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> std::result::Result<Self::Value, A::Error> {
-                let mut pairs: Vec<(String, &'de RawValue)> = Vec::new();
-                while let Some((name, raw)) = map.next_entry::<String, &'de RawValue>()? {
-                    if pairs.iter().any(|(known, _)| *known == name) {
-                        return Err(serde::de::Error::custom(format!("the field \"{name}\" is given twice")));
-                    }
-                    pairs.push((name, raw));
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Visit)
     }
 }
 

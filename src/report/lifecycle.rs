@@ -1,7 +1,6 @@
 //! Lifecycle: who is new, who returns, who comes back after a pause and who stays away, unit by unit.
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
 
 use super::basis::{Basis, Definition};
 use super::json::{Fields, Node};
@@ -10,7 +9,7 @@ use super::saved::{Saved, Terms};
 use super::tally::Warning;
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Unit, Zone};
+use crate::model::{Json, Unit, Zone};
 
 /// A lifecycle report.
 #[derive(Clone, Debug)]
@@ -103,13 +102,13 @@ impl Definition for Lifecycle {
         &self.basis
     }
 
-    fn fields(&self) -> Map<String, Json> {
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+    fn fields(&self) -> Json {
+        let mut out = Json::object([]);
+        let mut put = |name: &str, value: Json| out.set(name, value);
         match self.events.as_deref() {
             None => {}
             Some([one]) => put("event", one.as_str().into()),
-            Some(several) => put("event", json!(several)),
+            Some(several) => put("event", several.iter().collect()),
         }
         put("unit", self.units.unit.name().into());
         put("week_start", self.units.week_start().into());

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
 
 use super::json::{Fields, Node};
 use super::revenue::quotient;
 use super::segment::Tally;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Number, Sum, ValueRef, duration_text, parse_duration};
+use crate::model::{Json, Number, Sum, ValueRef, duration_text, parse_duration};
 
 /// How long after the end of what a payment is for somebody counts as lost, unless told otherwise: 30 days.
 const LOST_AFTER_DEFAULT: i64 = 30 * 86_400_000;
@@ -105,12 +104,12 @@ impl Lifetime {
     }
 
     /// The fields of the resolved definition.
-    pub fn fields(&self, out: &mut Map<String, Json>) {
-        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+    pub fn fields(&self, out: &mut Json) {
+        let mut put = |name: &str, value: Json| out.set(name, value);
         put("lifetime", true.into());
         match &self.lost {
             Lost::After(after) => put("lost_after", duration_text(*after).into()),
-            Lost::By(events) => put("lost_by", json!(events)),
+            Lost::By(events) => put("lost_by", events.iter().collect()),
         }
         put("period", self.period.as_str().into());
     }

@@ -1,11 +1,9 @@
 //! The text form of every definition: names and values, as command line flags and URL parameters have them. It is turned into
 //! the JSON query and read like any other, so that all forms are one definition; and a query is written as text again.
 
-use serde_json::map::Entry;
-use serde_json::{Map, Value as Json, json};
-
 use super::nearest::nearest;
 use crate::error::{Error, Result};
+use crate::model::Json;
 
 /// How the values of a parameter are read. Whatever begins with `{` or `[` is JSON where text alone could not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +154,7 @@ pub fn query<N: AsRef<str>, V: AsRef<str>>(
     pairs: impl IntoIterator<Item = (N, V)>,
 ) -> Result<String> {
     let known = parameters(report);
-    let mut out = Map::new();
+    let mut out = Json::object([]);
     for (name, value) in pairs {
         let (name, value) = (name.as_ref(), value.as_ref());
         let Some((_, field, form)) = known.iter().find(|(parameter, ..)| *parameter == name) else {
@@ -172,21 +170,16 @@ pub fn query<N: AsRef<str>, V: AsRef<str>>(
         };
         let read = form.read(value).map_err(|e| e.at(name))?;
         let repeats = matches!(form, Form::Patterns | Form::Exclusions | Form::Texts);
-        let given = out.entry(*field);
-        match (given, repeats) {
-            (Entry::Vacant(new), true) => drop(new.insert(json!([read]))),
-            (Entry::Vacant(new), false) => drop(new.insert(read)),
-            (Entry::Occupied(mut known), true) => {
-                if let Some(list) = known.get_mut().as_array_mut() {
-                    list.push(read);
-                }
-            }
-            (Entry::Occupied(_), false) => {
+        match (out.get_mut(field), repeats) {
+            (None, true) => out.set(field, vec![read].into()),
+            (None, false) => out.set(field, read),
+            (Some(Json::Array(list)), true) => list.push(read),
+            (Some(_), _) => {
                 return Err(Error::invalid("given_twice", format!("\"{name}\" is given twice")).at(name));
             }
         }
     }
-    Ok(Json::Object(out).to_string())
+    Ok(out.to_string())
 }
 
 /// The JSON query of a definition in its text form, `name=value` pairs joined by `&` and encoded as in URLs.
@@ -195,7 +188,7 @@ pub fn read_text(report: &str, text: &str) -> Result<String> {
 }
 
 /// The text form of a query.
-pub fn text(report: &str, query: &Map<String, Json>) -> String {
+pub fn text(report: &str, query: &Json) -> String {
     let mut out = form_urlencoded::Serializer::new(String::new());
     for (name, field, form) in parameters(report) {
         match query.get(field) {
@@ -217,14 +210,13 @@ impl Form {
     fn read(self, text: &str) -> Result<Json> {
         let bad = |what: &str| Error::invalid("bad_type", format!("{what} expected, \"{text}\" found"));
         if text.starts_with(['{', '[']) && !matches!(self, Self::Text | Self::Value | Self::Texts) {
-            return serde_json::from_str(text)
-                .map_err(|e| Error::invalid("bad_json", format!("not JSON: {e}")));
+            return Json::parse(text);
         }
         Ok(match self {
             Self::Text | Self::Texts => text.into(),
-            Self::Value | Self::Label => match serde_json::from_str::<Json>(text) {
-                Ok(value) if !value.is_object() && !value.is_array() => value,
-                _ => text.into(),
+            Self::Value | Self::Label => match Json::parse(text) {
+                Err(_) | Ok(Json::Object(_) | Json::Array(_)) => text.into(),
+                Ok(value) => value,
             },
             Self::Whole => text.parse::<u64>().map_err(|_| bad("a whole number"))?.into(),
             Self::Flag => match text {
@@ -232,24 +224,24 @@ impl Form {
                 "false" => false.into(),
                 _ => return Err(bad("true or false")),
             },
-            Self::Pattern | Self::Patterns => json!({ "event": text }),
+            Self::Pattern | Self::Patterns => Json::object([("event", text.into())]),
             Self::Exclusions => {
                 match text.rsplit_once('@').map(|(event, after)| (event, after.parse::<u64>())) {
-                    Some((event, Ok(after))) => json!({ "event": event, "after": after }),
-                    _ => json!({ "event": text }),
+                    Some((event, Ok(after))) => {
+                        Json::object([("event", event.into()), ("after", after.into())])
+                    }
+                    _ => Json::object([("event", text.into())]),
                 }
             }
-            Self::Audience => json!({ "audience": text }),
+            Self::Audience => Json::object([("audience", text.into())]),
             Self::Json => return Err(bad("JSON")),
         })
     }
 
     fn write(self, value: &Json) -> String {
-        let fields = value.as_object();
-        let only = |name: &str| {
-            let fields = fields.filter(|f| f.len() == 1);
-            fields.and_then(|f| f.get(name)).and_then(Json::as_str).filter(|t| !t.starts_with(['{', '[']))
-        };
+        let fields = value.as_object().map_or(0, <[_]>::len);
+        let named = |name: &str| value[name].as_str().filter(|text| !text.starts_with(['{', '[']));
+        let only = |name: &str| named(name).filter(|_| fields == 1);
         match (self, value) {
             (Self::Text | Self::Texts, Json::String(text)) => text.clone(),
             // Text that would be read as something else keeps its quotes.
@@ -260,15 +252,10 @@ impl Form {
             (Self::Pattern | Self::Patterns, _) => {
                 only("event").map_or_else(|| value.to_string(), str::to_owned)
             }
-            (Self::Exclusions, _) => {
-                let event =
-                    fields.filter(|f| f.len() == 2).and_then(|f| f.get("event")).and_then(Json::as_str);
-                let after = value.get("after").and_then(Json::as_u64);
-                match (event.filter(|e| !e.starts_with(['{', '['])), after) {
-                    (Some(event), Some(after)) => format!("{event}@{after}"),
-                    _ => value.to_string(),
-                }
-            }
+            (Self::Exclusions, _) => match (named("event"), value["after"].as_u64()) {
+                (Some(event), Some(after)) if fields == 2 => format!("{event}@{after}"),
+                _ => value.to_string(),
+            },
             (Self::Audience, _) => only("audience").map_or_else(|| value.to_string(), str::to_owned),
             _ => value.to_string(),
         }
@@ -283,13 +270,11 @@ mod tests {
     fn text_becomes_the_query_and_the_query_text() {
         let text = "step=Signed+Up&step=%7B%22event%22%3A%5B%22A%22%2C%22B%22%5D%7D&within=7d&exclude=X%402&limit=3&times=false&control=%225%22&people=Payers";
         let query = read_text("funnel", text).unwrap();
-        let json: Json = serde_json::from_str(&query).unwrap();
         assert_eq!(
-            json,
-            json!({"steps": [{"event": "Signed Up"}, {"event": ["A", "B"]}], "within": "7d", "limit": 3,
-                "exclude": [{"event": "X", "after": 2}], "times": false, "control": "5", "people": {"audience": "Payers"}})
+            query,
+            r#"{"steps":[{"event":"Signed Up"},{"event":["A","B"]}],"within":"7d","exclude":[{"event":"X","after":2}],"limit":3,"times":false,"control":"5","people":{"audience":"Payers"}}"#
         );
-        assert_eq!(super::text("funnel", json.as_object().unwrap()), text);
+        assert_eq!(super::text("funnel", &Json::parse(&query).unwrap()), text);
     }
 
     #[test]

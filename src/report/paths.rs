@@ -1,7 +1,6 @@
 //! Paths: what people did between a start and a goal, the most common ways first.
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
 
 use super::basis::{Basis, Definition};
 use super::durations::median_seconds;
@@ -11,7 +10,7 @@ use super::saved::{Saved, Terms};
 use super::tally::{Warning, share};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::Zone;
+use crate::model::{Json, Zone};
 
 /// Paths shown unless asked otherwise.
 const LIMIT_DEFAULT: usize = 50;
@@ -132,16 +131,16 @@ impl Definition for Paths {
         &self.basis
     }
 
-    fn fields(&self) -> Map<String, Json> {
-        let mut out = Map::new();
+    fn fields(&self) -> Json {
+        let mut out = Json::object([]);
         for (name, pattern) in [("start", &self.start), ("goal", &self.goal)] {
             if let Some(pattern) = pattern {
-                out.insert(name.to_owned(), pattern.to_json());
+                out.set(name, pattern.to_json());
             }
         }
-        out.insert("events".to_owned(), self.events.into());
-        out.insert("side".to_owned(), json!(if self.last { "last" } else { "first" }));
-        out.insert("limit".to_owned(), self.limit.into());
+        out.set("events", self.events.into());
+        out.set("side", if self.last { "last" } else { "first" }.into());
+        out.set("limit", self.limit.into());
         out
     }
 }

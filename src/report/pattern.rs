@@ -1,12 +1,12 @@
 //! A pattern: any of some events that meet conditions. Steps, starts, goals and series are patterns.
 
 use serde::Serialize;
-use serde_json::{Value as Json, json};
 
 use super::condition::PropertyCondition;
 use super::json::{Fields, Node};
 use crate::error::Result;
 use crate::limits;
+use crate::model::Json;
 
 /// Any of some events that meet conditions.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,9 +48,9 @@ impl Pattern {
 
     /// As the query has it.
     pub fn to_json(&self) -> Json {
-        let mut out = json!({ "event": self.name() });
+        let mut out = Json::object([("event", self.name().to_json())]);
         if !self.conditions.is_empty() {
-            out["where"] = self.conditions.iter().map(PropertyCondition::to_json).collect();
+            out.set("where", self.conditions.iter().map(PropertyCondition::to_json).collect());
         }
         out
     }
@@ -64,4 +64,13 @@ pub enum Events {
     One(String),
     /// Any of these.
     Many(Vec<String>),
+}
+
+impl Events {
+    fn to_json(&self) -> Json {
+        match self {
+            Self::One(event) => event.into(),
+            Self::Many(events) => events.iter().collect(),
+        }
+    }
 }

@@ -1,13 +1,11 @@
 //! People search: who meets an audience, how many, and what is known of them.
 
-use serde_json::{Map, Value as Json};
-
 use super::basis::{Basis, Definition};
 use super::json::Node;
 use super::saved::{Saved, Terms};
 use crate::error::Result;
 use crate::limits;
-use crate::model::Zone;
+use crate::model::{Json, Zone};
 
 /// People on a page unless asked otherwise.
 const LIMIT_DEFAULT: usize = 50;
@@ -78,13 +76,13 @@ impl Definition for People {
         &self.basis
     }
 
-    fn fields(&self) -> Map<String, Json> {
-        let mut out = Map::new();
+    fn fields(&self) -> Json {
+        let mut out = Json::object([]);
         if !self.columns.is_empty() {
             let text = |c: &Column| format!("{}person.{}", if c.first { "first:" } else { "" }, c.property);
-            out.insert("columns".to_owned(), self.columns.iter().map(text).collect());
+            out.set("columns", self.columns.iter().map(text).collect());
         }
-        out.insert("limit".to_owned(), self.limit.into());
+        out.set("limit", self.limit.into());
         out
     }
 }

@@ -1,7 +1,6 @@
 //! Revenue: what came in and what went back, by time and by where people came from. Sums are exact decimals.
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
 
 use super::basis::{Basis, Definition};
 use super::by::{Allowed, By};
@@ -13,7 +12,7 @@ use super::segment::{Label, Segment, Tally, cut, take_shown};
 use super::tally::Warning;
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Number, Sum, Unit, Value, Zone};
+use crate::model::{Json, Number, Sum, Unit, Value, Zone};
 
 /// Digits behind the point of quotients.
 const QUOTIENT_DIGITS: u8 = 6;
@@ -143,9 +142,9 @@ impl Definition for Revenue {
         &self.basis
     }
 
-    fn fields(&self) -> Map<String, Json> {
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+    fn fields(&self) -> Json {
+        let mut out = Json::object([]);
+        let mut put = |name: &str, value: Json| out.set(name, value);
         put("property", self.property.as_str().into());
         put("unit", self.units.unit.name().into());
         put("week_start", self.units.week_start().into());

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use serde::ser::Serializer;
-use serde_json::{Map, Value as Json};
 
 use super::basis::{Basis, Definition};
 use super::by::{Allowed, By};
@@ -14,7 +13,7 @@ use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::Warning;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Number, PersonId, Sum, Unit, Zone};
+use crate::model::{Json, Number, PersonId, Sum, Unit, Zone};
 
 /// A report on trends.
 #[derive(Clone, Debug)]
@@ -177,14 +176,14 @@ impl Definition for Trend {
         &self.basis
     }
 
-    fn fields(&self) -> Map<String, Json> {
-        let mut out = Map::new();
-        let mut put = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
+    fn fields(&self) -> Json {
+        let mut out = Json::object([]);
+        let mut put = |name: &str, value: Json| out.set(name, value);
         let series = |series: &Series| {
             let mut out = series.events.to_json();
-            out["measure"] = series.measure.name().into();
+            out.set("measure", series.measure.name().into());
             if let Some(property) = &series.property {
-                out["property"] = property.as_str().into();
+                out.set("property", property.as_str().into());
             }
             out
         };

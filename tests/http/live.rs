@@ -13,13 +13,13 @@ struct Message {
     data: Json,
 }
 
-struct Watcher {
+pub struct Watcher {
     client: Client,
     text: String,
 }
 
 impl Watcher {
-    fn new(server: &Server, query: &str, headers: &[(&str, &str)]) -> Self {
+    pub fn new(server: &Server, query: &str, headers: &[(&str, &str)]) -> Self {
         let mut client = server.client();
         let all: Vec<_> = [authorized()].into_iter().chain(headers.iter().copied()).collect();
         let head = client.head("GET", format!("/api/v1/live{query}").as_bytes(), &all);
@@ -35,7 +35,7 @@ impl Watcher {
     }
 
     /// The lines up to the next empty one; `None` at the end of the stream.
-    fn block(&mut self) -> Option<String> {
+    pub fn block(&mut self) -> Option<String> {
         while !self.text.contains("\n\n") {
             let chunk = self.client.chunk().filter(|chunk| !chunk.is_empty())?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use maud::html;
-use serde_json::{Map, Value as Json, json};
 
 use super::view::{self, Answered, link, person_path};
 use super::{
@@ -16,7 +15,7 @@ use crate::app::{App, Dashboard, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
-use crate::model::format_millis;
+use crate::model::{Json, format_millis};
 use crate::report::params;
 
 /// Something that a page can change.
@@ -143,7 +142,7 @@ fn made(
         Change::Pin | Change::Unpin => pin(app, form.required("name")?, change == Change::Pin)?,
         Change::SaveAudience => {
             let people = edit::all_of(form.required("people")?);
-            let body = json!({"people": {"all": people}}).to_string();
+            let body = edit::search(people).to_string();
             app.save(SavedKind::Audience, form.required("name")?, &body)?;
             link("/people", &[], &[("among", form.get("name"))])
         }
@@ -215,14 +214,17 @@ fn erase(visit: &Visit<'_>, identity: &str, confirm: &str) -> Result<Response> {
 
 fn save_report(app: &App, form: &Form) -> Result<String> {
     let (name, report) = (form.required("name")?, form.required("report")?);
-    let query: Json = super::json(form.required("query")?)?;
-    app.save(SavedKind::Report, name, &json!({"report": report, "query": query}).to_string())?;
+    let query = Json::parse(form.required("query")?)?;
+    app.save(
+        SavedKind::Report,
+        name,
+        &Json::object([("report", report.into()), ("query", query.clone())]).to_string(),
+    )?;
     pin(app, name, !form.get("pinned").is_empty())?;
     let back = session::local(form.get("back"));
     if back != "/" {
         return Ok(back);
     }
-    let query: Map<String, Json> = query.as_object().cloned().unwrap_or_default();
     Ok(overview::address(report, &query))
 }
 
@@ -277,7 +279,7 @@ pub fn kept_query(context: &Context<'_>, report: &str, answer: &Json) -> String 
     if report == "people" {
         let people = Some(context.value("people")).filter(|text| !text.is_empty());
         let all = context.with_or_without_robots(people.map(edit::all_of).unwrap_or_default());
-        return json!({"people": {"all": all}}).to_string();
+        return edit::search(all).to_string();
     }
     let pairs = context.with_defaults(report, &view::without(&context.pairs, &["add", "over"]));
     params::query(report, pairs).unwrap_or_else(|_| answer["receipt"]["query"].to_string())

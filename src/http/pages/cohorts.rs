@@ -1,7 +1,6 @@
 //! The page of cohorts: who came back, as a sentence to fill in, a curve and a triangle.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::chart::{self, Layer};
 use super::table::{Cell, Table};
@@ -9,6 +8,7 @@ use super::view::{Answered, count, link, list, number, without};
 use super::words::{self, percent};
 use super::{Context, form};
 use crate::error::Result;
+use crate::model::Json;
 
 const KNOWN: [&str; 9] =
     ["start", "return", "cohort", "bucket", "count", "by", "measure", "property", "mode"];

@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use serde_json::{Value as Json, json};
 
 use super::changes::Form;
 use super::table::{Cell, Table};
 use super::view::{link, list};
-use super::{Context, Visit, form, json as read};
+use super::{Context, Visit, form};
 use crate::app::{Described, Role};
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::model::Json;
 
 /// The part of the settings.
 pub fn section(context: &Context<'_>) -> Result<Markup> {
-    let events = read(&context.app.reports().events(context.snapshot)?)?;
+    let events = Json::parse(&context.app.reports().events(context.snapshot)?)?;
     let every: Vec<&Json> = list(&events, "events").iter().collect();
     let mut table = event_table(context, "dictionary", "Every event", &every);
     table.column("Said of it");
@@ -35,7 +35,7 @@ pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&
     let mut table = Table::new(name, caption, &["Event", "#People", "#Times", "First", "Last"]);
     for event in events {
         let event_name = event["event"].as_str().unwrap_or_default();
-        let did = json!({ "did": event_name }).to_string();
+        let did = Json::object([("did", event_name.into())]).to_string();
         // Here robots are counted.
         let robots: &[_] = if context.dashboard.without_robots { &[("robots", "with")] } else { &[] };
         let people = link("/people", &[], &[&[("people", did.as_str())], robots].concat());

@@ -1,7 +1,6 @@
 //! What the forms of pages send beyond the text form of a report, turned into it: conditions typed into fields of their own, steps moved
 //! and taken out. Afterwards the address is the report, and nothing but it.
-
-use serde_json::{Map, Value as Json, json};
+use crate::model::Json;
 
 /// Names and values of an address.
 pub type Pairs = Vec<(String, String)>;
@@ -12,6 +11,16 @@ const PATTERNS: [&str; 5] = ["step", "series", "start", "return", "goal"];
 /// Parameters that no report has.
 const OWN: [&str; 13] =
     ["where", "op", "val", "after", "only", "among", "did", "often", "since", "before", "not", "drop", "up"];
+
+/// An object of one field.
+fn only(name: &str, text: &str) -> Json {
+    Json::object([(name, text.into())])
+}
+
+/// Those who meet all of these, as a query has them.
+pub fn search(all: Vec<Json>) -> Json {
+    Json::object([("people", Json::object([("all", all.into())]))])
+}
 
 /// The parameters of a form as those of its report.
 pub fn tidy(raw: &[(String, String)]) -> Pairs {
@@ -43,9 +52,9 @@ pub fn tidy(raw: &[(String, String)]) -> Pairs {
                 _ => {}
             },
             "only" => people.extend(condition(value, &mut rest)),
-            "among" if !value.is_empty() => people.push(json!({ "audience": value })),
+            "among" if !value.is_empty() => people.push(only("audience", value)),
             "did" => people.extend(did(value, &mut rest)),
-            "not" if !value.is_empty() => people.push(json!({ "not": { "did": value } })),
+            "not" if !value.is_empty() => people.push(Json::object([("not", only("did", value))])),
             "people" if !value.is_empty() => people.splice(0..0, all_of(value)).for_each(drop),
             "drop" | "up" => edits.push((name.as_str(), value)),
             // Of the fields above without their first one nothing is left.
@@ -74,23 +83,23 @@ fn next_is<'a>(rest: &mut std::slice::Iter<'a, (String, String)>, name: &str) ->
 fn condition(property: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option<Json> {
     let operator = next_is(rest, "op").filter(|op| !op.is_empty()).unwrap_or("is");
     let value = next_is(rest, "val").unwrap_or("");
-    let condition = match operator {
-        "set" => json!({ "property": property, "set": true }),
-        "unset" => json!({ "property": property, "set": false }),
+    let (operator, value) = match operator {
+        "set" => ("set", true.into()),
+        "unset" => ("set", false.into()),
         // Without a value the question can only be whether there is one.
-        _ if value.is_empty() => json!({ "property": property, "set": true }),
-        operator => json!({ "property": property, operator: typed(value) }),
+        _ if value.is_empty() => ("set", true.into()),
+        operator => (operator, typed(value)),
     };
-    (!property.is_empty()).then_some(condition)
+    (!property.is_empty()).then(|| Json::object([("property", property.into()), (operator, value)]))
 }
 
 fn did(event: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option<Json> {
     let times = next_is(rest, "often").and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 1);
     let (since, before) = (next_is(rest, "since"), next_is(rest, "before"));
-    let mut out = json!({ "did": event });
+    let mut out = only("did", event);
     let mut put = |name: &str, value: Option<Json>| {
         if let Some(value) = value {
-            out[name] = value;
+            out.set(name, value);
         }
     };
     put("at_least", times.map(Json::from));
@@ -101,7 +110,7 @@ fn did(event: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option
 
 /// A number or a truth, or else text.
 fn typed(text: &str) -> Json {
-    let value = serde_json::from_str::<Json>(text).ok().filter(|v| v.is_number() || v.is_boolean());
+    let value = Json::parse(text).ok().filter(|v| matches!(v, Json::Number(_) | Json::Bool(_)));
     value.unwrap_or_else(|| text.into())
 }
 
@@ -110,13 +119,13 @@ fn with_condition(text: &str, condition: Json) -> String {
     if text.is_empty() {
         return String::new();
     }
-    let mut pattern = match serde_json::from_str::<Map<String, Json>>(text) {
-        Ok(pattern) => Json::Object(pattern),
-        Err(_) => json!({ "event": text }),
+    let mut pattern = match Json::parse(text) {
+        Ok(pattern @ Json::Object(_)) => pattern,
+        _ => only("event", text),
     };
-    match pattern["where"].as_array_mut() {
-        Some(conditions) => conditions.push(condition),
-        None => pattern["where"] = json!([condition]),
+    match pattern.get_mut("where") {
+        Some(Json::Array(conditions)) => conditions.push(condition),
+        _ => pattern.set("where", vec![condition].into()),
     }
     pattern.to_string()
 }
@@ -137,12 +146,12 @@ fn moved(out: &mut Pairs, edit: &str, place: &str) {
 
 /// The conditions that people meet all of.
 pub fn all_of(people: &str) -> Vec<Json> {
-    match serde_json::from_str::<Json>(people) {
-        Ok(Json::Object(mut read)) => match read.get_mut("all").and_then(Json::as_array_mut) {
-            Some(all) => std::mem::take(all),
-            None => vec![Json::Object(read)],
+    match Json::parse(people) {
+        Ok(mut read @ Json::Object(_)) => match read.get_mut("all") {
+            Some(Json::Array(all)) => std::mem::take(all),
+            _ => vec![read],
         },
-        _ => vec![json!({ "audience": people })],
+        _ => vec![only("audience", people)],
     }
 }
 
@@ -155,31 +164,25 @@ pub fn written(mut all: Vec<Json>) -> Option<String> {
             Some(name) if !name.starts_with(['{', '[']) => name.to_owned(),
             _ => one.to_string(),
         }),
-        _ => Some(json!({ "all": all }).to_string()),
+        _ => Some(Json::object([("all", all.into())]).to_string()),
     }
 }
 
 /// An event in the text form as its fields show it: event, property, operator and value. What does not fit stays whole in the first.
 pub fn fields(text: &str) -> [String; 4] {
     let whole = || [text.to_owned(), String::new(), String::new(), String::new()];
-    let Ok(Json::Object(pattern)) = serde_json::from_str::<Json>(text) else { return whole() };
-    let condition = match pattern.get("where").and_then(Json::as_array).map(Vec::as_slice) {
-        Some([Json::Object(one)]) if one.len() == 2 => one,
-        _ => return whole(),
-    };
-    let (Some(event), Some(property)) =
-        (pattern.get("event").and_then(Json::as_str), condition.get("property").and_then(Json::as_str))
-    else {
+    let Ok(pattern @ Json::Object(_)) = Json::parse(text) else { return whole() };
+    let Some([condition]) = pattern["where"].as_array() else { return whole() };
+    let (Some(event), Some(property)) = (pattern["event"].as_str(), condition["property"].as_str()) else {
         return whole();
     };
-    let Some((operator, value)) = condition.iter().find(|(name, _)| *name != "property") else {
-        return whole();
-    };
+    let others = condition.as_object().into_iter().flatten().filter(|(name, _)| name != "property");
+    let [(operator, value)] = others.collect::<Vec<_>>()[..] else { return whole() };
     let (operator, value) = match (operator.as_str(), value) {
-        ("set", value) => (if *value == true { "set" } else { "unset" }, String::new()),
+        ("set", value) => (if value.as_bool() == Some(true) { "set" } else { "unset" }, String::new()),
         (operator, Json::String(text)) => (operator, text.clone()),
-        (operator, value) if !value.is_array() => (operator, value.to_string()),
-        _ => return whole(),
+        (_, Json::Array(_)) => return whole(),
+        (operator, value) => (operator, value.to_string()),
     };
     [event.to_owned(), property.to_owned(), operator.to_owned(), value]
 }
@@ -201,7 +204,7 @@ mod tests {
     fn forms_become_reports() {
         for (form, report) in [
             ("step=A&where=&op=is&val=&step=&where=Plan&op=is&val=Pro&within=", "step=A"),
-            ("step=A&where=Price&op=gt&val=5", r#"step={"event":"A","where":[{"gt":5,"property":"Price"}]}"#),
+            ("step=A&where=Price&op=gt&val=5", r#"step={"event":"A","where":[{"property":"Price","gt":5}]}"#),
             (
                 "step=A&where=Plan&op=unset&val=",
                 r#"step={"event":"A","where":[{"property":"Plan","set":false}]}"#,
@@ -209,11 +212,11 @@ mod tests {
             ("step=A&step=&step=B&step=C&drop=step:3", "step=A&step=C"),
             ("step=A&step=B&up=step:2&up=step:1&drop=step:9", "step=B&step=A"),
             ("exclude=X&after=2&exclude=&after=1", "exclude=X@2"),
-            ("only=Plan&op=is_not&val=Free", r#"people={"is_not":"Free","property":"Plan"}"#),
+            ("only=Plan&op=is_not&val=Free", r#"people={"property":"Plan","is_not":"Free"}"#),
             ("among=Payers", "people=Payers"),
             (
                 "people=Payers&did=Paid&often=3&since=2025-01-01&before=&not=Left",
-                r#"people={"all":[{"audience":"Payers"},{"at_least":3,"did":"Paid","from":"2025-01-01"},{"not":{"did":"Left"}}]}"#,
+                r#"people={"all":[{"audience":"Payers"},{"did":"Paid","at_least":3,"from":"2025-01-01"},{"not":{"did":"Left"}}]}"#,
             ),
             ("op=is&val=x&often=3", ""),
         ] {

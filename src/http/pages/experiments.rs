@@ -1,13 +1,13 @@
 //! The page of experiments: a funnel's variants, with a verdict in words.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::table::{Cell, Table};
 use super::view::{Answered, list, number, without};
 use super::words::{self, percent};
 use super::{Context, form, funnels};
 use crate::error::Result;
+use crate::model::Json;
 
 const KNOWN: [&str; 4] = ["step", "within", "by", "control"];
 

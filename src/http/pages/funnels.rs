@@ -1,7 +1,6 @@
 //! The page of funnels.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::chart::{self, Layer};
 use super::edit::Pairs;
@@ -10,6 +9,7 @@ use super::view::{Answered, link, list, number, without};
 use super::words::{self, percent};
 use super::{Context, form};
 use crate::error::Result;
+use crate::model::Json;
 use crate::report::HISTOGRAM_SECONDS;
 
 /// Parameters that the form has fields for.
@@ -200,7 +200,7 @@ fn steps_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
 fn times(context: &Context<'_>, answer: &Json) -> Markup {
     let steps = list(answer, "steps");
     let timed: Vec<(usize, &Json)> =
-        steps.iter().enumerate().filter(|(_, step)| step["seconds"]["median"].is_number()).collect();
+        steps.iter().enumerate().filter(|(_, step)| !step["seconds"]["median"].is_null()).collect();
     if timed.is_empty() {
         return html! {};
     }

@@ -33,7 +33,6 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use self::session::{Sessions, Who};
 use super::auth::KeyHash;
@@ -44,6 +43,7 @@ use crate::app::{Accounts, App, Dashboard, Role};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::Owner;
+use crate::model::Json;
 use crate::report::params;
 use edit::Pairs;
 use table::{Cell, Table};
@@ -226,14 +226,13 @@ impl Context<'_> {
     fn with_or_without_robots(&self, mut all: Vec<Json>) -> Vec<Json> {
         let said = all.iter().any(|one| one.get("bot").is_some());
         if self.leaves_robots_out() && !said {
-            all.push(serde_json::json!({ "bot": false }));
+            all.push(Json::object([("bot", false.into())]));
         }
         all
     }
 
     fn ask_json(&self, report: &str, query: &str) -> Result<Json> {
-        let answer = self.app.reports().answer(report, self.snapshot, query, self.app.now())?;
-        json(&answer)
+        Json::parse(&self.app.reports().answer(report, self.snapshot, query, self.app.now())?)
     }
 
     /// Whose days and clocks the page shows: the dashboard's, unless the address names another.
@@ -281,7 +280,7 @@ impl Context<'_> {
     }
 
     fn properties_of(&self, owner: Option<Owner>) -> Result<Vec<String>> {
-        let listed = json(&self.app.reports().properties(self.snapshot, owner)?)?;
+        let listed = Json::parse(&self.app.reports().properties(self.snapshot, owner)?)?;
         let mut names: Vec<String> = view::list(&listed, "properties")
             .iter()
             .filter_map(|p| p["property"].as_str())
@@ -333,10 +332,6 @@ impl Context<'_> {
             },
         }
     }
-}
-
-fn json(text: &str) -> Result<Json> {
-    serde_json::from_str(text).map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))
 }
 
 fn pairs_of(query: &str) -> Pairs {

@@ -2,18 +2,17 @@
 
 use jiff::{ToSpan, civil::Date};
 use maud::{Markup, html};
-use serde_json::{Map, Value as Json, json};
 
 use super::chart::{self, Layer};
 use super::dictionary::event_table;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, link, list, number};
 use super::words::{self, money, percent};
-use super::{Context, asset, edit, json as read, settings};
+use super::{Context, asset, edit, settings};
 use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
-use crate::model::format_millis;
+use crate::model::{Json, format_millis};
 use crate::report::params;
 
 /// Pinned reports shown: each is made anew for every look.
@@ -27,7 +26,7 @@ const WEEKS: usize = 26;
 
 /// How much there is, and where to go on.
 pub fn page(context: &Context<'_>) -> Result<Answered> {
-    let stats = context.app.reports().stats(context.snapshot);
+    let stats = Json::from(context.app.reports().stats(context.snapshot));
     if number(&stats["events"]) == 0 {
         return Ok(first_run(context));
     }
@@ -59,19 +58,24 @@ fn days_ago(context: &Context<'_>, days: i64) -> String {
 
 /// How many people there are, are new, are active and came back, and what they brought.
 fn numbers(context: &Context<'_>, stats: &Json, revenue: &Json, month: &str) -> Result<Markup> {
-    let seen = |range: Json| json!({ "seen": range });
+    let seen = |range: &[(&str, &str)]| {
+        let range = range.iter().map(|(name, day)| ((*name).to_owned(), (*day).into()));
+        Json::object([("seen", Json::Object(range.collect()))])
+    };
     let (active, week_before) = (days_ago(context, 6), days_ago(context, 7));
     // Who was never seen before comes first: it leaves few to look at.
-    let unseen = |to: &str| json!({ "not": seen(json!({ "to": to })) });
-    let now = seen(json!({ "from": active }));
+    let unseen = |to: &str| Json::object([("not", seen(&[("to", to)]))]);
+    let now = seen(&[("from", &active)]);
     let first =
-        [unseen(&days_ago(context, 14)), seen(json!({ "from": days_ago(context, 13), "to": week_before }))];
+        [unseen(&days_ago(context, 14)), seen(&[("from", &days_ago(context, 13)), ("to", &week_before)])];
     let counted = |conditions: &[Json]| -> Result<(u64, String)> {
         let shown = edit::written(conditions.to_vec());
         let target =
             link("/people", &[], &shown.iter().map(|text| ("people", text.as_str())).collect::<Vec<_>>());
         let all = context.with_or_without_robots(conditions.to_vec());
-        let query = json!({"people": {"all": all}, "limit": 0, "tz": context.zone_name()});
+        let mut query = edit::search(all);
+        query.set("limit", 0_usize.into());
+        query.set("tz", context.zone_name().into());
         Ok((number(&context.ask_json("people", &query.to_string())?["total"]), target))
     };
     let opens = |(total, target): &(u64, String)| html! { a.number href=(target) { (count(*total)) } };
@@ -141,7 +145,7 @@ fn pinned(context: &Context<'_>) -> Result<Markup> {
     let mut cards = Vec::new();
     let pinned = saved.reports.iter().filter(|(name, _)| context.dashboard.pinned.contains(*name));
     for (name, report) in pinned.take(PINNED_MAX) {
-        let query: Map<String, Json> = serde_json::from_str(&report.query).unwrap_or_default();
+        let query = Json::parse(&report.query)?;
         let says = match context.ask_json(&report.report, &report.query) {
             Ok(answer) => says(&report.report, &answer),
             Err(error) => error.message().to_owned(),
@@ -157,8 +161,8 @@ fn pinned(context: &Context<'_>) -> Result<Markup> {
 }
 
 /// The address of the page that shows a saved report.
-pub fn address(report: &str, query: &Map<String, Json>) -> String {
-    let page = if query.contains_key("control") { "/experiments" } else { view::report_page(report) };
+pub fn address(report: &str, query: &Json) -> String {
+    let page = if query.get("control").is_some() { "/experiments" } else { view::report_page(report) };
     let text = params::text(report, query);
     if text.is_empty() { page.to_owned() } else { format!("{page}?{text}") }
 }
@@ -250,7 +254,7 @@ fn weeks(context: &Context<'_>) -> Result<Markup> {
 }
 
 fn events(context: &Context<'_>) -> Result<Markup> {
-    let events = read(&context.app.reports().events(context.snapshot)?)?;
+    let events = Json::parse(&context.app.reports().events(context.snapshot)?)?;
     let mut top: Vec<&Json> = list(&events, "events").iter().collect();
     top.sort_by_key(|event| std::cmp::Reverse(number(&event["people"])));
     top.truncate(50);

@@ -1,13 +1,13 @@
 //! The page of paths: the ways people take.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::chart;
 use super::table::{Cell, Table};
 use super::view::{Answered, count, link, list, number, without};
 use super::{Context, form};
 use crate::error::Result;
+use crate::model::Json;
 
 const KNOWN: [&str; 4] = ["start", "goal", "events", "side"];
 

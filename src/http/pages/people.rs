@@ -1,7 +1,6 @@
 //! The search for people, and the lists behind numbers.
 
 use maud::{Markup, html};
-use serde_json::{Value as Json, json};
 
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, link, number, person_link, person_path, without};
@@ -10,6 +9,7 @@ use super::{Context, edit, form};
 use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
+use crate::model::Json;
 use crate::report::params;
 
 /// People on a page of a search.
@@ -24,14 +24,16 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
     let people = context.with_or_without_robots(people);
     let columns = context.values("columns");
     let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
-    let mut query = json!({"people": {"all": people}, "limit": limit});
+    let mut query = edit::search(people.clone());
+    query.set("limit", (limit as u64).into());
     for (name, value) in [("cursor", context.value("cursor")), ("tz", &context.zone_name())] {
         if !value.is_empty() {
-            query[name] = value.into();
+            query.set(name, value.into());
         }
     }
     if !columns.is_empty() {
-        query["columns"] = columns.iter().map(|name| format!("person.{name}")).collect();
+        let columns: Vec<Json> = columns.iter().map(|name| format!("person.{name}").into()).collect();
+        query.set("columns", columns.into());
     }
     let result = context.ask_json("people", &query.to_string());
     let (_, chips) = form::others("/people", context, &["who", "columns", "cursor"]);
@@ -117,7 +119,7 @@ fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
         let name = person["person"].as_str().unwrap_or_default();
         let mut cells = vec![Cell::head(name).link(person_path(name))];
         if columns.is_empty() {
-            let some: Vec<(&String, &Json)> =
+            let some: Vec<&(String, Json)> =
                 person["properties"].as_object().into_iter().flatten().take(PROPERTIES).collect();
             let shown = html! { @for (name, value) in &some { span.property { (name) ": " (words::value(value)) } " " } };
             let plain: Vec<String> =
@@ -216,17 +218,17 @@ fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<Str
         return None;
     }
     let mut funnel = answer["receipt"]["query"].clone();
-    let fields = funnel.as_object_mut()?;
-    ["as_of", "by", "limit", "times"].iter().for_each(|name| drop(fields.remove(*name)));
-    let mut people = json!({"funnel": funnel, "outcome": context.value_or("outcome", "reached")});
+    ["as_of", "by", "limit", "times"].iter().for_each(|name| drop(funnel.remove(name)));
+    let outcome = context.value_or("outcome", "reached").into();
+    let mut people = Json::object([("funnel", funnel), ("outcome", outcome)]);
     if let Ok(step) = context.value("at_step").parse::<u64>() {
-        people["step"] = step.into();
+        people.set("step", step.into());
     }
     Some(people.to_string())
 }
 
 fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
-    let read = serde_json::from_str::<Json>(value).ok();
+    let read = Json::parse(value).ok();
     match (name, read) {
         ("at_step", _) => format!("step {value}"),
         ("start_of", _) => format!("from {value}"),

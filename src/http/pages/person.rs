@@ -1,26 +1,26 @@
 //! One person: who they are, what is known of them, what they did; and what a merge or an unmerge would do.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::table::{Cell, Table};
 use super::view::{Answered, count, facts, link, list, number, person_link, person_path};
 use super::words;
-use super::{Context, form, json};
+use super::{Context, form};
 use crate::app::Role;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::model::Json;
 
 /// Events on a page of the time line.
 const PAGE: usize = 100;
 
 fn profile(context: &Context<'_>, identity: &str) -> Result<Json> {
-    json(&context.app.reports().person(context.snapshot, identity)?)
+    Json::parse(&context.app.reports().person(context.snapshot, identity)?)
 }
 
 fn timeline(context: &Context<'_>, identity: &str, limit: usize) -> Result<Json> {
     let given = |name| Some(context.value(name)).filter(|text| !text.is_empty());
-    json(&context.app.reports().timeline(
+    Json::parse(&context.app.reports().timeline(
         context.snapshot,
         identity,
         given("event"),
@@ -34,7 +34,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let person = profile(context, identity)?;
     let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
     let line = timeline(context, identity, limit)?;
-    let links = json(&context.app.reports().links(context.snapshot, identity)?)?;
+    let links = Json::parse(&context.app.reports().links(context.snapshot, identity)?)?;
     let name = person["person"].as_str().unwrap_or(identity).to_owned();
     let revenue = if person["revenue"] == "0" { Json::Null } else { person["revenue"].clone() };
     let body = html! {
@@ -183,7 +183,7 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
             Cell::head(name),
             context.instant(&one[field]),
             context.instant(&two[field]),
-            context.instant(&both.into()),
+            context.instant(&both.map_or(Json::Null, Json::from)),
         ]);
     }
     let same = one["person"] == two["person"];
@@ -227,7 +227,7 @@ pub fn erase(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let person = profile(context, identity)?;
     let name = person["person"].as_str().unwrap_or(identity).to_owned();
     let identities: Vec<&str> = list(&person, "identities").iter().filter_map(Json::as_str).collect();
-    let properties = person["properties"].as_object().map_or(0, serde_json::Map::len);
+    let properties = person["properties"].as_object().map_or(0, <[_]>::len);
     let body = html! {
         p { a href=(person_path(&name)) { "Back to " (name) } }
         (facts(&[

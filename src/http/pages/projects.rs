@@ -13,7 +13,7 @@ use crate::app::projects::FIRST;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::message::{Request, Response};
 use crate::http::projects::{Project, base};
-use crate::model::format_millis;
+use crate::model::{Json, format_millis};
 
 /// Keys of projects: one digit for each.
 const KEYED: usize = 9;
@@ -50,7 +50,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let mut table =
         Table::new("projects", "Projects", &["Project", "#People", "#Events", "#Bytes", "Last event", ""]);
     for project in visit.projects.all().iter().filter(|project| visit.who.sees(project.id)) {
-        let stats = project.app.reports().stats(&project.app.snapshot());
+        let stats = Json::from(project.app.reports().stats(&project.app.snapshot()));
         table.row(vec![
             Cell::head(project.name()).link(home(project)),
             Cell::people(&stats["people"], format!("{}people?robots=with", home(project))),
@@ -92,7 +92,7 @@ pub fn deletion(context: &Context<'_>) -> Result<Answered> {
     let Some(visit) = context.visit else { return Ok(Answered::new("Projects", html! {})) };
     owner_of_all(visit)?;
     let project = visit.projects.meant(context.value("project")).map_err(|e| e.at("project"))?;
-    let (name, stats) = (project.name(), project.app.reports().stats(&project.app.snapshot()));
+    let (name, stats) = (project.name(), Json::from(project.app.reports().stats(&project.app.snapshot())));
     let users = visit.accounts.users();
     let only: Vec<&String> = users
         .iter()

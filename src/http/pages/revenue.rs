@@ -1,7 +1,6 @@
 //! The page of revenue: what came in, from whom, and how recurring revenue moves.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::chart::{self, Layer};
 use super::edit::Pairs;
@@ -10,6 +9,7 @@ use super::view::{Answered, facts, link, list, without};
 use super::words::{self, money, percent};
 use super::{Context, form};
 use crate::error::Result;
+use crate::model::Json;
 
 const KNOWN: [&str; 4] = ["unit", "by", "lifetime", "property"];
 

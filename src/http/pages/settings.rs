@@ -1,14 +1,13 @@
 //! The settings: the snippet and the keys, days and weeks, saved reports and links, the dictionary of events, what was refused.
 
 use maud::{Markup, html};
-use serde_json::{Map, Value as Json};
 
 use super::table::{Cell, Table};
 use super::view::{Answered, link, person_path};
 use super::{Context, accounts, dictionary, form, keys, overview, projects, retention, words};
 use crate::app::Role;
 use crate::error::Result;
-use crate::model::{WEEKDAYS, format_millis};
+use crate::model::{Json, WEEKDAYS, format_millis};
 
 /// Refusals shown; the API has all that are kept.
 const REFUSALS: usize = 100;
@@ -75,7 +74,7 @@ fn saved(context: &Context<'_>) -> Markup {
     let (saved, edits) = (context.app.reports().saved(), context.may(Role::Editor));
     let mut reports = Table::new("reports", "Saved reports", &["Report", "Kind", ""]);
     for (name, report) in &saved.reports {
-        let query: Map<String, Json> = serde_json::from_str(&report.query).unwrap_or_default();
+        let query = Json::parse(&report.query).unwrap_or_default();
         let pinned = context.dashboard.pinned.contains(name);
         let (action, text) = if pinned { ("/reports/unpin", "Unpin") } else { ("/reports/pin", "Pin") };
         let buttons = html! { @if edits { (button(action, "name", name, text, &format!("{text} {name}"))) " " (button("/reports/delete", "name", name, "Delete", &format!("Delete {name}"))) } };
@@ -87,8 +86,7 @@ fn saved(context: &Context<'_>) -> Markup {
     }
     let mut audiences = Table::new("audiences", "Saved audiences", &["Audience", "Who", ""]);
     for (name, text) in &saved.audiences {
-        let words = serde_json::from_str(text)
-            .map_or_else(|_| text.clone(), |people: Json| context.audience(&people));
+        let words = Json::parse(text).map_or_else(|_| text.clone(), |people| context.audience(&people));
         audiences.row(vec![
             Cell::head(name.as_str()).link(link("/people", &[], &[("among", name)])),
             Cell::text(words),

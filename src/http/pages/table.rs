@@ -1,9 +1,9 @@
 //! Tables: one description gives the rows of a page and the CSV of the same name, so that the two cannot differ.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::words;
+use crate::model::Json;
 
 /// Rows that a page shows of a table: more than anybody reads, and few enough to be drawn at once.
 const SHOWN_MAX: usize = 1000;
@@ -238,7 +238,7 @@ mod tests {
         for hostile in
             ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\"=1", "\u{ff1d}1", "plain, \"x\""]
         {
-            table.row(vec![Cell::head(hostile), Cell::people(&1234.into(), "/x".into())]);
+            table.row(vec![Cell::head(hostile), Cell::people(&1234_u64.into(), "/x".into())]);
         }
         table.row(vec![Cell::money(&"-5.5".into()), Cell::percent(&Json::Null)]);
         let text = table.csv();

@@ -1,7 +1,6 @@
 //! The page of trends: events, people or amounts over time.
 
 use maud::{Markup, html};
-use serde_json::Value as Json;
 
 use super::chart::{self, Layer};
 use super::edit::Pairs;
@@ -10,6 +9,7 @@ use super::view::{Answered, link, list, without};
 use super::words;
 use super::{Context, form};
 use crate::error::Result;
+use crate::model::Json;
 
 const KNOWN: [&str; 5] = ["series", "measure", "unit", "by", "property"];
 const MEASURES: [(&str, &str); 6] = [

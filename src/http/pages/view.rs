@@ -1,7 +1,6 @@
 //! What all pages share: the frame with its navigation, and links that are reports.
 
 use maud::{DOCTYPE, Markup, html};
-use serde_json::Value as Json;
 
 use super::{Context, Page, Visit, asset, projects, words};
 use crate::app::Role;
@@ -9,6 +8,7 @@ use crate::enrich::USER_AGENT;
 use crate::error::Error;
 use crate::http::message::Response;
 use crate::http::respond;
+use crate::model::Json;
 
 pub use super::words::{count, list, number};
 

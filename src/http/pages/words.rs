@@ -2,16 +2,15 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::Value as Json;
 
 use crate::app::Dashboard;
 use crate::enrich::USER_AGENT;
 use crate::enrich::bot::MARKS;
-use crate::model::thousands;
+use crate::model::{Json, thousands};
 
 /// A list in an answer; empty if there is none of that name.
 pub fn list<'j>(answer: &'j Json, name: &str) -> &'j [Json] {
-    answer[name].as_array().map_or(&[], Vec::as_slice)
+    answer[name].as_array().unwrap_or_default()
 }
 
 /// A number with its digits grouped.
@@ -55,7 +54,7 @@ pub fn measured(value: &Json) -> String {
     match (value.as_u64(), value.as_f64()) {
         (Some(whole), _) => count(whole),
         (None, Some(number)) => money(&Json::from(format!("{number:.6}"))),
-        _ if value.is_string() => money(value),
+        _ if value.as_str().is_some() => money(value),
         _ => "\u{2013}".to_owned(),
     }
 }
@@ -249,7 +248,7 @@ impl Wording<'_> {
     /// The days of a range, with a space before them; nothing if there is none.
     pub fn range(&self, range: &Json) -> String {
         let day = |name: &str| {
-            let text = range.get(name).filter(|text| text.is_string())?;
+            let text = range.get(name).filter(|text| text.as_str().is_some())?;
             let text = instant(&self.zone, text);
             Some(text.strip_suffix(" 00:00").map_or(text.clone(), str::to_owned))
         };
@@ -291,7 +290,7 @@ pub fn visible(page: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use crate::model::json_of as json;
 
     use super::*;
 
