@@ -47,6 +47,15 @@ pub fn memory_available() -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
+/// Keeps this process to pages of the usual size, where the system has such a setting. A huge page is cleared as a whole when its
+/// first byte is written: memory that a report needs for the first time then takes several times as long as the report.
+pub fn keep_to_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        log::debug!("huge pages stay: {error}");
+    }
+}
+
 /// Bytes of all files in `dir`: those of the store with its logs, and whatever else lies there.
 pub fn bytes_in(dir: &Path) -> Result<u64> {
     let failed = |e| Error::io("cannot list", dir, e);
