@@ -241,7 +241,7 @@ impl Response {
 
     /// Sends the browser to another path, if it is sent anywhere. What cannot be in a header leaves it as it is.
     pub fn change_location(&mut self, change: impl Fn(&str) -> String) {
-        for (_, value) in self.headers.iter_mut().filter(|(name, _)| name == "Location") {
+        for (_, value) in self.headers.iter_mut().filter(|(name, _)| name.ends_with("Location")) {
             let next = change(value);
             if is_printable(&next) {
                 *value = next.into();

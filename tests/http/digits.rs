@@ -50,7 +50,7 @@ fn answers_and_addresses_keep_every_digit() {
             format!("funnel/people?{segments}&at_step=1&outcome=reached&segment={score}"),
             format!("people?people=%7B%22property%22:%22Score%22,%22is%22:{score}%7D"),
         ] {
-            let text = server.client().send("GET", &format!("/api/v1/{target}"), &[authorized()], b"").text();
+            let text = server.client().send("GET", format!("/api/v1/{target}"), &[authorized()], b"").text();
             assert!(one(&text), "{target}: {text}");
         }
         let saved = format!("{{\"people\":{{\"property\":\"Score\",\"is\":{score}}}}}");

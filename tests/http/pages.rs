@@ -289,3 +289,39 @@ fn errors_are_pages_for_who_looks_with_a_browser() {
         assert_eq!((program.status, program.code()), (404, code.to_owned()), "{target}");
     }
 }
+
+#[test]
+fn a_form_has_the_address_of_its_report() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = log_in(&server);
+    super::projects::create(&server, &session, "Shop");
+    let (form, report) = (
+        "/funnels?step=Visited&where=&op=is&val=&step=Paid&only=Plan&op=is&val=Team",
+        "step=Visited&step=Paid&people=",
+    );
+    for base in ["", "/p/2"] {
+        let target = format!("{base}{form}");
+        let get = |headers: &[(&str, &str)]| {
+            server.client().send(
+                "GET",
+                target.as_str(),
+                &[&[("Cookie", session.as_str())], headers].concat(),
+                b"",
+            )
+        };
+        let sent = get(&[]);
+        let address = sent.header("location").expect("an address").to_owned();
+        assert!(sent.status == 303 && address.starts_with(&format!("{base}/funnels?{report}")), "{address}");
+        // Who renews a page in place asks for it at once.
+        let page = get(&[("Prefer", "return=representation")]);
+        assert_eq!((page.status, page.header("content-location")), (200, Some(address.as_str())));
+        let same = server.client().send("GET", address.as_str(), &[("Cookie", session.as_str())], b"");
+        assert_eq!((same.status, same.header("content-location")), (200, None));
+        let builder = |reply: &Reply| {
+            let text = reply.text();
+            text[text.find("<form class=\"builder").unwrap()..].split("</form>").next().unwrap().to_owned()
+        };
+        assert_eq!(builder(&page), builder(&same));
+    }
+}

@@ -4,13 +4,9 @@
   var help = document.getElementById('help');
   var jumping = false;
 
-  function arrange() {
-    var here = document.querySelector('header nav [aria-current]');
-    // On a telephone the navigation is wider than the screen.
-    if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.clientWidth / 3;
-  }
-  arrange();
-  document.addEventListener('renewed', arrange);
+  // On a telephone the navigation is wider than the screen.
+  var here = document.querySelector('header nav [aria-current]');
+  if (here) here.parentNode.scrollLeft = here.offsetLeft - here.parentNode.clientWidth / 3;
 
   function follow(selector) {
     var link = document.querySelector(selector);

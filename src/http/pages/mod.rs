@@ -365,9 +365,12 @@ fn context<'a>(
 pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) -> Result<Response> {
     let raw = pairs_of(&request.query);
     let pairs = edit::tidy(&raw);
-    if pairs != raw {
-        let address = view::link(&request.path, &pairs, &[]);
-        return Response::new(303, "", Vec::new()).with_value("Location", address);
+    // A form asks with fields of its own; its report has an address without them.
+    let address = (pairs != raw).then(|| view::link(&request.path, &pairs, &[]));
+    if let Some(address) = &address
+        && !request.headers.get("prefer").is_some_and(|wish| wish.contains("return=representation"))
+    {
+        return Response::new(303, "", Vec::new()).with_value("Location", address.clone());
     }
     let snapshot = visit.app.snapshot();
     let context = context(visit.app, &snapshot, Some(visit), request, pairs);
@@ -377,7 +380,11 @@ pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) 
             .with("Content-Disposition", "attachment; filename=\"whodid.csv\""));
     }
     let made = made.map(|made| made.with_zone(&context.zone_name()));
-    Ok(view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error))))
+    let response = view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error)));
+    match address {
+        Some(address) => response.with_value("Content-Location", address),
+        None => Ok(response),
+    }
 }
 
 fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {

@@ -15,35 +15,40 @@ var renew = (function () {
 
   function put(page, url) {
     ['header', 'main'].forEach(function (part) {
-      document.querySelector(part).replaceWith(page.querySelector(part));
+      var old = document.querySelector(part), fresh = page.querySelector(part);
+      // The header is the same nearly always, and to lay it out again takes time.
+      if (!old.isEqualNode(fresh)) old.replaceWith(fresh);
     });
     document.title = page.title;
     shown = url.pathname + url.search;
-    document.dispatchEvent(new Event('renewed'));
     document.querySelector('main').focus({preventScroll: true});
   }
 
   function ask(url, done) {
     if (asked) asked.abort();
     var own = asked = new AbortController();
-    document.querySelector('main').setAttribute('aria-busy', 'true');
-    fetch(url, {signal: own.signal}).then(function (reply) {
-      var last = here(reply.url);
+    // Most answers are there sooner, and to dim what is shown would only keep the browser busy.
+    var slow = setTimeout(function () { document.querySelector('main').setAttribute('aria-busy', 'true'); }, 200);
+    // A form is answered at once that way, not sent to the address of its report first.
+    fetch(url, {signal: own.signal, headers: {Prefer: 'return=representation'}}).then(function (reply) {
+      var last = here(reply.headers.get('Content-Location') || reply.url);
       if (!last || !/^text\/html/.test(reply.headers.get('Content-Type'))) throw new Error('not to be shown here');
       return reply.text().then(function (text) {
         var page = new DOMParser().parseFromString(text, 'text/html');
         if (page.scripts.length !== 1) throw new Error('not to be shown here');
         last.hash = url.hash;
+        clearTimeout(slow);
         if (own === asked) done(page, last);
       });
     }).catch(function () {
+      clearTimeout(slow);
       if (own === asked) location.assign(url);
     });
   }
 
   function to(url) {
+    history.replaceState({y: scrollY}, '');
     ask(url, function (page, url) {
-      history.replaceState({y: scrollY}, '');
       if (url.href !== location.href) history.pushState({y: 0}, '', url);
       put(page, url);
       var place = url.hash && document.getElementById(url.hash.slice(1));
