@@ -94,14 +94,17 @@ pub fn decode(body: &[u8]) -> Result<String> {
     String::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))
 }
 
+/// The end of the year 9999.
+const CLOCK_END: Millis = 253_402_300_800_000;
+
 /// Reads a body: a batch, or one message of `kind`. `now` is when it came.
 pub fn read(text: &str, kind: Option<Kind>, now: Millis) -> Result<Messages> {
     let fields: Fields<'_> =
         serde_json::from_str(text).map_err(|e| malformed(format!("not a JSON object: {e}")))?;
     let write_key = text_of(&fields, "writeKey");
     let sent = fields.get("sentAt").and_then(|raw| instant(raw));
-    // A client's clock is put right by what it says the time was when it sent.
-    let correction = sent.map_or(0, |sent| now - sent);
+    // A client's clock is put right by what it says the time was when it sent, if a clock can say so.
+    let correction = sent.filter(|sent| (0..CLOCK_END).contains(sent)).map_or(0, |sent| now - sent);
     let messages = match kind {
         Some(kind) => vec![shallow(text).and_then(|()| records(&fields, Some(kind), correction, now))],
         None => {
@@ -162,7 +165,7 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
         Error::invalid("bad_identity", "neither userId nor anonymousId").at("userId").hint("send one of them")
     })?;
     let time = ["timestamp", "originalTimestamp"].into_iter().find_map(|name| instant(fields.get(name)?));
-    let time = time.map_or(now, |t| t + correction);
+    let time = time.map_or(now, |t| t.saturating_add(correction));
     let common = Common { person, time, id: text_of(fields, "messageId") };
     if kind == Kind::Alias {
         let previous = text_of(fields, "previousId")
@@ -353,6 +356,17 @@ mod tests {
 
     fn property<'r>(record: &'r Record, name: &str) -> Option<&'r Value> {
         record.properties.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn clocks_that_no_clock_can_show_are_none() {
+        for sent in ["\"-0021111111111111111111\"", "-1e308", "1e308", "\"1e30\""] {
+            let text =
+                format!(r#"{{"userId":"u","event":"E","timestamp":"2025-03-01T10:00:00Z","sentAt":{sent}}}"#);
+            assert_eq!(one(&text, Kind::Track)[0].time, Some(NOW - 60_000), "{sent}");
+            let text = format!(r#"{{"userId":"u","event":"E","timestamp":{sent},"sentAt":{sent}}}"#);
+            assert!(one(&text, Kind::Track)[0].time.is_some());
+        }
     }
 
     #[test]
