@@ -12,7 +12,7 @@ use whodid::enrich;
 use whodid::http::message::{Headers, Method, Request, decode_segment};
 use whodid::http::router::{self, Found};
 use whodid::http::{collect, read_head};
-use whodid::model::{Line, PropertyId, RecordKind, RecordRef};
+use whodid::model::{Json, Line, PropertyId, RecordKind, RecordRef};
 use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, channel, params};
 use whodid::store::catalog::Catalog;
 use whodid::store::entry::{Entry, put_entry, read_entry};
@@ -198,7 +198,7 @@ pub fn query_text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for report in ["funnel", "cohort", "revenue", "trend", "paths", "lifecycle", "people"] {
         let Ok(json) = params::read_text(report, text) else { continue };
-        let map = serde_json::from_str(&json).expect("the JSON form of a query is JSON");
+        let map = Json::parse(&json).expect("the JSON form of a query is JSON");
         let _ = params::text(report, &map);
     }
 }
