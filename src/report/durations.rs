@@ -20,6 +20,8 @@ const PER_DOUBLING: u32 = 32;
 const CLASSES: usize = 2 * PER_DOUBLING as usize + 58 * PER_DOUBLING as usize;
 /// Fewer than these are simply sorted.
 const FEW: usize = 4096;
+/// So many are kept in one piece (64 KiB): a list that grew on would be copied again and again, each time into fresh memory.
+const PIECE: usize = 8192;
 
 /// Milliseconds, none negative. Clones share what was sealed.
 #[derive(Clone, Debug, Default)]
@@ -32,13 +34,23 @@ impl Durations {
     /// Adds one.
     #[inline]
     pub fn push(&mut self, millis: i64) {
+        self.make_room(1);
         self.open.push(millis);
     }
 
     /// Adds several.
     #[inline]
     pub fn extend(&mut self, millis: &[i64]) {
+        self.make_room(millis.len());
         self.open.extend_from_slice(millis);
+    }
+
+    #[inline]
+    fn make_room(&mut self, count: usize) {
+        if self.open.len() + count > PIECE && !self.open.is_empty() {
+            self.seal();
+            self.open.reserve_exact(count.max(PIECE));
+        }
     }
 
     /// Makes clones cheap.
