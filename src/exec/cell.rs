@@ -95,8 +95,8 @@ pub struct Cell {
     pub starts: Vec<u32>,
     /// The time of each row; rising within a person.
     pub times: Vec<Millis>,
-    /// The first time of each person: most look no further.
-    pub firsts: Vec<Millis>,
+    /// The first time of each person, where these lie far apart in `times`: most look no further.
+    firsts: Option<Vec<Millis>>,
     /// The first and the last time of any row.
     pub span: (Millis, Millis),
     /// Where it is worth having.
@@ -109,7 +109,7 @@ impl Cell {
     pub fn empty(name: NameId) -> Self {
         let span = (Millis::MAX, Millis::MIN);
         let (persons, times, refs) = (Vec::new(), Vec::new(), Refs::Each(Vec::new()));
-        Self { name, persons, starts: vec![0], times, firsts: Vec::new(), span, index: None, refs }
+        Self { name, persons, starts: vec![0], times, firsts: None, span, index: None, refs }
     }
 
     /// A cell that is one whole block.
@@ -239,7 +239,11 @@ impl Cell {
     /// The first time of the person at `rank`.
     #[inline]
     pub fn first(&self, rank: usize) -> Millis {
-        self.firsts.get(rank).copied().unwrap_or(Millis::MAX)
+        match &self.firsts {
+            Some(firsts) => firsts.get(rank).copied(),
+            None => self.starts.get(rank).and_then(|start| self.times.get(*start as usize)).copied(),
+        }
+        .unwrap_or(Millis::MAX)
     }
 
     /// The first time of the person at `rank` from `at` on.
@@ -290,13 +294,18 @@ impl Weighed for Cell {
     fn bytes(&self) -> usize {
         let refs = if let Refs::Each(refs) = &self.refs { refs.len() * size_of::<RowRef>() } else { 0 };
         let index = if self.index.is_some() { WORDS * 10 } else { 0 };
-        self.persons.len() * 16 + self.times.len() * 8 + refs + index + 128
+        let firsts = self.firsts.as_ref().map_or(0, |firsts| firsts.len() * 8);
+        self.persons.len() * 8 + self.times.len() * 8 + firsts + refs + index + 128
     }
 }
 
-fn firsts_of(persons: &[PersonId], starts: &[u32], times: &[Millis]) -> Vec<Millis> {
+/// Rows a person from which the first times are kept apart.
+const FIRSTS_ROWS_MIN: usize = 2;
+
+fn firsts_of(persons: &[PersonId], starts: &[u32], times: &[Millis]) -> Option<Vec<Millis>> {
     let first = |start: &u32| times.get(*start as usize).copied().unwrap_or(Millis::MAX);
-    starts.iter().take(persons.len()).map(first).collect()
+    let far_apart = times.len() >= FIRSTS_ROWS_MIN * persons.len();
+    far_apart.then(|| starts.iter().take(persons.len()).map(first).collect())
 }
 
 fn span_of(times: &[Millis]) -> (Millis, Millis) {
