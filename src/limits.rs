@@ -149,16 +149,12 @@ pub const MEMTABLE_ROWS_MAX: usize = 256 * 1024;
 pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Identities that the writer remembers, in each of two generations: at most 30 MB in all.
 pub const IDENTITY_CACHE: usize = 256 * 1024;
-/// The same four bounds for an import that has the process for itself: it may take about 500 MB. See [`MEMTABLE_ROWS_MAX`].
-pub const BULK_ROWS: usize = 768 * 1024;
-/// See [`WAL_BYTES_MAX`].
-pub const BULK_LOG_BYTES: u64 = 192 * 1024 * 1024;
-/// See [`IDENTITY_CACHE`].
+/// Bytes of rows and values in memory before they are flushed by an import that has the process for itself: some 14 million records.
+pub const BULK_BYTES: usize = 512 * 1024 * 1024;
+/// As [`IDENTITY_CACHE`], of such an import.
 pub const BULK_IDENTITY_CACHE: usize = 2 * 1024 * 1024;
 /// Segments of like size that a bulk import merges: more of them, so that each row is written fewer times.
 pub const BULK_MERGE_SEGMENTS: usize = 32;
-/// Runs of the memtable that a bulk import merges: nobody reads them meanwhile.
-pub const BULK_MEMTABLE_RUNS: usize = 64;
 /// Bytes of one write-ahead log frame.
 pub const FRAME_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Records that one group commit takes from the queue.

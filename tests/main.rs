@@ -29,6 +29,7 @@ mod histories_shared;
 mod histories_trend;
 mod house;
 mod http;
+mod loads;
 mod memory;
 mod operations;
 mod refusals;

@@ -116,29 +116,30 @@ fn many(count: u32) -> String {
     lines
 }
 
-/// Starts an import of `file` and waits until a good part of it is in the log, but not all of it.
+/// Starts an import of `file` that writes a piece now and then, and waits until it has written some.
 fn half_imported(data: &Path, file: &Path) -> Child {
     let mut command = whodid(data);
-    command.arg("import").arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["import", "--memory", "1"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
-    let logged = || -> u64 {
-        let files = fs::read_dir(data).into_iter().flatten().flatten();
-        files
-            .filter(|f| f.file_name().to_string_lossy().contains("wal"))
-            .filter_map(|f| f.metadata().ok())
-            .map(|m| m.len())
-            .sum()
+    let written = || {
+        let mut files = fs::read_dir(data).into_iter().flatten().flatten();
+        files.any(|f| f.file_name().to_string_lossy().starts_with("seg-"))
     };
-    while logged() < 1 << 20 && child.try_wait().unwrap().is_none() {
+    while !written() && child.try_wait().unwrap().is_none() {
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing is stored");
         thread::sleep(Duration::from_millis(1));
     }
     child
 }
 
-/// Ends an import of `file` by a signal after some of its `total` records; its store, how many are there, and what it said. On a busy
-/// machine it may be through before the signal comes, then another is tried.
+/// Ends an import of `file` by a signal after some of its `total` records; its store, how many are there, and what it said. It may be
+/// through before the signal comes, or not have anything durable; then another is tried.
 fn ended_halfway(dir: &Path, file: &Path, signal: Signal, total: u64) -> (PathBuf, u64, Output) {
     for attempt in 0..20 {
         let data = dir.join(format!("{signal:?}-{attempt}"));
@@ -148,8 +149,7 @@ fn ended_halfway(dir: &Path, file: &Path, signal: Signal, total: u64) -> (PathBu
         }
         let ended = child.wait_with_output().unwrap();
         let there = stats(&data)["records"].as_u64().unwrap();
-        assert!(there > 0);
-        if there < total {
+        if there > 0 && there < total {
             return (data, there, ended);
         }
     }
@@ -171,7 +171,7 @@ fn import(data: &Path, file: &str) -> Output {
 
 #[test]
 fn an_import_that_was_interrupted_goes_on_and_stores_nothing_twice() {
-    const LINES: u32 = 50_000;
+    const LINES: u32 = 100_000;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("many.ndjson");
     fs::write(&file, many(LINES)).unwrap();
@@ -212,27 +212,27 @@ fn an_import_that_was_interrupted_goes_on_and_stores_nothing_twice() {
 fn an_import_that_waits_for_input_can_be_interrupted() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("store");
-    let mut command = whodid(&data);
-    command.args(["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"{\"type\":\"event\",\"person\":\"a\",\"event\":\"x\"}\n").unwrap();
-    let begun = Instant::now();
-    let logged = || {
-        fs::read_dir(&data).into_iter().flatten().flatten().any(|f| {
-            f.file_name().to_string_lossy().contains("wal") && f.metadata().is_ok_and(|m| m.len() > 64)
-        })
-    };
-    while !logged() {
-        assert!(begun.elapsed() < Duration::from_secs(60));
-        thread::sleep(Duration::from_millis(2));
+    // Nothing shows when the line was read; on a busy machine it may take a while.
+    for seconds in [1, 4, 16, 60] {
+        let data = dir.path().join(format!("store-{seconds}"));
+        let mut command = whodid(&data);
+        command.args(["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"{\"type\":\"event\",\"person\":\"a\",\"event\":\"x\"}\n").unwrap();
+        thread::sleep(Duration::from_secs(seconds));
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        if output.status.code() == Some(130) {
+            let there = counts(&output)[0];
+            assert_eq!(stats(&data)["records"].as_u64(), Some(there), "what it says is what is there");
+            if there == 1 {
+                return;
+            }
+        }
     }
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), counts(&output)[0]), (Some(130), 1), "{}", text(&output.stderr));
-    assert_eq!(stats(&data)["records"], 1);
-    drop(stdin);
+    panic!("a line was never read");
 }
 
 /// A store with something of everything: kinds of values, ids, long numbers, merges, refused merges.

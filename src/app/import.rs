@@ -1,4 +1,5 @@
-//! Bulk import: lines are parsed on several threads, written in order, a few blocks ahead of the disk.
+//! Bulk import: lines are parsed on several threads and given to the engine in order, some blocks ahead of its answers. An engine without
+//! a log (see `engine/load.rs`) makes them durable later; the line up to which all is durable is told apart.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Read;
@@ -7,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::{App, Mark, names};
-use crate::engine::{Batch, BatchBuilder, Outcome, Snapshot, Ticket};
+use crate::engine::{Batch, BatchBuilder, Engine, Outcome, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Line, Millis, Record, RecordKind, RecordRef};
@@ -16,8 +17,8 @@ use crate::transfer::format::Format;
 use crate::transfer::lines::{Block as Lines, ParsedLine, Unread, for_each_block, unpacked};
 use crate::transfer::{csv, kissmetrics, ndjson, plain};
 
-/// Blocks that are written and not yet known to be durable.
-const BLOCKS_AHEAD: usize = 128;
+/// Blocks that are written and not yet answered: somewhat more than the engine takes at once.
+const BLOCKS_AHEAD: usize = 64;
 
 /// The form of what is imported.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +115,15 @@ struct Ahead {
     last: u64,
 }
 
+/// Blocks on their way, oldest first.
+#[derive(Default)]
+struct Underway {
+    /// Those that are not answered yet.
+    ahead: VecDeque<Ahead>,
+    /// Writes that were answered and are not durable for certain, and the last line of each.
+    taken: VecDeque<(u64, u64)>,
+}
+
 /// Parsed lines on their way to the store.
 struct Block {
     /// The line of each record.
@@ -144,13 +154,13 @@ impl<'a> BlockBuilder<'a> {
     fn new(
         form: &'a Form,
         allowance: Option<&'a Mutex<names::Allowance<'a>>>,
-        snapshot: &Snapshot,
+        batch: BatchBuilder,
         bytes: usize,
     ) -> Self {
         Self {
             form,
             allowance,
-            batch: BatchBuilder::new(snapshot, bytes),
+            batch,
             numbers: Vec::with_capacity(bytes / 160),
             refusable: HashMap::new(),
             rejected: Vec::new(),
@@ -253,8 +263,9 @@ impl ImportReport {
 }
 
 impl App {
-    /// Imports records of a form, packed by gzip or zstd or not; without one it is guessed from how they begin. `progress` is called as records become durable, `rejected` with every line that is
-    /// none. An error of the input or the store ends it; what was stored until then stays.
+    /// Imports records of a form, packed by gzip or zstd or not; without one it is guessed from how they begin. `progress` is called as
+    /// records are stored, `rejected` with every line that is none. An error of the input or the store ends it; what was stored until then
+    /// stays. In an engine without a log the caller flushes once all is imported.
     pub fn import(
         &self,
         input: impl Read + Send,
@@ -263,7 +274,7 @@ impl App {
         mut rejected: impl FnMut(&Rejected),
     ) -> Result<ImportReport> {
         let mut report = ImportReport::default();
-        let mut ahead: VecDeque<Ahead> = VecDeque::new();
+        let mut underway = Underway::default();
         let unreadable = |e: std::io::Error| {
             Error::new(ErrorKind::Malformed, "bad_input", format!("cannot read the input: {e}"))
         };
@@ -285,15 +296,15 @@ impl App {
             }
             let ticket = self.engine.begin_write(block.batch)?;
             let Block { numbers, refusable, last, .. } = block;
-            ahead.push_back(Ahead { numbers, refusable, ticket, last });
-            if ahead.len() > BLOCKS_AHEAD {
-                settle(&mut ahead, &mut report, &mut rejected)?;
+            underway.ahead.push_back(Ahead { numbers, refusable, ticket, last });
+            if underway.ahead.len() > BLOCKS_AHEAD {
+                underway.settle(&self.engine, &mut report, &mut rejected)?;
                 progress(&report);
             }
             Ok(())
         };
         // On the parsing threads, with the names that are known by then.
-        let begin = |bytes| BlockBuilder::new(form, allowance.as_ref(), &self.engine.snapshot(), bytes);
+        let begin = |bytes| BlockBuilder::new(form, allowance.as_ref(), self.engine.batch(bytes), bytes);
         let now = self.now();
         let read = match format {
             Format::Ndjson => {
@@ -314,10 +325,7 @@ impl App {
                 })
             }
         };
-        // What was begun is settled even if the input broke off, so that the counts are true.
-        while !ahead.is_empty() {
-            settle(&mut ahead, &mut report, &mut rejected)?;
-        }
+        underway.finish(&self.engine, read.is_err(), &mut report, &mut rejected)?;
         progress(&report);
         read.map(|()| report)
     }
@@ -328,35 +336,67 @@ fn unknown() -> Error {
     Error::new(ErrorKind::NotFound, "unknown_person", "nobody is known by an identity of this line")
 }
 
-fn settle(
-    ahead: &mut VecDeque<Ahead>,
-    report: &mut ImportReport,
-    rejected: &mut dyn FnMut(&Rejected),
-) -> Result<()> {
-    let Some(Ahead { numbers, refusable, ticket, last }) = ahead.pop_front() else { return Ok(()) };
-    for (at, (line, outcome)) in numbers.into_iter().zip(ticket.wait()?).enumerate() {
-        match outcome {
-            Outcome::Stored => report.accepted += 1,
-            Outcome::Duplicate => report.duplicates += 1,
-            Outcome::MergeRefused => {
-                report.accepted += 1;
-                report.merges_refused += 1;
-            }
-            Outcome::TooManyNames | Outcome::Unknown => {
-                let text = refusable.get(&at).map(|line| {
-                    let mut text = Vec::new();
-                    ndjson::write_line(line, &mut text);
-                    text.trim_ascii_end().to_vec()
-                });
-                let error =
-                    if outcome == Outcome::Unknown { unknown() } else { names::too_many(limits::NAMES_MAX) };
-                report.held |= outcome == Outcome::TooManyNames;
-                report.reject(line, &error, text, rejected);
+impl Underway {
+    /// Waits for the oldest block, and says in `report` what became of its lines, and up to which line all is durable.
+    fn settle(
+        &mut self,
+        engine: &Engine,
+        report: &mut ImportReport,
+        rejected: &mut dyn FnMut(&Rejected),
+    ) -> Result<()> {
+        let Some(Ahead { numbers, refusable, ticket, last }) = self.ahead.pop_front() else { return Ok(()) };
+        let write = ticket.number();
+        for (at, (line, outcome)) in numbers.into_iter().zip(ticket.wait()?).enumerate() {
+            match outcome {
+                Outcome::Stored => report.accepted += 1,
+                Outcome::Duplicate => report.duplicates += 1,
+                Outcome::MergeRefused => {
+                    report.accepted += 1;
+                    report.merges_refused += 1;
+                }
+                Outcome::TooManyNames | Outcome::Unknown => {
+                    let text = refusable.get(&at).map(|line| {
+                        let mut text = Vec::new();
+                        ndjson::write_line(line, &mut text);
+                        text.trim_ascii_end().to_vec()
+                    });
+                    let is_unknown = outcome == Outcome::Unknown;
+                    let error = if is_unknown { unknown() } else { names::too_many(limits::NAMES_MAX) };
+                    report.held |= !is_unknown;
+                    report.reject(line, &error, text, rejected);
+                }
             }
         }
+        if !report.held {
+            self.taken.push_back((write, last));
+        }
+        self.confirm(engine, report);
+        Ok(())
     }
-    if !report.held {
-        report.line = report.line.max(last);
+
+    fn confirm(&mut self, engine: &Engine, report: &mut ImportReport) {
+        while let Some((_, last)) = self.taken.front().filter(|(write, _)| engine.is_durable(*write)) {
+            report.line = report.line.max(*last);
+            self.taken.pop_front();
+        }
     }
-    Ok(())
+
+    /// Settles all that was begun, which is done even if the input broke off, so that the counts are true; then all of it is made durable,
+    /// too.
+    fn finish(
+        &mut self,
+        engine: &Engine,
+        is_broken: bool,
+        report: &mut ImportReport,
+        rejected: &mut dyn FnMut(&Rejected),
+    ) -> Result<()> {
+        while !self.ahead.is_empty() {
+            self.settle(engine, report, rejected)?;
+        }
+        if is_broken && !self.taken.is_empty() {
+            engine.flush()?;
+        }
+        self.confirm(engine, report);
+        Ok(())
+    }
 }

@@ -32,7 +32,9 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
     let mapping = args.map.iter().map(|text| meaning(text)).collect::<Result<Mapping>>()?;
     let mut rejects = Rejects::new(args.rejects.as_deref(), &args.files)?;
     let stop = input::stop_flag()?;
-    let app = App::open_with(data, Options::bulk()).map_err(served)?;
+    let mut options = Options::bulk();
+    options.load_bytes = args.memory.map(|mib| (mib as usize) << 20).or(options.load_bytes);
+    let app = App::open_with(data, options).map_err(served)?;
     let mut marks = Marks::load(data)?;
     let (mut total, mut tokens) = (ImportReport::default(), Vec::new());
     let mut ended = Ok(());
@@ -51,6 +53,9 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
         settle(&app, total.accepted)?;
         marks.end(&tokens)?;
     }
+    let late = app.engine().found_late();
+    total.accepted -= late.min(total.accepted);
+    total.duplicates += late;
     app.close()?;
     let interrupted = ended.is_err() && stop.load(Ordering::Relaxed);
     if !interrupted {
@@ -86,13 +91,10 @@ fn how_to_go_on(piped: bool) -> &'static str {
 /// Brings what was imported into segments, and merges them where it is much of the store: the first report would otherwise find
 /// many small ones, written before most people were known.
 fn settle(app: &App, accepted: u64) -> Result<()> {
-    let is_much = {
-        // Not kept any longer: it holds the memtables.
-        let stored = app.snapshot();
-        let to_come = stored.sealed.len() + usize::from(!stored.active.is_empty());
-        accepted * 4 >= stored.rows() && stored.segments.len() + to_come > 1
-    };
-    if is_much { app.engine().compact() } else { app.engine().flush() }
+    app.engine().flush()?;
+    let stored = app.snapshot();
+    let is_much = accepted * 4 >= stored.rows() && stored.segments.len() > 1;
+    if is_much { app.engine().compact() } else { Ok(()) }
 }
 
 /// `person=Customer` as the meaning and the column.

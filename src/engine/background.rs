@@ -17,18 +17,22 @@ use crate::store::catalog::Catalog;
 use crate::store::compaction;
 use crate::store::identities::SealedIdentities;
 use crate::store::manifest::{Checkpoint, FileRef, Manifest, checkpoint_name, identities_name, segment_name};
+use crate::store::packed::PackedRows;
 use crate::store::persons::Persons;
 use crate::store::refusals::RefusalsImage;
 use crate::store::segment::Segment;
-use crate::store::segment::build::write_memtable;
+use crate::store::segment::build::{Build, write_rows};
 use crate::store::segment::merge::{Merge, merge_segments};
 use crate::store::segment::sieve::Sieve;
+use crate::store::values::{Table, Values};
 use crate::store::wal::parse_wal_name;
 use crate::threads::both;
 
 /// A sealed memtable and the state as of its seal.
 pub(crate) struct FlushJob {
     pub(crate) sealed: Sealed,
+    /// Rows that were loaded, which are in no log, and their values.
+    pub(crate) loaded: Option<(PackedRows, Arc<Values>)>,
     pub(crate) identities: Option<SealedIdentities>,
     pub(crate) persons: Persons,
     pub(crate) catalog: Arc<Catalog>,
@@ -85,7 +89,8 @@ fn write_files(shared: &Shared, job: &FlushJob) -> Result<Flushed> {
             [manifest.next_number(), manifest.next_number(), manifest.next_number()]
         };
         let full = match try_write_files(shared, job, numbers) {
-            Err(error) if error.kind() == ErrorKind::Full => error,
+            // What was loaded is nowhere else: whoever loads is told, and may begin again.
+            Err(error) if error.kind() == ErrorKind::Full && job.loaded.is_none() => error,
             done => return done,
         };
         let begun = [segment_name(numbers[0]), identities_name(numbers[1]), checkpoint_name(numbers[2])];
@@ -119,19 +124,34 @@ fn wait_for_room(shared: &Shared, full: &Error) -> Result<()> {
 fn try_write_files(shared: &Shared, job: &FlushJob, numbers: [u64; 3]) -> Result<Flushed> {
     let vfs = shared.vfs.as_ref();
     let secret = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).secret;
-    let mut segment = None;
-    if !job.sealed.table.is_empty() {
-        let name = segment_name(numbers[0]);
-        let hash = |id: &str| hash_record_id(secret, id);
-        let file = write_memtable(vfs, &name, &job.sealed.table, &job.persons, secret[0], &hash)?;
-        segment = Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef::of(vfs, &name)?));
-    }
-    let mut identities = None;
-    if let Some(sealed) = &job.identities {
+    let name = segment_name(numbers[0]);
+    let write_rows = |rows: &PackedRows, values: &Table| {
+        let hash_id = &|id: &str| hash_record_id(secret, id);
+        // While rows are loaded nobody reads, and the loader waits.
+        let threads = if job.loaded.is_some() { shared.options.merge_threads } else { 1 };
+        let (name, persons) = (name.as_str(), &job.persons);
+        let build = Build { vfs, name, rows, values, persons, secret: secret[0], hash_id, threads };
+        let (file, repeated) = write_rows(&build)?;
+        shared.repeated.fetch_add(repeated, Ordering::SeqCst);
+        Ok(Some((Arc::new(Segment::open(vfs, name, file.bytes)?), FileRef::of(vfs, name)?)))
+    };
+    let segment = || match &job.loaded {
+        Some((rows, values)) if !rows.is_empty() => write_rows(rows, &values.table()),
+        _ if job.sealed.table.is_empty() => Ok(None),
+        _ => {
+            let mut values = Table::new(secret[0]);
+            let rows = PackedRows::of(&job.sealed.table, &mut values);
+            write_rows(&rows, &values)
+        }
+    };
+    let identities = || {
+        let Some(sealed) = &job.identities else { return Ok(None) };
         let name = identities_name(numbers[1]);
         sealed.write(vfs, &name)?;
-        identities = Some(FileRef::of(vfs, &name)?);
-    }
+        Ok(Some(FileRef::of(vfs, &name)?))
+    };
+    let threads = if job.loaded.is_some() { shared.options.merge_threads } else { 1 };
+    let (identities, segment) = both(threads, identities, segment)?;
     let checkpoint = Checkpoint {
         catalog: job.catalog.image(),
         persons: job.persons.image(),

@@ -1,21 +1,37 @@
 //! Records and corrections on their way to the writer. What can be done beside the writer is done beside it: names that are known become ids,
-//! properties their canonical bytes, identities their fingerprints. The rest, which is rare, the writer does itself.
+//! properties their canonical bytes, or for a load the numbers of their values, identities their fingerprints. The rest, which is rare,
+//! the writer does itself.
 
 use std::sync::Arc;
 
+use super::load::Numbering;
 use super::snapshot::Snapshot;
-use crate::model::{Correction, Millis, NameId, PropertyId, Record, RecordKind, RecordRef};
+use crate::model::{Correction, Millis, NameId, PropertyId, Record, RecordKind, RecordRef, ValueRef};
 use crate::store::catalog::Catalog;
 use crate::store::identities::{Fingerprint, IdentitiesView};
 use crate::store::row::{PropertyBytes, put_property};
+use crate::store::values::{ValueCache, Values};
 
 /// Records and corrections in order.
 pub struct Batch {
     pub(super) items: Vec<Item>,
     /// The identities of the prepared ones.
-    texts: Vec<u8>,
-    /// The properties of the prepared ones: rows keep pieces of it.
-    properties: Arc<Vec<u8>>,
+    texts: String,
+    properties: Properties,
+}
+
+/// The properties of the prepared records of a batch.
+enum Properties {
+    /// Canonical bytes: rows keep pieces of them.
+    Bytes(Arc<Vec<u8>>),
+    /// Numbers of values, and where they are numbered.
+    Numbers(Vec<u32>, Arc<Values>),
+}
+
+impl Default for Properties {
+    fn default() -> Self {
+        Self::Bytes(Arc::default())
+    }
 }
 
 /// A record of a batch.
@@ -52,6 +68,14 @@ pub(super) struct Prepared {
     properties: Span,
 }
 
+/// What a batch was made in, emptied, to be used again: clearing new memory for each costs as much as filling it.
+#[derive(Default)]
+pub(super) struct UsedBatch {
+    items: Vec<Item>,
+    texts: String,
+    numbers: Vec<u32>,
+}
+
 /// An identity of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Named {
@@ -63,12 +87,13 @@ impl Batch {
     /// Records as they came.
     pub fn of(records: Vec<Record>) -> Self {
         let items = records.into_iter().map(Item::Record).collect();
-        Self { items, texts: Vec::new(), properties: Arc::default() }
+        Self { items, texts: String::new(), properties: Properties::default() }
     }
 
     /// A correction alone.
     pub fn correction(correction: Correction) -> Self {
-        Self { items: vec![Item::Correction(correction)], texts: Vec::new(), properties: Arc::default() }
+        let items = vec![Item::Correction(correction)];
+        Self { items, texts: String::new(), properties: Properties::default() }
     }
 
     /// Records and corrections in it.
@@ -83,14 +108,53 @@ impl Batch {
 
     /// The text of an identity.
     pub(super) fn text(&self, named: Named) -> &str {
-        let bytes = self.texts.get(named.text.from as usize..named.text.to as usize);
-        // It was text when it was put there.
-        bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("")
+        self.texts.get(named.text.from as usize..named.text.to as usize).unwrap_or("")
     }
 
     /// The canonical property bytes of a record.
     pub(super) fn properties(&self, prepared: &Prepared) -> PropertyBytes {
-        PropertyBytes::piece(&self.properties, prepared.properties.from, prepared.properties.to)
+        match &self.properties {
+            Properties::Bytes(bytes) => {
+                PropertyBytes::piece(bytes, prepared.properties.from, prepared.properties.to)
+            }
+            // Nobody makes such a batch for an engine that has a log.
+            Properties::Numbers(..) => [].as_slice().into(),
+        }
+    }
+
+    /// The numbers of the values of a record.
+    pub(super) fn numbers(&self, prepared: &Prepared) -> &[u32] {
+        let Span { from, to } = prepared.properties;
+        match &self.properties {
+            Properties::Numbers(numbers, _) => numbers.get(from as usize..to as usize).unwrap_or(&[]),
+            Properties::Bytes(_) => &[],
+        }
+    }
+
+    /// Ends it.
+    pub(super) fn emptied(self) -> UsedBatch {
+        let Self { mut items, mut texts, properties } = self;
+        let mut numbers = if let Properties::Numbers(numbers, _) = properties { numbers } else { Vec::new() };
+        items.clear();
+        texts.clear();
+        numbers.clear();
+        UsedBatch { items, texts, numbers }
+    }
+
+    /// Numbers the values in `values`, if they are numbered elsewhere.
+    pub(super) fn renumber(&mut self, values: &Arc<Values>) {
+        let Properties::Numbers(numbers, old) = &mut self.properties else { return };
+        if Arc::ptr_eq(old, values) {
+            return;
+        }
+        let (from, mut to) = (old.table(), values.table());
+        for number in numbers {
+            if let Some((property, raw)) = from.get(*number) {
+                *number = to.number(property, raw);
+            }
+        }
+        drop(from);
+        *old = Arc::clone(values);
     }
 }
 
@@ -104,8 +168,49 @@ pub struct BatchBuilder {
     /// The properties of the record at hand, and where they are in it.
     order: Vec<(PropertyId, usize)>,
     items: Vec<Item>,
-    texts: Vec<u8>,
-    properties: Vec<u8>,
+    texts: String,
+    properties: Making,
+}
+
+/// The [`Properties`] of a batch that is being made.
+enum Making {
+    Bytes(Vec<u8>),
+    Numbers { numbers: Vec<u32>, cache: ValueCache, numbering: Arc<Numbering> },
+}
+
+impl Making {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Numbers { numbers, .. } => numbers.len(),
+        }
+    }
+
+    fn truncate(&mut self, length: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.truncate(length),
+            Self::Numbers { numbers, .. } => numbers.truncate(length),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, property: PropertyId, value: ValueRef<'_>) {
+        match self {
+            Self::Bytes(bytes) => put_property(property, value, bytes),
+            Self::Numbers { numbers, cache, .. } => numbers.push(cache.number(property, value)),
+        }
+    }
+
+    fn finish(self) -> Properties {
+        match self {
+            Self::Bytes(bytes) => Properties::Bytes(Arc::new(bytes)),
+            Self::Numbers { numbers, cache, numbering } => {
+                let values = Arc::clone(cache.values());
+                numbering.give(cache);
+                Properties::Numbers(numbers, values)
+            }
+        }
+    }
 }
 
 const SHAPES: usize = 256;
@@ -119,16 +224,27 @@ fn shape_of(name: &str) -> usize {
 
 impl BatchBuilder {
     /// For records of about so many bytes in all, with the names that `snapshot` knows.
-    pub fn new(snapshot: &Snapshot, bytes: usize) -> Self {
+    pub(super) fn new(snapshot: &Snapshot, bytes: usize, numbering: Option<&Arc<Numbering>>) -> Self {
+        let mut used = numbering.and_then(|numbering| numbering.used_batch()).unwrap_or_default();
+        used.items.reserve(bytes / 160);
+        used.texts.reserve(bytes / 8);
+        let properties = match numbering {
+            None => Making::Bytes(Vec::with_capacity(bytes * 2 / 5)),
+            Some(numbering) => {
+                used.numbers.reserve(bytes / 50);
+                let (cache, numbering) = (numbering.take(), Arc::clone(numbering));
+                Making::Numbers { numbers: used.numbers, cache, numbering }
+            }
+        };
         Self {
             catalog: Arc::clone(&snapshot.catalog),
             identities: snapshot.identities.clone(),
             events: [0; SHAPES],
             property_names: [0; SHAPES],
             order: Vec::new(),
-            items: Vec::with_capacity(bytes / 160),
-            texts: Vec::with_capacity(bytes / 8),
-            properties: Vec::with_capacity(bytes * 2 / 5),
+            items: used.items,
+            texts: used.texts,
+            properties,
         }
     }
 
@@ -165,7 +281,7 @@ impl BatchBuilder {
 
     /// All that was added.
     pub fn finish(self) -> Batch {
-        Batch { items: self.items, texts: self.texts, properties: Arc::new(self.properties) }
+        Batch { items: self.items, texts: self.texts, properties: self.properties.finish() }
     }
 
     /// `None` if a name is new, or given twice.
@@ -187,9 +303,9 @@ impl BatchBuilder {
         let from = self.properties.len();
         for (id, at) in &self.order {
             let (_, value) = record.properties.get(*at)?;
-            put_property(*id, *value, &mut self.properties);
+            self.properties.put(*id, *value);
         }
-        let properties = span(from, &self.properties)?;
+        let properties = span(from, self.properties.len())?;
         let identity = self.named(record.identity)?;
         let target = match record.kind {
             RecordKind::Identify => Some(self.named(record.name)?),
@@ -216,12 +332,14 @@ impl BatchBuilder {
 
     fn named(&mut self, identity: &str) -> Option<Named> {
         let from = self.texts.len();
-        self.texts.extend_from_slice(identity.as_bytes());
-        Some(Named { fingerprint: self.identities.fingerprint(identity), text: span(from, &self.texts)? })
+        self.texts.push_str(identity);
+        Some(Named {
+            fingerprint: self.identities.fingerprint(identity),
+            text: span(from, self.texts.len())?,
+        })
     }
 }
 
-/// What was appended to `bytes` since they were `from` long.
-fn span(from: usize, bytes: &[u8]) -> Option<Span> {
-    Some(Span { from: u32::try_from(from).ok()?, to: u32::try_from(bytes.len()).ok()? })
+fn span(from: usize, to: usize) -> Option<Span> {
+    Some(Span { from: u32::try_from(from).ok()?, to: u32::try_from(to).ok()? })
 }

@@ -6,6 +6,7 @@ mod batch;
 mod check;
 mod erase;
 pub mod feed;
+mod load;
 pub mod meters;
 mod recent;
 mod recovery;
@@ -41,6 +42,7 @@ use crate::store::segment::sieve::Sieve;
 use crate::store::{compaction, identities};
 use crate::threads::processors;
 use feed::{Feed, Happening};
+use load::Numbering;
 use meters::Meters;
 use writer::{Op, Request};
 
@@ -55,8 +57,9 @@ pub struct Options {
     pub identity_cache: usize,
     /// Segments of like size that are merged into one.
     pub merge_segments: usize,
-    /// If nobody is expected to read the memtable: runs of like size in it that are merged into one.
-    pub unread_runs: Option<usize>,
+    /// If nobody is expected to read what comes in: there is no log, and records are durable with the next flush only, which comes at
+    /// the latest when they take so many bytes in memory.
+    pub load_bytes: Option<usize>,
     /// Identities of which files are merged into one, at most.
     pub identities_merged: u32,
     /// Threads that a merge of segments takes.
@@ -74,7 +77,7 @@ impl Default for Options {
             log_bytes: limits::WAL_BYTES_MAX,
             identity_cache: limits::IDENTITY_CACHE,
             merge_segments: compaction::TIER_SEGMENTS,
-            unread_runs: None,
+            load_bytes: None,
             identities_merged: identities::FILE_IDENTITIES_MAX,
             // Reports come first.
             merge_threads: 1,
@@ -85,15 +88,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For a process that does nothing but bring in much: it takes a few hundred megabytes of memory, and writes each row fewer
-    /// times.
+    /// For a process that does nothing but bring in much, and can bring it again: it takes some hundred megabytes of memory, and writes
+    /// each row once.
     pub fn bulk() -> Self {
         Self {
-            memtable_rows: limits::BULK_ROWS,
-            log_bytes: limits::BULK_LOG_BYTES,
+            load_bytes: Some(limits::BULK_BYTES),
             identity_cache: limits::BULK_IDENTITY_CACHE,
             merge_segments: limits::BULK_MERGE_SEGMENTS,
-            unread_runs: Some(limits::BULK_MEMTABLE_RUNS),
             merge_threads: processors(),
             ..Self::default()
         }
@@ -120,12 +121,20 @@ fn stopped() -> Error {
 }
 
 /// A write under way.
-pub struct Ticket(Receiver<Result<Vec<Outcome>>>);
+pub struct Ticket {
+    answer: Receiver<Result<Vec<Outcome>>>,
+    number: u64,
+}
 
 impl Ticket {
-    /// Waits until the records are durable; an outcome for each.
+    /// Which of the writes that were begun this is, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Waits until the records are durable, or in an engine without a log taken; an outcome for each.
     pub fn wait(self) -> Result<Vec<Outcome>> {
-        self.0.recv().map_err(|_| stopped())?
+        self.answer.recv().map_err(|_| stopped())?
     }
 }
 
@@ -179,6 +188,12 @@ pub(crate) struct Shared {
     pub(crate) flushes: AtomicU64,
     /// A flush waits for room on the disk: nothing more is taken until it has some.
     pub(crate) cramped: AtomicBool,
+    /// In an engine without a log, where values are numbered.
+    pub(crate) numbering: Option<Arc<Numbering>>,
+    /// Of the batches that were loaded, those that are durable.
+    pub(crate) durable: AtomicU64,
+    /// Duplicates that were found by a flush.
+    pub(crate) repeated: AtomicU64,
 }
 
 impl Shared {
@@ -232,6 +247,8 @@ pub struct Engine {
     shared: Arc<Shared>,
     requests: Option<Sender<Request>>,
     threads: Vec<JoinHandle<()>>,
+    /// Writes that were begun.
+    begun: AtomicU64,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -247,9 +264,11 @@ impl Engine {
         let mut recovered = recovery::recover(&vfs)?;
         recovered.state.identities.cache_at_most(options.identity_cache);
         recovered.state.recent.expect(options.memtable_rows);
-        if let Some(runs) = options.unread_runs {
-            recovered.state.active.expect_no_readers(runs);
+        let numbering = options.load_bytes.map(|_| Arc::new(Numbering::new(recovered.manifest.secret[0])));
+        if numbering.is_some() {
+            recovered.state.identities.expect_no_readers();
         }
+        let logged = !recovered.state.active.is_empty();
         let shared = Arc::new(Shared {
             vfs,
             feed: Feed::new(options.clock.now()),
@@ -265,6 +284,9 @@ impl Engine {
             compactions: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
             cramped: AtomicBool::new(false),
+            numbering,
+            durable: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
         });
         let (requests, inbox) = bounded(limits::WRITE_QUEUE_MAX);
         // One flush at work and one waiting: a writer that is faster than the disk waits for it here.
@@ -275,7 +297,13 @@ impl Engine {
             background::spawn_compactor(Arc::clone(&shared), compact_inbox)?,
             writer::spawn(Arc::clone(&shared), recovered.state, recovered.log, inbox, jobs, compact)?,
         ];
-        Ok(Self { shared, requests: Some(requests), threads, _lock: lock })
+        let engine =
+            Self { shared, requests: Some(requests), threads, begun: AtomicU64::new(0), _lock: lock };
+        if logged && engine.shared.numbering.is_some() {
+            // What the logs held goes into segments before anything is loaded.
+            engine.flush()?;
+        }
+        Ok(engine)
     }
 
     /// Stores records, all that are not duplicates, and returns once they are durable: an outcome for each. Records must have
@@ -284,18 +312,43 @@ impl Engine {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        self.request(Op::Records(Batch::of(records)), true)
+        self.store(Batch::of(records), true)
+    }
+
+    /// A batch that is to hold records of about so many bytes in all.
+    pub fn batch(&self, bytes: usize) -> BatchBuilder {
+        BatchBuilder::new(&self.snapshot(), bytes, self.shared.numbering.as_ref())
+    }
+
+    /// Whether the records of a write that was begun are durable, once they are answered. For somebody who writes alone.
+    pub fn is_durable(&self, number: u64) -> bool {
+        self.shared.numbering.is_none() || number <= self.shared.durable.load(Ordering::SeqCst)
+    }
+
+    /// Records that were answered as stored and turned out to be duplicates when they were flushed.
+    pub fn found_late(&self) -> u64 {
+        self.shared.repeated.load(Ordering::SeqCst)
     }
 
     /// Begins to store records, as [`Engine::write`] does; the ticket waits for the end. Who keeps a few tickets keeps the writer
     /// busy while the disk syncs.
     pub fn begin_write(&self, batch: Batch) -> Result<Ticket> {
-        self.send(Op::Records(batch), true).map(Ticket)
+        let answer = self.send(Op::Records(batch), true)?;
+        Ok(Ticket { answer, number: self.begun.load(Ordering::SeqCst) })
     }
 
     /// As [`Engine::write`], but an error of kind `Busy` at once if too many are waiting.
     pub fn try_write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
-        self.request(Op::Records(Batch::of(records)), false)
+        self.store(Batch::of(records), false)
+    }
+
+    /// Stores a batch durably.
+    fn store(&self, batch: Batch, wait: bool) -> Result<Vec<Outcome>> {
+        let outcomes = self.request(Op::Records(batch), wait)?;
+        if self.shared.numbering.is_some() {
+            self.flush()?;
+        }
+        Ok(outcomes)
     }
 
     /// Joins the person of `identity` into that of `into`. False if they are one already.
@@ -310,7 +363,7 @@ impl Engine {
 
     fn correct(&self, correction: Correction) -> Result<bool> {
         let snapshot = self.snapshot();
-        let outcomes = self.request(Op::Records(Batch::correction(correction.clone())), true)?;
+        let outcomes = self.store(Batch::correction(correction.clone()), true)?;
         if outcomes != [Outcome::Unknown] {
             return Ok(outcomes == [Outcome::Stored]);
         }
@@ -445,7 +498,7 @@ impl Engine {
 
     fn request(&self, op: Op, wait: bool) -> Result<Vec<Outcome>> {
         let begun = Instant::now();
-        let answer = Ticket(self.send(op, wait)?).wait();
+        let answer = self.send(op, wait)?.recv().map_err(|_| stopped())?;
         self.shared.meters.acknowledged.add(begun.elapsed());
         answer
     }
@@ -453,6 +506,7 @@ impl Engine {
     fn send(&self, op: Op, wait: bool) -> Result<Receiver<Result<Vec<Outcome>>>> {
         let (reply, answer) = bounded(1);
         let requests = self.requests.as_ref().ok_or_else(stopped)?;
+        self.begun.fetch_add(u64::from(matches!(op, Op::Records(_))), Ordering::SeqCst);
         let request = Request { op, reply };
         if wait {
             requests.send(request).map_err(|_| stopped())?;

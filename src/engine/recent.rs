@@ -63,6 +63,10 @@ impl Keys {
     }
 }
 
+fn has_row(table: &Memtable, row: &Row) -> bool {
+    table.runs().iter().any(|run| run.has(row))
+}
+
 /// The rows of the group being written, and the keys of all rows in memtables.
 #[derive(Debug)]
 pub struct Recent {
@@ -115,10 +119,6 @@ impl Recent {
         places.of(key).filter_map(|at| group.get(at)).any(|r| r.says_the_same(row))
     }
 
-    fn table_has(&self, table: &Memtable, row: &Row, key: u64) -> bool {
-        table.runs().iter().any(|run| run.has(row, self.secret, key))
-    }
-
     /// Whether a recent record has this client's id.
     pub fn has_record_id(&self, id: &str) -> bool {
         self.active.record_ids.contains(id)
@@ -133,14 +133,12 @@ impl Recent {
         sealed: impl Iterator<Item = (u64, &'a Memtable)>,
     ) -> bool {
         let key = self.key_of(row);
-        if self.active.may_have(row.time, key)
-            && (self.group_has(row, key) || self.table_has(active, row, key))
-        {
+        if self.active.may_have(row.time, key) && (self.group_has(row, key) || has_row(active, row)) {
             return true;
         }
         for (generation, table) in sealed {
             let known = self.sealed.iter().find(|(g, _)| *g == generation);
-            if known.is_none_or(|(_, keys)| keys.may_have(row.time, key)) && self.table_has(table, row, key) {
+            if known.is_none_or(|(_, keys)| keys.may_have(row.time, key)) && has_row(table, row) {
                 return true;
             }
         }

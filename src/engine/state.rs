@@ -155,15 +155,19 @@ impl State {
         put_row(&row, log);
         let outcome = self.apply_row(row);
         if outcome == Outcome::MergeRefused {
-            self.refused.push(Refusal {
-                time: now,
-                reason: "merge_refused".into(),
-                message: "both are identified people: tracking alone never joins them".into(),
-                identity: identity.1.to_owned(),
-                name: target.map(|(_, text)| text.to_owned()).unwrap_or_default(),
-            });
+            self.refuse_merge(now, identity.1, target.map_or("", |(_, text)| text));
         }
         Ok(outcome)
+    }
+
+    pub(super) fn refuse_merge(&mut self, time: Millis, identity: &str, name: &str) {
+        self.refused.push(Refusal {
+            time,
+            reason: "merge_refused".into(),
+            message: "both are identified people: tracking alone never joins them".into(),
+            identity: identity.to_owned(),
+            name: name.to_owned(),
+        });
     }
 
     /// Applies one entry of the log. False if the entry names ids that do not exist.
@@ -189,14 +193,7 @@ impl State {
                 let (time, identity, target) = (row.time, row.identity, row.target);
                 if self.apply_row(row) == Outcome::MergeRefused {
                     let (identity, name) = (self.identities.get(identity)?, self.identities.get(target)?);
-                    let message = "both are identified people: tracking alone never joins them".into();
-                    self.refused.push(Refusal {
-                        time,
-                        reason: "merge_refused".into(),
-                        message,
-                        identity,
-                        name,
-                    });
+                    self.refuse_merge(time, &identity, &name);
                 }
             }
             Entry::Merge(a, b) if known(&self.persons, a) && known(&self.persons, b) => {
@@ -210,18 +207,23 @@ impl State {
         Ok(true)
     }
 
-    fn apply_row(&mut self, row: Row) -> Outcome {
-        let mut outcome = Outcome::Stored;
-        if row.name == NameId::IDENTIFY {
-            match self.persons.identify(row.identity, row.target) {
+    /// What a row means for who is who.
+    pub(super) fn identify(&mut self, name: NameId, identity: IdentityId, target: IdentityId) -> Outcome {
+        if name == NameId::IDENTIFY {
+            match self.persons.identify(identity, target) {
                 Identified::Same => {}
                 Identified::Merged => self.counters.merges += 1,
                 Identified::Refused => {
                     self.counters.merges_refused += 1;
-                    outcome = Outcome::MergeRefused;
+                    return Outcome::MergeRefused;
                 }
             }
         }
+        Outcome::Stored
+    }
+
+    fn apply_row(&mut self, row: Row) -> Outcome {
+        let outcome = self.identify(row.name, row.identity, row.target);
         if !row.name.is_event() {
             self.next_arrival = self.next_arrival.max(row.arrival + 1);
         }
@@ -238,7 +240,7 @@ impl State {
         id
     }
 
-    fn name_of(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<NameId> {
+    pub(super) fn name_of(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<NameId> {
         match record.kind {
             RecordKind::Set => Some(NameId::SET),
             RecordKind::Identify => Some(NameId::IDENTIFY),
@@ -253,7 +255,7 @@ impl State {
         }
     }
 
-    fn property_bytes(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<PropertyBytes> {
+    pub(super) fn property_bytes(&mut self, record: &Record, log: &mut Vec<u8>) -> Option<PropertyBytes> {
         let mut properties: Vec<(PropertyId, &Value)> = Vec::with_capacity(record.properties.len());
         for (name, value) in &record.properties {
             let id = match self.catalog.property(name) {
@@ -277,7 +279,7 @@ impl State {
         Some(bytes.as_slice().into())
     }
 
-    fn has_record_id(&self, id: &str, stored: &Snapshot) -> Result<bool> {
+    pub(super) fn has_record_id(&self, id: &str, stored: &Snapshot) -> Result<bool> {
         if self.recent.has_record_id(id) {
             return Ok(true);
         }

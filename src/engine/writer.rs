@@ -6,17 +6,20 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::background::FlushJob;
 use super::batch::{Batch, Item};
 use super::erase::Plan;
 use super::feed::Happening;
+use super::load::Load;
 use super::snapshot::Sealed;
 use super::state::State;
 use super::{Outcome, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::store::packed::PackedRows;
+use crate::store::values::Values;
 use crate::store::wal::{WalWriter, wal_name};
 
 /// What a caller wants of the writer.
@@ -46,7 +49,9 @@ pub(crate) fn spawn(
     jobs: Sender<FlushJob>,
     compact: Sender<()>,
 ) -> Result<JoinHandle<()>> {
-    let writer = Writer { shared, state, log, jobs, compact, generation: 0, buffer: Vec::new() };
+    let load = shared.numbering.clone().map(Load::new);
+    let writer =
+        Writer { shared, state, log, jobs, compact, generation: 0, buffer: Vec::new(), load, loaded: 0 };
     let thread = thread::Builder::new().name("writer".into()).spawn(move || writer.run(&inbox));
     thread.map_err(|e| Error::new(ErrorKind::Io, "thread", format!("cannot start the writer thread: {e}")))
 }
@@ -61,10 +66,14 @@ pub(super) struct Writer {
     generation: u64,
     /// What a frame of the log is made in.
     buffer: Vec<u8>,
+    /// Instead of a log, what was loaded since the last flush.
+    pub(super) load: Option<Load>,
+    /// Batches that were loaded.
+    pub(super) loaded: u64,
 }
 
 /// Records whose identities are looked at together.
-const LOOK_AHEAD: usize = 32;
+pub(super) const LOOK_AHEAD: usize = 32;
 /// Bytes of a log frame above which a large group gets another one.
 const FRAME_BYTES: usize = 4 << 20;
 const _: () = assert!(FRAME_BYTES + limits::IMPORT_LINE_BYTES_MAX < limits::FRAME_BYTES_MAX as usize);
@@ -79,13 +88,17 @@ fn refuse(replies: impl Iterator<Item = Reply>, error: &Error) {
 
 impl Writer {
     fn run(mut self, inbox: &Receiver<Request>) {
-        while let Ok(first) = inbox.recv() {
+        while let Some(first) = self.next_request(inbox) {
             let mut group = vec![first];
             let mut records = records_in(&group);
             while records < limits::GROUP_RECORDS_MAX {
                 let Ok(next) = inbox.try_recv() else { break };
                 group.push(next);
                 records += records_in(group.get(group.len() - 1..).unwrap_or(&[]));
+            }
+            if self.load.is_some() {
+                group.into_iter().for_each(|request| self.load_request(request));
+                continue;
             }
             let flushes: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Flush)).collect();
             let erasures: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Erase(_))).collect();
@@ -98,13 +111,50 @@ impl Writer {
             }
             for Request { op, reply } in erasures {
                 let Op::Erase(plan) = op else { continue };
-                let done =
-                    self.erase(&plan).map(|done| if done { vec![Outcome::Stored] } else { Vec::new() });
                 // A caller that has gone away needs no answer.
-                let _gone = reply.send(done);
+                let _gone = reply.send(self.erase_all(&plan));
             }
         }
         drop(self.compact);
+    }
+
+    /// Waits for the next request, and flushes meanwhile what was loaded some time ago; `None` if the store closes.
+    fn next_request(&mut self, inbox: &Receiver<Request>) -> Option<Request> {
+        loop {
+            let Some(deadline) = self.load.as_ref().and_then(Load::deadline) else {
+                return inbox.recv().ok();
+            };
+            match inbox.recv_deadline(deadline) {
+                Ok(request) => return Some(request),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    // Who sends next, or asks for a flush, is told what went wrong.
+                    if let Err(error) = self.flush_loaded() {
+                        log::error!("cannot flush: {error}");
+                        return inbox.recv().ok();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is asked for without a log.
+    fn load_request(&mut self, request: Request) {
+        let done = match request.op {
+            Op::Records(batch) => self.load(batch),
+            Op::Flush => match self.flush_loaded() {
+                // There was nothing, but who is who may have changed.
+                Ok(false) => return self.seal(vec![request.reply]),
+                done => done.map(|_| Vec::new()),
+            },
+            Op::Erase(plan) => self.flush_loaded().and_then(|_| self.erase_all(&plan)),
+        };
+        // A caller that has gone away needs no answer.
+        let _gone = request.reply.send(done);
+    }
+
+    fn erase_all(&mut self, plan: &Plan) -> Result<Vec<Outcome>> {
+        Ok(if self.erase(plan)? { vec![Outcome::Stored] } else { Vec::new() })
     }
 
     fn write_group(&mut self, group: Vec<Request>) {
@@ -295,12 +345,17 @@ impl Writer {
 
     /// Hands the memtable to the flusher and begins a new log. `waiting` are answered when it is in a segment.
     pub(super) fn seal(&mut self, waiting: Vec<Reply>) {
+        self.seal_with(waiting, None);
+    }
+
+    /// The same, with what was loaded.
+    pub(super) fn seal_with(&mut self, waiting: Vec<Reply>, loaded: Option<(PackedRows, Arc<Values>)>) {
         if let Err(error) = self.shared.healthy() {
             return refuse(waiting.into_iter(), &error);
         }
         match self.try_seal() {
             Ok(mut job) => {
-                job.waiting = waiting;
+                (job.waiting, job.loaded) = (waiting, loaded);
                 // Waits while one flush is at work and another is queued.
                 if self.jobs.send(job).is_err() {
                     self.shared.fail(&Error::new(ErrorKind::Poisoned, "stopped", "the flush thread is gone"));
@@ -317,10 +372,9 @@ impl Writer {
         let (number, log) = self.new_log()?;
         self.log = log;
         self.generation += 1;
-        let next = self.state.active.emptied();
         let sealed = Sealed {
             generation: self.generation,
-            table: std::mem::replace(&mut self.state.active, next),
+            table: std::mem::take(&mut self.state.active),
             identity_version: self.state.persons.version(),
         };
         self.state.recent.seal(self.generation);
@@ -337,6 +391,7 @@ impl Writer {
             next.sealed.push(sealed.clone());
             next.active = state.active.clone();
             next.persons = state.persons.clone();
+            next.counters = state.counters;
         });
         let refusals = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).image();
         Ok(FlushJob {
@@ -348,6 +403,7 @@ impl Writer {
             refusals,
             first_log: number,
             first_sequence: self.log.next_sequence(),
+            loaded: None,
             waiting: Vec::new(),
         })
     }

@@ -5,9 +5,9 @@ use std::hash::Hasher;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use roaring::RoaringBitmap;
-use rustc_hash::{FxBuildHasher, FxHashMap};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::id_table::IdTable;
 use super::identity_file::{IdentityFile, IdentityFileWriter, Key, hash_identity};
 use crate::disk::Vfs;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,7 +37,7 @@ struct Generation {
     text: String,
     /// Where each ends.
     ends: Vec<usize>,
-    ids: FxHashMap<Fingerprint, IdentityId>,
+    ids: IdTable,
 }
 
 impl Generation {
@@ -52,7 +52,7 @@ impl Generation {
             first: self.first + count as u32,
             text: String::with_capacity(self.text.len()),
             ends: Vec::with_capacity(count),
-            ids: FxHashMap::with_capacity_and_hasher(count, FxBuildHasher),
+            ids: IdTable::with_room(self.ids.len()),
         }
     }
 
@@ -69,8 +69,8 @@ impl Generation {
 /// Ids that the writer met lately.
 struct Cache {
     most: usize,
-    young: FxHashMap<Fingerprint, IdentityId>,
-    old: FxHashMap<Fingerprint, IdentityId>,
+    young: IdTable,
+    old: IdTable,
     /// Whether any was ever dropped; until then every new identity is here.
     dropped: bool,
     /// Whether every identity is here, so that what is not here is nowhere.
@@ -79,27 +79,31 @@ struct Cache {
 
 impl Cache {
     fn find(&mut self, of: Fingerprint) -> Option<IdentityId> {
-        if let Some(id) = self.young.get(&of) {
-            return Some(*id);
+        if let Some(id) = self.young.get(of) {
+            return Some(id);
         }
-        let id = *self.old.get(&of)?;
+        let id = self.old.get(of)?;
         self.insert(of, id);
         Some(id)
     }
 
     fn forget(&mut self) {
-        self.young.clear();
-        self.old.clear();
+        (self.young, self.old) = (IdTable::default(), IdTable::default());
         (self.dropped, self.complete) = (true, false);
     }
 
     fn insert(&mut self, of: Fingerprint, id: IdentityId) {
         if self.young.len() >= self.most {
-            self.dropped |= !self.old.is_empty();
-            self.complete &= !self.dropped;
-            self.old = std::mem::take(&mut self.young);
+            self.renew(IdTable::default());
         }
         self.young.insert(of, id);
+    }
+
+    /// Begins with `young`, and forgets the oldest.
+    fn renew(&mut self, young: IdTable) {
+        self.dropped |= !self.old.is_empty();
+        self.complete &= !self.dropped;
+        self.old = std::mem::replace(&mut self.young, young);
     }
 }
 
@@ -124,12 +128,12 @@ impl Inner {
 
     fn find_recent(&self, of: Fingerprint) -> Option<IdentityId> {
         let active = self.active.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = active.ids.get(&of) {
-            return Some(*id);
+        if let Some(id) = active.ids.get(of) {
+            return Some(id);
         }
         drop(active);
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        sealed.iter().rev().find_map(|g| g.ids.get(&of).copied())
+        sealed.iter().rev().find_map(|g| g.ids.get(of))
     }
 
     fn find_stored(&self, identity: &str) -> Result<Option<IdentityId>> {
@@ -178,6 +182,8 @@ pub struct Identities {
     inner: Arc<Inner>,
     next: IdentityId,
     cache: Cache,
+    /// Where nobody else looks for them: those since the last seal, instead of in their generation and the cache.
+    unread: Option<IdTable>,
 }
 
 impl Identities {
@@ -211,14 +217,24 @@ impl Identities {
             sealed: RwLock::default(),
             active: RwLock::new(Generation::from(next)),
         };
-        let (young, old) = (FxHashMap::default(), FxHashMap::default());
+        let (young, old) = (IdTable::default(), IdTable::default());
         let cache = Cache { most: limits::IDENTITY_CACHE, young, old, dropped: false, complete: next == 0 };
-        Ok(Self { inner: Arc::new(inner), next, cache })
+        Ok(Self { inner: Arc::new(inner), next, cache, unread: None })
     }
 
     /// Lets the cache hold twice `most` identities, each about 56 bytes.
     pub fn cache_at_most(&mut self, most: usize) {
         self.cache.most = most;
+    }
+
+    /// For a process in which nobody but the writer looks for identities that are not in files yet: they are kept once only.
+    pub fn expect_no_readers(&mut self) {
+        self.unread = Some(IdTable::default());
+    }
+
+    /// Whether as many came since the last seal as the cache may hold.
+    pub fn is_due(&self) -> bool {
+        self.unread.as_ref().is_some_and(|unread| unread.len() >= self.cache.most)
     }
 
     /// Identities in it.
@@ -243,6 +259,9 @@ impl Identities {
 
     /// The id of an identity whose fingerprint is known.
     pub fn find_as(&mut self, of: Fingerprint, identity: &str) -> Result<Option<IdentityId>> {
+        if let Some(id) = self.unread.as_ref().and_then(|unread| unread.get(of)) {
+            return Ok(Some(id));
+        }
         if let Some(id) = self.cache.find(of) {
             return Ok(Some(id));
         }
@@ -264,20 +283,30 @@ impl Identities {
     /// Looks at where ids of identities would be, so that they are at hand when they are needed. Such looks overlap, which those of
     /// one record after the other do not.
     pub fn expect(&self, identities: impl Iterator<Item = Fingerprint>) -> usize {
-        identities.filter(|of| self.cache.young.contains_key(of)).count()
+        let recent = self.unread.as_ref().unwrap_or(&self.cache.young);
+        identities.filter(|of| recent.get(*of).is_some()).count()
     }
 
     /// Adds an identity that is not here: the next id.
     pub fn insert(&mut self, identity: &str) -> IdentityId {
+        self.insert_as(fingerprint(self.inner.key, identity), identity)
+    }
+
+    /// As [`Identities::insert`], of an identity whose fingerprint is known.
+    pub fn insert_as(&mut self, of: Fingerprint, identity: &str) -> IdentityId {
         let id = self.next;
         self.next += 1;
-        let of = fingerprint(self.inner.key, identity);
-        self.cache.insert(of, id);
         let mut active = self.inner.active.write().unwrap_or_else(PoisonError::into_inner);
         active.text.push_str(identity);
         let end = active.text.len();
         active.ends.push(end);
-        active.ids.insert(of, id);
+        match &mut self.unread {
+            Some(unread) => unread.insert(of, id),
+            None => {
+                self.cache.insert(of, id);
+                active.ids.insert(of, id)
+            }
+        };
         id
     }
 
@@ -285,14 +314,9 @@ impl Identities {
     pub fn forget_from(&mut self, first: IdentityId) {
         let mut active = self.inner.active.write().unwrap_or_else(PoisonError::into_inner);
         let kept = first.saturating_sub(active.first) as usize;
-        for place in kept..active.ends.len() {
-            let of = active.string(place).map(|text| fingerprint(self.inner.key, text));
-            if let Some(of) = of {
-                active.ids.remove(&of);
-                self.cache.young.remove(&of);
-                self.cache.old.remove(&of);
-            }
-        }
+        active.ids.forget_from(first);
+        self.cache.young.forget_from(first);
+        self.cache.old.forget_from(first);
         active.ends.truncate(kept);
         let end = active.ends.last().copied().unwrap_or(0);
         active.text.truncate(end);
@@ -314,6 +338,9 @@ impl Identities {
         let mut active = self.inner.active.write().unwrap_or_else(PoisonError::into_inner);
         if active.ends.is_empty() {
             return None;
+        }
+        if let Some(unread) = &mut self.unread {
+            self.cache.renew(std::mem::take(unread));
         }
         let next = active.next();
         let sealed = Arc::new(std::mem::replace(&mut *active, next));

@@ -156,14 +156,10 @@ pub struct BlockRow {
     pub time: Millis,
     /// The identity, as its place among the person's identities in this segment.
     pub slot: u32,
-    /// Where its values begin in the shared list of (property, stored value).
-    pub values_from: u32,
-    /// Where they end.
-    pub values_to: u32,
 }
 
-/// Writes one block. `rows` are in order; `values` holds (property, code + 1 or own number).
-pub fn write_block(rows: &[BlockRow], values: &[(PropertyId, u64)], out: &mut Vec<u8>) {
+/// Writes one block. `rows` are in order.
+pub fn write_block(rows: &[BlockRow], columns: Columns, out: &mut Vec<u8>) {
     let mut persons: Vec<u16> = Vec::new();
     let mut starts: Vec<usize> = Vec::new();
     let mut previous = None;
@@ -180,7 +176,7 @@ pub fn write_block(rows: &[BlockRow], values: &[(PropertyId, u64)], out: &mut Ve
     let time_of = |r: &BlockRow| ((r.time - base) / unit) as u64;
     let time_width = width_of(rows.iter().map(time_of).max().unwrap_or(0));
     let slot_width = width_of(rows.iter().map(|r| u64::from(r.slot)).max().unwrap_or(0));
-    let columns = collect_columns(rows, values);
+    let columns = columns.finish(rows.len());
 
     for n in [persons.len(), rows.len(), columns.len()] {
         out.extend_from_slice(&(n as u32).to_le_bytes());
@@ -209,37 +205,44 @@ struct ColumnToWrite {
     values: Vec<u64>,
 }
 
-fn collect_columns(rows: &[BlockRow], values: &[(PropertyId, u64)]) -> Vec<ColumnToWrite> {
-    let mut columns: Vec<ColumnToWrite> = Vec::new();
-    for (at, row) in rows.iter().enumerate() {
+/// The values of a block on their way into it, column by column.
+#[derive(Default)]
+pub struct Columns(Vec<ColumnToWrite>);
+
+impl Columns {
+    /// Adds the values (code + 1, or own number) of the row at `at`, behind those of rows before it.
+    pub fn row(&mut self, at: usize, values: impl Iterator<Item = (PropertyId, u64)>) {
         // Rows of one name mostly have the same properties in the same order.
         let mut next = 0;
-        for (property, value) in values.get(row.values_from as usize..row.values_to as usize).unwrap_or(&[]) {
-            let slot = match columns.get(next).is_some_and(|c| c.property == *property) {
-                true => next,
-                false => match columns.iter().position(|c| c.property == *property) {
-                    Some(slot) => slot,
-                    None => {
-                        let values = vec![0; rows.len()];
-                        columns.push(ColumnToWrite { property: *property, width: 0, base: 0, values });
-                        columns.len() - 1
-                    }
-                },
-            };
-            next = slot + 1;
-            if let Some(cell) = columns.get_mut(slot).and_then(|c| c.values.get_mut(at)) {
-                *cell = *value;
+        for (property, value) in values {
+            let here = self.0.get(next).is_some_and(|c| c.property == property);
+            let place = if here { Some(next) } else { self.0.iter().position(|c| c.property == property) };
+            let place = place.unwrap_or_else(|| {
+                self.0.push(ColumnToWrite { property, width: 0, base: 0, values: Vec::new() });
+                self.0.len() - 1
+            });
+            next = place + 1;
+            if let Some(column) = self.0.get_mut(place) {
+                if column.values.len() < at {
+                    column.values.resize(at, 0);
+                }
+                column.values.push(value);
             }
         }
     }
-    columns.sort_by_key(|c| c.property);
-    for column in &mut columns {
-        // The store's own columns are set on every row, so the smallest value can be taken off.
-        let own = matches!(column.property, PropertyId::ARRIVAL | PropertyId::TARGET);
-        column.base = if own { column.values.iter().copied().min().unwrap_or(0) } else { 0 };
-        column.width = width_of(column.values.iter().map(|v| v - column.base).max().unwrap_or(0));
+
+    /// The columns of so many rows, in the order of their properties.
+    fn finish(mut self, rows: usize) -> Vec<ColumnToWrite> {
+        self.0.sort_by_key(|c| c.property);
+        for column in &mut self.0 {
+            column.values.resize(rows, 0);
+            // The store's own columns are set on every row, so the smallest value can be taken off.
+            let own = matches!(column.property, PropertyId::ARRIVAL | PropertyId::TARGET);
+            column.base = if own { column.values.iter().copied().min().unwrap_or(0) } else { 0 };
+            column.width = width_of(column.values.iter().map(|v| v - column.base).max().unwrap_or(0));
+        }
+        self.0
     }
-    columns
 }
 
 #[cfg(test)]
@@ -248,14 +251,20 @@ mod tests {
 
     #[test]
     fn rows_come_back_and_cut_blocks_do_not() {
-        let values = vec![(PropertyId(5), 3), (PropertyId::ARRIVAL, 1000), (PropertyId::ARRIVAL, 1007)];
-        let rows = [
-            BlockRow { person: 65_536, time: 1_000_500, slot: 0, values_from: 0, values_to: 2 },
-            BlockRow { person: 65_536, time: 1_000_500, slot: 2, values_from: 2, values_to: 3 },
-            BlockRow { person: 65_600, time: 900, slot: 1, values_from: 1, values_to: 2 },
+        let values = [
+            vec![(PropertyId(5), 3), (PropertyId::ARRIVAL, 1000)],
+            vec![(PropertyId::ARRIVAL, 1007)],
+            vec![(PropertyId::ARRIVAL, 1000)],
         ];
+        let rows = [
+            BlockRow { person: 65_536, time: 1_000_500, slot: 0 },
+            BlockRow { person: 65_536, time: 1_000_500, slot: 2 },
+            BlockRow { person: 65_600, time: 900, slot: 1 },
+        ];
+        let mut columns = Columns::default();
+        values.into_iter().enumerate().for_each(|(at, values)| columns.row(at, values.into_iter()));
         let mut out = Vec::new();
-        write_block(&rows, &values, &mut out);
+        write_block(&rows, columns, &mut out);
         let block = Block::parse(&out).unwrap();
         assert_eq!(
             (block.persons(), block.rows(), block.rank_of(64), block.rank_of(1)),

@@ -1,121 +1,275 @@
-//! Builds a segment from the rows of a memtable.
+//! Builds a segment from rows in the order in which they came.
+//!
+//! 1. Values: those that occur are sorted once; the code of each number follows.
+//! 2. Members: every (person, identity) of the rows.
+//! 3. The rows of each name are sorted by person, and each chunk of persons is a piece of work for any thread: its rows are fetched,
+//!    sorted by time within each person, freed of duplicates, and made a block.
 
-use std::cmp::Ordering;
-use std::hint::black_box;
+use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::chunk_of;
-use super::codes::Codes;
-use super::encoded::BlockBuilder;
+use super::encoded::{BlockBuilder, EncodedBlock};
 use super::members::MemberTable;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
 use crate::disk::Vfs;
+use crate::disk::bits::width_of;
+use crate::disk::codec::Reader;
 use crate::error::Result;
-use crate::limits;
-use crate::model::{PersonId, PropertyId};
-use crate::store::memtable::Memtable;
+use crate::model::{IdentityId, NameId, PersonId, PropertyId, ValueRef};
+use crate::store::packed::{PackedRow, PackedRows, RowsOfName};
 use crate::store::persons::Persons;
-use crate::store::row::Row;
+use crate::store::values::Table;
+use crate::threads::in_order;
 
 /// Hashes a client's record id under the store's secret.
 pub type HashId<'a> = &'a (dyn Fn(&str) -> u64 + Sync);
 
-/// What a row is sorted by, in one number: name, person and time. Times of records lie between 2009 and tomorrow, which fits;
-/// whatever does not, and equal keys, [`Row::order`] decides. The low bits are the row's place.
-fn key_of(persons: &Persons, row: &Row, place: u32) -> u128 {
-    let time = row.time.saturating_sub(limits::TIME_MIN_MS).clamp(0, (1 << 44) - 1);
-    u128::from(row.name.0) << 108
-        | u128::from(persons.person_of(row.identity)) << 76
-        | u128::from(time.unsigned_abs()) << 32
-        | u128::from(place)
+/// What a segment is built with.
+pub struct Build<'a> {
+    /// Where files are.
+    pub vfs: &'a dyn Vfs,
+    /// The file to write.
+    pub name: &'a str,
+    /// The rows.
+    pub rows: &'a PackedRows,
+    /// Their values.
+    pub values: &'a Table,
+    /// Who is who.
+    pub persons: &'a Persons,
+    /// The store's secret, for the filter.
+    pub secret: u64,
+    /// Hashes a client's record id.
+    pub hash_id: HashId<'a>,
+    /// Threads that make blocks.
+    pub threads: usize,
 }
 
-fn person_of(key: u128) -> PersonId {
-    (key >> 76) as PersonId
+/// The rows of one name and chunk of persons: parts of its keys.
+struct Piece<'a> {
+    name: NameId,
+    rows: &'a RowsOfName,
+    keys: Arc<Vec<u64>>,
+    range: Range<usize>,
 }
 
-fn place_of(key: u128) -> usize {
-    key as u32 as usize
+/// A row that was fetched.
+#[derive(Clone, Copy)]
+struct Fetched {
+    person: PersonId,
+    place: u32,
+    row: PackedRow,
 }
 
-/// The places of rows in their order, with their persons.
-fn sorted(rows: &[&Row], persons: &Persons) -> Vec<u128> {
-    let mut keys: Vec<u128> = (0..).zip(rows).map(|(place, row)| key_of(persons, row, place)).collect();
-    keys.sort_unstable();
-    let row_of = |key: &u128| rows.get(place_of(*key));
-    for equal in keys.chunk_by_mut(|a, b| *a >> 32 == *b >> 32).filter(|equal| equal.len() > 1) {
-        equal.sort_by(|a, b| row_of(a).zip(row_of(b)).map_or(Ordering::Equal, |(a, b)| a.order(b)));
+/// The person of a row and its place among those of its name, in one number.
+fn key_of(person: PersonId, place: u32) -> u64 {
+    u64::from(person) << 32 | u64::from(place)
+}
+
+fn person_of(key: u64) -> PersonId {
+    (key >> 32) as PersonId
+}
+
+/// Writes the segment; the file, and how many rows were duplicates of rows before them.
+pub fn write_rows(build: &Build<'_>) -> Result<(SegmentFile, u64)> {
+    let used = build.rows.used(build.values.len());
+    let (codes, dictionaries) =
+        build.values.codes(|number| used.get(number as usize).is_some_and(|used| *used));
+    let identities = build.rows.names().iter().flat_map(RowsOfName::iter).map(|row| row.identity);
+    let members = Arc::new(MemberTable::of(build.persons, identities));
+    let frame = Frame {
+        identity_version: build.persons.version(),
+        rows: build.rows.len() as u64,
+        dictionaries,
+        members: Arc::clone(&members),
+    };
+    let filter = frame.is_filtered().then_some(build.secret);
+    let mut writer = SegmentWriter::create(build.vfs, build.name, frame)?;
+    let work = Blocks { build, codes: &codes, members: &members, filter };
+    let mut pieces = Pieces { build, next: 0, keys: Arc::default(), done: 0 };
+    let (mut current, mut repeated) = (None, 0);
+    let mut write = |(name, (block, duplicates)): (NameId, (Option<EncodedBlock>, u64))| {
+        repeated += duplicates;
+        let Some(block) = block else { return Ok(()) };
+        if current != Some(name) {
+            if current.is_some() {
+                writer.end_name()?;
+            }
+            writer.start_name(name);
+            current = Some(name);
+        }
+        writer.block(&block)
+    };
+    let make = |piece: Piece<'_>| (piece.name, work.block(&piece));
+    if build.threads > 1 {
+        in_order(move || Ok(pieces.next()), build.threads, make, write)?;
+    } else {
+        pieces.map(make).try_for_each(&mut write)?;
+    }
+    if current.is_some() {
+        writer.end_name()?;
+    }
+    Ok((writer.finish()?, repeated))
+}
+
+/// All pieces, name by name.
+struct Pieces<'a> {
+    build: &'a Build<'a>,
+    /// The next name.
+    next: usize,
+    /// The keys of the one before it, in the order of persons, and how many of them are dealt.
+    keys: Arc<Vec<u64>>,
+    done: usize,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        while self.done == self.keys.len() {
+            let persons = self.build.persons;
+            let rows = (0..).zip(self.build.rows.names().get(self.next)?.iter());
+            let keys = rows.map(|(place, row)| key_of(persons.person_of(row.identity), place)).collect();
+            self.keys = Arc::new(sorted_by_person(keys, persons.identities()));
+            (self.next, self.done) = (self.next + 1, 0);
+        }
+        let rest = self.keys.get(self.done..)?;
+        let chunk = chunk_of(person_of(*rest.first()?));
+        let from = self.done;
+        self.done += rest.partition_point(|key| chunk_of(person_of(*key)) == chunk);
+        let at = self.next - 1;
+        let (name, rows) = (NameId(at as u32), self.build.rows.names().get(at)?);
+        Some(Piece { name, rows, keys: Arc::clone(&self.keys), range: from..self.done })
+    }
+}
+
+/// Bits of a person that one pass of the sort looks at.
+const DIGIT: u32 = 11;
+
+/// Sorts keys by person, of which there are `persons`; those of one person stay in their order.
+fn sorted_by_person(mut keys: Vec<u64>, persons: u32) -> Vec<u64> {
+    if keys.len() < 1 << DIGIT {
+        keys.sort_by_key(|key| person_of(*key));
+        return keys;
+    }
+    let mut other = vec![0; keys.len()];
+    for shift in (32..32 + u32::from(width_of(u64::from(persons)))).step_by(DIGIT as usize) {
+        let digit = |key: u64| (key >> shift) as usize & ((1 << DIGIT) - 1);
+        let mut starts = [0usize; 1 << DIGIT];
+        for key in &keys {
+            starts.get_mut(digit(*key)).into_iter().for_each(|count| *count += 1);
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += std::mem::replace(start, sum);
+        }
+        for key in &keys {
+            let Some(start) = starts.get_mut(digit(*key)) else { continue };
+            other.get_mut(*start).into_iter().for_each(|slot| *slot = *key);
+            *start += 1;
+        }
+        std::mem::swap(&mut keys, &mut other);
     }
     keys
 }
 
-/// Rows that are looked at together before each is written: they lie far apart, and such looks overlap.
-const LOOK_AHEAD: usize = 32;
-
-/// Looks at a row and its first code.
-fn look(rows: &[&Row], codes: &Codes<'_>, place: usize) -> u32 {
-    let code = codes.of_row(place).first().map_or(0, |(_, code)| *code);
-    rows.get(place).map_or(0, |row| row.identity).wrapping_add(code)
-}
-
-/// Writes `memtable` as the segment file `name`, with the persons that `persons` says.
-pub fn write_memtable(
-    vfs: &dyn Vfs,
-    name: &str,
-    memtable: &Memtable,
-    persons: &Persons,
-    secret: u64,
-    hash_id: HashId<'_>,
-) -> Result<SegmentFile> {
-    // What needs every byte of the rows is done as they lie in memory, before they are sorted.
-    let rows: Vec<&Row> = memtable.runs().iter().flat_map(|r| r.unsorted()).collect();
-    let mut codes = Codes::new(secret, rows.len());
-    rows.iter().for_each(|row| codes.add(row));
-    let identities: RoaringBitmap = rows.iter().map(|row| row.identity).collect();
-    let mut members: Vec<_> = identities.iter().map(|i| (persons.person_of(i), i)).collect();
-    members.sort_unstable();
-    let members = Arc::new(MemberTable::new(&members));
-    let frame = Frame {
-        identity_version: persons.version(),
-        rows: rows.len() as u64,
-        dictionaries: codes.settle(),
-        members: Arc::clone(&members),
-    };
-    let filter = frame.is_filtered().then_some(secret);
-    let mut writer = SegmentWriter::create(vfs, name, frame)?;
-    let keys = sorted(&rows, persons);
-    for of_name in keys.chunk_by(|a, b| *a >> 108 == *b >> 108) {
-        let Some(name) = of_name.first().and_then(|key| rows.get(place_of(*key))).map(|row| row.name) else {
-            continue;
+impl Piece<'_> {
+    /// Its rows, in the order of person, time and identity, and else as they came.
+    fn fetch(&self) -> Vec<Fetched> {
+        let keys = self.keys.get(self.range.clone()).unwrap_or(&[]);
+        let fetched = |key: &u64| {
+            let place = *key as u32;
+            self.rows.row(place).map(|row| Fetched { person: person_of(*key), place, row: *row })
         };
-        writer.start_name(name);
-        for of_chunk in of_name.chunk_by(|a, b| chunk_of(person_of(*a)) == chunk_of(person_of(*b))) {
-            let mut block = BlockBuilder::new(&members, name, filter, of_chunk.len());
-            for (at, key) in of_chunk.iter().enumerate() {
-                if at.is_multiple_of(LOOK_AHEAD) {
-                    let ahead = of_chunk.iter().skip(at).take(LOOK_AHEAD).map(|key| place_of(*key));
-                    black_box(ahead.map(|place| look(&rows, &codes, place)).fold(0, u32::wrapping_add));
-                }
-                let Some(row) = rows.get(place_of(*key)) else { continue };
-                let own = [(PropertyId::ARRIVAL, row.arrival), (PropertyId::TARGET, u64::from(row.target))];
-                let own = own.into_iter().filter(|_| !row.name.is_event());
-                let codes = codes.of_row(place_of(*key));
-                let values = codes.iter().map(|(property, code)| (*property, u64::from(*code) + 1));
-                block.row(person_of(*key), row.time, row.identity, values.chain(own));
-                // The codes say whether there is one: the bytes of the row are far away.
-                let identified =
-                    codes.first().is_some_and(|(property, _)| *property == PropertyId::RECORD_ID);
-                if let Some(id) = identified.then(|| row.record_id()).flatten() {
-                    block.record_id(hash_id(id));
-                }
-            }
-            if let Some(block) = block.finish() {
-                writer.block(&block)?;
+        let mut rows: Vec<Fetched> = Vec::with_capacity(keys.len());
+        rows.extend(keys.iter().filter_map(fetched));
+        for of_person in rows.chunk_by_mut(|a, b| a.person == b.person) {
+            let order = |f: &Fetched| (f.row.time(), f.row.identity);
+            if !of_person.is_sorted_by_key(order) {
+                of_person.sort_by_key(order);
             }
         }
-        writer.end_name()?;
+        rows
     }
-    writer.finish()
+}
+
+/// What blocks are made with.
+struct Blocks<'a> {
+    build: &'a Build<'a>,
+    codes: &'a [(PropertyId, u32)],
+    members: &'a MemberTable,
+    filter: Option<u64>,
+}
+
+impl Blocks<'_> {
+    /// The block of a piece, and how many of its rows are duplicates.
+    fn block(&self, piece: &Piece<'_>) -> (Option<EncodedBlock>, u64) {
+        let rows = piece.fetch();
+        let mut block = BlockBuilder::new(self.members, piece.name, self.filter, rows.len());
+        let mut duplicates = 0;
+        // What was said before under one identity at one time.
+        let mut said = HashSet::new();
+        for (at, Fetched { person, place, row }) in rows.iter().enumerate() {
+            let (target, arrival, numbers) = piece.rows.content(*place, row);
+            let is_alike = |other: Option<&Fetched>| {
+                let what = |row: &PackedRow| (row.time(), row.identity);
+                other.is_some_and(|other| other.person == *person && what(&other.row) == what(row))
+            };
+            let again = is_alike(at.checked_sub(1).and_then(|before| rows.get(before)));
+            if !again {
+                said.clear();
+            }
+            if again || is_alike(rows.get(at + 1)) {
+                let is_new = said.insert((target, self.said(numbers)));
+                if !is_new && row.may_repeat() {
+                    duplicates += 1;
+                    continue;
+                }
+            }
+            let own = [(PropertyId::ARRIVAL, arrival), (PropertyId::TARGET, u64::from(target))];
+            let own = own.into_iter().filter(|_| !piece.name.is_event());
+            let codes = numbers.iter().filter_map(|number| self.codes.get(*number as usize));
+            let values = codes.map(|(property, code)| (*property, u64::from(*code) + 1));
+            block.row(*person, row.time(), row.identity, values.chain(own));
+            if let Some(id) = self.record_id(numbers) {
+                block.record_id((self.build.hash_id)(id));
+            }
+        }
+        (block.finish(), duplicates)
+    }
+
+    /// Whether the first of the numbers is that of a client's record id.
+    fn is_identified(&self, numbers: &[u32]) -> bool {
+        let first = numbers.first().and_then(|number| self.codes.get(*number as usize));
+        first.is_some_and(|(property, _)| *property == PropertyId::RECORD_ID)
+    }
+
+    /// The numbers without that of a client's record id.
+    fn said<'n>(&self, numbers: &'n [u32]) -> &'n [u32] {
+        numbers.get(usize::from(self.is_identified(numbers))..).unwrap_or(&[])
+    }
+
+    fn record_id(&self, numbers: &[u32]) -> Option<&str> {
+        let number = numbers.first().filter(|_| self.is_identified(numbers))?;
+        match Reader::new(self.build.values.get(*number)?.1).value()? {
+            ValueRef::Text(id) => Some(id),
+            ValueRef::Bool(_) | ValueRef::Number(_) => None,
+        }
+    }
+}
+
+/// Every identity that occurs, once, with its person, in order.
+impl MemberTable {
+    fn of(persons: &Persons, identities: impl Iterator<Item = IdentityId>) -> Self {
+        let mut there = vec![false; persons.identities() as usize];
+        for identity in identities {
+            there.get_mut(identity as usize).into_iter().for_each(|there| *there = true);
+        }
+        let there = (0..).zip(there).filter(|(_, there)| *there).map(|(identity, _)| identity);
+        let keys = there.map(|identity| key_of(persons.person_of(identity), identity)).collect();
+        let sorted = sorted_by_person(keys, persons.identities());
+        let members: Vec<_> = sorted.into_iter().map(|key| (person_of(key), key as IdentityId)).collect();
+        Self::new(&members)
+    }
 }

@@ -1,7 +1,7 @@
 //! A block as it goes into a segment, with what the segment must know of it. Making it needs nothing but its rows, so that several can
 //! be made at once.
 
-use super::block::{BlockRow, write_block};
+use super::block::{BlockRow, Columns, write_block};
 use super::chunk_of;
 use super::filter::row_key;
 use super::members::{MemberTable, Totals};
@@ -42,8 +42,7 @@ pub struct BlockBuilder<'a> {
     /// The store's secret, if the segment has a filter.
     filter: Option<u64>,
     rows: Vec<BlockRow>,
-    /// (property, code + 1 or own number) of all rows.
-    values: Vec<(PropertyId, u64)>,
+    columns: Columns,
     visits: Vec<Visit>,
     keys: Vec<u64>,
     record_ids: Vec<(u32, u64)>,
@@ -57,14 +56,15 @@ impl<'a> BlockBuilder<'a> {
             name,
             filter,
             rows: Vec::with_capacity(rows),
-            values: Vec::with_capacity(rows * 4),
+            columns: Columns::default(),
             visits: Vec::new(),
             keys: Vec::with_capacity(if filter.is_some() { rows } else { 0 }),
             record_ids: Vec::new(),
         }
     }
 
-    /// Adds a row, behind those before it in the order of person, time, identity and content. `values` are its properties.
+    /// Adds a row, behind those before it in the order of person, time and identity. `values` are its properties: code + 1, or own
+    /// number.
     pub fn row(
         &mut self,
         person: PersonId,
@@ -85,11 +85,9 @@ impl<'a> BlockBuilder<'a> {
                 member
             }
         };
-        let values_from = self.values.len() as u32;
-        self.values.extend(values);
-        let values_to = self.values.len() as u32;
+        self.columns.row(self.rows.len(), values);
         let slot = member.map_or(0, |at| self.members.slot(at, identity));
-        self.rows.push(BlockRow { person, time, slot, values_from, values_to });
+        self.rows.push(BlockRow { person, time, slot });
         if let Some(secret) = self.filter {
             self.keys.push(row_key(secret, self.name, identity, time));
         }
@@ -104,7 +102,7 @@ impl<'a> BlockBuilder<'a> {
     pub fn finish(self) -> Option<EncodedBlock> {
         let chunk = chunk_of(self.rows.first()?.person);
         let mut bytes = Vec::new();
-        write_block(&self.rows, &self.values, &mut bytes);
+        write_block(&self.rows, self.columns, &mut bytes);
         Some(EncodedBlock {
             chunk,
             rows: self.rows.len() as u32,

@@ -15,7 +15,6 @@
 
 pub mod block;
 pub mod build;
-mod codes;
 pub mod dictionary;
 mod encoded;
 pub mod filter;

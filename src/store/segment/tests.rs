@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::build::{HashId, write_memtable};
+use super::build::{Build, HashId, write_rows};
 use super::merge::{Merge, find_movers, gather, merge_segments, moved_since};
 use super::sieve::Sieve;
 use super::writer::SegmentFile;
@@ -12,8 +12,10 @@ use crate::disk::{Bytes, RealVfs, Vfs};
 use crate::model::{NameId, Number, PropertyId, Value};
 use crate::store::lookup;
 use crate::store::memtable::Memtable;
+use crate::store::packed::PackedRows;
 use crate::store::persons::Persons;
 use crate::store::row::{Row, put_property};
+use crate::store::values::Table;
 
 struct Random(u64);
 
@@ -92,6 +94,25 @@ fn expected(rows: &[Row], persons: &Persons) -> BTreeSet<String> {
     rows.iter().map(text).collect()
 }
 
+/// Writes a segment of rows that came in pieces, on so many threads.
+fn write(
+    vfs: &RealVfs,
+    name: &str,
+    pieces: &[&[Row]],
+    persons: &Persons,
+    hash_id: HashId<'_>,
+    threads: usize,
+) -> SegmentFile {
+    let mut table = Memtable::default();
+    pieces.iter().for_each(|rows| table.add(rows.to_vec()));
+    let mut values = Table::new(5);
+    let rows = PackedRows::of(&table, &mut values);
+    let build = Build { vfs, name, rows: &rows, values: &values, persons, secret: 5, hash_id, threads };
+    let (file, repeated) = write_rows(&build).unwrap();
+    assert_eq!(repeated, 0, "what was in a memtable is no duplicate");
+    file
+}
+
 /// Merges segments into `seg-9`.
 fn merge_all(
     vfs: &RealVfs,
@@ -128,10 +149,9 @@ fn written_and_merged_segments_hold_the_rows_under_the_persons_of_their_version(
     let (mut all, mut segments) = (Vec::new(), Vec::new());
     for number in 0..3 {
         let rows: Vec<Row> = (0..3000).map(|_| random_row(&mut random, IDENTITIES)).collect();
-        let mut table = Memtable::default();
-        rows.chunks(700).for_each(|c| table.add(c.to_vec()));
         let name = format!("seg-{number}");
-        let file = write_memtable(&vfs, &name, &table, &persons, 5, &hash).unwrap();
+        let pieces: Vec<&[Row]> = rows.chunks(700).collect();
+        let file = write(&vfs, &name, &pieces, &persons, &hash, number);
         let segment = open(&vfs, &name, file.bytes);
         assert_eq!(rows_of(&segment), expected(&rows, &persons));
         assert!(segment.check().is_empty());
@@ -193,9 +213,7 @@ fn a_damaged_file_gives_an_error_and_never_other_rows() {
         persons.add();
     }
     let rows: Vec<Row> = (0..60).map(|_| random_row(&mut random, 40)).collect();
-    let mut table = Memtable::default();
-    table.add(rows.clone());
-    let file = write_memtable(&vfs, "seg-0", &table, &persons, 5, &|id| id.len() as u64).unwrap();
+    let file = write(&vfs, "seg-0", &[&rows], &persons, &|id| id.len() as u64, 1);
     let good = vfs.open("seg-0").unwrap().to_vec();
     assert_eq!(good.len() as u64, file.bytes);
     for bit in 0..good.len() * 8 {
