@@ -79,8 +79,11 @@ impl Driver {
         let options = json!({"args": arguments});
         let wanted = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL"}, "timeouts": {"pageLoad": 20_000, "script": 10_000}}}});
-        let mut browser =
-            Browser { client: Client::connect(&self.addr).patient(PATIENCE), session: String::new(), _profile: profile };
+        let mut browser = Browser {
+            client: Client::connect(&self.addr).patient(PATIENCE),
+            session: String::new(),
+            _profile: profile,
+        };
         let answer = browser.ask("POST", "/session", &wanted);
         browser.session = answer["sessionId"].as_str().expect("a session").to_owned();
         browser

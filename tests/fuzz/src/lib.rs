@@ -4,10 +4,13 @@
 
 use std::io::Read;
 use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
+use whodid::app::Reports;
 use whodid::disk::Bytes;
 use whodid::disk::codec::{self, Reader};
 use whodid::disk::frame::{FrameAt, read_frame, read_single, write_single};
+use whodid::engine::{Engine, Options, Snapshot};
 use whodid::enrich;
 use whodid::http::message::{Headers, Method, Request, decode_segment};
 use whodid::http::router::{self, Found};
@@ -25,6 +28,8 @@ use whodid::store::segment::dictionary::Dictionary;
 use whodid::store::segment::members::Members;
 use whodid::store::segment::{FOOTER_BYTES, Segment};
 use whodid::store::wal::read_wal;
+use whodid::testing::disk::SimDisk;
+use whodid::testing::random;
 use whodid::transfer::{csv, kissmetrics, lines, ndjson, plain, segment};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -194,6 +199,66 @@ pub fn query(bytes: &[u8]) {
     let _ = People::from_json(text, &saved);
 }
 
+const REPORTS: [&str; 13] = [
+    "funnel",
+    "funnel/people",
+    "cohort",
+    "cohort/people",
+    "paths",
+    "paths/people",
+    "revenue",
+    "revenue/people",
+    "trend",
+    "trend/people",
+    "lifecycle",
+    "lifecycle/people",
+    "people",
+];
+
+/// A store of several random histories, the latest of which is in memory only.
+fn some_people() -> Arc<Snapshot> {
+    let engine = Engine::open_on(Arc::new(SimDisk::new()), Options::default()).unwrap();
+    for seed in 0..12 {
+        for action in random::History::random(seed) {
+            match action {
+                random::Action::Record(record) => {
+                    if let Ok(record) = record.checked(random::NOW) {
+                        engine.write(vec![record]).unwrap();
+                    }
+                }
+                // Whom nobody has is refused.
+                random::Action::Merge(a, b) => drop(engine.merge(&a, &b)),
+                _ => {}
+            }
+        }
+        if seed == 8 {
+            engine.flush().unwrap();
+        }
+    }
+    engine.snapshot()
+}
+
+/// Whatever is asked is refused or answered, and an answer says by its receipt how the same answer can be had again.
+pub fn report(bytes: &[u8]) {
+    static PEOPLE: LazyLock<(Arc<Snapshot>, Reports)> = LazyLock::new(|| (some_people(), Reports::default()));
+    let Some((which, text)) = bytes.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let (snapshot, reports) = &*PEOPLE;
+    let report = REPORTS[usize::from(*which) % REPORTS.len()];
+    let Ok(answer) = reports.answer(report, snapshot, text, random::NOW) else { return };
+    let mut answer = Json::parse(&answer).expect("an answer is JSON");
+    let query = answer["receipt"]["query"].to_string();
+    if !report.contains('/') {
+        let again = reports.answer(report, snapshot, &query, random::NOW).expect("a receipt is a query");
+        let mut again = Json::parse(&again).expect("an answer is JSON");
+        for field in ["elapsed_ms", "explanation"] {
+            answer.remove(field);
+            again.remove(field);
+        }
+        assert_eq!(answer, again, "{query}");
+    }
+}
+
 pub fn query_text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for report in ["funnel", "cohort", "revenue", "trend", "paths", "lifecycle", "people"] {
@@ -247,9 +312,8 @@ fn stored(line: impl Into<Line>) {
     let Ok(line) = line.into().checked(NOW) else { return };
     let mut written = Vec::new();
     ndjson::write_line(&line, &mut written);
-    let again = ndjson::parse_line(&written)
-        .and_then(|line| line.checked(NOW))
-        .expect("it reads its own writing");
+    let again =
+        ndjson::parse_line(&written).and_then(|line| line.checked(NOW)).expect("it reads its own writing");
     assert_eq!(again, line, "{}", String::from_utf8_lossy(&written));
 }
 
