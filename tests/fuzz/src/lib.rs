@@ -6,13 +6,17 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-use whodid::app::Reports;
+use whodid::app::{Accounts, App, Reports, StoredKeys};
 use whodid::disk::Bytes;
 use whodid::disk::codec::{self, Reader};
 use whodid::disk::frame::{FrameAt, read_frame, read_single, write_single};
 use whodid::engine::{Engine, Options, Snapshot};
 use whodid::enrich;
+use whodid::http::Handler;
+use whodid::http::api::Api;
+use whodid::http::auth::KeyHash;
 use whodid::http::message::{Headers, Method, Request, decode_segment};
+use whodid::http::projects::Projects;
 use whodid::http::router::{self, Found};
 use whodid::http::{collect, read_head};
 use whodid::model::{Json, Line, PropertyId, RecordKind, RecordRef};
@@ -215,9 +219,8 @@ const REPORTS: [&str; 13] = [
     "people",
 ];
 
-/// A store of several random histories, the latest of which is in memory only.
-fn some_people() -> Arc<Snapshot> {
-    let engine = Engine::open_on(Arc::new(SimDisk::new()), Options::default()).unwrap();
+/// Plays several random histories into a store, the latest of which stays in memory only.
+fn play(engine: &Engine) {
     for seed in 0..12 {
         for action in random::History::random(seed) {
             match action {
@@ -235,6 +238,11 @@ fn some_people() -> Arc<Snapshot> {
             engine.flush().unwrap();
         }
     }
+}
+
+fn some_people() -> Arc<Snapshot> {
+    let engine = Engine::open_on(Arc::new(SimDisk::new()), Options::default()).unwrap();
+    play(&engine);
     engine.snapshot()
 }
 
@@ -257,6 +265,50 @@ pub fn report(bytes: &[u8]) {
         }
         assert_eq!(answer, again, "{query}");
     }
+}
+
+/// A server of some people, and the cookie of somebody who is logged in.
+fn server() -> (Api, String) {
+    let dir = std::env::temp_dir().join(format!("whodid-fuzz-{}", std::process::id()));
+    let app = Arc::new(App::open(&dir).unwrap());
+    play(app.engine());
+    let keys = StoredKeys {
+        write_key: "w".repeat(40),
+        api_key_sha256: KeyHash::of("rk_fuzz").to_hex(),
+        more: Vec::new(),
+    };
+    let accounts = Accounts::load(&dir).unwrap();
+    let api = Api::new(Projects::open(dir, app, &keys).unwrap(), accounts);
+    let mut headers = Headers::default();
+    headers.push("Sec-Fetch-Site", "same-origin");
+    headers.push("Content-Type", "application/x-www-form-urlencoded");
+    let log_in = Request { method: Method::Post, headers, body: b"key=rk_fuzz".to_vec(), ..get("/login", "") };
+    let Found::Route(route) = router::find(Method::Post, "/login") else { panic!("no way to log in") };
+    let reply = api.handle(route, log_in);
+    let cookie = reply.headers().find(|(name, _)| *name == "Set-Cookie").expect("a cookie");
+    let cookie = cookie.1.split(';').next().unwrap_or_default().to_owned();
+    (api, cookie)
+}
+
+fn get(path: &str, query: &str) -> Request {
+    let (path, query) = (path.to_owned(), query.to_owned());
+    let (headers, peer) = (Headers::default(), IpAddr::from([127, 0, 0, 1]));
+    Request { method: Method::Get, path, query, headers, body: Vec::new(), peer }
+}
+
+/// Whatever address somebody asks for who is logged in, they get a page, a file or a reason.
+pub fn page(bytes: &[u8]) {
+    static SERVER: LazyLock<(Api, String)> = LazyLock::new(server);
+    let Ok(address) = std::str::from_utf8(bytes) else { return };
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    let Found::Route(route) = router::find(Method::Get, path) else { return };
+    let (api, cookie) = &*SERVER;
+    let mut request = get(path, query);
+    for (name, value) in [("Cookie", cookie.as_str()), ("Prefer", "return=representation")] {
+        request.headers.push(name, value);
+    }
+    let reply = api.handle(route, request);
+    assert!(reply.status < 500, "{address}: {} {}", reply.status, String::from_utf8_lossy(reply.bytes()));
 }
 
 pub fn query_text(bytes: &[u8]) {
