@@ -61,7 +61,7 @@ pub struct Persons {
 
 /// [`Persons`] as the checkpoint stores it: packed columns of what cannot be told from the rest. The rings, who is identified and the
 /// latest move of each identity follow from it.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PersonsImage {
     identities: u32,
     persons: u32,
@@ -171,6 +171,10 @@ impl Persons {
     /// apart, and so does a new name on a device that belongs to somebody already.
     pub fn identify(&mut self, p: IdentityId, n: IdentityId) -> Identified {
         let (from, to) = (self.person_of(p), self.person_of(n));
+        // No record names who was erased, but a file may say so.
+        if from == ERASED || to == ERASED {
+            return Identified::Refused;
+        }
         let (from_identified, to_identified) = (self.is_identified(from), self.is_identified(to));
         let p_named = self.is_named(p);
         self.set_flag(n, NAMED, true);
@@ -191,10 +195,11 @@ impl Persons {
     /// Joins the person of `identity` into the person of `into`, whatever they are. False if they are one already.
     pub fn merge(&mut self, identity: IdentityId, into: IdentityId) -> bool {
         let (from, to) = (self.person_of(identity), self.person_of(into));
-        if from != to {
+        let two = from != to && from != ERASED && to != ERASED;
+        if two {
             self.absorb(from, to);
         }
-        from != to
+        two
     }
 
     /// Takes one identity out of its person. False if it is alone there.
@@ -392,6 +397,19 @@ impl Persons {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_was_erased_joins_nobody() {
+        let mut persons = with(3);
+        persons.erase(1);
+        let before = persons.image();
+        assert_eq!(
+            (persons.identify(0, 1), persons.identify(1, 2)),
+            (Identified::Refused, Identified::Refused)
+        );
+        assert!(!persons.merge(0, 1) && !persons.merge(1, 0) && !persons.unmerge(1));
+        assert_eq!(format!("{:?}", persons.image()), format!("{before:?}"));
+    }
 
     fn with(n: u32) -> Persons {
         let mut persons = Persons::default();

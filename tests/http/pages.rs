@@ -325,3 +325,47 @@ fn a_form_has_the_address_of_its_report() {
         assert_eq!(builder(&page), builder(&same));
     }
 }
+
+#[test]
+fn every_table_is_a_file_too() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = log_in(&server);
+    let get = |target: &str| server.client().send("GET", target, &[("Cookie", session.as_str())], b"");
+    let (mut tables, steps) = (0, "step=Visited&step=Signed+Up&step=Paid");
+    for target in [
+        "/".to_owned(),
+        format!("/funnels?{steps}&by=person.Plan&over=week"),
+        format!("/funnels/people?{steps}&at_step=2&outcome=lost"),
+        "/cohorts?start=Visited&return=Paid".to_owned(),
+        "/revenue?property=n&by=person.Plan&lifetime=true&lost_after=30d".to_owned(),
+        format!("/experiments?{steps}&by=person.Plan&control=Team"),
+        "/trends?series=Visited&series=Paid&unit=week".to_owned(),
+        "/paths?start=Visited".to_owned(),
+        "/people".to_owned(),
+        "/people/person1%40example.com".to_owned(),
+        "/people/person1%40example.com/merge?into=person2%40example.com".to_owned(),
+        "/settings".to_owned(),
+        "/projects".to_owned(),
+    ] {
+        let page = get(&target).text();
+        let main = &page[page.find("<main").unwrap()..];
+        let files: Vec<String> = main
+            .split("class=\"file\" href=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|link| link.contains("csv="))
+            .map(|link| link.replace("&amp;", "&"))
+            .collect();
+        let shown = main.matches("<table").count();
+        assert!(files.len() >= shown, "{target}: {shown} tables, {files:?}");
+        tables += shown;
+        for file in files {
+            let reply = get(&file);
+            let kind = (reply.status, reply.header("content-type").map(str::to_owned));
+            assert_eq!(kind, (200, Some("text/csv; charset=utf-8".to_owned())), "{file}");
+            assert!(reply.text().lines().count() > 1, "{file}");
+        }
+    }
+    assert!(tables > 20, "{tables}");
+}

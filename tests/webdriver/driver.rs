@@ -15,6 +15,9 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Chromium is heavy: one test at a time has browsers.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// A check of a whole page by axe takes seconds, and many beside other work.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A running chromedriver.
 pub struct Driver {
     child: Child,
@@ -76,8 +79,11 @@ impl Driver {
         let options = json!({"args": arguments});
         let wanted = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options,
             "goog:loggingPrefs": {"browser": "ALL"}, "timeouts": {"pageLoad": 20_000, "script": 10_000}}}});
-        let mut browser =
-            Browser { client: Client::connect(&self.addr), session: String::new(), _profile: profile };
+        let mut browser = Browser {
+            client: Client::connect(&self.addr).patient(PATIENCE),
+            session: String::new(),
+            _profile: profile,
+        };
         let answer = browser.ask("POST", "/session", &wanted);
         browser.session = answer["sessionId"].as_str().expect("a session").to_owned();
         browser

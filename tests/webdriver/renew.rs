@@ -93,3 +93,23 @@ fn what_cannot_be_shown_in_place_is_loaded() {
     press(&mut browser, "Show");
     assert!(same_document(&mut browser));
 }
+
+#[test]
+fn a_telephone_shows_the_answer_and_not_the_form_above_it() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    browser.appear(390, "light");
+    logged_in(&mut browser, &server, "/funnels?step=Visited");
+    let headline = "var box = document.querySelector('.headline').getBoundingClientRect(); return box.top >= 0 && box.bottom <= innerHeight";
+    browser.run("scrollTo(0, 150)");
+    press(&mut browser, "Add step");
+    assert_eq!(browser.run("return scrollY"), 150, "the form is gone on with");
+    fill(&mut browser, "Step 2", "Paid");
+    press(&mut browser, "Show");
+    assert!(text(&mut browser).contains("25.0 % of 40 people"));
+    assert!(browser.run(headline) == true, "{}", browser.run("return scrollY"));
+    assert_eq!(browser.errors(), [""; 0]);
+}

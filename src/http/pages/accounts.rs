@@ -79,7 +79,7 @@ fn everybody(context: &Context<'_>, visit: &Visit<'_>) -> Markup {
     html! {
         @if !table.is_empty() { (context.table(&table)) }
         form.row method="post" action="/users" {
-            (form::field("E-mail", "email", "", ""))
+            (form::needed("E-mail", "email"))
             div.field { label for="new-role" { "Role" } select #new-role name="role" { (roles(Role::Viewer)) } }
             @if all.len() > 1 { div.field {
                 label for="new-project" { "Projects" }

@@ -20,11 +20,20 @@ fn id(label: &str) -> String {
 
 /// A text field with its label, which offers the entries of a list.
 pub fn field(label: &str, name: &str, value: &str, offered: &str) -> Markup {
+    any_field(label, name, value, offered, false)
+}
+
+/// A text field without which its form says nothing.
+pub fn needed(label: &str, name: &str) -> Markup {
+    any_field(label, name, "", "", true)
+}
+
+fn any_field(label: &str, name: &str, value: &str, offered: &str, needed: bool) -> Markup {
     let id = id(label);
     html! {
         div.field {
             label for=(id) { (label) }
-            input id=(id) name=(name) value=(value) list=[(!offered.is_empty()).then_some(offered)] autocomplete="off" spellcheck="false";
+            input id=(id) name=(name) value=(value) list=[(!offered.is_empty()).then_some(offered)] required[needed] autocomplete="off" spellcheck="false";
         }
     }
 }

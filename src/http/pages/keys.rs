@@ -49,7 +49,7 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
         (context.table(&table))
         @if owns {
             form.row method="post" action="/keys" {
-                (form::field("Key name", "name", "", ""))
+                (form::needed("Key name", "name"))
                 (form::choice("Scope", "scope", "read", &scopes))
                 button { "Create key" }
             }

@@ -74,7 +74,7 @@ fn identities(context: &Context<'_>, person: &Json, name: &str, links: &Json) ->
             }
         }
         @if context.may(Role::Editor) { form.row method="get" action=(format!("{}/merge", person_path(name))) {
-            (form::field("Is the same person as", "into", "", ""))
+            (form::needed("Is the same person as", "into"))
             button.quiet { "Compare" }
         } }
     }
@@ -191,7 +191,7 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         p { a href=(person_path(identity)) { "Back to " (identity) } }
         @if same { p.headline { "They are one person already." } }
         @else {
-            (table.html(true, None))
+            (context.table(&table))
             p { "All reports will count them as one person, for all time. It can be undone: each identity can be taken out again." }
             @if context.may(Role::Editor) { form method="post" action=(format!("{}/merge", person_path(identity))) {
                 input type="hidden" name="into" value=(other);
@@ -240,7 +240,7 @@ pub fn erase(context: &Context<'_>, identity: &str) -> Result<Answered> {
         ul.identities { @for one in &identities { li { code { (one) } } } }
         p { "All of it leaves every report and every file of this store, at once and for good: it cannot be undone. Numbers about the past change, too. Backups are not touched, but restoring one of this store erases them again." }
         form.row method="post" action=(format!("{}/erase", person_path(&name))) {
-            (form::field(&format!("Type {name} to confirm"), "confirm", "", ""))
+            (form::needed(&format!("Type {name} to confirm"), "confirm"))
             button { "Erase for good" }
         }
     };

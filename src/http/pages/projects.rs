@@ -68,7 +68,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         (context.table(&table))
         @if owns {
             h2 { "Another project" }
-            form.row method="post" action="/projects" { (form::field("Project name", "name", "", "")) button { "Create project" } }
+            form.row method="post" action="/projects" { (form::needed("Project name", "name")) button { "Create project" } }
         }
     };
     Ok(Answered::new("Projects", body))
@@ -110,7 +110,7 @@ pub fn deletion(context: &Context<'_>) -> Result<Answered> {
         @if !only.is_empty() { p { "Who sees this project alone loses access: " @for (at, email) in only.iter().enumerate() { @if at > 0 { ", " } b { (email) } } "." } }
         form.row method="post" action=(format!("/p/{FIRST}/projects/delete")) {
             input type="hidden" name="project" value=(project.id);
-            (form::field(&format!("Type {name} to confirm"), "confirm", "", ""))
+            (form::needed(&format!("Type {name} to confirm"), "confirm"))
             button { "Delete for good" }
         }
     };

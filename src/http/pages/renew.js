@@ -46,14 +46,22 @@ var renew = (function () {
     });
   }
 
-  function to(url) {
+  // To the answer: it is at the top, but on a telephone below a form that fills the screen.
+  function show() {
+    scrollTo(0, 0);
+    var form = document.querySelector('main form.builder');
+    var answer = form && form.nextElementSibling;
+    if (answer && answer.getBoundingClientRect().top > innerHeight / 2) answer.scrollIntoView();
+  }
+
+  function to(url, stay) {
     history.replaceState({y: scrollY}, '');
     ask(url, function (page, url) {
       if (url.href !== location.href) history.pushState({y: 0}, '', url);
       put(page, url);
       var place = url.hash && document.getElementById(url.hash.slice(1));
       if (place) place.scrollIntoView();
-      else scrollTo(0, 0);
+      else if (!stay) show();
     });
   }
 
@@ -73,10 +81,12 @@ var renew = (function () {
     var url = here(form.getAttribute('action'));
     if (!url) return;
     var data = new FormData(form);
-    if (button && button.name) data.append(button.name, button.value);
+    // A button with a name changes the form, which is gone on with.
+    var edits = !!(button && button.name);
+    if (edits) data.append(button.name, button.value);
     url.search = new URLSearchParams(data);
     event.preventDefault();
-    to(url);
+    to(url, edits);
   });
 
   addEventListener('popstate', function (event) {

@@ -4,12 +4,19 @@
 
 use std::io::Read;
 use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
+use whodid::app::{Accounts, App, Reports, StoredKeys};
 use whodid::disk::Bytes;
 use whodid::disk::codec::{self, Reader};
 use whodid::disk::frame::{FrameAt, read_frame, read_single, write_single};
+use whodid::engine::{Engine, Options, Snapshot};
 use whodid::enrich;
+use whodid::http::Handler;
+use whodid::http::api::Api;
+use whodid::http::auth::KeyHash;
 use whodid::http::message::{Headers, Method, Request, decode_segment};
+use whodid::http::projects::Projects;
 use whodid::http::router::{self, Found};
 use whodid::http::{collect, read_head};
 use whodid::model::{Json, Line, PropertyId, RecordKind, RecordRef};
@@ -25,6 +32,8 @@ use whodid::store::segment::dictionary::Dictionary;
 use whodid::store::segment::members::Members;
 use whodid::store::segment::{FOOTER_BYTES, Segment};
 use whodid::store::wal::read_wal;
+use whodid::testing::disk::SimDisk;
+use whodid::testing::random;
 use whodid::transfer::{csv, kissmetrics, lines, ndjson, plain, segment};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -194,6 +203,114 @@ pub fn query(bytes: &[u8]) {
     let _ = People::from_json(text, &saved);
 }
 
+const REPORTS: [&str; 13] = [
+    "funnel",
+    "funnel/people",
+    "cohort",
+    "cohort/people",
+    "paths",
+    "paths/people",
+    "revenue",
+    "revenue/people",
+    "trend",
+    "trend/people",
+    "lifecycle",
+    "lifecycle/people",
+    "people",
+];
+
+/// Plays several random histories into a store, the latest of which stays in memory only.
+fn play(engine: &Engine) {
+    for seed in 0..12 {
+        for action in random::History::random(seed) {
+            match action {
+                random::Action::Record(record) => {
+                    if let Ok(record) = record.checked(random::NOW) {
+                        engine.write(vec![record]).unwrap();
+                    }
+                }
+                // Whom nobody has is refused.
+                random::Action::Merge(a, b) => drop(engine.merge(&a, &b)),
+                _ => {}
+            }
+        }
+        if seed == 8 {
+            engine.flush().unwrap();
+        }
+    }
+}
+
+fn some_people() -> Arc<Snapshot> {
+    let engine = Engine::open_on(Arc::new(SimDisk::new()), Options::default()).unwrap();
+    play(&engine);
+    engine.snapshot()
+}
+
+/// Whatever is asked is refused or answered, and an answer says by its receipt how the same answer can be had again.
+pub fn report(bytes: &[u8]) {
+    static PEOPLE: LazyLock<(Arc<Snapshot>, Reports)> = LazyLock::new(|| (some_people(), Reports::default()));
+    let Some((which, text)) = bytes.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let (snapshot, reports) = &*PEOPLE;
+    let report = REPORTS[usize::from(*which) % REPORTS.len()];
+    let Ok(answer) = reports.answer(report, snapshot, text, random::NOW) else { return };
+    let mut answer = Json::parse(&answer).expect("an answer is JSON");
+    let query = answer["receipt"]["query"].to_string();
+    if !report.contains('/') {
+        let again = reports.answer(report, snapshot, &query, random::NOW).expect("a receipt is a query");
+        let mut again = Json::parse(&again).expect("an answer is JSON");
+        for field in ["elapsed_ms", "explanation"] {
+            answer.remove(field);
+            again.remove(field);
+        }
+        assert_eq!(answer, again, "{query}");
+    }
+}
+
+/// A server of some people, and the cookie of somebody who is logged in.
+fn server() -> (Api, String) {
+    let dir = std::env::temp_dir().join(format!("whodid-fuzz-{}", std::process::id()));
+    let app = Arc::new(App::open(&dir).unwrap());
+    play(app.engine());
+    let keys = StoredKeys {
+        write_key: "w".repeat(40),
+        api_key_sha256: KeyHash::of("rk_fuzz").to_hex(),
+        more: Vec::new(),
+    };
+    let accounts = Accounts::load(&dir).unwrap();
+    let api = Api::new(Projects::open(dir, app, &keys).unwrap(), accounts);
+    let mut headers = Headers::default();
+    headers.push("Sec-Fetch-Site", "same-origin");
+    headers.push("Content-Type", "application/x-www-form-urlencoded");
+    let log_in = Request { method: Method::Post, headers, body: b"key=rk_fuzz".to_vec(), ..get("/login", "") };
+    let Found::Route(route) = router::find(Method::Post, "/login") else { panic!("no way to log in") };
+    let reply = api.handle(route, log_in);
+    let cookie = reply.headers().find(|(name, _)| *name == "Set-Cookie").expect("a cookie");
+    let cookie = cookie.1.split(';').next().unwrap_or_default().to_owned();
+    (api, cookie)
+}
+
+fn get(path: &str, query: &str) -> Request {
+    let (path, query) = (path.to_owned(), query.to_owned());
+    let (headers, peer) = (Headers::default(), IpAddr::from([127, 0, 0, 1]));
+    Request { method: Method::Get, path, query, headers, body: Vec::new(), peer }
+}
+
+/// Whatever address somebody asks for who is logged in, they get a page, a file or a reason.
+pub fn page(bytes: &[u8]) {
+    static SERVER: LazyLock<(Api, String)> = LazyLock::new(server);
+    let Ok(address) = std::str::from_utf8(bytes) else { return };
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    let Found::Route(route) = router::find(Method::Get, path) else { return };
+    let (api, cookie) = &*SERVER;
+    let mut request = get(path, query);
+    for (name, value) in [("Cookie", cookie.as_str()), ("Prefer", "return=representation")] {
+        request.headers.push(name, value);
+    }
+    let reply = api.handle(route, request);
+    assert!(reply.status < 500, "{address}: {} {}", reply.status, String::from_utf8_lossy(reply.bytes()));
+}
+
 pub fn query_text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     for report in ["funnel", "cohort", "revenue", "trend", "paths", "lifecycle", "people"] {
@@ -247,9 +364,8 @@ fn stored(line: impl Into<Line>) {
     let Ok(line) = line.into().checked(NOW) else { return };
     let mut written = Vec::new();
     ndjson::write_line(&line, &mut written);
-    let again = ndjson::parse_line(&written)
-        .and_then(|line| line.checked(NOW))
-        .expect("it reads its own writing");
+    let again =
+        ndjson::parse_line(&written).and_then(|line| line.checked(NOW)).expect("it reads its own writing");
     assert_eq!(again, line, "{}", String::from_utf8_lossy(&written));
 }
 
