@@ -56,6 +56,11 @@ impl Table {
         self.entries.len()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Bytes that it takes in memory, about.
     pub fn memory(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>() + self.slots.capacity() * 4
@@ -278,7 +283,7 @@ mod tests {
 
     fn some(n: u32) -> (PropertyId, Value) {
         let value = match n % 4 {
-            0 => Value::Bool(n % 8 == 0),
+            0 => Value::Bool(n.is_multiple_of(8)),
             1 => Value::Number(Number::new(i128::from(n % 900) - 450, (n % 3) as u8)),
             _ => Value::from(format!("value {}", n % 5000).as_str()),
         };
