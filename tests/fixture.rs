@@ -88,9 +88,16 @@ fn opens_and_answers(place: &Path, magic: &str) {
     for file in fs::read_dir(place).unwrap().map(Result::unwrap) {
         fs::copy(file.path(), copy.join(file.file_name())).unwrap();
     }
-    let kept: Json =
+    let mut kept: Json =
         serde_json::from_str(&fs::read_to_string(place.with_extension("json")).unwrap()).unwrap();
-    assert_eq!(answers(&read_only(&copy).unwrap()), kept);
+    let mut now = answers(&read_only(&copy).unwrap());
+    // How a definition is written as text may change, what it says may not.
+    for answers in [&mut kept, &mut now] {
+        for answer in answers["reports"].as_object_mut().unwrap().values_mut() {
+            answer["receipt"].as_object_mut().unwrap().remove("text");
+        }
+    }
+    assert_eq!(now, kept);
     let magics = fs::read_dir(&copy).unwrap().map(|file| file.unwrap()).filter_map(|file| {
         let segment = file.file_name().to_string_lossy().starts_with("seg-");
         segment.then(|| String::from_utf8(fs::read(file.path()).unwrap()[..8].to_vec()).unwrap())

@@ -127,11 +127,11 @@ fn half_imported(data: &Path, file: &Path) -> Child {
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let begun = Instant::now();
-    let written = || {
-        let mut files = fs::read_dir(data).into_iter().flatten().flatten();
-        files.any(|f| f.file_name().to_string_lossy().starts_with("seg-"))
-    };
-    while !written() && child.try_wait().unwrap().is_none() {
+    // The second segment begins when the first is durable.
+    let mut segments = std::collections::BTreeSet::new();
+    while segments.len() < 2 && child.try_wait().unwrap().is_none() {
+        let files = fs::read_dir(data).into_iter().flatten().flatten().map(|file| file.file_name());
+        segments.extend(files.filter(|name| name.to_string_lossy().starts_with("seg-")));
         assert!(begun.elapsed() < Duration::from_secs(60), "nothing is stored");
         thread::sleep(Duration::from_millis(1));
     }

@@ -335,6 +335,10 @@ pub(crate) fn sift(shared: &Shared, sieve: &Sieve) -> Result<u64> {
 
 /// Puts one segment in the place of others, without what `sieve` leaves out; how many rows are gone. Only one at a time.
 fn replace_segments(shared: &Shared, inputs: &[Arc<Segment>], sieve: &Sieve) -> Result<u64> {
+    // After a flush of what was loaded that failed, who is who is not what the disk says.
+    if shared.options.load_bytes.is_some() {
+        shared.healthy()?;
+    }
     let (segment, file) = rewrite(shared, &shared.snapshot().persons, inputs, sieve)?.unzip();
     let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
     edit_manifest(shared, |manifest| {

@@ -333,7 +333,11 @@ impl Writer {
     pub(super) fn flush_loaded(&mut self) -> Result<bool> {
         let Some(load) = self.load.as_mut().filter(|load| load.begun.is_some()) else { return Ok(false) };
         self.shared.healthy()?;
-        let most = self.shared.options.load_bytes.unwrap_or(0);
+        let shared = Arc::clone(&self.shared);
+        // Who is who is seen from the sealing on and durable only with the flush, as no log has it: until then no segment may be
+        // merged by it, or it would be put under persons that a power cut takes back.
+        let _no_merge = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = shared.options.load_bytes.unwrap_or(0);
         let rows = load.take(self.state.secret[0], most);
         let (reply, done) = bounded(1);
         self.seal_with(vec![reply], Some(rows));
