@@ -81,6 +81,14 @@ fn a_store_of_now_opens_and_answers_the_same() {
     opens_and_answers(&place, "WDSEG003");
 }
 
+/// How a definition is written as text may change, what it says may not.
+fn without_text(mut answers: Json) -> Json {
+    for answer in answers["reports"].as_object_mut().unwrap().values_mut() {
+        answer["receipt"].as_object_mut().unwrap().remove("text");
+    }
+    answers
+}
+
 fn opens_and_answers(place: &Path, magic: &str) {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("store");
@@ -88,16 +96,9 @@ fn opens_and_answers(place: &Path, magic: &str) {
     for file in fs::read_dir(place).unwrap().map(Result::unwrap) {
         fs::copy(file.path(), copy.join(file.file_name())).unwrap();
     }
-    let mut kept: Json =
-        serde_json::from_str(&fs::read_to_string(place.with_extension("json")).unwrap()).unwrap();
-    let mut now = answers(&read_only(&copy).unwrap());
-    // How a definition is written as text may change, what it says may not.
-    for answers in [&mut kept, &mut now] {
-        for answer in answers["reports"].as_object_mut().unwrap().values_mut() {
-            answer["receipt"].as_object_mut().unwrap().remove("text");
-        }
-    }
-    assert_eq!(now, kept);
+    let kept = fs::read_to_string(place.with_extension("json")).unwrap();
+    let kept = without_text(serde_json::from_str(&kept).unwrap());
+    assert_eq!(without_text(answers(&read_only(&copy).unwrap())), kept);
     let magics = fs::read_dir(&copy).unwrap().map(|file| file.unwrap()).filter_map(|file| {
         let segment = file.file_name().to_string_lossy().starts_with("seg-");
         segment.then(|| String::from_utf8(fs::read(file.path()).unwrap()[..8].to_vec()).unwrap())
@@ -109,5 +110,5 @@ fn opens_and_answers(place: &Path, magic: &str) {
     engine.compact().unwrap();
     let (snapshot, count) = (engine.snapshot(), kept["records"].as_array().unwrap().len());
     assert!(snapshot.segments.len() == 1 && count > 100, "{count}");
-    assert_eq!(answers(&snapshot), kept);
+    assert_eq!(without_text(answers(&snapshot)), kept);
 }
