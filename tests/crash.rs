@@ -16,6 +16,9 @@ use crate::store_check::{Step, Told, check, drive, go_on, open};
 /// Crashes of one workload.
 const CRASHES_EACH: u64 = 10;
 
+/// How often a store was cut off and opened again, in runs and in recoveries.
+static CUTS: AtomicU64 = AtomicU64::new(0);
+
 /// Puts a disk behind what a store sees of it.
 type Wrap = fn(SimDisk) -> Place;
 
@@ -33,6 +36,7 @@ fn operations(steps: &[Step], wrap: Wrap) -> u64 {
 /// The disk that the next process finds, and whether all of it is durable: after a power cut, or now and then after a kill, which
 /// leaves what is not durable yet.
 fn next(disk: &SimDisk, random: &mut Random) -> (SimDisk, bool) {
+    CUTS.fetch_add(1, Ordering::SeqCst);
     if random.chance(15) { (disk.copy(), false) } else { (disk.crashed(random.bits()), true) }
 }
 
@@ -136,6 +140,7 @@ fn no_power_cut_loses_or_invents_anything() {
             });
         }
     });
+    println!("{count} workloads cut off {} times", CUTS.load(Ordering::SeqCst));
 }
 
 /// What a lying disk does not do.
