@@ -151,6 +151,8 @@ pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const IDENTITY_CACHE: usize = 256 * 1024;
 /// Bytes of rows and values in memory before they are flushed by an import that has the process for itself: some 14 million records.
 pub const BULK_BYTES: usize = 512 * 1024 * 1024;
+/// The least of these, however little memory is free: some 800,000 records.
+pub const BULK_BYTES_MIN: usize = 32 * 1024 * 1024;
 /// As [`IDENTITY_CACHE`], of such an import.
 pub const BULK_IDENTITY_CACHE: usize = 2 * 1024 * 1024;
 /// Segments of like size that a bulk import merges: more of them, so that each row is written fewer times.

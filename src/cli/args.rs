@@ -255,7 +255,7 @@ pub struct Import {
     /// Write rejected lines to this file, one JSON object each: file, line, code, message, and the line itself as text
     #[arg(long, value_name = "PATH")]
     pub rejects: Option<PathBuf>,
-    /// MiB of records in memory before they are written; the whole takes about as much again [default: 512]
+    /// MiB of records in memory before they are written; the whole takes about as much again [default: 512, or a quarter of what is free]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     pub memory: Option<u32>,
     /// Print the counts as JSON

@@ -15,11 +15,24 @@ use super::input::{self, Input};
 use super::rejects::Rejects;
 use super::{output, served};
 use crate::app::{App, Form, ImportReport, Marks};
+use crate::disk::system::memory_available;
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
 use crate::model::thousands;
 use crate::transfer::csv::Mapping;
 use crate::transfer::format as transfer;
+
+/// Bytes of records that may be in memory where so many are free: the whole takes about twice as much, and a small machine has more to
+/// do. Where the system does not tell, as on a large one.
+fn fitting(available: u64) -> usize {
+    let quarter = usize::try_from(available / 4).unwrap_or(usize::MAX);
+    if available == 0 {
+        limits::BULK_BYTES
+    } else {
+        quarter.clamp(limits::BULK_BYTES_MIN, limits::BULK_BYTES)
+    }
+}
 
 /// Imports, and says what became of the lines.
 pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
@@ -33,7 +46,8 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
     let mut rejects = Rejects::new(args.rejects.as_deref(), &args.files)?;
     let stop = input::stop_flag()?;
     let mut options = Options::bulk();
-    options.load_bytes = args.memory.map(|mib| (mib as usize) << 20).or(options.load_bytes);
+    let given = args.memory.map(|mib| (mib as usize) << 20);
+    options.load_bytes = Some(given.unwrap_or_else(|| fitting(memory_available())));
     let app = App::open_with(data, options).map_err(served)?;
     let mut marks = Marks::load(data)?;
     let (mut total, mut tokens) = (ImportReport::default(), Vec::new());
@@ -182,5 +196,17 @@ fn progress_bar(length: Option<u64>) -> ProgressBar {
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_leaves_most_memory_to_others() {
+        let mib = |n: u64| n << 20;
+        let taken = [0, 16 * 1024, 1024, 64].map(|free| fitting(mib(free)) >> 20);
+        assert_eq!(taken, [512, 512, 256, 32]);
     }
 }
