@@ -135,7 +135,7 @@ fn record(snapshot: &Snapshot, person: PersonId, row: &Row) -> Result<Json> {
     for (property, value) in row.properties() {
         if property != PropertyId::RECORD_ID {
             let name = snapshot.catalog.property_name(property).to_owned();
-            properties.push((name, Json::parse(&value.to_owned().to_json())?));
+            properties.push((name, Json::from(&value.to_owned())));
         }
     }
     put("properties", Json::Object(properties));

@@ -125,10 +125,10 @@ fn try_write_files(shared: &Shared, job: &FlushJob, numbers: [u64; 3]) -> Result
     let vfs = shared.vfs.as_ref();
     let secret = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).secret;
     let name = segment_name(numbers[0]);
-    let write_rows = |rows: &PackedRows, values: &Table| {
+    // While rows are loaded nobody reads, and the loader waits.
+    let threads = if job.loaded.is_some() { shared.options.merge_threads } else { 1 };
+    let build = |rows: &PackedRows, values: &Table| {
         let hash_id = &|id: &str| hash_record_id(secret, id);
-        // While rows are loaded nobody reads, and the loader waits.
-        let threads = if job.loaded.is_some() { shared.options.merge_threads } else { 1 };
         let (name, persons) = (name.as_str(), &job.persons);
         let build = Build { vfs, name, rows, values, persons, secret: secret[0], hash_id, threads };
         let (file, repeated) = write_rows(&build)?;
@@ -136,12 +136,12 @@ fn try_write_files(shared: &Shared, job: &FlushJob, numbers: [u64; 3]) -> Result
         Ok(Some((Arc::new(Segment::open(vfs, name, file.bytes)?), FileRef::of(vfs, name)?)))
     };
     let segment = || match &job.loaded {
-        Some((rows, values)) if !rows.is_empty() => write_rows(rows, &values.table()),
+        Some((rows, values)) if !rows.is_empty() => build(rows, &values.table()),
         _ if job.sealed.table.is_empty() => Ok(None),
         _ => {
             let mut values = Table::new(secret[0]);
             let rows = PackedRows::of(&job.sealed.table, &mut values);
-            write_rows(&rows, &values)
+            build(&rows, &values)
         }
     };
     let identities = || {
@@ -150,7 +150,6 @@ fn try_write_files(shared: &Shared, job: &FlushJob, numbers: [u64; 3]) -> Result
         sealed.write(vfs, &name)?;
         Ok(Some(FileRef::of(vfs, &name)?))
     };
-    let threads = if job.loaded.is_some() { shared.options.merge_threads } else { 1 };
     let (identities, segment) = both(threads, identities, segment)?;
     let checkpoint = Checkpoint {
         catalog: job.catalog.image(),

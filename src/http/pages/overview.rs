@@ -145,7 +145,7 @@ fn pinned(context: &Context<'_>) -> Result<Markup> {
     let mut cards = Vec::new();
     let pinned = saved.reports.iter().filter(|(name, _)| context.dashboard.pinned.contains(*name));
     for (name, report) in pinned.take(PINNED_MAX) {
-        let query = Json::parse(&report.query)?;
+        let query = Json::parse(&report.query).unwrap_or_default();
         let says = match context.ask_json(&report.report, &report.query) {
             Ok(answer) => says(&report.report, &answer),
             Err(error) => error.message().to_owned(),
