@@ -65,17 +65,18 @@ pub fn both<A: Send, B>(
 
 /// Takes pieces from `next`, has `work` done on them by `threads` threads, and calls `each` with the outcomes in order. The pieces
 /// are dealt to the threads in turn and collected in the same turn: the order needs no numbers, and a slow piece holds the others
-/// up instead of letting their outcomes pile up.
+/// up instead of letting their outcomes pile up. For each thread `ahead` pieces may wait: more where one sometimes takes long to come.
 pub fn in_order<P: Send, T: Send>(
     next: impl FnMut() -> Result<Option<P>> + Send,
     threads: usize,
+    ahead: usize,
     work: impl Fn(P) -> T + Sync,
     mut each: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     crossbeam::thread::scope(|scope| {
         let (mut hands, mut worked) = (Vec::new(), Vec::new());
         for _ in 0..threads.max(1) {
-            let (hand, pieces) = bounded::<P>(1);
+            let (hand, pieces) = bounded::<P>(ahead);
             let (done, outcomes) = bounded::<T>(2);
             hands.push(hand);
             worked.push(outcomes);
@@ -155,7 +156,7 @@ mod tests {
             piece
         };
         let mut order = Vec::new();
-        in_order(next, 3, work, |piece| {
+        in_order(next, 3, 1, work, |piece| {
             order.push(piece);
             Ok(())
         })
@@ -171,6 +172,7 @@ mod tests {
         let outcome = in_order(
             move || Ok(source.next()),
             2,
+            1,
             work,
             |piece| {
                 last = piece;

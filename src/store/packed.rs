@@ -14,17 +14,16 @@ const CHUNK: usize = 1 << 13;
 /// Numbers before the values of a set or an identify: its arrival, low and high half, and the other identity.
 const OWN: usize = 3;
 
-/// One row, twenty bytes.
+/// One row, sixteen bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedRow {
     /// Low and high half.
     time: [u32; 2],
     /// Who, as it arrived.
     pub identity: IdentityId,
-    /// Where its numbers are in its chunk.
+    /// Twice where its numbers begin in its chunk, up to those of the next row; and one if a row before it that says the same makes it
+    /// a duplicate.
     from: u32,
-    /// Twice how many they are, and one if a row before it that says the same makes it a duplicate.
-    length: u32,
 }
 
 impl PackedRow {
@@ -37,7 +36,12 @@ impl PackedRow {
     /// Whether it may be a duplicate of another one.
     #[inline]
     pub fn may_repeat(&self) -> bool {
-        self.length & 1 == 1
+        self.from & 1 == 1
+    }
+
+    #[inline]
+    fn from(&self) -> usize {
+        (self.from >> 1) as usize
     }
 }
 
@@ -64,6 +68,15 @@ struct Chunk {
     numbers: Vec<u32>,
 }
 
+impl Chunk {
+    /// The numbers of its row at a place.
+    #[inline]
+    fn numbers(&self, row: &PackedRow, at: usize) -> &[u32] {
+        let end = self.rows.get(at + 1).map_or(self.numbers.len(), PackedRow::from);
+        self.numbers.get(row.from()..end).unwrap_or(&[])
+    }
+}
+
 /// The rows of one name; each has a place, from 0 on.
 #[derive(Debug, Default)]
 pub struct RowsOfName {
@@ -86,12 +99,10 @@ impl RowsOfName {
             chunk.numbers.extend([head.arrival as u32, (head.arrival >> 32) as u32, head.target]);
         }
         chunk.numbers.extend_from_slice(numbers);
-        let length = (chunk.numbers.len() - from) as u32;
         chunk.rows.push(PackedRow {
             time: [head.time as u32, (head.time >> 32) as u32],
             identity: head.identity,
-            from: from as u32,
-            length: length << 1 | u32::from(head.may_repeat),
+            from: (from as u32) << 1 | u32::from(head.may_repeat),
         });
         self.rows += 1;
     }
@@ -120,9 +131,8 @@ impl RowsOfName {
     /// Of a row at a place its target, its arrival and the numbers of its values.
     #[inline]
     pub fn content(&self, place: u32, row: &PackedRow) -> (IdentityId, u64, &[u32]) {
-        let range = row.from as usize..row.from as usize + (row.length >> 1) as usize;
-        let numbers = self.chunks.get(place as usize / CHUNK).and_then(|chunk| chunk.numbers.get(range));
-        match numbers.unwrap_or(&[]) {
+        let chunk = self.chunks.get(place as usize / CHUNK);
+        match chunk.map_or(&[][..], |chunk| chunk.numbers(row, place as usize % CHUNK)) {
             [low, high, target, values @ ..] if !self.is_event => {
                 (*target, u64::from(*low) | u64::from(*high) << 32, values)
             }
@@ -134,9 +144,8 @@ impl RowsOfName {
     fn mark(&self, used: &mut [bool]) {
         let own = if self.is_event { 0 } else { OWN };
         for chunk in &self.chunks {
-            for row in &chunk.rows {
-                let (from, length) = (row.from as usize, (row.length >> 1) as usize);
-                for number in chunk.numbers.get(from + own..from + length).unwrap_or(&[]) {
+            for (at, row) in chunk.rows.iter().enumerate() {
+                for number in chunk.numbers(row, at).get(own..).unwrap_or(&[]) {
                     used.get_mut(*number as usize).into_iter().for_each(|used| *used = true);
                 }
             }

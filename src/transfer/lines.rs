@@ -15,6 +15,8 @@ use crate::threads::in_order;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1 << 18;
+/// Blocks that wait for each thread.
+const BLOCKS_AHEAD: usize = 2;
 
 /// Bytes of the buffer of a block: a read, and the beginning of a line from before it.
 const BUFFER_BYTES: usize = READ_BYTES + (1 << 14);
@@ -244,7 +246,7 @@ pub fn for_each_block<T: Send>(
         alone += block.length;
         each(parse(&block))?;
     }
-    in_order(move || reader.next_block().map_err(broken), threads, |block| parse(&block), each)
+    in_order(move || reader.next_block().map_err(broken), threads, BLOCKS_AHEAD, |block| parse(&block), each)
 }
 
 fn broken(error: io::Error) -> Error {

@@ -46,6 +46,9 @@ pub struct Build<'a> {
     pub threads: usize,
 }
 
+/// Pieces that wait for each thread: those of one name are worked on while the keys of the next are sorted.
+const PIECES_AHEAD: usize = 8;
+
 /// The rows of one name and chunk of persons: parts of its keys.
 struct Piece<'a> {
     name: NameId,
@@ -103,7 +106,7 @@ pub fn write_rows(build: &Build<'_>) -> Result<(SegmentFile, u64)> {
     };
     let make = |piece: Piece<'_>| (piece.name, work.block(&piece));
     if build.threads > 1 {
-        in_order(move || Ok(pieces.next()), build.threads, make, write)?;
+        in_order(move || Ok(pieces.next()), build.threads, PIECES_AHEAD, make, write)?;
     } else {
         pieces.map(make).try_for_each(&mut write)?;
     }

@@ -118,7 +118,7 @@ impl OfName<'_> {
         let mut chunks = chunks.into_iter();
         match self.merge.threads.min(chunks.len()) {
             0 | 1 => chunks.try_for_each(|chunk| write(self.block(chunk, &movers)))?,
-            threads => in_order(|| Ok(chunks.next()), threads, |chunk| self.block(chunk, &movers), write)?,
+            threads => in_order(|| Ok(chunks.next()), threads, 1, |chunk| self.block(chunk, &movers), write)?,
         }
         if started { writer.end_name() } else { Ok(()) }
     }
