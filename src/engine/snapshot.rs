@@ -132,6 +132,15 @@ impl Snapshot {
         self.identity(self.persons.display(person))
     }
 
+    /// The identity that stands for a person, and all of its identities, as text, in order of first sight.
+    pub fn names_of(&self, person: PersonId) -> Result<(String, Vec<String>)> {
+        let (display, members) = (self.persons.display(person), self.persons.members(person));
+        let at = members.binary_search(&display).ok();
+        let names: Vec<String> = members.into_iter().map(|m| self.identity(m)).collect::<Result<_>>()?;
+        let name = at.and_then(|at| names.get(at)).cloned().map_or_else(|| self.identity(display), Ok)?;
+        Ok((name, names))
+    }
+
     /// The identities of a person, as text, in order of first sight.
     pub fn identities_of(&self, person: PersonId) -> Result<Vec<String>> {
         self.persons.members(person).into_iter().map(|m| self.identity(m)).collect()

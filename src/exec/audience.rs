@@ -1,6 +1,7 @@
 //! Audiences on one scope: the persons of it who meet an expression.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::cell::Cell;
@@ -10,7 +11,7 @@ use super::persons::{PersonSet, Without};
 use super::scope::Scope;
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
-use crate::model::{Millis, NameId};
+use crate::model::{Millis, NameId, PersonId};
 use crate::report::{Audience, Did, PropertyCondition};
 
 /// The names that deciding an audience reads.
@@ -32,18 +33,61 @@ pub fn names(audience: &Audience, snapshot: &Snapshot, out: &mut Vec<NameId>) {
 
 /// The persons of `scope` who meet `audience`, as of `as_of`.
 pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<PersonSet> {
-    // Where they all did one thing, however often, there is no need to begin with everybody.
-    let mut of = audience;
-    while let Audience::All(list) = of
-        && let [first, ..] = list.as_slice()
-    {
-        of = list.iter().find(|a| matches!(a, Audience::Did(_))).unwrap_or(first);
-    }
-    let among = match who_did(of, scope)? {
-        Some(cell) => scope.people_of(&cell),
-        None => scope.universe()?,
+    decide_all(std::slice::from_ref(audience), scope, as_of, None)
+}
+
+/// The persons of `scope`, or of some of it, who meet all of `list`. The fewer there are left, the less is read.
+fn decide_all(
+    list: &[Audience],
+    scope: &Scope<'_>,
+    as_of: Millis,
+    among: Option<PersonSet>,
+) -> Result<PersonSet> {
+    let (mut cells, mut rest) = (Vec::new(), Vec::new());
+    each_part(list, &mut |part| {
+        match as_cell(part, scope, as_of)? {
+            Some(cell) => cells.push(cell),
+            None => rest.push(part),
+        }
+        Ok(())
+    })?;
+    rest.sort_by_key(|part| cost(part));
+    let mut among = match among {
+        Some(among) => among,
+        None => begin(&mut cells, &rest, scope)?,
     };
-    decide_among(audience, scope, as_of, among)
+    among.narrow(&cells);
+    for part in rest {
+        if among.is_empty() {
+            break;
+        }
+        among = decide_among(part, scope, as_of, among)?;
+    }
+    Ok(among)
+}
+
+/// What all of `list` comes to: the parts of expressions that want all of their parts.
+fn each_part<'a>(list: &'a [Audience], each: &mut impl FnMut(&'a Audience) -> Result<()>) -> Result<()> {
+    list.iter().try_for_each(|part| match part {
+        Audience::All(parts) => each_part(parts, each),
+        part => each(part),
+    })
+}
+
+/// The persons to begin with. Where all did one thing, however often, these are not everybody, but who is in its cell as well.
+fn begin(cells: &mut Vec<Without>, rest: &[&Audience], scope: &Scope<'_>) -> Result<PersonSet> {
+    if cells.iter().all(|(_, without)| *without) {
+        for part in rest {
+            if let Some(cell) = who_did(part, scope)? {
+                cells.push((cell, false));
+                break;
+            }
+        }
+    }
+    match scope.chunk {
+        Some(chunk) if cells.iter().any(|(_, without)| !*without) => Ok(scope.all_ids(chunk)),
+        _ => scope.universe(),
+    }
 }
 
 /// A cell with an index that everybody who meets `audience` is in.
@@ -54,7 +98,7 @@ fn who_did(audience: &Audience, scope: &Scope<'_>) -> Result<Option<Arc<Cell>>> 
     Ok(Some(scope.cell(name)?).filter(|cell| cell.index_of(chunk).is_some()))
 }
 
-/// The persons among `among`, who are of `scope`, who meet `audience`. The fewer there are, the less is read.
+/// The persons among `among`, who are of `scope`, who meet `audience`.
 fn decide_among(
     audience: &Audience,
     scope: &Scope<'_>,
@@ -66,24 +110,7 @@ fn decide_among(
         return Ok(among);
     }
     match audience {
-        Audience::All(list) => {
-            let (mut cells, mut rest) = (Vec::new(), Vec::new());
-            for inner in list {
-                match as_cell(inner, scope, as_of)? {
-                    Some(cell) => cells.push(cell),
-                    None => rest.push(inner),
-                }
-            }
-            among.narrow(&cells);
-            rest.sort_by_key(|inner| cost(inner));
-            for inner in rest {
-                if among.is_empty() {
-                    break;
-                }
-                among = decide_among(inner, scope, as_of, among)?;
-            }
-            Ok(among)
-        }
+        Audience::All(list) => decide_all(list, scope, as_of, Some(among)),
         Audience::Any(list) => {
             let mut any = scope.none();
             for inner in list {
@@ -150,8 +177,15 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet)
     let mut events: Vec<NameId> = did.events.iter().filter_map(|e| source.snapshot.event(e)).collect();
     events.sort_unstable();
     events.dedup();
-    let once = did.at_least == 1 && did.at_most == u64::MAX;
     let within = |n: u64| did.at_least <= n && n <= did.at_most;
+    let once = did.at_least == 1 && did.at_most == u64::MAX;
+    let end = did.to.min(as_of.saturating_add(1));
+    if let ([name], false, true) = (events.as_slice(), within(0), did.conditions.is_empty()) {
+        let cell = scope.cell(*name)?;
+        let mut found = scope.none();
+        often(&cell, did, end, &among, &mut found);
+        return Ok(found);
+    }
     // Of one event nobody is met twice, so that nothing has to be kept.
     let one = events.len() == 1;
     let mut counts: HashMap<u32, u64> = HashMap::new();
@@ -161,23 +195,15 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet)
     }
     for name in events {
         let cell = scope.cell(name)?;
-        let end = did.to.min(as_of.saturating_add(1));
         if once && did.conditions.is_empty() && cell.lies_in(did.from, end) {
             cell.mark(&mut found);
             continue;
         }
         let mut conditions = source.conditions(name, &did.conditions);
         cell.each_in(&among, |rank, person| {
-            let times = cell.times(rank);
-            if one && !within(0) && (times.len() as u64) < did.at_least {
-                return Ok(());
-            }
-            // Most have few rows, and to look at each costs less than a search whose every step is a surprise.
-            let mut count =
-                times.iter().map(|t| u64::from(did.from <= *t) & u64::from(*t < end)).sum::<u64>();
+            let mut count = count_in(cell.times(rank), did.from, end);
             if count > 0 && !conditions.is_empty() {
-                let base = cell.rows(rank).start;
-                let from = base + times.partition_point(|t| *t < did.from);
+                let from = cell.rows(rank).start + cell.times(rank).partition_point(|t| *t < did.from);
                 let all = from..from + count as usize;
                 count = 0;
                 for row in all {
@@ -207,6 +233,48 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet)
         };
     }
     Ok(found)
+}
+
+/// How many of `times` lie in `from..to`. Most people have few rows, and to look at each costs less than a search whose every step is
+/// a surprise.
+fn count_in(times: &[Millis], from: Millis, to: Millis) -> u64 {
+    times.iter().map(|t| u64::from(from <= *t) & u64::from(*t < to)).sum()
+}
+
+/// Candidates that are counted together.
+const CANDIDATES: usize = 256;
+
+/// Puts those of `among` into `found` who did it, at least once, as often as they should before `end`. Of those with enough rows, who may
+/// have is found without a branch: the k-th row must lie before the end, and the k-th from behind not before the beginning. Only of
+/// these all rows are looked at.
+fn often(cell: &Cell, did: &Did, end: Millis, among: &PersonSet, found: &mut PersonSet) {
+    let least = usize::try_from(did.at_least).unwrap_or(usize::MAX);
+    let time = |row: usize| cell.times.get(row).copied().unwrap_or(Millis::MAX);
+    let mut candidates = [(0, 0); CANDIDATES];
+    let mut count_all = |candidates: &[(usize, PersonId)]| {
+        for (rank, person) in candidates {
+            let count = count_in(cell.times(*rank), did.from, end);
+            if did.at_least <= count && count <= did.at_most {
+                found.insert(*person);
+            }
+        }
+    };
+    let mut waiting = 0;
+    let Ok(()) = cell.each_in(among, |rank, person| {
+        let rows = cell.rows(rank);
+        if rows.len() < least {
+            return Ok(());
+        }
+        let likely = (time(rows.start + least - 1) < end) & (time(rows.end - least) >= did.from);
+        candidates[waiting & (CANDIDATES - 1)] = (rank, person);
+        waiting += usize::from(likely);
+        if waiting == CANDIDATES {
+            count_all(&candidates);
+            waiting = 0;
+        }
+        Ok::<(), Infallible>(())
+    });
+    count_all(candidates.get(..waiting).unwrap_or(&[]));
 }
 
 fn decide_has(

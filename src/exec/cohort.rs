@@ -456,8 +456,7 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
     let (snapshot, count) = (&view.source.snapshot, plan.definition.count);
     for scope in &scopes {
         walk(plan, scope, Some(&scope.of(&page)), |member| {
-            let (person, identities) =
-                (snapshot.display(member.person)?, snapshot.identities_of(member.person)?);
+            let (person, identities) = snapshot.names_of(member.person)?;
             let came = member.buckets.iter().map(|b| b.number).filter(|number| *number < count).collect();
             let start = format_millis(member.start);
             people.push((member.person, CohortPerson { person, identities, start, came }));

@@ -408,9 +408,10 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
         },
     });
     let open = walked.attempt.in_progress;
+    let (person, identities) = snapshot.names_of(walked.person)?;
     Ok(FunnelPerson {
-        person: snapshot.display(walked.person)?,
-        identities: snapshot.identities_of(walked.person)?,
+        person,
+        identities,
         steps: chosen.into_iter().map(|(_, event)| event).collect(),
         stopped,
         in_progress_until: open.then(|| format_millis(walked.attempt.open_until)),

@@ -57,7 +57,8 @@ pub fn list(view: &View, found: &People, limit: usize, cursor: Option<&str>) -> 
     let (persons, cursor) = page(found, limit, cursor)?;
     let snapshot = &view.source.snapshot;
     let one = |person: PersonId| {
-        Ok(Listed { person: snapshot.display(person)?, identities: snapshot.identities_of(person)? })
+        let (person, identities) = snapshot.names_of(person)?;
+        Ok(Listed { person, identities })
     };
     let people = persons.into_iter().map(one).collect::<Result<_>>()?;
     Ok(PeoplePage { people, total: found.len(), cursor })

@@ -9,11 +9,11 @@ use super::binder::Binder;
 use super::listing;
 use super::person::{PersonRow, rows_of, totals_of};
 use super::scope::{Scope, View, map_scopes};
-use super::source::Source;
+use super::source::{RowReader, Source};
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
-use crate::report::{Audience, People, Warning};
+use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef, format_millis};
+use crate::report::{Audience, Column, People, Warning};
 use crate::store::segment::members::Totals;
 use crate::threads::{processors, spread};
 
@@ -93,15 +93,20 @@ pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport
 }
 
 /// Persons of a page for which another thread is worth its start.
-const SHARED_PERSONS: usize = 16;
+const SHARED_PERSONS: usize = 200;
 
 /// What is known of some persons. Half of a longer page is looked up beside the other half.
 fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis) -> Result<Vec<Found>> {
     let part = |persons: &[PersonId]| -> Result<Vec<Found>> {
         let sets = rows_of(source, persons, |name| name == NameId::SET)?;
         let totals = totals_of(source, persons, as_of)?;
+        let mut reader = source.row_reader(NameId::SET);
         let each = persons.iter().zip(sets).zip(totals);
-        each.map(|((id, sets), totals)| one(source, *id, sets, totals, query, as_of)).collect()
+        each.map(|((id, sets), totals)| {
+            let properties = properties(&source.snapshot, &mut reader, sets, query, as_of)?;
+            found(&source.snapshot, *id, properties, totals)
+        })
+        .collect()
     };
     if persons.len() < SHARED_PERSONS {
         return part(persons);
@@ -112,30 +117,16 @@ fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis
     Ok(halves.into_iter().flat_map(|(_, found)| found).collect())
 }
 
-fn one(
-    source: &Source,
+fn found(
+    snapshot: &Snapshot,
     id: PersonId,
-    mut sets: Vec<PersonRow>,
+    properties: BTreeMap<String, Value>,
     totals: Option<Totals>,
-    query: &People,
-    as_of: Millis,
 ) -> Result<Found> {
-    let snapshot = &source.snapshot;
-    sets.retain(|row| row.time <= as_of);
-    let values = ends(source, &sets)?;
-    let named = |property: PropertyId| snapshot.catalog.property_name(property).to_owned();
-    let properties = if query.columns.is_empty() {
-        values.into_iter().map(|(property, (_, latest))| (named(property), latest)).collect()
-    } else {
-        let value = |column: &crate::report::Column| {
-            let (first, latest) = values.get(&snapshot.property(&column.property)?)?;
-            Some((column.name(), if column.first { first.clone() } else { latest.clone() }))
-        };
-        query.columns.iter().filter_map(value).collect()
-    };
+    let (person, identities) = snapshot.names_of(id)?;
     Ok(Found {
-        person: snapshot.display(id)?,
-        identities: snapshot.identities_of(id)?,
+        person,
+        identities,
         properties,
         first_seen: totals.map(|t| format_millis(t.first)),
         last_seen: totals.map(|t| format_millis(t.last)),
@@ -143,24 +134,47 @@ fn one(
     })
 }
 
+/// The properties asked for of the person of some `set` rows.
+fn properties(
+    snapshot: &Snapshot,
+    reader: &mut RowReader<'_>,
+    mut sets: Vec<PersonRow>,
+    query: &People,
+    as_of: Millis,
+) -> Result<BTreeMap<String, Value>> {
+    sets.retain(|row| row.time <= as_of);
+    let values = ends(reader, &sets)?;
+    let named = |property: PropertyId| snapshot.catalog.property_name(property).to_owned();
+    if query.columns.is_empty() {
+        return Ok(values
+            .into_iter()
+            .map(|(property, (_, last))| (named(property), last.to_owned()))
+            .collect());
+    }
+    let value = |column: &Column| {
+        let (first, latest) = *values.get(&snapshot.property(&column.property)?)?;
+        Some((column.name(), if column.first { first.to_owned() } else { latest.to_owned() }))
+    };
+    Ok(query.columns.iter().filter_map(value).collect())
+}
+
 /// The first and the latest value of each property that `set` rows have.
-fn ends(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<PropertyId, (Value, Value)>> {
-    let mut arrivals = source.column(NameId::SET, PropertyId::ARRIVAL);
+fn ends<'a>(
+    reader: &mut RowReader<'a>,
+    sets: &[PersonRow],
+) -> Result<BTreeMap<PropertyId, (ValueRef<'a>, ValueRef<'a>)>> {
     let mut ordered = Vec::with_capacity(sets.len());
     for row in sets {
-        ordered.push((row.time, arrivals.raw(row.at)?, row.at));
+        ordered.push((row.time, reader.arrival(row.at)?, row.at));
     }
     ordered.sort_by_key(|(time, arrival, _)| (*time, *arrival));
-    let mut out: BTreeMap<PropertyId, (Value, Value)> = BTreeMap::new();
+    let mut out = BTreeMap::new();
     for (_, _, at) in ordered {
-        for (property, value) in source.properties(NameId::SET, at)? {
+        reader.properties(at, |property, value| {
             if property != PropertyId::RECORD_ID {
-                match out.get_mut(&property) {
-                    Some((_, latest)) => *latest = value,
-                    None => drop(out.insert(property, (value.clone(), value))),
-                }
+                out.entry(property).and_modify(|(_, latest)| *latest = value).or_insert((value, value));
             }
-        }
+        })?;
     }
     Ok(out)
 }

@@ -286,10 +286,12 @@ pub fn profile(source: &Source, identity: &str) -> Result<Profile> {
         })
     });
     let counts = counts.collect();
+    let identified = snapshot.persons.is_identified(person);
+    let (person, identities) = snapshot.names_of(person)?;
     Ok(Profile {
-        person: snapshot.display(person)?,
-        identities: snapshot.identities_of(person)?,
-        identified: snapshot.persons.is_identified(person),
+        person,
+        identities,
+        identified,
         properties: property_history.iter().map(|(name, h)| (name.clone(), h.last.clone())).collect(),
         property_history,
         events: events.len() as u64,
@@ -355,15 +357,15 @@ pub fn records(source: &Source, identity: &str) -> Result<Vec<(NameId, StoredRow
 }
 
 fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, History>> {
-    let mut arrivals = source.column(NameId::SET, PropertyId::ARRIVAL);
+    let mut reader = source.row_reader(NameId::SET);
     let mut changes: BTreeMap<PropertyId, Vec<(Millis, u64, Value)>> = BTreeMap::new();
     for row in sets {
-        let arrival = arrivals.raw(row.at)?;
-        for (property, value) in source.properties(NameId::SET, row.at)? {
+        let arrival = reader.arrival(row.at)?;
+        reader.properties(row.at, |property, value| {
             if property != PropertyId::RECORD_ID {
-                changes.entry(property).or_default().push((row.time, arrival, value));
+                changes.entry(property).or_default().push((row.time, arrival, value.to_owned()));
             }
-        }
+        })?;
     }
     let mut out = BTreeMap::new();
     for (property, mut list) in changes {

@@ -14,6 +14,9 @@ pub const WORDS: usize = 1024;
 /// Bytes of these.
 pub const WORDS_BYTES: usize = WORDS * size_of::<u64>();
 
+/// Words of a line of the processor's cache.
+const LINE: usize = 8;
+
 /// The bits of a chunk.
 pub type Words = Box<[u64; WORDS]>;
 
@@ -77,6 +80,11 @@ impl PersonSet {
             Some(chunk) => Self::Chunk(chunk, no_words()),
             None => Self::Any(RoaringBitmap::new()),
         }
+    }
+
+    /// All ids of a chunk, whether or not they are persons.
+    pub fn all_ids(chunk: u32) -> Self {
+        Self::Chunk(chunk, Box::new([u64::MAX; WORDS]))
     }
 
     /// The chunk, if it is of one.
@@ -190,20 +198,21 @@ impl PersonSet {
         }
     }
 
-    /// Leaves those who are in all of some cells, in one pass. The cells have an index of the chunk, and the set is of it.
+    /// Leaves those who are in all of some cells, in one pass that holds each line in registers. The cells have an index of the chunk,
+    /// and the set is of it.
     pub fn narrow(&mut self, cells: &[Without]) {
         let Self::Chunk(chunk, words) = self else { return };
         let indexed = cells.iter().filter_map(|(cell, without)| Some((cell.index_of(*chunk)?, *without)));
         let (without, within): (Vec<_>, Vec<_>) = indexed.partition(|(_, without)| *without);
-        for (at, block) in words.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        for at in (0..WORDS).step_by(LINE) {
+            let mut line: [u64; LINE] = std::array::from_fn(|i| words[(at + i) & (WORDS - 1)]);
             for (index, _) in &within {
-                let Some(set) = index.words.as_chunks::<32>().0.get(at) else { continue };
-                block.iter_mut().zip(set).for_each(|(a, b)| *a &= b);
+                line = std::array::from_fn(|i| line[i] & index.words[(at + i) & (WORDS - 1)]);
             }
             for (index, _) in &without {
-                let Some(set) = index.words.as_chunks::<32>().0.get(at) else { continue };
-                block.iter_mut().zip(set).for_each(|(a, b)| *a &= !b);
+                line = std::array::from_fn(|i| line[i] & !index.words[(at + i) & (WORDS - 1)]);
             }
+            (0..LINE).for_each(|i| words[(at + i) & (WORDS - 1)] = line[i]);
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::cell::Cell;
 use super::overlay::Overlay;
 use super::person_values::{PersonColumn, Which};
-use super::persons::{PersonSet, WORDS};
+use super::persons::PersonSet;
 use super::settled::Settled;
 use super::source::Source;
 use crate::error::Result;
@@ -139,18 +139,11 @@ impl<'a> Scope<'a> {
         Ok(all)
     }
 
-    /// The persons of a cell of this scope.
-    pub fn people_of(&self, cell: &Cell) -> PersonSet {
-        let mut set = match self.chunk.and_then(|chunk| Some((chunk, cell.index_of(chunk)?))) {
-            Some((chunk, index)) => PersonSet::Chunk(chunk, index.words.clone()),
-            None => {
-                let mut set = self.none();
-                cell.mark(&mut set);
-                set
-            }
-        };
-        set.minus_any(&self.view.overlay.touched);
-        set
+    /// All ids of a chunk but those of the unsettled.
+    pub fn all_ids(&self, chunk: u32) -> PersonSet {
+        let mut all = PersonSet::all_ids(chunk);
+        all.minus_any(&self.view.overlay.touched);
+        all
     }
 
     /// Who of the persons that cells name may be read here, if that is not everybody: those of this scope, of those in `only`.
@@ -158,11 +151,7 @@ impl<'a> Scope<'a> {
         let touched = &self.view.overlay.touched;
         let Some(chunk) = self.chunk.filter(|_| only.is_none()) else { return only };
         let (low, high) = (chunk << 16, chunk << 16 | 0xffff);
-        (touched.range_cardinality(low..=high) > 0).then(|| {
-            let mut all = PersonSet::Chunk(chunk, Box::new([u64::MAX; WORDS]));
-            all.minus_any(touched);
-            all
-        })
+        (touched.range_cardinality(low..=high) > 0).then(|| self.all_ids(chunk))
     }
 
     /// Those of some persons who are of this scope.

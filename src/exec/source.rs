@@ -14,6 +14,7 @@ use crate::store::memtable::Run;
 use crate::store::row::Row;
 use crate::store::segment::Segment;
 use crate::store::segment::block::{Block, Column};
+use crate::store::segment::dictionary::Dictionary;
 
 /// The rows of a snapshot.
 pub struct Source {
@@ -81,6 +82,11 @@ impl Source {
         }
         let (segment, block, _) = self.block(name, at)?;
         lookup::properties_of(segment, &block, at.row as usize)
+    }
+
+    /// For the properties of many rows of a name.
+    pub fn row_reader(&self, name: NameId) -> RowReader<'_> {
+        RowReader { source: self, name, open: None }
     }
 
     /// One column of the rows of a name.
@@ -181,6 +187,69 @@ impl<'a> ColumnReader<'a> {
         };
         self.last = Some((key, column));
         Ok(column)
+    }
+}
+
+/// Reads what many rows of a name say. Those of one block should come one after the other: it is opened once then.
+pub struct RowReader<'a> {
+    source: &'a Source,
+    name: NameId,
+    open: Option<OpenBlock<'a>>,
+}
+
+struct OpenBlock<'a> {
+    /// The source, and the place of the block.
+    of: (u32, u32),
+    arrivals: Option<Column<'a>>,
+    columns: Vec<(PropertyId, Column<'a>, Dictionary<'a>)>,
+}
+
+impl<'a> RowReader<'a> {
+    /// The arrival number of a row; 0 of an event.
+    pub fn arrival(&mut self, at: RowRef) -> Result<u64> {
+        if let Some(row) = self.source.recent(at) {
+            return Ok(row.arrival);
+        }
+        Ok(self.block(at)?.arrivals.map_or(0, |c| c.raw(at.row as usize)))
+    }
+
+    /// Calls `each` with the client's properties of a row, in the order of their ids.
+    pub fn properties(&mut self, at: RowRef, mut each: impl FnMut(PropertyId, ValueRef<'a>)) -> Result<()> {
+        if let Some(row) = self.source.recent(at) {
+            row.properties().for_each(|(property, value)| each(property, value));
+            return Ok(());
+        }
+        for (property, column, dictionary) in &self.block(at)?.columns {
+            if let Some(code) = column.code(at.row as usize) {
+                each(*property, dictionary.value(code));
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, at: RowRef) -> Result<&OpenBlock<'a>> {
+        let of = (at.source, at.chunk_at);
+        let open = match self.open.take().filter(|open| open.of == of) {
+            Some(open) => open,
+            None => OpenBlock::new(self.source, self.name, at)?,
+        };
+        Ok(self.open.insert(open))
+    }
+}
+
+impl<'a> OpenBlock<'a> {
+    fn new(source: &'a Source, name: NameId, at: RowRef) -> Result<Self> {
+        let (segment, block, _) = source.block(name, at)?;
+        let mut columns = Vec::with_capacity(block.columns().len());
+        for (property, column) in block.columns() {
+            if matches!(*property, PropertyId::ARRIVAL | PropertyId::TARGET) {
+                continue;
+            }
+            if let Some(dictionary) = segment.dictionary(*property)? {
+                columns.push((*property, *column, dictionary));
+            }
+        }
+        Ok(Self { of: (at.source, at.chunk_at), arrivals: block.column(PropertyId::ARRIVAL), columns })
     }
 }
 
