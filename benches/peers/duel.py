@@ -15,6 +15,8 @@ PROBES = 101
 HOPELESS = 3
 # A system that takes longer than so many seconds is timed three times only.
 SLOW_S = 3
+# How often a system is asked in its turn: once right after the others had the processor and its caches, then hot.
+TURN = 10
 
 
 class Duel:
@@ -63,18 +65,30 @@ class Duel:
         return best, times
 
     def time(self, question, forms, rounds):
-        """Seconds of each system, taken in turn."""
-        times = {"whodid": []} | {p.name: [] for p in self.processes}
+        """Seconds of each system, taken in turn: of the first question of each turn, and of those behind it."""
+        ways = {"whodid": lambda: self._own(question)}
+        for process in self.processes:
+            persons = self.probes[0] if question == "Q7" else None
+            ways[process.name] = lambda process=process, persons=persons: process.ask(question, forms[process.name], persons)[0]
+        after, hot = {name: [] for name in ways}, {name: [] for name in ways}
         for round_ in range(rounds):
-            if question == "Q7":
-                times["whodid"].append(self.server.ask(question, self.probes[1])[0])
-            else:
-                times["whodid"].append(self.server.time(question))
-            for process in self.processes:
-                own = times[process.name]
-                if not (round_ >= 3 and own[0] > SLOW_S):
-                    own.append(process.ask(question, forms[process.name], self.probes[0] if question == "Q7" else None)[0])
-        return times
+            for name, ask in ways.items():
+                slow = round_ and after[name][0] > SLOW_S
+                if slow and round_ >= 3:
+                    continue
+                after[name].append(ask())
+                hot[name] += after[name][-1:] if slow else [ask() for _ in range(TURN - 1)]
+        return after, hot
+
+    def _own(self, question):
+        """Seconds of whodid."""
+        return self.server.ask(question, self.probes[1])[0] if question == "Q7" else self.server.time(question)
+
+
+def ratio(ms):
+    """How many times longer the better of DuckDB and ClickHouse takes; nothing without them."""
+    others = [ms[name] for name in ("duckdb", "clickhouse") if name in ms]
+    return min(others) / ms["whodid"] if others else None
 
 
 def run(store, folder, meta, names, threads, rounds, say):
@@ -94,15 +108,15 @@ def run(store, folder, meta, names, threads, rounds, say):
                 chosen, tried = {}, {}
                 for process in processes:
                     chosen[process.name], tried[process.name] = duel.choose(process, question, right)
-                times = duel.time(question, chosen, rounds)
-                least = {name: min(of) * 1e3 for name, of in times.items()}
-                best = min((n for n in least if n in ("duckdb", "clickhouse")), key=least.get, default=None)
+                after, hot = duel.time(question, chosen, rounds)
+                least, turned = ({name: min(of) * 1e3 for name, of in times.items()} for times in (hot, after))
                 questions[question] = {
                     "least_ms": least,
-                    "median_ms": {name: sorted(of)[len(of) // 2] * 1e3 for name, of in times.items()},
+                    "median_ms": {name: sorted(of)[len(of) // 2] * 1e3 for name, of in hot.items()},
+                    "turned_ms": turned,
                     "first_ms": first * 1e3,
-                    "best": best,
-                    "ratio": least[best] / least["whodid"] if best else None,
+                    "ratio": ratio(least),
+                    "turned_ratio": ratio(turned),
                     "forms": chosen,
                     "tried_ms": {name: {form: s * 1e3 for form, s in of.items()} for name, of in tried.items()},
                 }

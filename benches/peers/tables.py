@@ -27,15 +27,16 @@ def _import(found, data):
 
 def _queries(found, _):
     names = list(next(iter(found["questions"].values()))["least_ms"])
-    head = ["question", "what", *(f"{name} ms" for name in names), "best of DuckDB and ClickHouse / whodid", "whodid median", "whodid first"]
+    head = ["question", "what", *(f"{name} ms" for name in names), "best of DuckDB and ClickHouse / whodid", "whodid median", "after the others", "ratio", "whodid first"]
     rows = []
     for question, of in found["questions"].items():
         least = [figure(of["least_ms"].get(name)) for name in names]
-        rows.append([question, TITLES[question], *least, figure(of["ratio"]), figure(of["median_ms"]["whodid"]), figure(of["first_ms"])])
+        own = [of["median_ms"]["whodid"], of["turned_ms"]["whodid"], of["turned_ratio"], of["first_ms"]]
+        rows.append([question, TITLES[question], *least, figure(of["ratio"]), *map(figure, own)])
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     chosen = [[q, *(of["forms"].get(n, "") for n in names[1:])] for q, of in found["questions"].items()]
     forms = table(["formulation", *names[1:]], chosen, len(names))
-    return f"{table(head, rows, 2)}\n\nLeast of {found['rounds']} in turn, all answers equal. {versions}.\n\n{forms}"
+    return f"{table(head, rows, 2)}\n\nSystems take {found['rounds']} turns; in a turn each is asked once after the others (the columns \"after the others\" and \"ratio\" behind it), then nine times more: of these the least. All answers equal. {versions}.\n\n{forms}"
 
 
 def _disk(found, data):
