@@ -241,8 +241,8 @@ fn count_in(times: &[Millis], from: Millis, to: Millis) -> u64 {
     times.iter().map(|t| u64::from(from <= *t) & u64::from(*t < to)).sum()
 }
 
-/// Candidates that are counted together.
-const CANDIDATES: usize = 256;
+/// Candidates that are counted together. With debug assertions so few that the small histories of tests fill them.
+const CANDIDATES: usize = if cfg!(debug_assertions) { 4 } else { 256 };
 
 /// Puts those of `among` into `found` who did it, at least once, as often as they should before `end`. Of those with enough rows, who may
 /// have is found without a branch: the k-th row must lie before the end, and the k-th from behind not before the beginning. Only of
@@ -346,4 +346,34 @@ fn decide_seen(
     }
     among.and(&found);
     Ok(among)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::cell::RowRef;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn who_did_it_often_is_found_as_by_counting_one_by_one(
+            rows in prop::collection::vec((0u32..12, 0i64..8), 0..60), others in prop::collection::vec(0u32..12, 0..12),
+            at_least in 1u64..4, more in 0u64..4, from in 0i64..8, end in 0i64..9, chunked in any::<bool>(),
+        ) {
+            let mut rows = rows;
+            rows.sort_unstable();
+            let at = RowRef { source: 0, chunk_at: 0, row: 0 };
+            let cell = Cell::of_rows(NameId(2), rows.iter().map(|(person, time)| (*person, *time, at)).collect::<Vec<_>>().into_iter());
+            let did = Did {
+                events: Vec::new(), at_least, at_most: if more == 3 { u64::MAX } else { at_least + more }, from, to: end, conditions: Vec::new(),
+            };
+            let (mut among, mut found) = (PersonSet::none(chunked.then_some(0)), PersonSet::none(chunked.then_some(0)));
+            among.extend(others.iter().copied());
+            often(&cell, &did, end, &among, &mut found);
+            let count = |person: u32| rows.iter().filter(|(p, t)| *p == person && (from..end).contains(t)).count() as u64;
+            let wanted: Vec<u32> = among.iter().filter(|p| (at_least..=did.at_most).contains(&count(*p))).collect();
+            prop_assert_eq!(found.iter().collect::<Vec<_>>(), wanted);
+        }
+    }
 }

@@ -98,7 +98,9 @@ impl Browser {
         let begin = Instant::now();
         loop {
             let left = PATIENCE.saturating_sub(begin.elapsed());
-            let answer = self.messages.recv_timeout(left).unwrap_or_else(|e| panic!("{method}: {e}"));
+            let answer = self.messages.recv_timeout(left).unwrap_or_else(|e| {
+                panic!("{method}: {e} after {:?}; the browser: {:?}", begin.elapsed(), self.child.try_wait())
+            });
             if answer["id"] == self.last {
                 assert!(answer.get("error").is_none(), "{method}: {answer}");
                 return answer["result"].clone();
