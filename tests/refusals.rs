@@ -21,6 +21,8 @@ const READERS: [&str; 10] = [
 ];
 /// Errors of these files that are no refusal of a record: of a whole import, of the server, of a login.
 const OTHERS: [&str; 4] = ["bad_input", "bad_mapping", "no_person_column", "no_randomness"];
+/// What the front gives itself, before anything is read.
+const FRONT: [&str; 2] = ["target_too_long", "content_encoding"];
 /// Takes 65,535 names to be met; its test is in the engine.
 const NOT_MET: &str = "too_many_names";
 
@@ -48,7 +50,7 @@ fn written() -> BTreeSet<String> {
                 && known.contains(&begin)
                 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
     };
-    let mut found = BTreeSet::from([NOT_MET.to_owned()]);
+    let mut found: BTreeSet<String> = [NOT_MET].into_iter().chain(FRONT).map(str::to_owned).collect();
     for path in READERS {
         let text = file(path);
         let code = text.split("\nmod tests {").next().unwrap_or("");
@@ -116,8 +118,26 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
     let (open, close) = ("{\"a\":".repeat(100), "}".repeat(100));
     let deep = format!("{{\"userId\":\"u\",\"event\":\"A\",\"properties\":{open}1{close}}}");
     client.send("POST", format!("/v1/track?writeKey={WRITE_KEY}"), &[], deep.as_bytes());
-    let counts: BTreeMap<String, u64> =
-        serde_json::from_value(server.get("/api/v1/refusals")["counts"].clone()).unwrap();
+    let counts = || -> BTreeMap<String, u64> {
+        serde_json::from_value(server.get("/api/v1/refusals")["counts"].clone()).unwrap()
+    };
+    let before = counts();
+    let large = vec![b'x'; (1 << 20) + 1];
+    for (path, headers, body, status) in [
+        (form(WRITE_KEY), &[][..], &large[..], 413),
+        (form(WRITE_KEY), &[("Content-Encoding", "gzip")], b"x", 415),
+        (format!("{}&_d={}", form(WRITE_KEY), "x".repeat(9000)), &[], b"", 414),
+        (format!("{}&_d={}", form(WRITE_KEY), "x".repeat(20_000)), &[], b"", 414),
+        (format!("/v1/batch?writeKey={WRITE_KEY}"), &[], &large, 413),
+    ] {
+        let mut client = server.client();
+        assert_eq!(client.send("POST", &path, headers, body).status, status, "{}", &path[..20]);
+    }
+    let counts = counts();
+    let more = |code: &str| counts[code] - before.get(code).copied().unwrap_or(0);
+    assert_eq!((more("too_large"), more("content_encoding"), more("target_too_long")), (2, 1, 2));
+    let latest = &server.get("/api/v1/refusals")["refusals"][4];
+    assert_eq!((latest["identity"].as_str(), latest["name"].as_str()), (Some("a"), Some("b")));
     let mut met: BTreeSet<String> = counts.into_keys().collect();
     met.insert(NOT_MET.to_owned());
     assert_eq!(met, listed);

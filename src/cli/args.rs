@@ -95,6 +95,7 @@ pub enum Command {
         into: String,
     },
     /// More keys beside the first two, each for less; a running server takes them on SIGHUP
+    #[command(visible_alias = "keys")]
     Key {
         /// What to do with them
         #[command(subcommand)]

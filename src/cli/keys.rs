@@ -5,13 +5,16 @@ use std::path::Path;
 use super::access_args::{KeyCommand, KeyScope};
 use super::{output, table};
 use crate::app::{Scope, ScopedKey, StoredKeys};
+use crate::engine::no_store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_key};
 
 /// Makes, lists or removes keys.
 pub fn run(data: &Path, command: &KeyCommand) -> Result<()> {
-    let known = if data.is_dir() { StoredKeys::load(data)? } else { None };
-    let mut keys = known.ok_or_else(|| {
+    if !data.is_dir() {
+        return Err(no_store(data));
+    }
+    let mut keys = StoredKeys::load(data)?.ok_or_else(|| {
         let message = format!("{} has no keys yet", data.display());
         Error::new(ErrorKind::NotFound, "no_keys", message)
             .hint("start the server once, which makes the first two")

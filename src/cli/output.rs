@@ -38,8 +38,8 @@ pub fn broken(error: io::Error) -> Error {
 
 /// Whether an error only means that the reader of our output has gone.
 pub fn is_broken_pipe(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|e| e.downcast_ref::<io::Error>());
-    source.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    let mut sources = std::iter::successors(std::error::Error::source(error), |e| e.source());
+    sources.any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
 /// Calls `write` with the file `path` (gzipped if its name says so), or standard output if there is none or it is `-`. A file

@@ -17,7 +17,7 @@ pub fn render(report: &Json, width: usize) -> String {
         cents(report, "arppu"),
     );
     let mut series = Table::new(&[
-        ("From", Align::Left),
+        ("From", Align::Whole),
         ("Total", Align::Right),
         ("Refunds", Align::Right),
         ("Events", Align::Right),

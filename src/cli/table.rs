@@ -1,5 +1,7 @@
 //! Aligned columns of text for a terminal of a given width.
 
+use crate::model::is_deceptive;
+
 /// Between two columns.
 const GAP: usize = 2;
 /// Stands for what was cut off.
@@ -12,6 +14,8 @@ const CLIPPED_MIN: usize = 8;
 pub enum Align {
     /// Text: on the left, and cut if the table is too wide.
     Left,
+    /// Dates: on the left, never cut.
+    Whole,
     /// Numbers: on the right, never cut.
     Right,
 }
@@ -91,7 +95,7 @@ impl Table {
                 out.push_str(&" ".repeat(GAP));
             }
             match align {
-                Align::Left => out.extend([cell, padding]),
+                Align::Left | Align::Whole => out.extend([cell, padding]),
                 Align::Right => out.extend([padding, cell]),
             }
         }
@@ -105,8 +109,7 @@ impl Table {
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || bidi || matches!(c, '\u{2028}' | '\u{2029}') {
+        if c.is_control() || is_deceptive(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

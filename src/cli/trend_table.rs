@@ -15,7 +15,7 @@ pub fn trend(report: &Json, width: usize) -> String {
         out.push_str(&format!("{}: {}\n", super::table::visible(&name), answer::text(series, "measure")));
         let segments = answer::list(series, "segments");
         let names: Vec<String> = segments.iter().map(label).collect();
-        let mut headers = vec![("From", Align::Left), ("All", Align::Right)];
+        let mut headers = vec![("From", Align::Whole), ("All", Align::Right)];
         headers.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
         let mut table = Table::new(&headers);
         for (k, point) in answer::list(series, "points").iter().enumerate() {
@@ -34,7 +34,10 @@ pub fn trend(report: &Json, width: usize) -> String {
 }
 
 fn label(segment: &Json) -> String {
-    segment.get("value").map_or_else(|| "(other)".to_owned(), answer::value)
+    // Headers may have several lines, values may not.
+    segment
+        .get("value")
+        .map_or_else(|| "(other)".to_owned(), |value| super::table::visible(&answer::value(value)))
 }
 
 /// Whole numbers with their digits grouped, others to two digits.
@@ -49,7 +52,7 @@ fn number(value: &Json) -> String {
 /// A lifecycle for a terminal of `width` columns.
 pub fn lifecycle(report: &Json, width: usize) -> String {
     let mut table = Table::new(&[
-        ("From", Align::Left),
+        ("From", Align::Whole),
         ("New", Align::Right),
         ("Returning", Align::Right),
         ("Resurrected", Align::Right),

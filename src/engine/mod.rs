@@ -163,7 +163,8 @@ pub fn identities_in(dir: &Path) -> Result<u64> {
     manifest.identities.iter().map(count).sum()
 }
 
-fn no_store(dir: &Path) -> Error {
+/// That there is nothing where a store should be.
+pub fn no_store(dir: &Path) -> Error {
     let message = format!("there is no store in {}", dir.display());
     Error::new(ErrorKind::NotFound, "no_store", message).hint("name the right directory with --data")
 }

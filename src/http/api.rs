@@ -126,6 +126,11 @@ impl Api {
     /// What needs no key.
     fn open(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
         let app = &project.app;
+        if matches!(route.action, Action::Login | Action::Join | Action::Logout)
+            && pages::from_foreign_page(request)
+        {
+            return Err(foreign_page());
+        }
         match route.action {
             Action::SegmentSettings => Ok(segment::settings(request, &route.parameter(&request.path)?)),
             Action::Script => self.script(route, request),
@@ -241,9 +246,7 @@ impl Api {
     ) -> Result<Response> {
         let Some(who) = self.who(request) else { return session::ask(request) };
         if !pages::from_own_page(request) {
-            let message = "only pages of this server can change anything with a session";
-            return Err(Error::new(ErrorKind::Forbidden, "foreign_page", message)
-                .hint("use the API with its key, or the page itself"));
+            return Err(foreign_page());
         }
         let identity =
             if route.pattern.contains('{') { route.parameter(&request.path)? } else { String::new() };
@@ -355,6 +358,12 @@ impl Api {
     }
 }
 
+fn foreign_page() -> Error {
+    let message = "only pages of this server can change anything with a session";
+    Error::new(ErrorKind::Forbidden, "foreign_page", message)
+        .hint("use the API with its key, or the page itself")
+}
+
 impl Handler for Api {
     fn turn_away(&self, route: &Route, request: &Request) -> Option<Response> {
         if route.access != Access::Write {
@@ -362,6 +371,14 @@ impl Handler for Api {
         }
         let seconds = self.limits.comes(request.peer).err()?;
         Some(limit::too_often(seconds, "this address sends too often"))
+    }
+
+    fn refused(&self, request: &Request, code: &'static str, message: &str) {
+        let said = |name| request.parameter(name);
+        let key = said("_k").or_else(|| auth::presented(request)).or_else(|| said("writeKey"));
+        let error = Error::new(ErrorKind::TooLarge, code, message);
+        let (identity, name) = (said("_p").unwrap_or_default(), said("_n").unwrap_or_default());
+        self.projects.of_key(key.as_deref()).app.refuse(&error, &identity, &name);
     }
 
     fn handle(&self, route: &Route, mut request: Request) -> Response {

@@ -161,7 +161,7 @@ fn take_json(body: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String,
     bad.map_or(Ok(()), Err)
 }
 
-/// Takes a form or a JSON object. `sendBeacon` calls both plain text; no form begins with a brace.
+/// Takes a form or a JSON object. `sendBeacon` calls both plain text; no form begins with a brace or a bracket.
 fn take_body(
     request: &Request,
     reserved: &mut Reserved,
@@ -182,7 +182,7 @@ fn take_body(
             .hint("send application/x-www-form-urlencoded, or the parameters in the query string"));
         }
     }
-    if request.body.trim_ascii_start().starts_with(b"{") {
+    if matches!(request.body.trim_ascii_start(), [b'{' | b'[', ..]) {
         return take_json(&request.body, reserved, properties);
     }
     take_pairs(&request.body, reserved, properties);
@@ -191,7 +191,8 @@ fn take_body(
 
 /// Whether a parameter is none of the properties. Clients send more with an underscore than are documented.
 fn is_reserved(name: &str) -> bool {
-    name.starts_with('_') || name.trim().is_empty()
+    let name = name.trim();
+    name.starts_with('_') || name.is_empty()
 }
 
 impl Reserved {
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn an_event_with_all_that_real_clients_send() {
-        let query = "?_p=jane%40x.com&&_n=Signed+Up&Plan%20Name=Pro+1&price=-49.99&flag&=lost&_c=mobile&_x=1\
+        let query = "?_p=jane%40x.com&&_n=Signed+Up&Plan%20Name=Pro+1&price=-49.99&flag&=lost&_c=mobile&_x=1&+_y=2&%20_campaign=3\
                      &caf%C3%A9=a=b,c:d&bad=%ff%zz&Plan%20Name=Last&list[0]=a&_k=KEY";
         let read = read(RecordKind::Event, &request(Method::Get, &query[1..], b"", &[]), 0);
         assert_eq!(read.key.as_deref(), Some("KEY"));

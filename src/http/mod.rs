@@ -36,6 +36,9 @@ pub trait Handler: Send + Sync {
         None
     }
 
+    /// A request that might have brought records is refused before it was read: it is too large, or packed as nobody takes it.
+    fn refused(&self, _request: &Request, _code: &'static str, _message: &str) {}
+
     /// Answers a request whose body is whole: routes of the direct and whole classes.
     fn handle(&self, route: &Route, request: Request) -> Response;
 

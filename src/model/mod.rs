@@ -22,6 +22,7 @@ pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_pr
 pub use sum::{Sum, overflow as sum_overflow};
 pub use time::{
     Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,
+    parse_loose_instant,
 };
 pub use unit_table::UnitTable;
-pub use value::{Number, Value, ValueRef, thousands};
+pub use value::{Number, Value, ValueRef, is_deceptive, thousands};

@@ -72,7 +72,9 @@ impl<'a> RecordRef<'a> {
     pub fn is_clean(&self, now: Millis) -> bool {
         let named = match self.kind {
             RecordKind::Event => true,
-            RecordKind::Identify => is_clean_name(self.name) && !stands_for_nobody(self.name),
+            RecordKind::Identify => {
+                is_clean_name(self.name) && ![self.name, self.identity].into_iter().any(stands_for_nobody)
+            }
             RecordKind::Set => !self.properties.is_empty(),
         };
         let clean = |(_, value): &(&str, ValueRef<'_>)| match value {
@@ -137,10 +139,11 @@ impl Record {
                 Error::invalid("no_properties", "a set record sets at least one property").at("properties")
             );
         }
-        if self.kind == RecordKind::Identify && stands_for_nobody(&self.name) {
+        // Either way round, as the two are one person from then on.
+        let nobody = [&self.name, &self.identity].into_iter().find(|identity| stands_for_nobody(identity));
+        if let Some(nobody) = nobody.filter(|_| self.kind == RecordKind::Identify) {
             let message = format!(
-                "\"{}\" stands for nobody: everybody identified with it would become one person",
-                self.name
+                "\"{nobody}\" stands for nobody: everybody identified with it would become one person"
             );
             return Err(Error::invalid("nobody", message)
                 .at("identity")
@@ -221,8 +224,7 @@ fn check_time(time: Millis, now: Millis) -> Result<()> {
     Ok(())
 }
 
-/// Placeholders that clients send when they know nobody. As the target of an identify they would melt
-/// strangers into one person.
+/// Placeholders that clients send when they know nobody. Identified with anybody they would melt strangers into one person.
 fn stands_for_nobody(identity: &str) -> bool {
     const NOBODY: [&str; 10] =
         ["null", "nil", "undefined", "none", "anonymous", "guest", "0", "true", "[object object]", "nan"];

@@ -23,7 +23,7 @@ impl Clock for SystemClock {
 }
 
 /// A time zone: calendar days, weeks and months are counted in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone(jiff::tz::TimeZone);
 
 impl Zone {
@@ -99,6 +99,13 @@ pub fn parse_instant(text: &str) -> Result<Millis> {
     let stamp: jiff::Timestamp = text.trim().parse().map_err(|_| bad())?;
     // Towards the past, so that an instant before the epoch keeps its millisecond too.
     i64::try_from(stamp.as_nanosecond().div_euclid(1_000_000)).map_err(|_| bad())
+}
+
+/// As [`parse_instant`], also with a space and without a zone (then UTC), or a date alone (its first instant in UTC).
+pub fn parse_loose_instant(text: &str) -> Result<Millis> {
+    let joined = text.trim().replacen(' ', "T", 1);
+    let whole = if joined.len() == 10 { format!("{joined}T00:00:00Z") } else { joined };
+    parse_instant(&whole).or_else(|_| parse_instant(&format!("{whole}Z")))
 }
 
 /// An instant in RFC 3339 with the milliseconds that it has.

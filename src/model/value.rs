@@ -215,6 +215,15 @@ pub enum Value {
     Text(String),
 }
 
+/// Whether a character hides itself or others, or turns the order in which they are read. The joiners that scripts and emoji need are
+/// not meant.
+pub fn is_deceptive(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+    ) || matches!(c, '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// A property value that borrows its text, as decoded from stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ValueRef<'a> {

@@ -37,6 +37,11 @@ function campaign(params) {
   return found;
 }
 
+// Whether an advertisement brought the visitor, whatever it is tagged with.
+function isTagged(params) {
+  return !!params.gclid || Object.keys(params).some((name) => /^utm_./.test(name) && params[name]);
+}
+
 function search(url) {
   const { host: name, params } = parts(url);
   const engine = url && ENGINE.exec(name);
@@ -73,8 +78,8 @@ function arrive() {
   const { params } = parts(here());
   const isVisit = !get('vs');
   put('vs', '1', VISIT_SECONDS);
-  const ad = window.KM_SKIP_UTM || shownAgain() ? {} : campaign(params);
-  const hit = Object.keys(ad).length > 0;
+  const hit = !window.KM_SKIP_UTM && !shownAgain() && isTagged(params);
+  const ad = hit ? campaign(params) : {};
   const found = foreign && !params.gclid && !shownAgain() && !window.KM_SKIP_SEARCH_ENGINE && search(from);
   const about = { ...ad };
   if (returned() && !window.KM_SKIP_RETURNING) about.Returning = 1;

@@ -8,7 +8,7 @@ use super::lines::{ParsedLine, Unread};
 use super::ndjson::{parse_line, write_properties};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Correction, Line, Millis, Record, RecordKind, Value, format_millis, parse_instant};
+use crate::model::{Correction, Line, Millis, Record, RecordKind, Value, format_millis, parse_loose_instant};
 
 /// The columns of our own tables. Properties are one JSON object, so that each keeps its type.
 const OWN: [&str; 7] = ["type", "person", "event", "identity", "time", "properties", "id"];
@@ -103,6 +103,13 @@ impl<R> Bounded<R> {
         }
     }
 
+    /// How many lines are empty from a byte of the input on.
+    fn empty_lines(&self, from: u64) -> u64 {
+        let at = from.checked_sub(self.text_at).and_then(|at| usize::try_from(at).ok());
+        let text = at.and_then(|at| self.text.get(at..)).unwrap_or(&[]);
+        text.iter().take_while(|byte| **byte == b'\n').count() as u64
+    }
+
     /// The text between two bytes of the input.
     fn text(&self, from: u64, to: u64) -> Option<Vec<u8>> {
         let at = |byte: u64| usize::try_from(byte.checked_sub(self.text_at)?).ok();
@@ -139,7 +146,8 @@ pub fn for_each_block(
         let (begin, from) = (reader.position().line(), reader.position().byte());
         reader.get_mut().row_begins(from);
         let read = reader.read_record(&mut row);
-        let line = row.position().map_or(begin, csv::Position::line);
+        // The reader passes over empty lines before a row, and says where these begin.
+        let line = row.position().map_or(begin, csv::Position::line) + reader.get_ref().empty_lines(from);
         row = without_return(row);
         let found = match read {
             Ok(false) => break,
@@ -222,16 +230,13 @@ fn records(row: &csv::StringRecord, columns: &[Meaning]) -> Result<Vec<Record>> 
     Ok(out)
 }
 
-/// RFC 3339, the same with a space and without a zone (then UTC), a date, or Unix time.
+/// What [`parse_loose_instant`] takes, or Unix time.
 fn instant(text: &str) -> Result<Millis> {
     let text = text.trim();
     if let Ok(unix) = seconds(text) {
         return Ok(unix);
     }
-    let joined = text.replacen(' ', "T", 1);
-    let whole = if joined.len() == 10 { format!("{joined}T00:00:00Z") } else { joined };
-    let known = parse_instant(&whole).or_else(|_| parse_instant(&format!("{whole}Z")));
-    known.map_err(|_| {
+    parse_loose_instant(text).map_err(|_| {
         Error::invalid("bad_time", format!("\"{text}\" is no time"))
             .at("time")
             .hint("2025-03-01 10:00:00, RFC 3339 or Unix seconds")
@@ -364,6 +369,16 @@ mod tests {
             (record(2).kind, &record(2).properties[0].1),
             (RecordKind::Set, &Value::from("a \"b\",\nc"))
         );
+    }
+
+    #[test]
+    fn empty_lines_are_counted() {
+        for ends in ["\n", "\r\n"] {
+            let text = "Identity,Event\n\na,E\n\n\n,bad\nb,E\n\n".replace('\n', ends);
+            let rows = read(&text, &Vec::new()).unwrap();
+            let lines: Vec<_> = rows.iter().map(|(n, r)| (*n, r.is_ok())).collect();
+            assert_eq!(lines, [(3, true), (6, false), (7, true)]);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Millis, Number, Record, RecordKind, Value, json_depth, parse_instant};
+use crate::model::{Millis, Number, Record, RecordKind, Value, json_depth, parse_loose_instant};
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +164,7 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
     let person = user.clone().or_else(|| anonymous.clone()).ok_or_else(|| {
         Error::invalid("bad_identity", "neither userId nor anonymousId").at("userId").hint("send one of them")
     })?;
-    let time = ["timestamp", "originalTimestamp"].into_iter().find_map(|name| instant(fields.get(name)?));
-    let time = time.map_or(now, |t| t.saturating_add(correction));
+    let time = said_time(fields)?.map_or(now, |t| t.saturating_add(correction));
     let common = Common { person, time, id: text_of(fields, "messageId") };
     if kind == Kind::Alias {
         let previous = text_of(fields, "previousId")
@@ -186,6 +185,22 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
     // A set of nothing says nothing.
     out.retain(|record| record.kind != RecordKind::Set || !record.properties.is_empty());
     Ok(Message { records: out, agent: said_text(&context, "userAgent") })
+}
+
+/// When a message says that it happened. One that says it in no way that can be read is refused: it may be of any year.
+fn said_time(fields: &Fields<'_>) -> Result<Option<Millis>> {
+    for name in ["timestamp", "originalTimestamp"] {
+        let Some(raw) = fields.get(name).filter(|raw| !matches!(raw.get(), "null" | "\"\"")) else {
+            continue;
+        };
+        return instant(raw).map(Some).ok_or_else(|| {
+            let text: String = raw.get().chars().take(40).collect();
+            Error::invalid("bad_time", format!("{text} is no time"))
+                .at(name)
+                .hint("RFC 3339 such as 2025-03-01T10:00:00Z, or Unix time")
+        });
+    }
+    Ok(None)
 }
 
 /// What a message says itself, of the person or of what was done.
@@ -275,7 +290,8 @@ fn with_revenue(mut properties: Vec<(String, Value)>) -> Vec<(String, Value)> {
         }
     };
     let has = properties.iter().any(|(name, _)| name == "Revenue");
-    if let Some(revenue) = amount("revenue").or_else(|| amount("total")).filter(|_| !has) {
+    let revenue = ["revenue", "total", "value"].into_iter().find_map(amount);
+    if let Some(revenue) = revenue.filter(|_| !has) {
         properties.push(("Revenue".to_owned(), Value::Number(revenue)));
     }
     properties
@@ -337,7 +353,7 @@ fn text_of(fields: &Fields<'_>, name: &str) -> Option<String> {
 /// RFC 3339 text, or Unix time in seconds or milliseconds.
 fn instant(raw: &RawValue) -> Option<Millis> {
     let text = text(raw)?;
-    if let Ok(time) = parse_instant(&text) {
+    if let Ok(time) = parse_loose_instant(&text) {
         return Some(time);
     }
     let number = text.parse::<f64>().ok().filter(|n| n.is_finite())?;
@@ -349,6 +365,31 @@ mod tests {
     use super::*;
 
     const NOW: Millis = 1_740_823_260_000;
+
+    /// The time of a message with these fields, or why it is refused.
+    fn time(fields: &str) -> std::result::Result<Millis, &'static str> {
+        let text = format!(r#"{{"userId":"u","event":"E",{fields}"x":1}}"#);
+        let message = read(&text, Some(Kind::Track), NOW).unwrap().messages.remove(0);
+        message.map(|message| message.records[0].time.unwrap()).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_refused_and_none_is_now() {
+        let known = Ok(1_740_823_200_000);
+        for text in ["2025-03-01T10:00:00Z", "2025-03-01T10:00:00", "2025-03-01 10:00:00", "1740823200"] {
+            assert_eq!(time(&format!(r#""timestamp":"{text}","#)), known, "{text}");
+        }
+        assert_eq!(time(r#""timestamp":1740823200000,"#), known);
+        assert_eq!(time(r#""timestamp":null,"originalTimestamp":"2025-03-01T10:00:00Z","#), known);
+        assert_eq!(time(r#""timestamp":"2025-03-01","#), Ok(1_740_787_200_000));
+        assert_eq!(
+            (time(""), time(r#""timestamp":"","#), time(r#""timestamp":null,"#)),
+            (Ok(NOW), Ok(NOW), Ok(NOW))
+        );
+        for odd in [r#""yesterday""#, "true", "{}", r#""1 March 2025""#] {
+            assert_eq!(time(&format!(r#""timestamp":{odd},"#)), Err("bad_time"), "{odd}");
+        }
+    }
 
     fn one(text: &str, kind: Kind) -> Vec<Record> {
         read(text, Some(kind), NOW).unwrap().messages.remove(0).unwrap().records

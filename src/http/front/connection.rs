@@ -12,8 +12,8 @@ use super::body::{BodyReader, Fault, Pace};
 use super::head::{self, Coding, Framing, Head, Refusal, refuse};
 use super::wire::{Gone, Wire};
 use crate::error::{Error, ErrorKind};
-use crate::http::message::{Method, Request, Response, ResponseBody};
-use crate::http::router::{self, Class, Found, Route};
+use crate::http::message::{Body, Headers, Method, Request, Response, ResponseBody};
+use crate::http::router::{self, Access, Class, Found, Route};
 use crate::http::{pages, respond};
 use crate::limits;
 
@@ -33,7 +33,12 @@ pub(super) fn serve(shared: &Shared, wire: &mut Wire, peer: IpAddr) {
         let after = match read_head(shared, wire, peer) {
             Ok(head) => run(shared, wire, head),
             Err(Fault::Closed) => return,
-            Err(Fault::Refused(refusal)) => refuse_and_close(shared, wire, refusal, false),
+            Err(Fault::Refused(refusal)) => {
+                if refusal.status == head::TARGET_TOO_LONG.status {
+                    count_too_long(shared, wire.buffered(), peer);
+                }
+                refuse_and_close(shared, wire, refusal, false)
+            }
         };
         match after {
             Ok(After::KeepAlive) if !shared.is_stopping() => {}
@@ -157,6 +162,28 @@ fn forwarded_peer(shared: &Shared, request: &mut Request) {
     }
 }
 
+/// Tells of a request that is refused: one that was to bring records is counted, as nothing that is sent goes in silence.
+fn count_refused(shared: &Shared, route: &Route, request: &Request, code: &'static str, message: &str) {
+    if route.access == Access::Write {
+        shared.handler.refused(request, code, message);
+    }
+}
+
+/// As [`count_refused`], of a head of which the request line alone is too long. It need not be whole.
+fn count_too_long(shared: &Shared, head: &[u8], peer: IpAddr) {
+    let head = head.get(..limits::TARGET_BYTES_MAX).unwrap_or(head);
+    let line = String::from_utf8_lossy(head);
+    let Some((method, target)) = line.split_once(' ') else { return };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let method = Method::parse(method);
+    if let Found::Route(route) = router::find(method, path) {
+        let (path, query, headers) = (path.to_owned(), query.to_owned(), Headers::default());
+        let request = Request { method, path, query, headers, body: Body::default(), peer };
+        let Refusal { code, message, .. } = head::TARGET_TOO_LONG;
+        count_refused(shared, route, &request, code, message);
+    }
+}
+
 /// Decides before any byte of the body is read: the route, or the answer instead.
 fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
     let route = match router::find(head.method, &head.request.path) {
@@ -170,12 +197,16 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
     if !route.cross_origin && !shared.hosts.allows(head.request.headers.get("host")) {
         return Err(respond::refusal(421, "foreign_host", "this server does not go by that Host name"));
     }
+    let refused = |status, code, message| {
+        count_refused(shared, route, &head.request, code, message);
+        respond::refusal(status, code, message)
+    };
     let streams_in = route.class == Class::Stream && route.method == Method::Post;
     match head.coding {
         Coding::Gzip if streams_in || route.unpacks() => {}
         Coding::Identity => {}
         _ => {
-            return Err(respond::refusal(415, "content_encoding", "this content encoding is not taken here"));
+            return Err(refused(415, "content_encoding", "this content encoding is not taken here"));
         }
     }
     if streams_in && head.framing == Framing::None {
@@ -184,7 +215,7 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
     if let (Framing::Length(length), Some(max)) = (head.framing, body_max(route))
         && length > max as u64
     {
-        return Err(respond::refusal(413, "too_large", "the body is larger than this route takes"));
+        return Err(refused(413, "too_large", "the body is larger than this route takes"));
     }
     shared.handler.turn_away(route, &head.request).map_or(Ok(route), Err)
 }
@@ -234,6 +265,9 @@ fn run_whole(
             Ok(body) => head.request.body = body,
             Err(Fault::Closed) => return Err(Gone::Closed),
             Err(Fault::Refused(refusal)) => {
+                if refusal.status == 413 {
+                    count_refused(shared, route, &head.request, refusal.code, refusal.message);
+                }
                 return refuse_and_close(shared, wire, refusal, form.cross_origin);
             }
         }

@@ -20,6 +20,10 @@ pub(super) const fn refuse(status: u16, code: &'static str, message: &'static st
     Refusal { status, code, message }
 }
 
+/// The request line alone is too long.
+pub(super) const TARGET_TOO_LONG: Refusal =
+    refuse(414, "target_too_long", "the request target is longer than 8 KiB");
+
 const fn bad(message: &'static str) -> Refusal {
     refuse(400, "bad_request", message)
 }
@@ -85,7 +89,7 @@ pub(super) fn check_line_ends(bytes: &[u8], searched: usize) -> Result<(), Refus
 /// What is wrong with a head that passed [`limits::HEAD_BYTES_MAX`] without an end.
 pub(super) fn too_long(bytes: &[u8]) -> Refusal {
     if bytes.get(..limits::TARGET_BYTES_MAX).is_some_and(|start| !start.contains(&b'\n')) {
-        refuse(414, "target_too_long", "the request target is longer than 8 KiB")
+        TARGET_TOO_LONG
     } else {
         refuse(431, "head_too_long", "the head of the request is longer than 16 KiB")
     }
@@ -160,7 +164,7 @@ fn check_lines(bytes: &[u8]) -> Result<(), Refusal> {
         return Err(bad("the request line needs a method, a target and a version"));
     }
     if target.len() > limits::TARGET_BYTES_MAX {
-        return Err(refuse(414, "target_too_long", "the request target is longer than 8 KiB"));
+        return Err(TARGET_TOO_LONG);
     }
     if !target.starts_with(b"/") || target.iter().any(|b| *b < 0x21 || *b == 0x7f) {
         return Err(bad("the request target must be a path that begins with a slash"));

@@ -281,7 +281,7 @@ pub fn kept_query(context: &Context<'_>, report: &str, answer: &Json) -> String 
         let all = context.with_or_without_robots(people.map(edit::all_of).unwrap_or_default());
         return edit::search(all).to_string();
     }
-    let pairs = context.with_defaults(report, &view::without(&context.pairs, &["add", "over"]));
+    let pairs = context.with_defaults(&view::without(&context.pairs, &["add", "over"]));
     params::query(report, pairs).unwrap_or_else(|_| answer["receipt"]["query"].to_string())
 }
 
@@ -296,6 +296,12 @@ pub fn from_own_page(request: &Request) -> bool {
             origin.zip(host).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host))
         }
     }
+}
+
+/// Whether a request says that it comes from another site's page. Programs say nothing.
+pub fn from_foreign_page(request: &Request) -> bool {
+    let says = ["sec-fetch-site", "origin"].into_iter().any(|name| request.headers.get(name).is_some());
+    says && !from_own_page(request)
 }
 
 #[cfg(test)]

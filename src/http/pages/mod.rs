@@ -50,7 +50,7 @@ use table::{Cell, Table};
 use view::Answered;
 use words::Wording;
 
-pub use changes::{Change, change, from_own_page};
+pub use changes::{Change, change, from_foreign_page, from_own_page};
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,12 +184,12 @@ impl Context<'_> {
         self.pairs.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// Answers a report of the text form, in the dashboard's zone and weeks unless it says otherwise.
+    /// Answers a report of the text form.
     fn ask(&self, report: &str, pairs: &[(String, String)]) -> Result<Json> {
-        self.ask_json(report, &params::query(report, self.with_defaults(report, pairs))?)
+        self.ask_json(report, &params::query(report, self.with_defaults(pairs))?)
     }
 
-    fn with_defaults(&self, report: &str, pairs: &[(String, String)]) -> Pairs {
+    fn with_defaults(&self, pairs: &[(String, String)]) -> Pairs {
         let mut pairs = pairs.to_vec();
         // What is compared is asked apart, and robots are a matter of people.
         pairs.retain(|(name, _)| name != "compare" && name != "robots");
@@ -202,15 +202,6 @@ impl Context<'_> {
         pairs.extend(
             edit::written(self.with_or_without_robots(people)).map(|text| ("people".to_owned(), text)),
         );
-        let mut put = |name: &str, value: &str| {
-            if !value.is_empty() && !pairs.iter().any(|(n, _)| n == name) {
-                pairs.push((name.to_owned(), value.to_owned()));
-            }
-        };
-        put("tz", &self.dashboard.tz);
-        if !report.starts_with("funnel") && !report.starts_with("p") {
-            put("week_start", &self.dashboard.week_start);
-        }
         pairs
     }
 

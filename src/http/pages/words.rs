@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use crate::app::Dashboard;
 use crate::enrich::USER_AGENT;
 use crate::enrich::bot::MARKS;
-use crate::model::{Json, thousands};
+use crate::model::{Json, is_deceptive, thousands};
 
 /// A list in an answer; empty if there is none of that name.
 pub fn list<'j>(answer: &'j Json, name: &str) -> &'j [Json] {
@@ -270,7 +270,7 @@ fn is_robots(people: &Json) -> bool {
 /// A page in whose text characters that turn or hide others can be seen. Attributes keep them, so that forms send what they show; the
 /// joiners that scripts and emoji need are left alone.
 pub fn visible(page: &str) -> String {
-    let deceives = |c: char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let deceives = |c: char| is_deceptive(c) || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
     let (mut out, mut tag) = (String::with_capacity(page.len()), false);
     for c in page.chars() {
         // Angle brackets of texts and attributes are escaped: these are of tags.
