@@ -94,6 +94,28 @@ fn the_worked_example_has_a_winner() {
 }
 
 #[test]
+fn a_control_that_is_not_shown_is_compared_with_as_well() {
+    let mut engine = fill(100, [20, 35]);
+    // So that the control is the smallest.
+    for n in 0..5 {
+        tell(&mut engine, &format!("B-more-{n}"), "B", &["A"]);
+    }
+    let ask = |engine: &mut EngineBackend, by: &str, limit: u64| {
+        let query = json!({"steps": [{"event": "A"}, {"event": "B"}], "by": by, "control": "Original", "limit": limit});
+        let answer = engine.report("funnel", &query.to_string(), TIME + 1000);
+        let mut variants = answer["experiment"]["variants"].as_array().unwrap().clone();
+        variants.sort_by_key(|v| v["value"].to_string());
+        (variants, answer["experiment"]["winner"].clone(), answer["segments"].as_array().unwrap().len())
+    };
+    let all = ask(&mut engine, "person.Test", 10);
+    let one = ask(&mut engine, "person.Test", 1);
+    assert_eq!((all.2, one.2, all.0[1]["people"].as_u64()), (2, 2, Some(100)), "one and the others");
+    assert_eq!((&one.0, &one.1), (&all.0, &all.1));
+    // Every set came at the instant of entry, where it counts.
+    assert_eq!(ask(&mut engine, "at:person.Test", 10), all);
+}
+
+#[test]
 fn too_few_people_are_no_winner() {
     let experiment = ask(&mut fill(10, [0, 9]));
     assert_eq!((&experiment["enough_data"], &experiment["winner"]), (&json!(false), &Json::Null));

@@ -10,6 +10,7 @@ use super::keys::{read, replace};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{WEEKDAYS, Zone};
+use crate::report::ProjectTime;
 
 const FILE: &str = "dashboard.json";
 const FILE_NEW: &str = "dashboard.json.new";
@@ -60,6 +61,16 @@ pub struct Share {
 }
 
 impl Dashboard {
+    /// How the project counts time.
+    pub fn time(&self) -> ProjectTime {
+        let week_start = WEEKDAYS.into_iter().zip(0..).find(|(day, _)| *day == self.week_start);
+        let zone = if self.tz.is_empty() { None } else { Zone::parse(&self.tz).ok() };
+        ProjectTime {
+            zone: zone.unwrap_or_else(Zone::utc),
+            week_start: week_start.map_or(0, |(_, number)| number),
+        }
+    }
+
     /// Gives the project another name.
     pub fn rename(&mut self, name: &str) -> Result<()> {
         let name = name.trim();

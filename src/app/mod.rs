@@ -196,6 +196,7 @@ impl App {
         let mut next = Dashboard::clone(&known);
         change(&mut next)?;
         next.store(&self.dir)?;
+        self.reports.count_time(next.time());
         *known = Arc::new(next);
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::exec::{Executor, Explanation, Run};
 use crate::model::{Json, Millis, NameId};
 use crate::report::{
     Cohort, CohortPeople, Definition, Funnel, FunnelPeople, Lifecycle, LifecyclePeople, Paths, PathsPeople,
-    People, Receipt, Revenue, RevenuePeople, Saved, Trend, TrendPeople,
+    People, ProjectTime, Receipt, Revenue, RevenuePeople, Saved, Trend, TrendPeople,
 };
 
 /// Answers reports, keeping what it has decoded for the next one.
@@ -21,6 +21,7 @@ use crate::report::{
 pub struct Reports {
     executor: Executor,
     saved: RwLock<Saved>,
+    time: RwLock<ProjectTime>,
 }
 
 #[derive(Serialize)]
@@ -84,12 +85,19 @@ impl Reports {
 
     /// The same, keeping so many bytes of decoded rows, or as many as is right for the store.
     pub fn keeping(saved: Saved, cache_bytes: Option<usize>) -> Self {
-        Self { executor: Executor::keeping(cache_bytes), saved: RwLock::new(saved) }
+        let (executor, time) = (Executor::keeping(cache_bytes), RwLock::new(saved.time.clone()));
+        Self { executor, saved: RwLock::new(saved), time }
     }
 
     /// What definitions may refer to.
     pub fn saved(&self) -> Saved {
-        self.saved.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let saved = self.saved.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Saved { time: self.time.read().unwrap_or_else(PoisonError::into_inner).clone(), ..saved }
+    }
+
+    /// Counts time in another way where definitions do not say it.
+    pub fn count_time(&self, time: ProjectTime) {
+        *self.time.write().unwrap_or_else(PoisonError::into_inner) = time;
     }
 
     /// Replaces what definitions may refer to by what `change` makes of it, one change at a time.

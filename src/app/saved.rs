@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::dashboard::Dashboard;
 use super::keys::{read, replace};
 use super::reports::check_query;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Json, Zone};
+use crate::model::Json;
 use crate::report::{Audience, Node, Saved, SavedReport};
 
 const FILE: &str = "saved.json";
@@ -21,10 +22,11 @@ pub enum SavedKind {
     Report,
 }
 
-/// The saved definitions of the store in `dir`.
+/// The saved definitions of the store in `dir`, and how its project counts time.
 pub fn load(dir: &Path) -> Result<Saved> {
     let hint = "restore the file from a backup, or remove it to begin anew";
-    Ok(read(dir, FILE, hint)?.unwrap_or_default())
+    let saved: Saved = read(dir, FILE, hint)?.unwrap_or_default();
+    Ok(Saved { time: Dashboard::load(dir)?.time(), ..saved })
 }
 
 /// Puts them in the store directory `dir`.
@@ -89,7 +91,7 @@ fn check_one(saved: &Saved, kind: SavedKind, name: &str) -> Result<()> {
     match kind {
         SavedKind::Audience => match saved.audiences.get(name) {
             Some(text) => {
-                let audience = Audience::from_json(text, &Zone::utc(), saved);
+                let audience = Audience::from_json(text, &saved.time.zone, saved);
                 audience.map(drop).map_err(|e| e.within("people"))
             }
             None => Ok(()),

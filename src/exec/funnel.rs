@@ -87,7 +87,7 @@ fn tally_scope(plan: &FunnelPlan, scope: &Scope<'_>, definition: &Funnel) -> Res
 
 /// The property whose values an experiment compares.
 fn compared(plan: &FunnelPlan) -> Option<PropertyId> {
-    if let Some(Split::Person(_, property)) = plan.by { property } else { None }
+    if let Some(Split::Person(_, property) | Split::AtEntry(property)) = plan.by { property } else { None }
 }
 
 /// Adds attempts to tallies.

@@ -30,9 +30,9 @@ pub trait Definition {
 }
 
 impl Basis {
-    /// Takes `from`, `to`, `tz`, `as_of`, `people` and `explain`. Without `tz` dates are of `zone`.
-    pub fn read(fields: &mut Fields, zone: &Zone, terms: &Terms<'_>) -> Result<Self> {
-        Self::read_at(fields, zone, terms, 0)
+    /// Takes `from`, `to`, `tz`, `as_of`, `people` and `explain`. Without `tz` dates are of the project's zone.
+    pub fn read(fields: &mut Fields, terms: &Terms<'_>) -> Result<Self> {
+        Self::read_at(fields, &terms.time().zone, terms, 0)
     }
 
     /// As [`Basis::read`], for a definition inside an audience at nesting `depth`.

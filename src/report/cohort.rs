@@ -12,7 +12,7 @@ use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::{Warning, share};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Json, Sum, Unit, Value, Zone};
+use crate::model::{Json, Sum, Unit, Value};
 
 /// Buckets shown unless asked otherwise.
 const COUNT_DEFAULT: usize = 12;
@@ -82,10 +82,10 @@ impl Cohort {
 
     fn read(fields: &mut Fields, limit: usize, saved: &Saved) -> Result<Self> {
         let terms = Terms::new(saved);
-        let basis = Basis::read(fields, &Zone::utc(), &terms)?;
+        let basis = Basis::read(fields, &terms)?;
         let start = Pattern::read(fields.require("start")?)?;
         let returns = Pattern::read(fields.require("return")?)?;
-        let cohort = Units::take(fields, "cohort", Unit::Month)?;
+        let cohort = Units::take(fields, "cohort", Unit::Month, &terms)?;
         let bucket = take_unit(fields, "bucket")?.unwrap_or(cohort.unit);
         let count =
             fields.take("count").map(|n| n.integer(1, limits::COHORT_BUCKETS_MAX as u64)).transpose()?;

@@ -53,8 +53,13 @@ pub struct Variant {
 }
 
 impl Experiment {
-    /// Compares the shown segments that have a value with `control`.
-    pub fn new(control: &Value, segments: &[Segment<Part>], several_variants: u64) -> Self {
+    /// Compares the shown segments that have a value with `control`, which so many people entered and finished, shown or not.
+    pub fn new(
+        control: &Value,
+        (people, converted): (u64, u64),
+        segments: &[Segment<Part>],
+        several_variants: u64,
+    ) -> Self {
         let mut rates: Vec<(Value, Rate)> = Vec::new();
         for segment in segments {
             if let Label::Value(Some(value)) = &segment.label {
@@ -64,7 +69,7 @@ impl Experiment {
             }
         }
         if !rates.iter().any(|(value, _)| value == control) {
-            rates.push((control.clone(), Rate { people: 0, converted: 0 }));
+            rates.push((control.clone(), Rate { people, converted }));
         }
         let base = rates.iter().find(|(value, _)| value == control).map(|(_, rate)| *rate);
         let chances = probability_best(&rates.iter().map(|(_, rate)| *rate).collect::<Vec<_>>());

@@ -84,7 +84,8 @@ impl Funnel {
     /// Reads a funnel query.
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
-        let funnel = Self::read_at(&mut fields, &Zone::utc(), &Terms::new(saved), 0)?;
+        let terms = Terms::new(saved);
+        let funnel = Self::read_at(&mut fields, &terms.time().zone, &terms, 0)?;
         fields.end()?;
         Ok(funnel)
     }
@@ -123,7 +124,9 @@ impl Funnel {
         let times = fields.take("times").map_or(Ok(true), Node::boolean)?;
         let control = match fields.take("control") {
             None => None,
-            Some(node) if matches!(by, Some(By::Latest(_) | By::First(_))) => Some(node.value()?),
+            Some(node) if matches!(by, Some(By::Latest(_) | By::First(_) | By::AtEntry(_))) => {
+                Some(node.value()?)
+            }
             Some(node) => {
                 let error = node.error("control_needs_by", "a control needs variants to be compared with");
                 return Err(
@@ -153,7 +156,8 @@ impl FunnelPeople {
         // `limit` here is that of the list, so it is taken before the funnel can.
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
         let place = Node::of_text("", "");
-        let mut funnel = Funnel::read_at(&mut fields, &Zone::utc(), &Terms::new(saved), 0)?;
+        let terms = Terms::new(saved);
+        let mut funnel = Funnel::read_at(&mut fields, &terms.time().zone, &terms, 0)?;
         funnel.limit = take_shown(&mut fields)?;
         let (step, outcome) = read_outcome(&mut fields, funnel.steps.len(), &place)?;
         let segment = fields.take_with_null("segment");

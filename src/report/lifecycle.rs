@@ -9,7 +9,7 @@ use super::saved::{Saved, Terms};
 use super::tally::Warning;
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Json, Unit, Zone};
+use crate::model::{Json, Unit};
 
 /// A lifecycle report.
 #[derive(Clone, Debug)]
@@ -74,9 +74,10 @@ impl Lifecycle {
     }
 
     fn read(fields: &mut Fields, saved: &Saved) -> Result<Self> {
-        let basis = Basis::read(fields, &Zone::utc(), &Terms::new(saved))?;
+        let terms = Terms::new(saved);
+        let basis = Basis::read(fields, &terms)?;
         let events = fields.take("event").map(|node| node.names(limits::STEP_EVENTS_MAX)).transpose()?;
-        let units = Units::take(fields, "unit", Unit::Week)?;
+        let units = Units::take(fields, "unit", Unit::Week, &terms)?;
         Ok(Self { events, units, basis })
     }
 }

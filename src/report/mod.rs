@@ -45,7 +45,7 @@ pub use order::Order;
 pub use paths::{ChosenPath, Path, PathEvent, Paths, PathsPeople, PathsReport};
 pub use pattern::{Events, Pattern};
 pub use people::{Column, People};
-pub use period::{Period, Units};
+pub use period::{Period, ProjectTime, Units};
 pub use revenue::{Amounts, Payers, Point, Revenue, RevenuePeople, RevenueReport, by_total};
 pub use saved::{Saved, SavedReport, Terms};
 pub use segment::{Chosen, Label, Segment, Tally, shown};

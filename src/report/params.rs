@@ -102,7 +102,7 @@ const PATHS: [Parameter; 5] = [
 ];
 
 const LIFECYCLE: [Parameter; 3] =
-    [("event", "event", Form::Text), ("unit", "unit", Form::Text), ("week_start", "week_start", Form::Text)];
+    [("event", "event", Form::Texts), ("unit", "unit", Form::Text), ("week_start", "week_start", Form::Text)];
 
 const PEOPLE: [Parameter; 3] =
     [("columns", "columns", Form::Texts), ("limit", "limit", Form::Whole), ("cursor", "cursor", Form::Text)];

@@ -10,7 +10,7 @@ use super::saved::{Saved, Terms};
 use super::tally::{Warning, share};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Json, Zone};
+use crate::model::Json;
 
 /// Paths shown unless asked otherwise.
 const LIMIT_DEFAULT: usize = 50;
@@ -76,7 +76,7 @@ impl Paths {
     }
 
     fn read(fields: &mut Fields, limit: usize, saved: &Saved) -> Result<Self> {
-        let basis = Basis::read(fields, &Zone::utc(), &Terms::new(saved))?;
+        let basis = Basis::read(fields, &Terms::new(saved))?;
         let start = fields.take("start").map(Pattern::read).transpose()?;
         let goal = fields.take("goal").map(Pattern::read).transpose()?;
         if start.is_none() && goal.is_none() {

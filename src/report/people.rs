@@ -5,7 +5,7 @@ use super::json::Node;
 use super::saved::{Saved, Terms};
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Json, Zone};
+use crate::model::Json;
 
 /// People on a page unless asked otherwise.
 const LIMIT_DEFAULT: usize = 50;
@@ -36,7 +36,7 @@ impl People {
     /// Reads a search.
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
-        let basis = Basis::read(&mut fields, &Zone::utc(), &Terms::new(saved))?;
+        let basis = Basis::read(&mut fields, &Terms::new(saved))?;
         let columns = match fields.take("columns") {
             None => Vec::new(),
             Some(node) => node.list()?.into_iter().map(read_column).collect::<Result<_>>()?,

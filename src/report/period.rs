@@ -1,8 +1,24 @@
 //! The time that a report is about: from, to, as of, in a zone.
 
 use super::json::Fields;
+use super::saved::Terms;
 use crate::error::Result;
 use crate::model::{Millis, Unit, WEEKDAYS, Zone, parse_instant};
+
+/// How a project counts time where a query does not say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectTime {
+    /// The zone of dates.
+    pub zone: Zone,
+    /// The day on which weeks begin, as a number of [`WEEKDAYS`].
+    pub week_start: u8,
+}
+
+impl Default for ProjectTime {
+    fn default() -> Self {
+        Self { zone: Zone::utc(), week_start: 0 }
+    }
+}
 
 /// When a report begins and ends, and when it pretends to be asked.
 #[derive(Clone, Debug)]
@@ -50,10 +66,10 @@ pub struct Units {
 }
 
 impl Units {
-    /// Takes a unit from the field `name`, `default` if it is not there, and `week_start`.
-    pub fn take(fields: &mut Fields, name: &'static str, default: Unit) -> Result<Self> {
+    /// Takes a unit from the field `name`, `default` if it is not there, and `week_start`, or else that of the project.
+    pub fn take(fields: &mut Fields, name: &'static str, default: Unit, terms: &Terms<'_>) -> Result<Self> {
         let unit = take_unit(fields, name)?.unwrap_or(default);
-        let week_start = fields.take("week_start").map_or(Ok(0), |node| {
+        let week_start = fields.take("week_start").map_or(Ok(terms.time().week_start), |node| {
             let days: Vec<(&str, u8)> = WEEKDAYS.into_iter().zip(0..).collect();
             node.choice("day of the week", &days)
         })?;

@@ -12,7 +12,7 @@ use super::segment::{Label, Segment, Tally, cut, take_shown};
 use super::tally::Warning;
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Json, Number, Sum, Unit, Value, Zone};
+use crate::model::{Json, Number, Sum, Unit, Value};
 
 /// Digits behind the point of quotients.
 const QUOTIENT_DIGITS: u8 = 6;
@@ -79,9 +79,9 @@ impl Revenue {
 
     fn read(fields: &mut Fields, limit: usize, saved: &Saved) -> Result<Self> {
         let terms = Terms::new(saved);
-        let basis = Basis::read(fields, &Zone::utc(), &terms)?;
+        let basis = Basis::read(fields, &terms)?;
         let property = fields.take("property").map(Node::name).transpose()?;
-        let units = Units::take(fields, "unit", Unit::Month)?;
+        let units = Units::take(fields, "unit", Unit::Month, &terms)?;
         let by = fields.take("by").map(|node| By::read(node, Allowed::default(), &basis.period.zone, &terms));
         Ok(Self {
             property: property.unwrap_or_else(|| "Revenue".to_owned()),

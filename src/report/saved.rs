@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::audience::Audience;
 use super::json::Node;
 use super::nearest::nearest;
+use super::period::ProjectTime;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::Zone;
@@ -19,6 +20,9 @@ pub struct Saved {
     pub audiences: BTreeMap<String, String>,
     /// By name, which report it is and its query.
     pub reports: BTreeMap<String, SavedReport>,
+    /// How the project counts time. It is kept elsewhere.
+    #[serde(skip)]
+    pub time: ProjectTime,
 }
 
 /// A report with a name.
@@ -44,6 +48,11 @@ impl<'a> Terms<'a> {
     /// Definitions may refer to what is in `saved`.
     pub fn new(saved: &'a Saved) -> Self {
         Self { saved, expressions: Cell::new(0), open: RefCell::default() }
+    }
+
+    /// How time is counted where a definition does not say it.
+    pub(super) fn time(&self) -> &'a ProjectTime {
+        &self.saved.time
     }
 
     /// Counts an expression of an audience; an error if there are too many.

@@ -95,6 +95,11 @@ impl FunnelTally {
         self.ended.iter().sum()
     }
 
+    /// People who did the last step.
+    pub fn converted(&self) -> u64 {
+        self.ended.last().copied().unwrap_or(0)
+    }
+
     /// How long it took from the step before to step `step`, if that is wanted.
     fn durations(&self, funnel: &Funnel, step: usize) -> Option<&Durations> {
         step.checked_sub(1).and_then(|k| self.durations.get(k)).filter(|_| funnel.times)
@@ -285,6 +290,12 @@ impl FunnelReport {
         warnings: Vec<Warning>,
         as_of: Millis,
     ) -> Result<Self> {
+        // Whether it is shown or not.
+        let of_control = |control: &Value| {
+            let found = by_value.iter().flatten().find(|(value, _)| value.as_ref() == Some(control));
+            found.map_or((0, 0), |(_, tally)| (tally.entrants(), tally.converted()))
+        };
+        let base = funnel.control.as_ref().map(of_control).unwrap_or_default();
         let groups = by_value.map(|mut tallies| {
             tallies.retain(|(_, tally)| tally.entrants() > 0);
             shown(tallies, funnel.limit)
@@ -299,7 +310,7 @@ impl FunnelReport {
         Ok(Self {
             whole,
             experiment: funnel.control.as_ref().map(|control| {
-                Experiment::new(control, segments.as_deref().unwrap_or(&[]), several_variants)
+                Experiment::new(control, base, segments.as_deref().unwrap_or(&[]), several_variants)
             }),
             segments,
             warnings,

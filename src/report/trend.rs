@@ -112,7 +112,7 @@ impl Trend {
 
     fn read(fields: &mut Fields, limit: usize, saved: &Saved) -> Result<Self> {
         let terms = Terms::new(saved);
-        let basis = Basis::read(fields, &Zone::utc(), &terms)?;
+        let basis = Basis::read(fields, &terms)?;
         // What stands beside the series is for those that do not say it themselves.
         let measure = Measured::take(fields)?.unwrap_or(Measured::Events);
         let property = fields.take("property").map(Node::name).transpose()?;
@@ -124,7 +124,7 @@ impl Trend {
         }
         let series = nodes.into_iter().map(|node| read_series(node, measure, property.as_deref()));
         let series = series.collect::<Result<_>>()?;
-        let units = Units::take(fields, "unit", Unit::Day)?;
+        let units = Units::take(fields, "unit", Unit::Day, &terms)?;
         let by = fields.take("by").map(|node| {
             let allowed = Allowed { event: true, ..Allowed::default() };
             By::read(node, allowed, &basis.period.zone, &terms)

@@ -180,3 +180,66 @@ fn pages_leave_robots_out_if_the_settings_say_so() {
     let form = says("/funnels?step=Paid", "Save report");
     assert!(form.contains("&quot;bot&quot;:false"), "a report is saved as it was seen");
 }
+
+#[test]
+fn the_projects_zone_and_week_are_those_of_every_report() {
+    let (dir, server) = fresh();
+    let line = |person: &str, time: &str| {
+        format!(
+            "{{\"type\":\"event\",\"person\":\"{person}\",\"event\":\"Paid\",\"time\":\"{time}\",\"properties\":{{\"Revenue\":5}}}}\n"
+        )
+    };
+    // The first is still January in New York, and a Saturday there; the second a Sunday.
+    server.import(&(line("a", "2025-02-01T02:00:00Z") + &line("b", "2025-02-02T17:00:00Z")));
+    let owner = log_in(&server);
+    let starts = |query: &str| -> Vec<String> {
+        let answer = with_key(&server, "POST", "/api/v1/revenue", API_KEY, query).json();
+        let list = answer["series"].as_array().unwrap().clone();
+        list.iter().map(|point| point["start"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(starts(r#"{"unit":"month"}"#), ["2025-02-01"]);
+    assert_eq!(starts(r#"{"unit":"week"}"#), ["2025-01-27"]);
+    let said = [("tz", "America/New_York"), ("week_start", "sunday"), ("robots", "with")];
+    assert_eq!(send(&server, &owner, "/settings", &said).status, 303);
+    assert_eq!(starts(r#"{"unit":"month"}"#), ["2025-01-01", "2025-02-01"]);
+    assert_eq!(starts(r#"{"unit":"week"}"#), ["2025-01-26", "2025-02-02"]);
+    assert_eq!(starts(r#"{"unit":"month","tz":"UTC"}"#), ["2025-02-01"]);
+    assert_eq!(starts(r#"{"unit":"week","week_start":"monday"}"#), ["2025-01-27"]);
+    let february = r#"{"steps":[{"event":"Paid"}],"from":"2025-02-01","to":"2025-02-28"}"#;
+    let answer = super::funnel(&server, february);
+    assert_eq!(
+        (super::people(&answer), answer["receipt"]["tz"].as_str()),
+        (vec![1], Some("America/New_York"))
+    );
+    // The command line, on the files.
+    let read = crate::support::whodid(&dir.path().join("store"))
+        .args(["revenue", "--unit", "month", "--json"])
+        .output()
+        .unwrap();
+    let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!(read["series"].as_array().unwrap().len(), 2, "{read}");
+    let page = get(&server, "/revenue?unit=month", &owner).text();
+    assert!(page.contains("2025-01") || page.contains("January"), "{page}");
+}
+
+#[test]
+fn only_own_pages_log_in_and_out() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    let by = |path: &str, headers: &[(&str, &str)]| {
+        let mut all = vec![FORM, ("Cookie", owner.as_str())];
+        all.extend(headers);
+        post(&server, path, &all, &format!("key={API_KEY}")).status
+    };
+    let foreign = [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")];
+    for path in ["/login", "/logout", "/join"] {
+        assert_eq!(
+            (by(path, &foreign), by(path, &foreign[..1]), by(path, &foreign[1..])),
+            (403, 403, 403),
+            "{path}"
+        );
+    }
+    assert_eq!(get(&server, "/people", &owner).status, 200, "still logged in");
+    assert_eq!((by("/login", &[]), by("/login", &[("Sec-Fetch-Site", "same-origin")])), (303, 303));
+    assert_eq!(by("/logout", &[("Sec-Fetch-Site", "same-origin")]), 303);
+}

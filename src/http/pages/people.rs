@@ -188,7 +188,7 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         pairs.retain(|(name, _)| name != "limit" && name != "cursor");
         pairs.push(("limit".to_owned(), limits::PAGE_MAX.to_string()));
     }
-    let answer = context.ask_json(&name, &params::query(&name, context.with_defaults(report, &pairs))?)?;
+    let answer = context.ask_json(&name, &params::query(&name, context.with_defaults(&pairs))?)?;
     let page = view::report_page(report);
     let back = without(&context.pairs, &OF_LIST);
     let which = context.pairs.iter().filter(|(n, _)| {
