@@ -4,9 +4,15 @@ use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::exec::cell::Cell;
 use crate::exec::scope::Scope;
-use crate::model::{NameId, PropertyId};
-use crate::report::{Audience, Basis, Pattern, PropertyCondition, Warning, nearest};
+use crate::model::{NameId, Number, PropertyId, Value, ValueRef};
+use crate::report::{Audience, Basis, Pattern, PropertyCondition, Test, Warning, nearest};
+use crate::store::memtable::Run;
+use crate::store::row::Row;
+use crate::store::segment::Segment;
 use std::sync::Arc;
+
+/// Values among which one is looked for that was perhaps meant.
+const NEAR_VALUES_MAX: u32 = 1000;
 
 /// Binds definitions to a snapshot.
 pub struct Binder<'a> {
@@ -51,11 +57,59 @@ impl<'a> Binder<'a> {
         found
     }
 
-    /// Warns of the properties of conditions at `at`.
+    /// Warns of the properties and values of conditions at `at`.
     pub fn conditions(&mut self, conditions: &[PropertyCondition], at: &str) {
         for (k, condition) in conditions.iter().enumerate() {
-            self.property(&condition.property, &format!("{at}.where[{k}]"));
+            self.condition(condition, &format!("{at}.where[{k}]"));
         }
+    }
+
+    /// Warns of a property, or of values of it that something has to be equal to.
+    fn condition(&mut self, condition: &PropertyCondition, at: &str) {
+        let Some(property) = self.property(&condition.property, at) else { return };
+        let wanted = match &condition.test {
+            Test::Is(value) => std::slice::from_ref(value),
+            Test::In(list) => list.as_slice(),
+            _ => return,
+        };
+        for value in wanted {
+            if !self.has_value(property, &condition.property, value) {
+                let near = self.near_value(property, &value.to_string());
+                let message = format!("no \"{}\" that is \"{value}\" has come in", condition.property);
+                self.warn(at, message, near);
+            }
+        }
+    }
+
+    /// Whether any record has this value of a property. What cannot be read may have it.
+    fn has_value(&self, property: PropertyId, name: &str, value: &Value) -> bool {
+        let is = PropertyCondition { property: name.to_owned(), test: Test::Is(value.clone()) };
+        // Text and the number that it reads as are equal.
+        let other = match value {
+            Value::Text(text) => Number::parse_plain(text).map(Value::Number),
+            Value::Number(number) => Some(Value::Text(number.to_string())),
+            Value::Bool(_) => None,
+        };
+        let stored = |segment: &Arc<Segment>| match segment.dictionary(property) {
+            Ok(Some(found)) => {
+                [Some(value), other.as_ref()].into_iter().flatten().any(|v| found.find(v.as_ref()).is_some())
+            }
+            Ok(None) => false,
+            Err(_) => true,
+        };
+        let recent = |run: &Arc<Run>| {
+            let mut values = run.rows().iter().flat_map(Row::properties);
+            values.any(|(id, value)| id == property && is.matches(Some(value)))
+        };
+        self.snapshot.segments.iter().any(stored) || self.snapshot.runs().iter().any(recent)
+    }
+
+    /// A stored text that was perhaps meant, if there are few.
+    fn near_value(&self, property: PropertyId, wanted: &str) -> Option<&'a str> {
+        let found = self.snapshot.segments.iter().filter_map(|segment| segment.dictionary(property).ok()?);
+        let few = found.filter(|dictionary| dictionary.len() <= NEAR_VALUES_MAX);
+        let text = |value| if let ValueRef::Text(text) = value { Some(text) } else { None };
+        nearest(wanted, few.flat_map(|d| (0..d.len()).filter_map(move |code| text(d.value(code)))))
     }
 
     /// A pattern at `at`.
@@ -88,13 +142,9 @@ impl<'a> Binder<'a> {
                 for event in &did.events {
                     self.event(event, "people");
                 }
-                for condition in &did.conditions {
-                    self.property(&condition.property, "people");
-                }
+                did.conditions.iter().for_each(|condition| self.condition(condition, "people"));
             }
-            Audience::Has { condition, .. } => {
-                self.property(&condition.property, "people");
-            }
+            Audience::Has { condition, .. } => self.condition(condition, "people"),
             Audience::Funnel(inner) => {
                 let funnel = &inner.funnel;
                 for event in funnel.steps.iter().flat_map(|s| &s.events) {

@@ -91,3 +91,46 @@ fn the_text_form_and_the_receipt_give_the_same_answer() {
     assert_eq!(explained["explanation"]["rows"], 60, "{explained}");
     assert_eq!(server.client().get("/api/v1/funnel?stp=Visited").code(), "unknown_field");
 }
+
+#[test]
+fn a_value_that_nobody_ever_sent_is_warned_of() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let lines = [("Pro", "1"), ("Trial", "\"x\"")].map(|(plan, n)| {
+        format!("{{\"type\":\"event\",\"person\":\"v\",\"event\":\"Valued\",\"properties\":{{\"Tier\":\"{plan}\",\"Code\":{n}}}}}\n")
+    });
+    let asked = |condition: &str| -> Vec<(String, Option<String>)> {
+        let query = format!(r#"{{"steps":[{{"event":"Valued","where":[{condition}]}}]}}"#);
+        let answer = server.post("/api/v1/funnel", &query).json();
+        let list = answer["warnings"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Json| value.as_str().map(str::to_owned);
+        list.iter().map(|w| (text(&w["at"]).unwrap(), text(&w["hint"]))).collect()
+    };
+    server.import(&lines.concat());
+    // In memory, and in a segment.
+    for compacted in [false, true] {
+        if compacted {
+            server.post("/api/v1/compact", "");
+        }
+        for known in [
+            r#"{"property":"Tier","is":"Pro"}"#,
+            r#"{"property":"Code","is":1}"#,
+            r#"{"property":"Code","is":"1"}"#,
+            r#"{"property":"Code","in":["x",1]}"#,
+            r#"{"property":"Tier","is_not":"Prx"}"#,
+            r#"{"property":"Tier","contains":"q"}"#,
+        ] {
+            assert_eq!(asked(known), [], "{known}");
+        }
+        let near = compacted.then(|| "did you mean \"Pro\"?".to_owned());
+        assert_eq!(asked(r#"{"property":"Tier","is":"Prx"}"#), [("steps[0].where[0]".to_owned(), near)]);
+        assert_eq!(asked(r#"{"property":"Code","in":[1,2,true]}"#).len(), 2);
+        let query = r#"{"people":{"property":"Tier","is":"None"}}"#;
+        let people = server.post("/api/v1/people", query).json();
+        assert_eq!(
+            (&people["total"], &people["warnings"][0]["at"]),
+            (&0.into(), &"people".into()),
+            "{people}"
+        );
+    }
+}
