@@ -221,8 +221,7 @@ fn further_projects_come_along() {
     let engine = open(&data);
     engine.write(vec![event("first", 1)]).unwrap();
     engine.close().unwrap();
-    let keys =
-        StoredKeys { write_key: WRITE_KEY.to_owned(), api_key_sha256: "0".repeat(64), more: Vec::new() };
+    let keys = StoredKeys::new(WRITE_KEY.to_owned(), "0".repeat(64));
     let (number, app, _) = projects::create(&data, "Shop", keys, Memory::default()).unwrap();
     app.engine().write(vec![event("second", 2), event("second", 3)]).unwrap();
     app.close().unwrap();

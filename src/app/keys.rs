@@ -23,6 +23,9 @@ pub struct StoredKeys {
     /// More keys, each for less.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<ScopedKey>,
+    /// The same of API keys that were replaced, the latest last: they are never taken again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
 }
 
 /// What a key is good for.
@@ -68,9 +71,19 @@ pub struct ScopedKey {
 }
 
 impl StoredKeys {
+    /// The first two, the second as its hash.
+    pub fn new(write_key: String, api_key_sha256: String) -> Self {
+        Self { write_key, api_key_sha256, more: Vec::new(), replaced: Vec::new() }
+    }
+
     /// The keys in the store directory `dir`, if it has any.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
         read(dir, FILE, "remove the file to have new keys made")
+    }
+
+    /// Puts another API key, given as its hash, in the place of the one that is lost or known.
+    pub fn replace_api_key(&mut self, sha256: String) {
+        self.replaced.push(std::mem::replace(&mut self.api_key_sha256, sha256));
     }
 
     /// Adds a key under a name that no other has.

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn keys(name: &str) -> StoredKeys {
-        StoredKeys { write_key: name.to_owned(), api_key_sha256: String::new(), more: Vec::new() }
+        StoredKeys::new(name.to_owned(), String::new())
     }
 
     #[test]

@@ -140,8 +140,19 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
         (None, Some(known)) => known.write_key.clone(),
         (None, None) => new_write_key()?,
     };
-    let api_key_sha256 = match (&args.api_key, &known) {
-        (Some(key), _) => KeyHash::of(key).to_hex(),
+    let given = args.api_key.as_ref().map(|key| KeyHash::of(key).to_hex());
+    let replaced = known.as_ref().map(|known| known.replaced.clone()).unwrap_or_default();
+    let was_replaced = |hash: &String| {
+        let was = replaced.contains(hash);
+        if was {
+            log::warn!(
+                "the API key that the server is started with was replaced, so it is passed over: the new one is good"
+            );
+        }
+        was
+    };
+    let api_key_sha256 = match (given.filter(|hash| !was_replaced(hash)), &known) {
+        (Some(hash), _) => hash,
         (None, Some(known)) => known.api_key_sha256.clone(),
         (None, None) => {
             let key = new_api_key()?;
@@ -151,7 +162,7 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
         }
     };
     let more = known.as_ref().map(|known| known.more.clone()).unwrap_or_default();
-    let stored = StoredKeys { write_key, api_key_sha256, more };
+    let stored = StoredKeys { write_key, api_key_sha256, more, replaced };
     if known.as_ref() != Some(&stored) {
         stored.store(data)?;
     }

@@ -178,7 +178,7 @@ impl Projects {
         let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let api_key = new_api_key()?;
         let (write_key, api_key_sha256) = (new_write_key()?, KeyHash::of(&api_key).to_hex());
-        let keys = StoredKeys { write_key, api_key_sha256, more: Vec::new() };
+        let keys = StoredKeys::new(write_key, api_key_sha256);
         let (id, app, keys) = projects::create(&self.data, name, keys, self.first.app.memory())?;
         let made = Arc::new(Project::new(id, Arc::new(app), &keys)?);
         self.change(|all| all.push(Arc::clone(&made)));
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_project_that_somebody_uses_is_not_deleted() {
         let data = tempfile::tempdir().unwrap();
-        let stored = StoredKeys { write_key: "w".into(), api_key_sha256: "0".repeat(64), more: Vec::new() };
+        let stored = StoredKeys::new("w".into(), "0".repeat(64));
         let first = Arc::new(App::open(data.path()).unwrap());
         let projects = Projects::open(data.path().to_owned(), first, &stored).unwrap();
         let (shop, key) = projects.create("Shop").unwrap();

@@ -243,3 +243,20 @@ fn only_own_pages_log_in_and_out() {
     assert_eq!((by("/login", &[]), by("/login", &[("Sec-Fetch-Site", "same-origin")])), (303, 303));
     assert_eq!(by("/logout", &[("Sec-Fetch-Site", "same-origin")]), 303);
 }
+
+#[test]
+fn a_key_that_was_replaced_is_not_good_again_after_a_restart() {
+    let (dir, server) = fresh();
+    let owner = log_in(&server);
+    let next = shown(&send(&server, &owner, "/keys/replace", &[]));
+    let good = |server: &Server| {
+        [API_KEY, next.as_str()].map(|key| with_key(server, "GET", "/api/v1/stats", key, "").status)
+    };
+    assert_eq!(good(&server), [401, 200]);
+    drop(server);
+    // Started with the old one, as a service is by its file.
+    let server = Server::start(&dir.path().join("store"));
+    assert_eq!(good(&server), [401, 200]);
+    let log = std::fs::read_to_string(dir.path().join("store.log")).unwrap();
+    assert!(log.contains("was replaced"), "{log}");
+}

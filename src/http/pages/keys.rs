@@ -85,11 +85,11 @@ pub fn change(visit: &Visit<'_>, change: Change, form: &Form) -> Result<Response
             may_replace(visit)?;
             let secret = new_api_key()?;
             visit.project.edit_keys(|keys| {
-                keys.api_key_sha256 = KeyHash::of(&secret).to_hex();
+                keys.replace_api_key(KeyHash::of(&secret).to_hex());
                 Ok(())
             })?;
-            let said =
-                "The one before is good for nothing any more, and who logged in with it is logged out.";
+            let said = "The one before is good for nothing any more, and who logged in with it is logged out. If the server is \
+                        started with an API key, take it out there: it is passed over from now on.";
             Ok(shown(visit, "The new API key".to_owned(), said, &secret))
         }
         _ => {

@@ -272,11 +272,7 @@ fn server() -> (Api, String) {
     let dir = std::env::temp_dir().join(format!("whodid-fuzz-{}", std::process::id()));
     let app = Arc::new(App::open(&dir).unwrap());
     play(app.engine());
-    let keys = StoredKeys {
-        write_key: "w".repeat(40),
-        api_key_sha256: KeyHash::of("rk_fuzz").to_hex(),
-        more: Vec::new(),
-    };
+    let keys = StoredKeys::new("w".repeat(40), KeyHash::of("rk_fuzz").to_hex());
     let accounts = Accounts::load(&dir).unwrap();
     let api = Api::new(Projects::open(dir, app, &keys).unwrap(), accounts);
     let mut headers = Headers::default();
