@@ -131,3 +131,29 @@ fn the_log_file_has_a_line_of_json_for_what_happens() {
         assert!(!text.contains(secret), "{secret} is in the log");
     }
 }
+
+#[test]
+fn what_root_does_by_hand_belongs_to_whoever_has_the_directory() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    const NOBODY: u32 = 65_534;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("store");
+    fs::create_dir(&data).unwrap();
+    if chown(&data, Some(NOBODY), Some(NOBODY)).is_err() {
+        eprintln!("SKIPPED: only root can give a directory away");
+        return;
+    }
+    let run = |arguments: &[&str]| {
+        let done = whodid(&data).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    let file = dir.path().join("records");
+    fs::write(&file, r#"{"type":"event","person":"a","event":"A"}"#).unwrap();
+    run(&["import", "--json", file.to_str().unwrap()]);
+    run(&["retention", "--days", "900"]);
+    run(&["user", "add", "jane@example.com", "--role", "owner"]);
+    for entry in fs::read_dir(&data).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().uid(), NOBODY, "{:?}", entry.file_name());
+    }
+}

@@ -59,6 +59,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let mut config = Config::new(args.listen, sockets.clone());
     config.reserved_files += own_files;
     config.in_flight_bytes = memory.in_flight_bytes();
+    args.name.iter().try_for_each(|name| host_name(name))?;
     config.names.clone_from(&args.name);
     config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);
@@ -110,6 +111,16 @@ fn tracker_path(path: &str) -> Result<String> {
         Found::Nothing => Ok(path.to_owned()),
         _ => Err(bad("this path is taken")),
     }
+}
+
+/// That a name is one that requests can be for.
+fn host_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        return Ok(());
+    }
+    let error = Error::invalid("bad_name", format!("\"{name}\" is no name of a host")).at("--name");
+    Err(error.hint("such as stats.example.com, without https:// and path"))
 }
 
 /// Where the sockets between the front and its workers are: in the store, or if its path is too long for the name of a socket in a

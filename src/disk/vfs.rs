@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,6 +78,7 @@ impl RealVfs {
         let failed = |e| Error::io("cannot reserve", &path, e);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let mut file = file.map_err(failed)?;
+        give_to_owner(&file, &self.dir).map_err(failed)?;
         let taken = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
         let taken = match taken {
             // Some file systems cannot: then it is written.
@@ -166,6 +167,18 @@ struct RealFile {
     path: PathBuf,
 }
 
+/// Gives a file that root made to whoever has the directory: what an operator does by hand may not lock a service out.
+fn give_to_owner(file: &File, dir: &Path) -> std::io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (whose, now) = (fs::metadata(dir)?, file.metadata()?);
+    if (now.uid(), now.gid()) == (whose.uid(), whose.gid()) {
+        return Ok(());
+    }
+    fchown(file, Some(whose.uid()), Some(whose.gid()))
+}
+
 impl WriteFile for RealFile {
     fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|e| Error::io("cannot write", &self.path, e))
@@ -181,6 +194,7 @@ impl Vfs for RealVfs {
         let path = self.path(name);
         let file = fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|e| Error::io("cannot create", &path, e))?;
+        give_to_owner(&file, &self.dir).map_err(|e| Error::io("cannot give away", &path, e))?;
         Ok(Box::new(RealFile { file, path }))
     }
 
@@ -221,6 +235,7 @@ impl Vfs for RealVfs {
         let path = self.path("LOCK");
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|e| Error::io("cannot open", &path, e))?;
+        give_to_owner(&file, &self.dir).map_err(|e| Error::io("cannot give away", &path, e))?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(file)),
             Err(fs::TryLockError::WouldBlock) => {

@@ -9,7 +9,7 @@ use super::session::see;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, number};
 use super::{Context, Page, Visit, form, settings};
-use crate::app::projects::FIRST;
+use crate::app::projects::{FIRST, deletable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::message::{Request, Response};
 use crate::http::projects::{Project, base};
@@ -92,6 +92,7 @@ pub fn deletion(context: &Context<'_>) -> Result<Answered> {
     let Some(visit) = context.visit else { return Ok(Answered::new("Projects", html! {})) };
     owner_of_all(visit)?;
     let project = visit.projects.meant(context.value("project")).map_err(|e| e.at("project"))?;
+    deletable(project.id)?;
     let (name, stats) = (project.name(), Json::from(project.app.reports().stats(&project.app.snapshot())));
     let users = visit.accounts.users();
     let only: Vec<&String> = users
