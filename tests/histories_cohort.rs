@@ -39,6 +39,22 @@ fn random_cohorts_agree_with_the_oracle() {
                     let ours = engine.report("cohort/people", &query, now);
                     assert_eq!(ours["total"], *number, "{context}: a list is as long as its number\n{query}");
                     check(&query, ours, oracle.report("cohort/people", &query, now), context);
+                    // Who is in a cell is an audience too.
+                    let mut cell =
+                        json!({"cohort": serde_json::from_str::<Json>(&query).unwrap(), "row": list["row"]});
+                    for field in ["row", "column"] {
+                        cell["cohort"].as_object_mut().unwrap().remove(field);
+                    }
+                    if !list["column"].is_null() {
+                        cell["column"] = list["column"].clone();
+                    }
+                    let search = json!({"people": cell, "limit": 0}).to_string();
+                    let found = engine.report("people", &search, now);
+                    assert_eq!(found["total"], *number, "{context}\n{search}\n{found}");
+                    let without = json!({"people": {"not": cell}, "limit": 0}).to_string();
+                    let everybody = engine.report("people", r#"{"limit":0}"#, now)["total"].as_u64().unwrap();
+                    let rest = engine.report("people", &without, now)["total"].as_u64().unwrap();
+                    assert_eq!(rest + number.as_u64().unwrap(), everybody, "{context}\n{without}");
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::cell::Cell;
+use super::cohort;
 use super::funnel;
 use super::person_values::Which;
 use super::persons::{PersonSet, Without};
@@ -25,6 +26,11 @@ pub fn names(audience: &Audience, snapshot: &Snapshot, out: &mut Vec<NameId>) {
         Audience::Identified(_) => {}
         Audience::Funnel(inner) => {
             if let Ok(plan) = funnel::outcome_plan(inner, snapshot, Millis::MAX) {
+                out.extend(plan.names(snapshot));
+            }
+        }
+        Audience::Cohort(inner) => {
+            if let Ok(plan) = cohort::cell_plan(inner, snapshot, Millis::MAX) {
                 out.extend(plan.names(snapshot));
             }
         }
@@ -136,6 +142,10 @@ fn decide_among(
             among.and(&funnel::decide_outcome(inner, scope, as_of)?);
             Ok(among)
         }
+        Audience::Cohort(inner) => {
+            among.and(&cohort::decide_cell(inner, scope, as_of)?);
+            Ok(among)
+        }
     }
 }
 
@@ -149,7 +159,7 @@ fn cost(audience: &Audience) -> u32 {
         Audience::Identified(_) | Audience::Seen { .. } => 4,
         Audience::Did(did) if did.conditions.is_empty() => 8,
         Audience::Did(_) => 16,
-        Audience::Funnel(_) => 64,
+        Audience::Funnel(_) | Audience::Cohort(_) => 64,
     }
 }
 

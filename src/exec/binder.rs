@@ -154,6 +154,14 @@ impl<'a> Binder<'a> {
                     self.audience(people);
                 }
             }
+            Audience::Cohort(inner) => {
+                for event in inner.cohort.start.events.iter().chain(&inner.cohort.returns.events) {
+                    self.event(event, "people");
+                }
+                if let Some(people) = &inner.cohort.basis.people {
+                    self.audience(people);
+                }
+            }
             Audience::Seen { .. } | Audience::Identified(_) => {}
         }
     }

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 use crate::limits::COHORTS_MAX;
 use crate::model::{Calendar, Millis, NameId, PersonId, PropertyId, Sum, UnitTable, Value, format_millis};
 use crate::report::{
-    Bucket, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, Label, Measure, Segment, Tally, Warning,
-    shown,
+    Bucket, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Label, Measure, Segment,
+    Tally, Warning, shown,
 };
 
 /// A cohort report bound to a snapshot.
@@ -450,7 +450,7 @@ pub struct CohortPerson {
 pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<CohortPeoplePage> {
     let row = query.row.as_ref().map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
     let scopes = view.scopes(&plan.start.names)?;
-    let found = listing::gather(&scopes, |scope| matching(plan, query, row.as_ref(), scope))?;
+    let found = listing::gather(&scopes, |scope| matching(plan, query.column, row.as_ref(), scope))?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
     let mut people: Vec<(PersonId, CohortPerson)> = Vec::with_capacity(page.len());
     let (snapshot, count) = (&view.source.snapshot, plan.definition.count);
@@ -468,9 +468,21 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
     Ok(CohortPeoplePage { people, total: found.len(), cursor })
 }
 
+/// A cell of a cohort report, bound to a snapshot.
+pub fn cell_plan<'d>(inner: &'d InCohort, snapshot: &Snapshot, as_of: Millis) -> Result<CohortPlan<'d>> {
+    CohortPlan::new(&inner.cohort, snapshot, inner.cohort.basis.as_of(as_of).min(as_of))
+}
+
+/// The persons of a scope in a cell of a cohort report.
+pub fn decide_cell(inner: &InCohort, scope: &Scope<'_>, as_of: Millis) -> Result<PersonSet> {
+    let plan = cell_plan(inner, &scope.source().snapshot, as_of)?;
+    let row = inner.row.clone().map(Chosen::Value);
+    matching(&plan, inner.column, row.as_ref(), scope)
+}
+
 fn matching(
     plan: &CohortPlan<'_>,
-    query: &CohortPeople,
+    column: Option<usize>,
     row: Option<&Chosen>,
     scope: &Scope<'_>,
 ) -> Result<PersonSet> {
@@ -478,7 +490,7 @@ fn matching(
         plan.split.as_ref().map(|split| Splitter::new(split, scope, plan.as_of)).transpose()?;
     let mut found = scope.none();
     walk(plan, scope, None, |member| {
-        if let Some(column) = query.column {
+        if let Some(column) = column {
             let came = match plan.definition.at_least {
                 true => member.buckets.last().is_some_and(|b| b.number >= column),
                 false => member.buckets.iter().any(|b| b.number == column),

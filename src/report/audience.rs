@@ -1,6 +1,7 @@
 //! Audiences: boolean expressions over what people did, have and are.
 
 use super::basis::resolved;
+use super::cohort::InCohort;
 use super::condition::{PropertyCondition, Test};
 use super::funnel::{Funnel, FunnelOutcome};
 use super::json::{Fields, Node};
@@ -41,6 +42,8 @@ pub enum Audience {
     Identified(bool),
     /// Is behind a number of a funnel.
     Funnel(Box<Outcome>),
+    /// Is in a cell of a cohort report.
+    Cohort(Box<InCohort>),
 }
 
 /// Being behind a number of a funnel.
@@ -79,7 +82,7 @@ impl Did {
     }
 }
 
-const KINDS: &str = "all, any, not, did, property, seen, identified, bot, audience, funnel";
+const KINDS: &str = "all, any, not, did, property, seen, identified, bot, audience, funnel, cohort";
 
 impl Audience {
     /// Reads an audience from JSON text, dates in `zone`.
@@ -131,6 +134,8 @@ impl Audience {
             inner.end()?;
             let (step, outcome) = super::funnel::read_outcome(&mut fields, funnel.steps.len(), &whole)?;
             Self::Funnel(Box::new(Outcome { funnel, step, outcome }))
+        } else if let Some(node) = fields.take("cohort") {
+            Self::Cohort(Box::new(InCohort::read_at(node, &mut fields, zone, terms, depth + 1)?))
         } else {
             fields.end()?;
             return Err(whole.error("bad_audience", "the audience is empty").hint(format!("one of {KINDS}")));
@@ -168,6 +173,7 @@ impl Audience {
                 }
                 out
             }
+            Self::Cohort(inner) => inner.to_json(),
         }
     }
 }

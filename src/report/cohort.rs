@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::basis::{Basis, Definition};
+use super::basis::{Basis, Definition, resolved};
 use super::by::{Allowed, By};
 use super::json::{Fields, Node};
 use super::pattern::Pattern;
@@ -12,7 +12,7 @@ use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::{Warning, share};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Json, Sum, Unit, Value};
+use crate::model::{Json, Sum, Unit, Value, Zone};
 
 /// Buckets shown unless asked otherwise.
 const COUNT_DEFAULT: usize = 12;
@@ -75,17 +75,24 @@ impl Cohort {
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
         let limit = read_limit(&mut fields)?;
-        let cohort = Self::read(&mut fields, limit, saved)?;
+        let terms = Terms::new(saved);
+        let cohort = Self::read_at(&mut fields, limit, &terms.time().zone, &terms, 0)?;
         fields.end()?;
         Ok(cohort)
     }
 
-    fn read(fields: &mut Fields, limit: usize, saved: &Saved) -> Result<Self> {
-        let terms = Terms::new(saved);
-        let basis = Basis::read(fields, &terms)?;
+    /// Reads a definition inside an audience at nesting `depth`, dates in `zone`.
+    fn read_at(
+        fields: &mut Fields,
+        limit: usize,
+        zone: &Zone,
+        terms: &Terms<'_>,
+        depth: usize,
+    ) -> Result<Self> {
+        let basis = Basis::read_at(fields, zone, terms, depth)?;
         let start = Pattern::read(fields.require("start")?)?;
         let returns = Pattern::read(fields.require("return")?)?;
-        let cohort = Units::take(fields, "cohort", Unit::Month, &terms)?;
+        let cohort = Units::take(fields, "cohort", Unit::Month, terms)?;
         let bucket = take_unit(fields, "bucket")?.unwrap_or(cohort.unit);
         let count =
             fields.take("count").map(|n| n.integer(1, limits::COHORT_BUCKETS_MAX as u64)).transpose()?;
@@ -98,7 +105,7 @@ impl Cohort {
         let measure = read_measure(fields)?;
         let by = fields.take("by").map(|node| {
             let allowed = Allowed { entry: true, ..Allowed::default() };
-            By::read(node, allowed, &basis.period.zone, &terms)
+            By::read(node, allowed, &basis.period.zone, terms)
         });
         Ok(Self {
             start,
@@ -141,13 +148,69 @@ impl CohortPeople {
         let mut fields = Node::parse(text)?.object()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
         let shown = take_shown(&mut fields)?;
-        let cohort = Cohort::read(&mut fields, shown, saved)?;
+        let terms = Terms::new(saved);
+        let cohort = Cohort::read_at(&mut fields, shown, &terms.time().zone, &terms, 0)?;
         let row = Label::take(&mut fields, "row")?;
-        let column = fields.take("column").map(|n| n.integer(0, cohort.count as u64 - 1)).transpose()?;
+        let column = take_column(&mut fields, &cohort)?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;
         let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);
-        Ok(Self { cohort, row, column: column.map(|n| n as usize), limit, cursor })
+        Ok(Self { cohort, row, column, limit, cursor })
+    }
+}
+
+fn take_column(fields: &mut Fields, cohort: &Cohort) -> Result<Option<usize>> {
+    let column = fields.take("column").map(|n| n.integer(0, cohort.count as u64 - 1)).transpose()?;
+    Ok(column.map(|n| n as usize))
+}
+
+/// Being in a cell of a cohort report.
+#[derive(Clone, Debug)]
+pub struct InCohort {
+    /// The report.
+    pub cohort: Cohort,
+    /// The value of the cohort; all of them if not given.
+    pub row: Option<Option<Value>>,
+    /// The bucket, from 0; the whole cohort if not given.
+    pub column: Option<usize>,
+}
+
+impl InCohort {
+    /// Takes `row` and `column`, of the report that `node` is, inside an audience at nesting `depth`.
+    pub(super) fn read_at(
+        node: Node,
+        fields: &mut Fields,
+        zone: &Zone,
+        terms: &Terms<'_>,
+        depth: usize,
+    ) -> Result<Self> {
+        let mut inner = node.object()?;
+        let limit = read_limit(&mut inner)?;
+        let cohort = Cohort::read_at(&mut inner, limit, zone, terms, depth)?;
+        inner.end()?;
+        let row = match Label::take(fields, "row")? {
+            None => None,
+            Some(Label::Value(value)) => Some(value),
+            Some(Label::Other) => {
+                let error =
+                    Error::invalid("bad_segment", "who is in none of the cohorts shown is no audience");
+                return Err(error.at("row").hint("name a cohort"));
+            }
+        };
+        let column = take_column(fields, &cohort)?;
+        Ok(Self { cohort, row, column })
+    }
+
+    /// As a query has it.
+    pub(super) fn to_json(&self) -> Json {
+        let mut out = Json::object([("cohort", resolved(&self.cohort, None))]);
+        if let Some(row) = &self.row {
+            out.set("row", row.as_ref().map_or(Json::Null, Json::from));
+        }
+        if let Some(column) = self.column {
+            out.set("column", column.into());
+        }
+        out
     }
 }
 

@@ -30,7 +30,7 @@ mod trend;
 pub use audience::{Audience, Did, Outcome};
 pub use basis::{Basis, Definition, Receipt};
 pub use by::{Allowed, By};
-pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, Measure};
+pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Measure};
 pub use condition::{PropertyCondition, Test};
 pub use durations::{Bar, HISTOGRAM_SECONDS, Seconds};
 pub use experiment::{Experiment, Variant};

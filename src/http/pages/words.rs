@@ -230,6 +230,14 @@ impl Wording<'_> {
             let at = people["step"].as_u64().map_or_else(String::new, |step| format!(" at step {step}"));
             return format!("{outcome}{at} of {}", steps.join(", then "));
         }
+        if let Some(cohort) = people.get("cohort") {
+            let row = people.get("row").map_or_else(String::new, |row| format!(" {}", value(row)));
+            let at = people["column"]
+                .as_u64()
+                .map_or_else(String::new, |column| format!(", back in period {column}"));
+            let [start, back] = ["start", "return"].map(|name| pattern(self.names, &cohort[name]));
+            return format!("in the cohort{row} of {start}, then {back}{at}");
+        }
         people.to_string()
     }
 
