@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod agents;
 mod backup;
+pub mod backups;
 mod dashboard;
 mod erase;
 mod export;
