@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::backups::{BACKUP, Backup, Content, erased, finished, lost, next_name, one, prune, remove};
-use super::projects;
 use super::unfinished::Unfinished;
+use super::{beside, projects};
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
@@ -82,6 +82,7 @@ fn backup_beside(
     keep: Option<usize>,
     now: Millis,
 ) -> Result<BackupReport> {
+    beside::unreadable(source).into_iter().next().map_or(Ok(()), Err)?;
     let found = Frozen::take(source)?;
     let store_id = found.manifest.store_id;
     let previous = finished(target)?.into_iter().rfind(|b| b.is_of(store_id));
@@ -294,6 +295,7 @@ pub fn restore_on(
     options: Options,
 ) -> Result<RestoreReport> {
     let from = chosen(beside, one)?;
+    beside::unreadable(from.vfs.as_ref()).into_iter().next().map_or(Ok(()), Err)?;
     lost(from.vfs.as_ref())?.into_iter().next().map_or(Ok(()), Err)?;
     let found = Frozen::take(from.vfs.as_ref())?;
     let store_id = found.manifest.store_id;

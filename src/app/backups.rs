@@ -96,7 +96,11 @@ fn was_opened(vfs: &dyn Vfs) -> bool {
 pub fn lost(vfs: &dyn Vfs) -> Result<Vec<Error>> {
     match Content::load(vfs) {
         Ok(content) => content.map_or(Ok(Vec::new()), |content| content.lost(vfs)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(vec![error]),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            let hint =
+                format!("take another backup; without its file {BACKUP} this one is restored as it is");
+            Ok(vec![error.in_directory(&vfs.describe()).hint(hint)])
+        }
         Err(error) => Err(error),
     }
 }

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod agents;
 mod backup;
 pub mod backups;
+pub mod beside;
 mod dashboard;
 mod erase;
 mod export;

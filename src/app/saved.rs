@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::keys::{read, replace};
 use super::reports::check_query;
+use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Json, Zone};
@@ -23,8 +24,13 @@ pub enum SavedKind {
 
 /// The saved definitions of the store in `dir`.
 pub fn load(dir: &Path) -> Result<Saved> {
+    load_on(&RealVfs::new(dir)?)
+}
+
+/// The same on any disk.
+pub fn load_on(vfs: &dyn Vfs) -> Result<Saved> {
     let hint = "restore the file from a backup, or remove it to begin anew";
-    Ok(read(dir, FILE, hint)?.unwrap_or_default())
+    Ok(read(vfs, FILE, hint)?.unwrap_or_default())
 }
 
 /// Puts them in the store directory `dir`.
