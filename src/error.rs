@@ -103,6 +103,13 @@ impl Error {
         self
     }
 
+    /// Names the directory of the file that the sentence begins with.
+    #[must_use]
+    pub fn in_directory(mut self, dir: &str) -> Self {
+        self.message = format!("{dir}/{}", self.message);
+        self
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

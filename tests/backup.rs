@@ -144,7 +144,7 @@ fn a_restore_does_not_bring_back_who_was_erased() {
     // Without either nobody knows.
     let alone = dir.path().join("alone");
     std::fs::create_dir(&alone).unwrap();
-    std::fs::rename(&old.path, alone.join("backup")).unwrap();
+    std::fs::rename(&old.path, alone.join("20250301T000000Z")).unwrap();
     let third = dir.path().join("third");
     assert_eq!(restore(&alone, &third, &[], options()).unwrap().records, 60);
     engine.close().unwrap();
@@ -286,4 +286,103 @@ fn of_old_backups_only_those_that_are_kept_are_left_and_each_is_whole() {
         assert!(at < 3 || check_files(path).unwrap().damaged.is_empty());
     }
     engine.close().unwrap();
+}
+
+#[test]
+fn what_is_no_backup_any_more_is_never_removed_as_an_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("all");
+    let data = target.join("data");
+    let engine = open(&data);
+    engine.write((0..30).map(|n| event(&format!("p{}", n % 7), n)).collect()).unwrap();
+    let mut made = (0..5).map(|n| backup(&data, &target, None, NOW + n * 1000).unwrap().path);
+    let (served, was_served, old) = (made.next().unwrap(), made.next().unwrap(), made.collect::<Vec<_>>());
+    // What lies there unfinished under such a name, but with files of somebody else.
+    let notes = target.join("20200101T000000Z");
+    std::fs::create_dir(&notes).unwrap();
+    std::fs::write(notes.join("notes.txt"), "mine").unwrap();
+    let server = open(&served);
+    open(&was_served).close().unwrap();
+    let report = backup(&data, &target, Some(2), NOW + 9000).unwrap();
+    assert_eq!(report.removed, 2, "of four that are backups");
+    assert!(served.exists() && was_served.exists() && notes.exists() && old[2].exists());
+    assert_eq!(everything(&data).len(), 30, "the store that lies beside its backups");
+    server.close().unwrap();
+    // A store that is the directory of a backup, and is backed up beside itself.
+    let report = backup(&old[2], &target, Some(1), NOW + 10_000).unwrap();
+    assert!(old[2].exists() && report.path.exists() && report.removed == 1, "{report:?}");
+    assert_eq!(everything(&report.path).len(), 30);
+    engine.close().unwrap();
+}
+
+#[test]
+fn the_newest_backup_is_restored_or_an_error_says_why_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    engine.write((0..60).map(|n| event(&format!("person-{}@example.com", n % 6), n)).collect()).unwrap();
+    let old = backup(&data, &target, None, NOW).unwrap().path;
+    engine.erase(&["person-2@example.com".to_owned()]).unwrap();
+    let new = backup(&data, &target, None, NOW + 1000).unwrap().path;
+    engine.close().unwrap();
+    // A store that was restored beside the backups is none of them.
+    restore(&old, &target.join("restored"), &[], options()).unwrap();
+    let to = |name: &str| dir.path().join(name);
+    assert_eq!(restore(&target, &to("first"), &[], options()).unwrap().from, new);
+    let manifest = new.join("MANIFEST");
+    let mut bytes = std::fs::read(&manifest).unwrap();
+    bytes[40] ^= 1;
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::write(&manifest, bytes).unwrap();
+    std::fs::remove_dir_all(target.join("restored")).unwrap();
+    let error = restore(&target, &to("second"), &[], options()).unwrap_err();
+    assert!(error.code() == "corrupt" && error.message().contains(manifest.to_str().unwrap()), "{error}");
+    assert!(error.advice().unwrap().contains("older") && !to("second").exists(), "{error}");
+    // By its name an older one is taken, and the list in the damaged one still counts.
+    let report = restore(&old, &to("third"), &[], options()).unwrap();
+    assert_eq!((report.records, report.erased.people), (50, 1));
+}
+
+#[test]
+fn a_backup_that_has_lost_something_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    engine.write(vec![event("a", 1)]).unwrap();
+    std::fs::write(data.join("saved.json"), r#"{"audiences":{},"reports":{}}"#).unwrap();
+    engine.close().unwrap();
+    let engine = open(&data);
+    engine.write(vec![event("b", 2)]).unwrap();
+    let made = backup(&data, &target, None, NOW).unwrap().path;
+    engine.close().unwrap();
+    let last = inodes(&made).into_keys().rfind(|name| name.starts_with("wal-")).unwrap();
+    for name in [&last, "saved.json", "BACKUP"] {
+        let good = std::fs::read(made.join(name)).unwrap();
+        for bad in [None, Some(&good[..good.len() - 5])] {
+            std::fs::remove_file(made.join(name)).unwrap();
+            if let Some(bad) = bad {
+                std::fs::write(made.join(name), bad).unwrap();
+            }
+            let restored = restore(&made, &dir.path().join("r"), &[], options());
+            // Backups from before have no list.
+            if (name, bad) == ("BACKUP", None) {
+                assert_eq!(restored.unwrap().records, 2);
+                std::fs::remove_dir_all(dir.path().join("r")).unwrap();
+            } else {
+                let error = restored.unwrap_err();
+                assert!(error.code() == "corrupt" && error.message().contains(name), "{error}");
+                assert!(!dir.path().join("r").exists());
+                let check = crate::support::run(&made, &["check"], b"");
+                let told = String::from_utf8(check.stdout).unwrap();
+                assert!(check.status.code() == Some(1) && told.contains(name), "{told}");
+            }
+            std::fs::write(made.join(name), &good).unwrap();
+        }
+    }
+    assert_eq!(restore(&made, &dir.path().join("r"), &[], options()).unwrap().records, 2);
+    // Whoever works with the backup itself has a store, which goes on.
+    let engine = open(&made);
+    engine.write(vec![event("c", 3)]).unwrap();
+    engine.close().unwrap();
+    assert_eq!(restore(&made, &dir.path().join("s"), &[], options()).unwrap().records, 3);
 }

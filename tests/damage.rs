@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use whodid::app::{Memory, StoredKeys, projects};
 use whodid::disk::Vfs;
 use whodid::engine::{Engine, check_on};
 use whodid::model::{Record, RecordKind};
@@ -11,7 +13,7 @@ use whodid::testing::disk::SimDisk;
 use whodid::testing::random::{NOW, Random};
 
 use crate::store_check::open_with;
-use crate::support::{API_KEY, Server, WRITE_KEY};
+use crate::support::{API_KEY, Server, WRITE_KEY, run};
 
 fn on(disk: &SimDisk) -> Arc<dyn Vfs> {
     Arc::new(disk.clone())
@@ -140,6 +142,114 @@ fn left_out(engine: &Engine, name: &str) {
     assert!(damaged.len() == 1 && damaged[0].file == name && damaged[0].message.contains("offset"));
 }
 
+#[test]
+fn a_missing_segment_is_a_damaged_one() {
+    let disk = sample();
+    let files = disk.files();
+    let name = files.keys().find(|name| name.starts_with("seg-")).unwrap();
+    disk.remove(name).unwrap();
+    let found = check_on(&disk).unwrap();
+    assert!(found.damaged.len() == 1 && found.damaged[0].message().contains(name.as_str()));
+    assert_eq!(found.snapshot.unwrap().rows(), 330);
+    let healed = disk.copy();
+    healed.put(name, &files[name]);
+    assert!(check_on(&healed).unwrap().damaged.is_empty());
+    let engine = open_with(&on(&disk), 10_000).unwrap();
+    left_out(&engine, name);
+    assert_eq!(engine.drop_damaged().unwrap(), [name.as_str()]);
+    assert!(engine.check().is_empty() && engine.snapshot().rows() == 330);
+    engine.close().unwrap();
+    assert!(check_on(&disk).unwrap().damaged.is_empty());
+    // Nothing else can be done without.
+    for kind in ["ids-", "state-"] {
+        let bad = healed.copy();
+        let name = healed.files().into_keys().find(|name| name.starts_with(kind)).unwrap();
+        bad.remove(&name).unwrap();
+        assert!(open_with(&on(&bad), 10_000).is_err() && check_on(&bad).is_err(), "{kind}");
+    }
+    healed.remove("MANIFEST").unwrap();
+    let lost = check_on(&healed).unwrap();
+    assert!(lost.damaged[0].message().contains("MANIFEST: it is missing"), "{}", lost.damaged[0]);
+}
+
+#[test]
+fn files_that_are_merged_beside_a_check_are_not_missing() {
+    let disk = SimDisk::new();
+    let engine = open_with(&on(&disk), 10_000).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                engine.write((n * 50..n * 50 + 50).map(event).collect()).unwrap();
+                engine.flush().unwrap();
+                engine.compact().unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        for _ in 0..100 {
+            let found = check_on(&disk);
+            let damaged = found.as_ref().map(|found| found.damaged.first().map(ToString::to_string));
+            if !matches!(damaged, Ok(None)) {
+                stop.store(true, Ordering::SeqCst);
+            }
+            assert_eq!(damaged.unwrap(), None);
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    engine.close().unwrap();
+}
+
+#[test]
+fn all_projects_and_all_that_lies_beside_them_are_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, backups) = (dir.path().join("store"), dir.path().join("backups"));
+    let line = br#"{"type":"event","person":"a","event":"Did","time":"2025-03-01T10:00:00Z"}"#;
+    assert!(run(&data, &["import"], line).status.success());
+    let keys = StoredKeys::new(WRITE_KEY.to_owned(), "0".repeat(64));
+    let (_, app, _) = projects::create(&data, "Shop", keys, Memory::default()).unwrap();
+    app.close().unwrap();
+    let look = |command: &[&str]| {
+        let output = run(&data, command, b"");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (check, doctor) = (["check"], ["doctor", "--listen", "127.0.0.1:0"]);
+    let backup = ["backup", backups.to_str().unwrap()];
+    for command in [&check[..], &doctor, &backup] {
+        let (code, said) = look(command);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let files = ["retention.json", "keys.json", "saved.json", "dashboard.json", "accounts.json"];
+    for file in files.into_iter().flat_map(|file| [file.to_owned(), format!("projects/2/{file}")]) {
+        let path = data.join(&file);
+        let good = std::fs::read(&path).ok();
+        std::fs::write(&path, "{\"").unwrap();
+        for command in [&check[..], &doctor, &backup] {
+            let (code, said) = look(command);
+            assert!(code == Some(1) && said.contains(path.to_str().unwrap()), "{file} {command:?}: {said}");
+        }
+        good.map_or_else(|| std::fs::remove_file(&path), |good| std::fs::write(&path, good)).unwrap();
+    }
+    let manifest = data.join("projects/2/MANIFEST");
+    let good = std::fs::read(&manifest).unwrap();
+    flip(&manifest);
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    for command in [&check[..], &doctor, &serve] {
+        let (code, said) = look(command);
+        assert!(code == Some(1) && said.contains("projects/2/MANIFEST"), "{command:?}: {said}");
+    }
+    std::fs::remove_file(&manifest).unwrap();
+    std::fs::write(&manifest, good).unwrap();
+    std::fs::remove_file(data.join("MANIFEST")).unwrap();
+    for command in [&check[..], &doctor, &serve] {
+        let (code, said) = look(command);
+        assert!(code == Some(1) && said.contains("MANIFEST: it is missing"), "{command:?}: {said}");
+    }
+}
+
 fn flip(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let middle = bytes.len() / 2;
@@ -162,8 +272,8 @@ fn a_server_with_a_damaged_segment_says_so_everywhere() {
         (from..from + 50).map(line).collect()
     };
     let import = |from| {
-        assert!(crate::support::run(&data, &["import"], lines(from).as_bytes()).status.success());
-        assert!(crate::support::run(&data, &["compact"], b"").status.success());
+        assert!(run(&data, &["import"], lines(from).as_bytes()).status.success());
+        assert!(run(&data, &["compact"], b"").status.success());
     };
     import(0);
     let segment = std::fs::read_dir(&data).unwrap().map(|f| f.unwrap().path());
@@ -186,8 +296,8 @@ fn a_server_with_a_damaged_segment_says_so_everywhere() {
     let log = std::fs::read_to_string(data.with_extension("log")).unwrap();
     assert!(log.contains(name) && log.contains("offset"), "{log}");
     server.stop();
-    let dropped = crate::support::run(&data, &["check", "--drop-damaged"], b"");
+    let dropped = run(&data, &["check", "--drop-damaged"], b"");
     let told = String::from_utf8_lossy(&dropped.stdout).into_owned();
     assert!(dropped.status.success() && told.contains(name), "{told}");
-    assert!(!segment.exists() && crate::support::run(&data, &["check"], b"").status.success());
+    assert!(!segment.exists() && run(&data, &["check"], b"").status.success());
 }

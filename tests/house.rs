@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use whodid::app::backups;
 use whodid::disk::frame::FRAME_HEADER_BYTES;
 use whodid::http::router::{Access, ROUTES};
 use whodid::store::segment::block::{BLOCK_HEADER_BYTES, COLUMN_ENTRY_BYTES};
@@ -465,7 +466,8 @@ const SIZES: [(&str, usize); 8] = [
 #[test]
 fn the_formats_of_the_document_are_the_formats() {
     let text = document("docs/file-format.md");
-    let magics: [&[u8; 8]; 6] = [
+    let magics: [&[u8; 8]; 7] = [
+        backups::BACKUP_MAGIC,
         erasures::ERASED_MAGIC,
         manifest::MANIFEST_MAGIC,
         manifest::CHECKPOINT_MAGIC,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{read, replace};
 use super::password;
+use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::Millis;
@@ -86,12 +87,21 @@ pub struct Accounts {
     users: RwLock<Arc<Users>>,
 }
 
+fn stored(vfs: &dyn Vfs) -> Result<Users> {
+    let hint = "restore the file from a backup, or remove it and log in with the API key";
+    Ok(read(vfs, FILE, hint)?.unwrap_or_else(Users::new))
+}
+
 impl Accounts {
     /// The accounts kept in the data directory `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let hint = "restore the file from a backup, or remove it and log in with the API key";
-        let users = read(dir, FILE, hint)?.unwrap_or_else(Users::new);
+        let users = stored(&RealVfs::new(dir)?)?;
         Ok(Self { dir: dir.to_owned(), users: RwLock::new(Arc::new(users)) })
+    }
+
+    /// An error if those in a directory cannot be read.
+    pub fn readable(vfs: &dyn Vfs) -> Result<()> {
+        stored(vfs).map(drop)
     }
 
     /// Everybody as of now.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::projects;
+use super::backups::{BACKUP, Backup, Content, erased, finished, lost, next_name, one, prune, remove};
 use super::unfinished::Unfinished;
+use super::{beside, projects};
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
@@ -54,7 +55,10 @@ pub struct RestoreReport {
 /// running, and is not touched. An error leaves no backup. Then, of the backups of this store only the latest `keep` are left, if that
 /// is said, this one among them.
 pub fn backup(data: &Path, target: &Path, keep: Option<usize>, now: Millis) -> Result<BackupReport> {
-    let made = backup_on(&RealVfs::existing(data)?, &RealFolders::new(target), keep, now)?;
+    let (source, folders) = (RealVfs::existing(data)?, RealFolders::new(target));
+    // The store itself may lie among its backups, or be one.
+    let itself = folders.name_of(data)?;
+    let made = backup_beside(&source, &folders, itself.as_deref(), keep, now)?;
     Ok(BackupReport { path: target.join(&made.path), ..made })
 }
 
@@ -65,9 +69,22 @@ pub fn backup_on(
     keep: Option<usize>,
     now: Millis,
 ) -> Result<BackupReport> {
+    backup_beside(source, target, None, keep, now)
+}
+
+/// The same of a source that is the directory called `itself` in `target`.
+fn backup_beside(
+    source: &dyn Vfs,
+    target: &dyn Folders,
+    itself: Option<&str>,
+    keep: Option<usize>,
+    now: Millis,
+) -> Result<BackupReport> {
+    beside::unreadable(source).into_iter().next().map_or(Ok(()), Err)?;
     let found = Frozen::take(source)?;
-    let previous = finished(target)?.into_iter().rfind(|b| b.manifest.store_id == found.manifest.store_id);
-    let name = free_name(target, now)?;
+    let store_id = found.manifest.store_id;
+    let previous = finished(target)?.into_iter().rfind(|b| b.is_of(store_id));
+    let name = next_name(target, now)?;
     let mut made = match make(&found, target, &name, previous.as_ref(), now) {
         // What the last backup has may be damaged, so nothing of it is shared this time.
         Err(error) if error.kind() == ErrorKind::Corrupt && previous.is_some() => {
@@ -77,7 +94,7 @@ pub fn backup_on(
         made => made,
     }?;
     if let Some(keep) = keep {
-        made.removed = prune(target, &name, found.manifest.store_id, keep)?;
+        made.removed = prune(target, &name, itself, store_id, keep)?;
     }
     Ok(made)
 }
@@ -129,34 +146,6 @@ fn make(
             Err(error)
         }
     }
-}
-
-/// Removes a backup. Its manifest goes first, durably, so that a power cut leaves a whole backup or none.
-fn remove(target: &dyn Folders, name: &str) -> Result<()> {
-    let folder = target.open(name)?;
-    if folder.list()?.iter().any(|file| file == MANIFEST) {
-        folder.remove(MANIFEST)?;
-        folder.sync_dir()?;
-    }
-    target.remove(name)?;
-    target.sync()
-}
-
-/// Removes older backups of a store than its latest `keep`, the one called `made` among these, and what is left of backups that were
-/// cut short. Files that a kept backup shares stay, under the name that they have there.
-fn prune(target: &dyn Folders, made: &str, store_id: u64, keep: usize) -> Result<usize> {
-    let others = finished(target)?.into_iter().filter(|b| b.manifest.store_id == store_id && b.name != made);
-    let others: Vec<String> = others.map(|b| b.name).collect();
-    let old = others.len().saturating_sub(keep.max(1) - 1);
-    let mut gone: Vec<String> = others.into_iter().take(old).collect();
-    for name in target.list()?.into_iter().filter(|name| is_stamp(name)) {
-        let folder = target.open(&name)?;
-        if !folder.list()?.iter().any(|file| file == MANIFEST) && folder.lock().is_ok() {
-            gone.push(name);
-        }
-    }
-    gone.iter().try_for_each(|name| remove(target, name))?;
-    Ok(gone.len())
 }
 
 /// The files of a store as they are at one moment: they stay readable when the store removes them.
@@ -225,7 +214,8 @@ fn fill(
     report: &mut BackupReport,
 ) -> Result<()> {
     for (file, bytes) in &found.files {
-        let before = previous.filter(|(_, before, _)| before.manifest.files().any(|f| f == file));
+        let names = |manifest: &Manifest| manifest.files().any(|f| f == file);
+        let before = previous.filter(|(_, before, _)| before.manifest.as_ref().is_ok_and(names));
         if let Some((target, before, name)) = before
             && target.link(&file.name, &before.name, name)?
         {
@@ -236,11 +226,15 @@ fn fill(
         report.copied += 1;
         report.copied_bytes += bytes.len() as u64;
     }
+    let mut content = Content::default();
+    content.add(MANIFEST, &found.manifest_bytes);
     for (name, bytes) in &found.others {
         put(copy, name, bytes)?;
+        content.add(name, bytes);
         report.copied += 1;
         report.copied_bytes += bytes.len() as u64;
     }
+    put(copy, BACKUP, &content.to_bytes()?)?;
     finish(copy, &found.manifest_bytes)
 }
 
@@ -252,8 +246,9 @@ fn finish(copy: &dyn Vfs, manifest: &[u8]) -> Result<()> {
     copy.sync_dir()
 }
 
-/// Reads every byte of a store; the records in it.
+/// Reads every byte of a backup; the records in it.
 fn verify(store: &dyn Vfs) -> Result<u64> {
+    lost(store)?.into_iter().next().map_or(Ok(()), Err)?;
     let snapshot = read_only_on(store)?;
     if let Some(damaged) = snapshot.damaged.first() {
         return Err(Error::new(ErrorKind::Corrupt, "corrupt", damaged.message.clone())
@@ -261,45 +256,6 @@ fn verify(store: &dyn Vfs) -> Result<u64> {
     }
     let damaged = snapshot.segments.iter().flat_map(|s| s.check()).chain(snapshot.identities.check()).next();
     damaged.map_or(Ok(snapshot.rows()), Err)
-}
-
-/// A finished backup.
-struct Backup {
-    /// The name of its directory.
-    name: String,
-    vfs: Arc<dyn Vfs>,
-    manifest: Manifest,
-}
-
-/// The finished backups in `target`, oldest first.
-fn finished(target: &dyn Folders) -> Result<Vec<Backup>> {
-    let mut found = Vec::new();
-    for name in target.list()? {
-        let vfs = target.open(&name)?;
-        // One without a manifest was not finished; one that cannot be read is of no use here.
-        if let Ok(Some(manifest)) = vfs.list().and_then(|files| Manifest::load(vfs.as_ref(), &files)) {
-            found.push(Backup { name, vfs, manifest });
-        }
-    }
-    Ok(found)
-}
-
-/// A directory that is not there yet, named so that later ones sort behind.
-fn free_name(target: &dyn Folders, now: Millis) -> Result<String> {
-    let stamp: String = format_millis(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    let stamp = stamp.split(['.', 'Z']).next().unwrap_or("backup").to_owned() + "Z";
-    let taken = target.list()?;
-    let mut names = std::iter::once(stamp.clone()).chain((2..1000).map(|n| format!("{stamp}-{n:03}")));
-    let free = names.find(|name| !taken.contains(name));
-    free.ok_or_else(|| Error::new(ErrorKind::Conflict, "exists", format!("{stamp} is there already")))
-}
-
-/// Whether a directory is called as [`free_name`] calls them.
-fn is_stamp(name: &str) -> bool {
-    let stamp = name.split_once("Z-").map_or(name, |(stamp, _)| stamp).trim_end_matches('Z');
-    let (day, time) = stamp.split_once('T').unwrap_or_default();
-    let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
-    digits(day, 8) && digits(time, 6)
 }
 
 /// Makes a new store in `dir` of a backup, or of the newest one in a directory of backups, and erases everybody again who was erased
@@ -336,21 +292,12 @@ pub fn restore_on(
     dir: &dyn Fn() -> Result<Arc<dyn Vfs>>,
     options: Options,
 ) -> Result<RestoreReport> {
-    let all = finished(beside)?;
-    let Some(from) = all.iter().rfind(|b| one.is_none_or(|one| b.name == one)) else {
-        // One that cannot be read says why.
-        one.map_or(Ok(()), |one| load(beside.open(one)?.as_ref()).map(drop))?;
-        let message = format!("there is no backup in {}", beside.describe());
-        return Err(Error::new(ErrorKind::NotFound, "no_backup", message)
-            .hint("name the directory that `whodid backup` was given, or one of those in it"));
-    };
+    let from = chosen(beside, one)?;
+    beside::unreadable(from.vfs.as_ref()).into_iter().next().map_or(Ok(()), Err)?;
+    lost(from.vfs.as_ref())?.into_iter().next().map_or(Ok(()), Err)?;
     let found = Frozen::take(from.vfs.as_ref())?;
     let store_id = found.manifest.store_id;
-    let mut erased = Erasures { store_id, entries: Vec::new() };
-    for backup in all.iter().filter(|b| b.manifest.store_id == store_id) {
-        let vfs = backup.vfs.as_ref();
-        erased.add(Erasures::load(vfs, &vfs.list()?, store_id)?.entries);
-    }
+    let mut erased = erased(beside, store_id)?;
     for (list, name) in lists {
         if list.store_id != store_id {
             return Err(Error::invalid("foreign_list", format!("{name} is the list of another store")));
@@ -365,6 +312,34 @@ pub fn restore_on(
     }
     let (records, erased) = restored?;
     Ok(RestoreReport { from: PathBuf::from(&from.name), records, erased })
+}
+
+/// The backup of a name, or the newest. If that cannot be read it is an error all the same: in an older one would be people who were erased
+/// since, so somebody must choose it.
+fn chosen(beside: &dyn Folders, name: Option<&str>) -> Result<Backup> {
+    let found = match name {
+        Some(name) => one(beside, name)?,
+        None => finished(beside)?.pop(),
+    };
+    let Some(found) = found else {
+        let message = format!("there is no backup in {}", beside.describe());
+        return Err(Error::new(ErrorKind::NotFound, "no_backup", message)
+            .hint("name the directory that `whodid backup` was given, or one of those in it"));
+    };
+    match &found.manifest {
+        Ok(_) => Ok(found),
+        Err(error) => {
+            let dir = found.vfs.describe();
+            let hint = match name {
+                None => format!(
+                    "to take an older backup instead, name it: whodid restore {}/TIME",
+                    beside.describe()
+                ),
+                Some(_) => "name another backup".to_owned(),
+            };
+            Err(error.again().in_directory(&dir).hint(hint))
+        }
+    }
 }
 
 /// The copy has a manifest only when everybody is erased from it who is to be: before that, no power cut leaves a store in `copy`.

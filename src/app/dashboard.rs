@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{read, replace};
+use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{WEEKDAYS, Zone};
@@ -111,8 +112,13 @@ impl Dashboard {
 
     /// What is remembered of the store in `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
+        Self::load_on(&RealVfs::new(dir)?)
+    }
+
+    /// The same on any disk.
+    pub fn load_on(vfs: &dyn Vfs) -> Result<Self> {
         let hint = "restore the file from a backup, or remove it to begin anew";
-        Ok(read(dir, FILE, hint)?.unwrap_or_default())
+        Ok(read(vfs, FILE, hint)?.unwrap_or_default())
     }
 
     /// Puts it in the store directory `dir`, if it makes sense.

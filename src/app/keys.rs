@@ -78,7 +78,12 @@ impl StoredKeys {
 
     /// The keys in the store directory `dir`, if it has any.
     pub fn load(dir: &Path) -> Result<Option<Self>> {
-        read(dir, FILE, "remove the file to have new keys made")
+        Self::load_on(&RealVfs::new(dir)?)
+    }
+
+    /// The same on any disk.
+    pub fn load_on(vfs: &dyn Vfs) -> Result<Option<Self>> {
+        read(vfs, FILE, "remove the file to have new keys made")
     }
 
     /// Puts another API key, given as its hash, in the place of the one that is lost or known.
@@ -128,14 +133,15 @@ impl StoredKeys {
     }
 }
 
-/// What the small JSON file `name` in `dir` holds, if it is there; `hint` says what to do when it is damaged.
-pub fn read<T: DeserializeOwned>(dir: &Path, name: &str, hint: &str) -> Result<Option<T>> {
-    let vfs = RealVfs::new(dir)?;
+/// What the small JSON file `name` holds, if it is there; `hint` says what to do when it is damaged.
+pub fn read<T: DeserializeOwned>(vfs: &dyn Vfs, name: &str, hint: &str) -> Result<Option<T>> {
     if !vfs.list()?.iter().any(|f| f == name) {
         return Ok(None);
     }
     let value = serde_json::from_slice(&vfs.open(name)?);
-    value.map(Some).map_err(|e| Error::corrupt(dir.join(name).display(), 0, e).hint(hint))
+    value
+        .map(Some)
+        .map_err(|e| Error::corrupt(Path::new(&vfs.describe()).join(name).display(), 0, e).hint(hint))
 }
 
 /// Replaces the small file `name` in `dir` as a whole, by way of the file `new`.

@@ -48,7 +48,8 @@ impl Memory {
         let mut identities = identities_in(data)?;
         let others = projects::finished(data)?;
         for project in &others {
-            identities += identities_in(&projects::dir(data, *project))?;
+            let found = identities_in(&projects::dir(data, *project));
+            identities += found.map_err(|error| projects::named(*project, error))?;
         }
         Self::divide(budget, identities, 1 + others.len() as u64)
     }

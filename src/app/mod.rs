@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod agents;
 mod backup;
+pub mod backups;
+pub mod beside;
 mod dashboard;
 mod erase;
 mod export;

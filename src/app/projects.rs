@@ -55,6 +55,31 @@ pub fn finished(data: &Path) -> Result<Vec<u32>> {
     failure.map_or(Ok(finished), Err)
 }
 
+/// Numbers of all projects in `data`, the first among them. One whose keys cannot be read is one all the same.
+pub fn all(data: &Path) -> Result<Vec<u32>> {
+    let mut all = numbers(data)?;
+    all.retain(|number| !matches!(StoredKeys::load(&dir(data, *number)), Ok(None)));
+    all.insert(0, FIRST);
+    Ok(all)
+}
+
+/// What a file of a project begins with in messages about the whole data directory.
+pub fn prefix(project: u32) -> String {
+    if project == FIRST { String::new() } else { format!("projects/{project}/") }
+}
+
+/// An error about a file of a project, by its name in the data directory.
+pub fn named(project: u32, error: Error) -> Error {
+    let prefix = prefix(project);
+    let unnamed = project != FIRST && !error.message().contains(&prefix);
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::Unsupported if unnamed => {
+            error.in_directory(prefix.trim_end_matches('/'))
+        }
+        _ => error,
+    }
+}
+
 /// Opens all projects in `data` but the first, each within its part of a budget, and removes what is left of those whose deletion was
 /// cut short.
 pub fn open(data: &Path, memory: Memory) -> Result<Vec<Opened>> {
@@ -66,7 +91,8 @@ pub fn open(data: &Path, memory: Memory) -> Result<Vec<Opened>> {
         let dir = dir(data, number);
         // Keys are written last: without them the making of the project was cut short.
         if let Some(keys) = StoredKeys::load(&dir)? {
-            opened.push((number, App::open_within(&dir, memory)?, keys));
+            let app = App::open_within(&dir, memory).map_err(|error| named(number, error))?;
+            opened.push((number, app, keys));
         }
     }
     Ok(opened)

@@ -53,7 +53,7 @@ impl Marks {
     /// Those of the store in `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
         let hint = "remove the file: interrupted imports then begin at their first line";
-        let marks = read(dir, FILE, hint)?.unwrap_or_default();
+        let marks = read(&RealVfs::new(dir)?, FILE, hint)?.unwrap_or_default();
         Ok(Self { dir: dir.to_owned(), marks, moved: Instant::now() })
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::keys::{read, replace};
+use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::events_before;
 use crate::model::Millis;
@@ -33,11 +34,36 @@ pub struct Retention {
     pub events: BTreeMap<String, Option<u32>>,
 }
 
+/// The same in its file, with a checksum: a bit that flips in a number of days would take out what is to be kept.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    #[serde(default)]
+    days: Option<u32>,
+    #[serde(default)]
+    events: BTreeMap<String, Option<u32>>,
+    /// Not in files from before, nor in those that were written by hand.
+    #[serde(default)]
+    crc: Option<u32>,
+}
+
 impl Retention {
     /// That of the store in `dir`: for ever, if nothing was said.
     pub fn load(dir: &Path) -> Result<Self> {
+        Self::load_on(&RealVfs::new(dir)?)
+    }
+
+    /// The same on any disk.
+    pub fn load_on(vfs: &dyn Vfs) -> Result<Self> {
         let hint = "restore the file from a backup, or remove it to keep everything";
-        Ok(read(dir, FILE, hint)?.unwrap_or_default())
+        let Some(stored) = read::<Stored>(vfs, FILE, hint)? else { return Ok(Self::default()) };
+        let (retention, crc) = (Self { days: stored.days, events: stored.events }, stored.crc);
+        if crc.is_some_and(|crc| retention.crc().ok() != Some(crc)) {
+            let path = Path::new(&vfs.describe()).join(FILE);
+            let error = Error::corrupt(path.display(), 0, "it does not match its checksum");
+            return Err(error.hint(format!("{hint}; whoever writes it by hand leaves out crc")));
+        }
+        Ok(retention)
     }
 
     /// What a JSON text says.
@@ -64,8 +90,15 @@ impl Retention {
         Err(Error::invalid("out_of_range", message).at("days"))
     }
 
+    /// The checksum of what it says.
+    fn crc(&self) -> Result<u32> {
+        let text = serde_json::to_vec(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
+        Ok(crc32fast::hash(&text))
+    }
+
     fn store(&self, dir: &Path) -> Result<()> {
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
+        let stored = Stored { days: self.days, events: self.events.clone(), crc: Some(self.crc()?) };
+        let text = serde_json::to_vec_pretty(&stored).map_err(|e| Error::corrupt(FILE, 0, e))?;
         replace(dir, FILE, FILE_NEW, &text)
     }
 
@@ -172,5 +205,21 @@ mod tests {
         assert_eq!(Retention::load(dir.path()).unwrap(), Retention::default());
         retention.store(dir.path()).unwrap();
         assert_eq!(Retention::load(dir.path()).unwrap(), retention);
+        let path = dir.path().join(FILE);
+        let good = std::fs::read(&path).unwrap();
+        let no_crc = std::str::from_utf8(&good).unwrap().find(",\n  \"crc\"").unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bad).unwrap();
+            match Retention::load(dir.path()) {
+                // Between words.
+                Ok(same) => assert_eq!(same, retention, "bit {bit}"),
+                Err(error) => assert!(error.message().contains("retention.json"), "{error}"),
+            }
+        }
+        let before = [&good[..no_crc], b"}".as_slice()].concat();
+        std::fs::write(&path, before).unwrap();
+        assert_eq!(Retention::load(dir.path()).unwrap(), retention, "a file from before");
     }
 }

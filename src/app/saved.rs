@@ -5,6 +5,7 @@ use std::path::Path;
 use super::dashboard::Dashboard;
 use super::keys::{read, replace};
 use super::reports::check_query;
+use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::Json;
@@ -24,9 +25,14 @@ pub enum SavedKind {
 
 /// The saved definitions of the store in `dir`, and how its project counts time.
 pub fn load(dir: &Path) -> Result<Saved> {
+    load_on(&RealVfs::new(dir)?)
+}
+
+/// The same on any disk.
+pub fn load_on(vfs: &dyn Vfs) -> Result<Saved> {
     let hint = "restore the file from a backup, or remove it to begin anew";
-    let saved: Saved = read(dir, FILE, hint)?.unwrap_or_default();
-    Ok(Saved { time: Dashboard::load(dir)?.time(), ..saved })
+    let saved: Saved = read(vfs, FILE, hint)?.unwrap_or_default();
+    Ok(Saved { time: Dashboard::load_on(vfs)?.time(), ..saved })
 }
 
 /// Puts them in the store directory `dir`.

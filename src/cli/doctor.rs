@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{output, table};
-use crate::app::Memory;
+use crate::app::{Memory, beside, projects};
 use crate::disk::{RealVfs, Vfs, system};
 use crate::engine;
 use crate::error::{ErrorKind, Result};
@@ -41,6 +41,8 @@ pub fn run(data: &Path, listen: SocketAddr, budget: Option<u64>) -> Result<ExitC
         ("open files", files()),
         ("clock", clock(data)),
         ("store", store(data)),
+        ("projects", others(data)),
+        ("settings", settings(data)),
         ("port", port(listen)),
     ];
     let mut bad = false;
@@ -174,6 +176,37 @@ fn store(data: &Path) -> Finding {
         Err(error) if error.kind() == ErrorKind::Locked => {
             Good(format!("{text}; a server or a command holds it"))
         }
+        Err(error) => Bad(error.to_string()),
+    }
+}
+
+/// The stores of further projects.
+fn others(data: &Path) -> Finding {
+    let numbers = match projects::all(data) {
+        Ok(numbers) => numbers,
+        Err(error) => return Bad(error.to_string()),
+    };
+    let others = numbers.iter().filter(|number| **number != projects::FIRST);
+    for number in others.clone() {
+        if let Err(error) = engine::read_only(&projects::dir(data, *number)) {
+            return Bad(projects::named(*number, error).to_string());
+        }
+    }
+    match others.count() {
+        0 => Good("there are no others".to_owned()),
+        1 => Good("1 more opens".to_owned()),
+        more => Good(format!("{more} more open")),
+    }
+}
+
+/// What lies beside the data of all projects, which a server does not start without.
+fn settings(data: &Path) -> Finding {
+    let there = projects::all(data).unwrap_or_default().into_iter().map(|number| projects::dir(data, number));
+    let damaged = there.filter(|dir| dir.is_dir()).map(|dir| beside::damaged(&dir));
+    let damaged: Result<Vec<_>> = damaged.collect();
+    match damaged.map(|damaged| damaged.into_iter().flatten().map(|e| e.to_string()).collect::<Vec<_>>()) {
+        Ok(damaged) if damaged.is_empty() => Good("what is saved beside the data can be read".to_owned()),
+        Ok(damaged) => Bad(damaged.join("; ")),
         Err(error) => Bad(error.to_string()),
     }
 }

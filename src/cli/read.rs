@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::args::{Basis, Export, Funnel, Generate, Person};
 use super::{events_table, funnel_args, funnel_table, output, person_table};
-use crate::app::{Dashboard, Reports, Retention, StoredKeys, export as export_records, export_person, saved};
+use crate::app::{Reports, beside, export as export_records, export_person, projects, saved};
 use crate::demo::Company;
 use crate::engine::{check_files, read_only};
 use crate::error::Result;
@@ -99,50 +99,57 @@ pub fn export(data: &Path, args: &Export) -> Result<()> {
     Ok(())
 }
 
-/// Reads every byte of the store; gives up damaged segments if that is wanted.
+/// Reads every byte of all projects; gives up damaged segments if that is wanted.
 pub fn check(data: &Path, drop_damaged: bool) -> Result<ExitCode> {
-    let mut checked = check_files(data)?;
-    let beside = [
-        StoredKeys::load(data).err(),
-        saved::load(data).err(),
-        Dashboard::load(data).err(),
-        Retention::load(data).err(),
-    ];
-    checked.damaged.extend(beside.into_iter().flatten());
-    for error in &checked.damaged {
-        output::line(&error.to_string())?;
+    let projects = projects::all(data)?;
+    let mut damaged = 0;
+    for project in &projects {
+        damaged += check_project(data, *project)?;
     }
-    checked.notes.iter().try_for_each(|note| output::line(note))?;
-    if let Some(snapshot) = &checked.snapshot {
-        output::line(&format!(
-            "{} records in {} segments and {} in the log",
-            snapshot.rows() - snapshot.recent_rows() as u64,
-            snapshot.segments.len(),
-            snapshot.recent_rows()
-        ))?;
-    }
-    output::line(&match checked.damaged.len() {
+    output::line(&match damaged {
         0 => "all sound".to_owned(),
         1 => "1 piece is damaged".to_owned(),
         pieces => format!("{pieces} pieces are damaged"),
     })?;
     if drop_damaged {
-        return give_up(data);
+        projects.iter().try_for_each(|project| give_up(data, *project))?;
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(if checked.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Takes damaged segments out of the store for good.
-fn give_up(data: &Path) -> Result<ExitCode> {
-    super::change(data, |app| {
+/// Says what is damaged in a project, and what is in it; how many pieces are damaged.
+fn check_project(data: &Path, project: u32) -> Result<usize> {
+    let (dir, prefix) = (projects::dir(data, project), projects::prefix(project));
+    let mut checked = check_files(&dir)?;
+    checked.damaged.extend(beside::damaged(&dir)?);
+    let damaged = checked.damaged.len();
+    for error in checked.damaged {
+        output::line(&projects::named(project, error).to_string())?;
+    }
+    checked.notes.iter().try_for_each(|note| output::line(&format!("{prefix}{note}")))?;
+    if let Some(snapshot) = &checked.snapshot {
+        let place = if prefix.is_empty() { prefix } else { format!("{prefix}: ") };
+        output::line(&format!(
+            "{place}{} records in {} segments and {} in the log",
+            snapshot.rows() - snapshot.recent_rows() as u64,
+            snapshot.segments.len(),
+            snapshot.recent_rows()
+        ))?;
+    }
+    Ok(damaged)
+}
+
+/// Takes damaged segments out of a project for good.
+fn give_up(data: &Path, project: u32) -> Result<()> {
+    super::change(&projects::dir(data, project), |app| {
         // The opening sees the ends of files only.
         app.engine().leave_out_damaged();
         for name in app.engine().drop_damaged()? {
-            output::line(&format!("{name} is given up and removed"))?;
+            output::line(&format!("{}{name} is given up and removed", projects::prefix(project)))?;
         }
         Ok(())
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// Writes a generated data set.

@@ -281,6 +281,14 @@ impl RealFolders {
     }
 }
 
+impl RealFolders {
+    /// The name of the directory `one` among these, if it is one of them, by whatever path.
+    pub fn name_of(&self, one: &Path) -> Result<Option<String>> {
+        let (around, name) = Self::around(one)?;
+        Ok(fs::canonicalize(&self.dir).is_ok_and(|dir| dir == around.dir).then_some(name))
+    }
+}
+
 impl Folders for RealFolders {
     fn list(&self) -> Result<Vec<String>> {
         directories(&self.dir)

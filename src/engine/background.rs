@@ -266,9 +266,8 @@ pub(crate) fn drop_damaged(shared: &Shared) -> Result<Vec<String>> {
     let names: Vec<String> = shared.snapshot().damaged.iter().map(|d| d.file.clone()).collect();
     edit_manifest(shared, |manifest| manifest.segments.retain(|f| !names.contains(&f.name)))?;
     shared.publish(|next| next.damaged.clear());
-    for name in &names {
-        shared.vfs.remove(name)?;
-    }
+    let there = shared.vfs.list()?;
+    names.iter().filter(|name| there.contains(name)).try_for_each(|name| shared.vfs.remove(name))?;
     shared.vfs.sync_dir()?;
     Ok(names)
 }

@@ -35,20 +35,48 @@ pub fn check_files(dir: &Path) -> Result<Checked> {
     check_on(&vfs)
 }
 
-/// The same on any [`Vfs`].
+/// The same on any [`Vfs`]. A writer may replace files meanwhile; then it is all read again.
 pub fn check_on(vfs: &dyn Vfs) -> Result<Checked> {
-    let mut checked = Checked { snapshot: None, damaged: Vec::new(), notes: Vec::new() };
-    let files = vfs.list()?;
-    let manifest = match Manifest::load(vfs, &files) {
-        Ok(Some(manifest)) => manifest,
-        Ok(None) => return recovery::read_only(vfs).map(|_| checked),
-        Err(error) => {
-            checked.note(error, RESTORE)?;
-            return Ok(checked);
+    let mut tries = 0;
+    loop {
+        let mut checked = Checked { snapshot: None, damaged: Vec::new(), notes: Vec::new() };
+        let files = vfs.list()?;
+        let manifest = match Manifest::load(vfs, &files) {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => {
+                recovery::read_only(vfs).map(drop).or_else(|error| checked.note(error, RESTORE))?;
+                return Ok(checked);
+            }
+            Err(error) => {
+                checked.note(error, RESTORE)?;
+                return Ok(checked);
+            }
+        };
+        let gone = |result: &Result<Checked>| match result {
+            Ok(_) => manifest.segments.iter().any(|file| recovery::is_missing(vfs, file).unwrap_or(true)),
+            Err(_) => true,
+        };
+        let result = check_files_of(vfs, &manifest, &files, checked);
+        if tries == 20 || !gone(&result) || !recovery::is_replaced(vfs, &manifest)? {
+            return result;
         }
-    };
+        tries += 1;
+    }
+}
+
+/// Reads every byte of the files of a manifest.
+fn check_files_of(
+    vfs: &dyn Vfs,
+    manifest: &Manifest,
+    files: &[String],
+    mut checked: Checked,
+) -> Result<Checked> {
     for file in &manifest.segments {
-        let found = Segment::open(vfs, &file.name, file.bytes).map_or_else(|e| vec![e], |s| s.check());
+        let found = match Segment::open(vfs, &file.name, file.bytes) {
+            Ok(segment) => segment.check(),
+            Err(_) if recovery::is_missing(vfs, file)? => vec![recovery::missing(file)],
+            Err(error) => vec![error],
+        };
         checked.file(vfs, file, found, REPLACE)?;
     }
     for file in &manifest.identities {
@@ -68,7 +96,7 @@ pub fn check_on(vfs: &dyn Vfs) -> Result<Checked> {
             }
         }
     }
-    if let Err(error) = Erasures::load(vfs, &files, manifest.store_id) {
+    if let Err(error) = Erasures::load(vfs, files, manifest.store_id) {
         checked.note(error, &format!("take {ERASED} from the newest backup"))?;
     }
     // What each file says may be sound, and still contradict another.

@@ -13,7 +13,7 @@ use crate::store::catalog::Catalog;
 use crate::store::entry::read_entry;
 use crate::store::erasures::{ERASED_NEW, Erasures};
 use crate::store::identities::Identities;
-use crate::store::manifest::{Checkpoint, MANIFEST, MANIFEST_NEW, Manifest};
+use crate::store::manifest::{Checkpoint, FileRef, MANIFEST, MANIFEST_NEW, Manifest};
 use crate::store::memtable::Memtable;
 use crate::store::persons::Persons;
 use crate::store::refusals::Refusals;
@@ -54,14 +54,17 @@ pub(crate) fn read_only(vfs: &dyn Vfs) -> Result<Snapshot> {
     let mut tries = 0;
     loop {
         let files = vfs.list()?;
-        let manifest = Manifest::load(vfs, &files)?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "no_store", format!("there is no store in {}", vfs.describe()))
-                .hint("name the right directory with --data, or import something first")
-        })?;
+        let Some(manifest) = Manifest::load(vfs, &files)? else {
+            manifest_is_not_lost(&files)?;
+            let message = format!("there is no store in {}", vfs.describe());
+            return Err(Error::new(ErrorKind::NotFound, "no_store", message)
+                .hint("name the right directory with --data, or import something first"));
+        };
         match load(vfs, &manifest, &files) {
+            Ok(loaded) if loaded.missing && tries < 20 && is_replaced(vfs, &manifest)? => tries += 1,
             Ok(loaded) => return Ok(loaded.snapshot()),
             // A file that the manifest named has gone since: a newer manifest names others.
-            Err(error) if tries < 20 && Manifest::load(vfs, &vfs.list()?)?.as_ref() != Some(&manifest) => {
+            Err(error) if tries < 20 && is_replaced(vfs, &manifest)? => {
                 log::debug!("reading again: {error}");
                 tries += 1;
             }
@@ -70,11 +73,38 @@ pub(crate) fn read_only(vfs: &dyn Vfs) -> Result<Snapshot> {
     }
 }
 
+/// Whether a writer has put another manifest in the place of this one.
+pub(super) fn is_replaced(vfs: &dyn Vfs, manifest: &Manifest) -> Result<bool> {
+    Ok(Manifest::load(vfs, &vfs.list()?)?.as_ref() != Some(manifest))
+}
+
+/// Opens a segment that the manifest names. One whose file is missing is damaged, as far as this manifest goes.
+fn open_segment(vfs: &dyn Vfs, file: &FileRef) -> Result<Segment> {
+    let opened = Segment::open(vfs, &file.name, file.bytes);
+    match opened.and_then(|segment| file.verify(vfs).map(|()| segment)) {
+        Err(error) if error.kind() == ErrorKind::Io && is_missing(vfs, file)? => Err(missing(file)),
+        opened => opened,
+    }
+}
+
+/// That the file of a segment is not there.
+pub(super) fn missing(file: &FileRef) -> Error {
+    Error::corrupt(&file.name, 0, "the file is missing")
+}
+
+/// Whether the file of a segment is not there.
+pub(super) fn is_missing(vfs: &dyn Vfs, file: &FileRef) -> Result<bool> {
+    Ok(!vfs.list()?.contains(&file.name))
+}
+
 /// What the files of a manifest hold.
 struct Loaded {
     state: State,
     segments: Vec<Arc<Segment>>,
-    damaged: Vec<Damaged>,
+    /// Segments that are left out, and why.
+    damaged: Vec<(String, Error)>,
+    /// Whether the file of a segment was not there.
+    missing: bool,
     refusals: Refusals,
     replayed: Replayed,
 }
@@ -84,7 +114,7 @@ impl Loaded {
         Snapshot {
             epoch: 0,
             segments: self.segments.clone().into(),
-            damaged: self.damaged.clone(),
+            damaged: self.damaged.iter().map(|(file, error)| Damaged::new(file, error)).collect(),
             sealed: Vec::new(),
             active: self.state.active.clone(),
             persons: self.state.persons.clone(),
@@ -96,12 +126,13 @@ impl Loaded {
 }
 
 fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> {
-    let (mut segments, mut damaged) = (Vec::new(), Vec::new());
+    let (mut segments, mut damaged, mut missing) = (Vec::new(), Vec::new(), false);
     for file in &manifest.segments {
-        match Segment::open(vfs, &file.name, file.bytes).and_then(|s| file.verify(vfs).map(|()| s)) {
+        match open_segment(vfs, file) {
             Ok(segment) => segments.push(Arc::new(segment)),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
-                damaged.push(Damaged::new(&file.name, &error))
+                missing |= is_missing(vfs, file)?;
+                damaged.push((file.name.clone(), error));
             }
             Err(error) => return Err(error),
         }
@@ -144,16 +175,20 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
     let replayed = replay(vfs, manifest, files, &mut state)?;
     state.counters = Counters::default();
     state.refused.drain(..).for_each(|r| refusals.add(r));
-    Ok(Loaded { state, segments, damaged, refusals, replayed })
+    Ok(Loaded { state, segments, damaged, missing, refusals, replayed })
+}
+
+/// An error if there are files of a store: its manifest was durable before the first of these was begun.
+fn manifest_is_not_lost(files: &[String]) -> Result<()> {
+    let ours = |f: &&String| OURS.iter().any(|prefix| f.starts_with(prefix)) || parse_wal_name(f).is_some();
+    files.iter().find(ours).map_or(Ok(()), |file| {
+        Err(Error::corrupt(MANIFEST, 0, format!("it is missing, but {file} is there"))
+            .hint("restore the directory from a backup, or name an empty one"))
+    })
 }
 
 fn create(vfs: &dyn Vfs, files: &[String]) -> Result<Manifest> {
-    // The manifest was durable before the first of these was begun.
-    let ours = |f: &&String| OURS.iter().any(|prefix| f.starts_with(prefix)) || parse_wal_name(f).is_some();
-    if let Some(file) = files.iter().find(ours) {
-        return Err(Error::corrupt(MANIFEST, 0, format!("it is missing, but {file} is there"))
-            .hint("restore the directory from a backup, or name an empty one"));
-    }
+    manifest_is_not_lost(files)?;
     let mut seed = [0u8; 32];
     getrandom::fill(&mut seed)
         .map_err(|e| Error::new(ErrorKind::Io, "random", format!("the system gives no random bytes: {e}")))?;
