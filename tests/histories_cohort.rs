@@ -48,10 +48,12 @@ fn random_cohorts_agree_with_the_oracle() {
                     if !list["column"].is_null() {
                         cell["column"] = list["column"].clone();
                     }
-                    let search = json!({"people": cell, "limit": 0}).to_string();
+                    // What is inside a search sees no more than the search, which here may be asked of a later instant.
+                    let as_of = list.get("as_of").cloned().unwrap_or(Json::Null);
+                    let search = json!({"people": cell, "limit": 0, "as_of": as_of}).to_string();
                     let found = engine.report("people", &search, now);
                     assert_eq!(found["total"], *number, "{context}\n{search}\n{found}");
-                    let without = json!({"people": {"not": cell}, "limit": 0}).to_string();
+                    let without = json!({"people": {"not": cell}, "limit": 0, "as_of": as_of}).to_string();
                     let everybody = engine.report("people", r#"{"limit":0}"#, now)["total"].as_u64().unwrap();
                     let rest = engine.report("people", &without, now)["total"].as_u64().unwrap();
                     assert_eq!(rest + number.as_u64().unwrap(), everybody, "{context}\n{without}");
