@@ -230,6 +230,7 @@ fn all_projects_and_all_that_lies_beside_them_are_looked_at() {
         for command in [&check[..], &doctor, &backup] {
             let (code, said) = look(command);
             assert!(code == Some(1) && said.contains(path.to_str().unwrap()), "{file} {command:?}: {said}");
+            assert!(command != check || said.contains("1 piece is damaged"), "{file}: {said}");
         }
         good.map_or_else(|| std::fs::remove_file(&path), |good| std::fs::write(&path, good)).unwrap();
     }

@@ -90,7 +90,9 @@ impl App {
         let engine = Engine::open(dir, options)?;
         space::after_opening(dir)?;
         let reports = Reports::new(saved::load(dir)?);
-        let dashboard = RwLock::new(Arc::new(Dashboard::load(dir)?));
+        let dashboard = Dashboard::load(dir)?;
+        reports.count_time(dashboard.time());
+        let dashboard = RwLock::new(Arc::new(dashboard));
         Ok(Self {
             engine,
             reports,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::dashboard::Dashboard;
 use super::keys::{read, replace};
 use super::reports::check_query;
 use crate::disk::{RealVfs, Vfs};
@@ -23,7 +22,7 @@ pub enum SavedKind {
     Report,
 }
 
-/// The saved definitions of the store in `dir`, and how its project counts time.
+/// The saved definitions of the store in `dir`.
 pub fn load(dir: &Path) -> Result<Saved> {
     load_on(&RealVfs::new(dir)?)
 }
@@ -31,8 +30,7 @@ pub fn load(dir: &Path) -> Result<Saved> {
 /// The same on any disk.
 pub fn load_on(vfs: &dyn Vfs) -> Result<Saved> {
     let hint = "restore the file from a backup, or remove it to begin anew";
-    let saved: Saved = read(vfs, FILE, hint)?.unwrap_or_default();
-    Ok(Saved { time: Dashboard::load_on(vfs)?.time(), ..saved })
+    Ok(read(vfs, FILE, hint)?.unwrap_or_default())
 }
 
 /// Puts them in the store directory `dir`.

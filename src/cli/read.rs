@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::args::{Basis, Export, Funnel, Generate, Person};
 use super::{events_table, funnel_args, funnel_table, output, person_table};
-use crate::app::{Reports, beside, export as export_records, export_person, projects, saved};
+use crate::app::{Dashboard, Reports, beside, export as export_records, export_person, projects, saved};
 use crate::demo::Company;
 use crate::engine::{check_files, read_only};
 use crate::error::Result;
@@ -16,9 +16,14 @@ use crate::transfer::ndjson::write_record;
 /// Columns of a terminal that tables fit into.
 const WIDTH: usize = 80;
 
-/// Reports that know what was saved in the store, if there is one.
+/// Reports that know what was saved in the store, if there is one, and count time as its project does.
 fn reports(data: &Path) -> Result<Reports> {
-    Ok(if data.is_dir() { Reports::new(saved::load(data)?) } else { Reports::default() })
+    if !data.is_dir() {
+        return Ok(Reports::default());
+    }
+    let reports = Reports::new(saved::load(data)?);
+    reports.count_time(Dashboard::load(data)?.time());
+    Ok(reports)
 }
 
 /// Answers a funnel.
