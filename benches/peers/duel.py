@@ -124,4 +124,4 @@ def run(store, folder, meta, names, threads, rounds, say):
     finally:
         for process in processes:
             process.close()
-    return {"questions": questions, "versions": versions, "loads": loads, "rounds": rounds}
+    return {"questions": questions, "versions": versions, "loads": loads, "rounds": rounds, "turn": TURN}

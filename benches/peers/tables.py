@@ -36,7 +36,7 @@ def _queries(found, _):
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     chosen = [[q, *(of["forms"].get(n, "") for n in names[1:])] for q, of in found["questions"].items()]
     forms = table(["formulation", *names[1:]], chosen, len(names))
-    return f"{table(head, rows, 2)}\n\nSystems take {found['rounds']} turns; in a turn each is asked once after the others (the columns \"after the others\" and \"ratio\" behind it), then nine times more: of these the least. All answers equal. {versions}.\n\n{forms}"
+    return f"{table(head, rows, 2)}\n\nSystems take {found['rounds']} turns; in a turn each is asked once after the others (the columns \"after the others\" and \"ratio\" behind it), then {found['turn'] - 1} times more: of these the least. All answers equal. {versions}.\n\n{forms}"
 
 
 def _disk(found, data):
