@@ -80,7 +80,7 @@ fn backup_beside(
     keep: Option<usize>,
     now: Millis,
 ) -> Result<BackupReport> {
-    beside::unreadable(source).into_iter().next().map_or(Ok(()), Err)?;
+    sound(beside::unreadable(source))?;
     let found = Frozen::take(source)?;
     let store_id = found.manifest.store_id;
     let previous = finished(target)?.into_iter().rfind(|b| b.is_of(store_id));
@@ -246,9 +246,14 @@ fn finish(copy: &dyn Vfs, manifest: &[u8]) -> Result<()> {
     copy.sync_dir()
 }
 
+/// An error if anything is damaged: the first of it.
+fn sound(damaged: Vec<Error>) -> Result<()> {
+    damaged.into_iter().next().map_or(Ok(()), Err)
+}
+
 /// Reads every byte of a backup; the records in it.
 fn verify(store: &dyn Vfs) -> Result<u64> {
-    lost(store)?.into_iter().next().map_or(Ok(()), Err)?;
+    sound(lost(store)?)?;
     let snapshot = read_only_on(store)?;
     if let Some(damaged) = snapshot.damaged.first() {
         return Err(Error::new(ErrorKind::Corrupt, "corrupt", damaged.message.clone())
@@ -293,8 +298,8 @@ pub fn restore_on(
     options: Options,
 ) -> Result<RestoreReport> {
     let from = chosen(beside, one)?;
-    beside::unreadable(from.vfs.as_ref()).into_iter().next().map_or(Ok(()), Err)?;
-    lost(from.vfs.as_ref())?.into_iter().next().map_or(Ok(()), Err)?;
+    sound(beside::unreadable(from.vfs.as_ref()))?;
+    sound(lost(from.vfs.as_ref())?)?;
     let found = Frozen::take(from.vfs.as_ref())?;
     let store_id = found.manifest.store_id;
     let mut erased = erased(beside, store_id)?;

@@ -79,12 +79,17 @@ impl Content {
                 format!("it is missing, of {bytes} bytes")
             };
             let message = format!("the backup {} has lost something: {name}: {what}", vfs.describe());
-            lost.push(Error::new(ErrorKind::Corrupt, "corrupt", format!("{message} at offset 0")).hint(
-                format!("take another backup; without its file {BACKUP} this one is restored as it is"),
-            ));
+            lost.push(
+                Error::new(ErrorKind::Corrupt, "corrupt", format!("{message} at offset 0")).hint(instead()),
+            );
         }
         Ok(lost)
     }
+}
+
+/// What to do with a backup that is not whole.
+fn instead() -> String {
+    format!("take another backup; without its file {BACKUP} this one is restored as it is")
 }
 
 /// Whether somebody served a backup that has its list, or that may be so.
@@ -97,9 +102,7 @@ pub fn lost(vfs: &dyn Vfs) -> Result<Vec<Error>> {
     match Content::load(vfs) {
         Ok(content) => content.map_or(Ok(Vec::new()), |content| content.lost(vfs)),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            let hint =
-                format!("take another backup; without its file {BACKUP} this one is restored as it is");
-            Ok(vec![error.in_directory(&vfs.describe()).hint(hint)])
+            Ok(vec![error.in_directory(&vfs.describe()).hint(instead())])
         }
         Err(error) => Err(error),
     }

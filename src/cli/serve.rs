@@ -152,7 +152,7 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
         (None, None) => new_write_key()?,
     };
     let given = args.api_key.as_ref().map(|key| KeyHash::of(key).to_hex());
-    let replaced = known.as_ref().map(|known| known.replaced.clone()).unwrap_or_default();
+    let (more, replaced) = known.clone().map(|known| (known.more, known.replaced)).unwrap_or_default();
     let was_replaced = |hash: &String| {
         let was = replaced.contains(hash);
         if was {
@@ -172,7 +172,6 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
             hash
         }
     };
-    let more = known.as_ref().map(|known| known.more.clone()).unwrap_or_default();
     let stored = StoredKeys { write_key, api_key_sha256, more, replaced };
     if known.as_ref() != Some(&stored) {
         stored.store(data)?;

@@ -279,9 +279,7 @@ impl RealFolders {
             _ => Err(Error::invalid("bad_directory", format!("{} is in no directory", one.display()))),
         }
     }
-}
 
-impl RealFolders {
     /// The name of the directory `one` among these, if it is one of them, by whatever path.
     pub fn name_of(&self, one: &Path) -> Result<Option<String>> {
         let (around, name) = Self::around(one)?;

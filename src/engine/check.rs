@@ -57,7 +57,7 @@ pub fn check_on(vfs: &dyn Vfs) -> Result<Checked> {
             Err(_) => true,
         };
         let result = check_files_of(vfs, &manifest, &files, checked);
-        if tries == 20 || !gone(&result) || !recovery::is_replaced(vfs, &manifest)? {
+        if tries == recovery::TRIES || !gone(&result) || !recovery::is_replaced(vfs, &manifest)? {
             return result;
         }
         tries += 1;

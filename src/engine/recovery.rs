@@ -23,6 +23,9 @@ use crate::store::wal::{WalContent, WalWriter, parse_wal_name, read_wal, wal_nam
 /// How the names of files begin that only a manifest makes sense of.
 const OURS: [&str; 3] = ["seg-", "ids-", "state-"];
 
+/// How often files are read again that a writer has replaced meanwhile.
+pub(super) const TRIES: u32 = 20;
+
 pub(crate) struct Recovered {
     pub(crate) manifest: Manifest,
     pub(crate) state: State,
@@ -61,10 +64,10 @@ pub(crate) fn read_only(vfs: &dyn Vfs) -> Result<Snapshot> {
                 .hint("name the right directory with --data, or import something first"));
         };
         match load(vfs, &manifest, &files) {
-            Ok(loaded) if loaded.missing && tries < 20 && is_replaced(vfs, &manifest)? => tries += 1,
+            Ok(loaded) if loaded.missing && tries < TRIES && is_replaced(vfs, &manifest)? => tries += 1,
             Ok(loaded) => return Ok(loaded.snapshot()),
             // A file that the manifest named has gone since: a newer manifest names others.
-            Err(error) if tries < 20 && is_replaced(vfs, &manifest)? => {
+            Err(error) if tries < TRIES && is_replaced(vfs, &manifest)? => {
                 log::debug!("reading again: {error}");
                 tries += 1;
             }

@@ -67,7 +67,7 @@ fn decide_all(
         if among.is_empty() {
             break;
         }
-        among = decide_among(part, scope, as_of, among)?;
+        among = decide_part(part, scope, as_of, among)?;
     }
     Ok(among)
 }
@@ -109,12 +109,18 @@ fn decide_among(
     audience: &Audience,
     scope: &Scope<'_>,
     as_of: Millis,
+    among: PersonSet,
+) -> Result<PersonSet> {
+    decide_all(std::slice::from_ref(audience), scope, as_of, Some(among))
+}
+
+/// As [`decide_among`], of an audience that is no cell.
+fn decide_part(
+    audience: &Audience,
+    scope: &Scope<'_>,
+    as_of: Millis,
     mut among: PersonSet,
 ) -> Result<PersonSet> {
-    if let Some(cell) = as_cell(audience, scope, as_of)? {
-        among.narrow(&[cell]);
-        return Ok(among);
-    }
     match audience {
         Audience::All(list) => decide_all(list, scope, as_of, Some(among)),
         Audience::Any(list) => {
@@ -187,7 +193,7 @@ fn decide_did(did: &Did, scope: &Scope<'_>, as_of: Millis, mut among: PersonSet)
     let mut events: Vec<NameId> = did.events.iter().filter_map(|e| source.snapshot.event(e)).collect();
     events.sort_unstable();
     events.dedup();
-    let within = |n: u64| did.at_least <= n && n <= did.at_most;
+    let within = |times| did.is_met_by(times);
     let once = did.at_least == 1 && did.at_most == u64::MAX;
     let end = did.to.min(as_of.saturating_add(1));
     if let ([name], false, true) = (events.as_slice(), within(0), did.conditions.is_empty()) {
@@ -263,8 +269,7 @@ fn often(cell: &Cell, did: &Did, end: Millis, among: &PersonSet, found: &mut Per
     let mut candidates = [(0, 0); CANDIDATES];
     let mut count_all = |candidates: &[(usize, PersonId)]| {
         for (rank, person) in candidates {
-            let count = count_in(cell.times(*rank), did.from, end);
-            if did.at_least <= count && count <= did.at_most {
+            if did.is_met_by(count_in(cell.times(*rank), did.from, end)) {
                 found.insert(*person);
             }
         }

@@ -470,7 +470,7 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
 
 /// A cell of a cohort report, bound to a snapshot.
 pub fn cell_plan<'d>(inner: &'d InCohort, snapshot: &Snapshot, as_of: Millis) -> Result<CohortPlan<'d>> {
-    CohortPlan::new(&inner.cohort, snapshot, inner.cohort.basis.as_of(as_of).min(as_of))
+    CohortPlan::new(&inner.cohort, snapshot, inner.cohort.basis.as_of_inside(as_of))
 }
 
 /// The persons of a scope in a cell of a cohort report.

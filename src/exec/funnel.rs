@@ -316,7 +316,7 @@ fn behind(outcome: FunnelOutcome, step: Option<usize>, steps: usize, walked: &Wa
 
 /// The plan of a funnel inside an audience, which sees no more than the report around it.
 pub fn outcome_plan(inner: &Outcome, snapshot: &Snapshot, as_of: Millis) -> Result<FunnelPlan> {
-    FunnelPlan::new(&inner.funnel, snapshot, inner.funnel.basis.as_of(as_of).min(as_of))
+    FunnelPlan::new(&inner.funnel, snapshot, inner.funnel.basis.as_of_inside(as_of))
 }
 
 /// The persons of a scope behind a number of a funnel.

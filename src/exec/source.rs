@@ -241,12 +241,9 @@ impl<'a> OpenBlock<'a> {
     fn new(source: &'a Source, name: NameId, at: RowRef) -> Result<Self> {
         let (segment, block, _) = source.block(name, at)?;
         let mut columns = Vec::with_capacity(block.columns().len());
-        for (property, column) in block.columns() {
-            if matches!(*property, PropertyId::ARRIVAL | PropertyId::TARGET) {
-                continue;
-            }
-            if let Some(dictionary) = segment.dictionary(*property)? {
-                columns.push((*property, *column, dictionary));
+        for (property, column) in lookup::client_columns(&block) {
+            if let Some(dictionary) = segment.dictionary(property)? {
+                columns.push((property, column, dictionary));
             }
         }
         Ok(Self { of: (at.source, at.chunk_at), arrivals: block.column(PropertyId::ARRIVAL), columns })

@@ -75,6 +75,11 @@ pub struct Did {
 }
 
 impl Did {
+    /// Whether so many times are as often as it asks for.
+    pub fn is_met_by(&self, times: u64) -> bool {
+        (self.at_least..=self.at_most).contains(&times)
+    }
+
     /// Whether it asks for no more than that the event was ever done.
     pub fn is_ever(&self) -> bool {
         let whenever = self.from == Millis::MIN && self.to == Millis::MAX;

@@ -51,6 +51,11 @@ impl Basis {
         self.period.as_of.unwrap_or(now)
     }
 
+    /// As [`Basis::as_of`], inside a report that pretends it is `outer`: what is later is not seen there.
+    pub fn as_of_inside(&self, outer: Millis) -> Millis {
+        self.as_of(outer).min(outer)
+    }
+
     /// The first instant, or the beginning of time.
     pub fn from(&self) -> Millis {
         self.period.from.unwrap_or(Millis::MIN)

@@ -75,10 +75,14 @@ impl Cohort {
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
         let limit = read_limit(&mut fields)?;
-        let terms = Terms::new(saved);
-        let cohort = Self::read_at(&mut fields, limit, &terms.time().zone, &terms, 0)?;
+        let cohort = Self::read(&mut fields, limit, saved)?;
         fields.end()?;
         Ok(cohort)
+    }
+
+    fn read(fields: &mut Fields, limit: usize, saved: &Saved) -> Result<Self> {
+        let terms = Terms::new(saved);
+        Self::read_at(fields, limit, &terms.time().zone, &terms, 0)
     }
 
     /// Reads a definition inside an audience at nesting `depth`, dates in `zone`.
@@ -148,8 +152,7 @@ impl CohortPeople {
         let mut fields = Node::parse(text)?.object()?;
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
         let shown = take_shown(&mut fields)?;
-        let terms = Terms::new(saved);
-        let cohort = Cohort::read_at(&mut fields, shown, &terms.time().zone, &terms, 0)?;
+        let cohort = Cohort::read(&mut fields, shown, saved)?;
         let row = Label::take(&mut fields, "row")?;
         let column = take_column(&mut fields, &cohort)?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;

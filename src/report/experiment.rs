@@ -53,13 +53,8 @@ pub struct Variant {
 }
 
 impl Experiment {
-    /// Compares the shown segments that have a value with `control`, which so many people entered and finished, shown or not.
-    pub fn new(
-        control: &Value,
-        (people, converted): (u64, u64),
-        segments: &[Segment<Part>],
-        several_variants: u64,
-    ) -> Self {
+    /// Compares the shown segments that have a value with `control`, which has the rate `base`, shown or not.
+    pub fn new(control: &Value, base: Rate, segments: &[Segment<Part>], several_variants: u64) -> Self {
         let mut rates: Vec<(Value, Rate)> = Vec::new();
         for segment in segments {
             if let Label::Value(Some(value)) = &segment.label {
@@ -69,12 +64,11 @@ impl Experiment {
             }
         }
         if !rates.iter().any(|(value, _)| value == control) {
-            rates.push((control.clone(), Rate { people, converted }));
+            rates.push((control.clone(), base));
         }
-        let base = rates.iter().find(|(value, _)| value == control).map(|(_, rate)| *rate);
         let chances = probability_best(&rates.iter().map(|(_, rate)| *rate).collect::<Vec<_>>());
         let variant = |((value, rate), probability_best): (&(Value, Rate), f64)| {
-            let compared = base.filter(|_| value != control);
+            let compared = (value != control).then_some(base);
             let lift = compared.and_then(|base| Some(rate.rate()? / base.rate().filter(|r| *r > 0.0)? - 1.0));
             Variant {
                 value: value.clone(),

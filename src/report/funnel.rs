@@ -84,10 +84,14 @@ impl Funnel {
     /// Reads a funnel query.
     pub fn from_json(text: &str, saved: &Saved) -> Result<Self> {
         let mut fields = Node::parse(text)?.object()?;
-        let terms = Terms::new(saved);
-        let funnel = Self::read_at(&mut fields, &terms.time().zone, &terms, 0)?;
+        let funnel = Self::read(&mut fields, saved)?;
         fields.end()?;
         Ok(funnel)
+    }
+
+    fn read(fields: &mut Fields, saved: &Saved) -> Result<Self> {
+        let terms = Terms::new(saved);
+        Self::read_at(fields, &terms.time().zone, &terms, 0)
     }
 
     /// Reads a funnel inside an audience at nesting `depth`, whose dates are of `zone` unless it says otherwise.
@@ -156,8 +160,7 @@ impl FunnelPeople {
         // `limit` here is that of the list, so it is taken before the funnel can.
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
         let place = Node::of_text("", "");
-        let terms = Terms::new(saved);
-        let mut funnel = Funnel::read_at(&mut fields, &terms.time().zone, &terms, 0)?;
+        let mut funnel = Funnel::read(&mut fields, saved)?;
         funnel.limit = take_shown(&mut fields)?;
         let (step, outcome) = read_outcome(&mut fields, funnel.steps.len(), &place)?;
         let segment = fields.take_with_null("segment");

@@ -8,6 +8,7 @@ use super::experiment::Experiment;
 use super::funnel::Funnel;
 use super::pattern::Events;
 use super::segment::{Segment, Tally, shown};
+use super::statistics::Rate;
 use crate::error::Result;
 use crate::model::{Millis, Value, format_millis};
 use crate::threads::{processors, spread};
@@ -95,9 +96,9 @@ impl FunnelTally {
         self.ended.iter().sum()
     }
 
-    /// People who did the last step.
-    pub fn converted(&self) -> u64 {
-        self.ended.last().copied().unwrap_or(0)
+    /// The same, and those of them who did the last step.
+    pub fn rate(&self) -> Rate {
+        Rate { people: self.entrants(), converted: self.ended.last().copied().unwrap_or(0) }
     }
 
     /// How long it took from the step before to step `step`, if that is wanted.
@@ -293,9 +294,9 @@ impl FunnelReport {
         // Whether it is shown or not.
         let of_control = |control: &Value| {
             let found = by_value.iter().flatten().find(|(value, _)| value.as_ref() == Some(control));
-            found.map_or((0, 0), |(_, tally)| (tally.entrants(), tally.converted()))
+            found.map_or(Rate { people: 0, converted: 0 }, |(_, tally)| tally.rate())
         };
-        let base = funnel.control.as_ref().map(of_control).unwrap_or_default();
+        let control = funnel.control.as_ref().map(|control| (control, of_control(control)));
         let groups = by_value.map(|mut tallies| {
             tallies.retain(|(_, tally)| tally.entrants() > 0);
             shown(tallies, funnel.limit)
@@ -309,7 +310,7 @@ impl FunnelReport {
         });
         Ok(Self {
             whole,
-            experiment: funnel.control.as_ref().map(|control| {
+            experiment: control.map(|(control, base)| {
                 Experiment::new(control, base, segments.as_deref().unwrap_or(&[]), several_variants)
             }),
             segments,

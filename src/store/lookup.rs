@@ -2,7 +2,7 @@
 
 use super::persons::Persons;
 use super::row::{Row, without_record_id};
-use super::segment::block::Block;
+use super::segment::block::{Block, Column};
 use super::segment::filter::row_key;
 use super::segment::{NameEntry, Segment, chunk_of};
 use crate::error::Result;
@@ -74,15 +74,18 @@ pub fn contains_record_id(segment: &Segment, id: &str, hash: u64) -> Result<bool
 /// The client's properties of a row of a block, in the order of their ids.
 pub fn properties_of(segment: &Segment, block: &Block<'_>, row: usize) -> Result<Vec<(PropertyId, Value)>> {
     let mut properties = Vec::new();
-    for (property, column) in block.columns() {
-        if matches!(*property, PropertyId::ARRIVAL | PropertyId::TARGET) {
-            continue;
-        }
-        if let (Some(code), Some(dictionary)) = (column.code(row), segment.dictionary(*property)?) {
-            properties.push((*property, dictionary.value(code).to_owned()));
+    for (property, column) in client_columns(block) {
+        if let (Some(code), Some(dictionary)) = (column.code(row), segment.dictionary(property)?) {
+            properties.push((property, dictionary.value(code).to_owned()));
         }
     }
     Ok(properties)
+}
+
+/// The columns of a block that hold the client's properties, in the order of their ids.
+pub fn client_columns<'a>(block: &Block<'a>) -> impl Iterator<Item = (PropertyId, Column<'a>)> {
+    let own = [PropertyId::ARRIVAL, PropertyId::TARGET];
+    block.columns().iter().copied().filter(move |(property, _)| !own.contains(property))
 }
 
 /// The time of a row of a block, the arrival number and the other identity, where it is a set or identify.
