@@ -87,6 +87,11 @@ impl Browser {
 
     /// One command and its result.
     fn call(&mut self, session: Option<&str>, method: &str, params: Json) -> Json {
+        self.try_call(session, method, params).unwrap_or_else(|e| panic!("{method}: {e}"))
+    }
+
+    /// One command and its result, or what the browser has against it.
+    fn try_call(&mut self, session: Option<&str>, method: &str, params: Json) -> Result<Json, Json> {
         self.last += 1;
         let mut message = json!({ "id": self.last, "method": method, "params": params });
         if let Some(session) = session {
@@ -102,8 +107,10 @@ impl Browser {
                 panic!("{method}: {e} after {:?}; the browser: {:?}", begin.elapsed(), self.child.try_wait())
             });
             if answer["id"] == self.last {
-                assert!(answer.get("error").is_none(), "{method}: {answer}");
-                return answer["result"].clone();
+                return match answer.get("error") {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(answer["result"].clone()),
+                };
             }
         }
     }
@@ -143,19 +150,28 @@ impl Browser {
 
     /// The value of an expression.
     pub fn value(&mut self, tab: &Tab, expression: &str) -> Json {
-        let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let result = self.call(Some(&tab.session), "Runtime.evaluate", params);
-        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
-        result["result"]["value"].clone()
+        self.try_value(tab, expression).unwrap_or_else(|e| panic!("{expression}: {e}"))
     }
 
-    /// Waits until an expression is true, also over a change of pages.
+    fn try_value(&mut self, tab: &Tab, expression: &str) -> Result<Json, Json> {
+        let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let result = self.try_call(Some(&tab.session), "Runtime.evaluate", params)?;
+        assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
+        Ok(result["result"]["value"].clone())
+    }
+
+    /// Waits until an expression is true, also over a change of pages: a page that goes away while it is
+    /// asked ends the question with an error, and the next page is asked.
     pub fn wait(&mut self, tab: &Tab, condition: &str) {
         let begin = Instant::now();
         let guarded =
             format!("(() => {{ try {{ return !!({condition}) }} catch (e) {{ return false }} }})()");
-        while self.value(tab, &guarded) != true {
-            assert!(begin.elapsed() < PATIENCE, "never true: {condition}");
+        loop {
+            let answer = self.try_value(tab, &guarded);
+            if answer.as_ref().is_ok_and(|value| *value == true) {
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "never true: {condition}: {answer:?}");
             thread::sleep(Duration::from_millis(20));
         }
     }

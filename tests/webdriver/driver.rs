@@ -106,11 +106,15 @@ pub struct Browser {
 
 impl Browser {
     fn ask(&mut self, method: &str, path: &str, body: &Json) -> Json {
+        self.try_ask(method, path, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    /// One command and its result, or what the browser has against it.
+    fn try_ask(&mut self, method: &str, path: &str, body: &Json) -> Result<Json, Json> {
         let body = if method == "GET" { String::new() } else { body.to_string() };
         let reply = self.client.send(method, path, &[("Content-Type", "application/json")], body.as_bytes());
-        let answer = reply.json();
-        assert_eq!(reply.status, 200, "{method} {path}: {answer}");
-        answer["value"].clone()
+        let answer = reply.json()["value"].clone();
+        if reply.status == 200 { Ok(answer) } else { Err(answer) }
     }
 
     fn command(&mut self, method: &str, path: &str, body: Json) -> Json {
@@ -169,15 +173,19 @@ impl Browser {
         severe.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// Waits until a script returns something true.
+    /// Waits until a script returns something true, also over a change of pages: a page that goes away
+    /// while it is asked, or is not whole yet, ends the question with an error, and it is asked again.
     pub fn wait_for(&mut self, script: &str) -> Json {
         let begin = Instant::now();
+        let path = format!("/session/{}/execute/sync", self.session);
         loop {
-            let found = self.run(script);
-            if !matches!(found, Json::Null | Json::Bool(false)) {
-                return found;
+            let found = self.try_ask("POST", &path, &json!({"script": script, "args": []}));
+            if let Ok(found) = &found
+                && !matches!(found, Json::Null | Json::Bool(false))
+            {
+                return found.clone();
             }
-            assert!(begin.elapsed() < Duration::from_secs(15), "{script} never came true");
+            assert!(begin.elapsed() < Duration::from_secs(15), "{script} never came true: {found:?}");
             std::thread::sleep(Duration::from_millis(30));
         }
     }
