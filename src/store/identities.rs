@@ -8,7 +8,8 @@ use roaring::RoaringBitmap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::id_table::IdTable;
-use super::identity_file::{IdentityFile, IdentityFileWriter, Key, hash_identity};
+use super::identity_file::{IdentityFile, Key, hash_identity};
+use super::identity_writer::IdentityFileWriter;
 use crate::disk::Vfs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;

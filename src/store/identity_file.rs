@@ -1,31 +1,45 @@
 //! A file of identities: a run of consecutive ids and their strings, both ways, read in place.
 //!
 //! ```text
-//! magic          8    "WDIDS001"
-//! blocks              32 strings each: crc u32, packing u8 (0 plain, 1 LZ4 behind a u32 length), strings
-//!                     a string: varint of (bytes x 2 + hex), bytes; hex means two lower-case digits a byte
+//! magic          8    "WDIDS002"
+//! blocks              32 strings each: crc u32, strings
+//!                     a string: varint of (bytes x 4 + form), bytes; form 0 as they are, 1 two lower-case hexadecimal digits a byte,
+//!                     2 codes of symbols (see symbols.rs)
 //! offsets             packed, where each block begins, and the end of the last
-//! table               packed, open addressing: 0 = free, else (place + 1) x 256 + 8 bits of the hash
-//! footer        52    first u32, count u32, slots u64, offsets at u64, offsets width u8, table at u64,
-//!                     table width u8, padding 2, crc of offsets and table u32, crc of the footer u32, magic 8
+//! symbols             see symbols.rs
+//! table               packed, for each bucket how many entries lie before it, and at the end all of them;
+//!                     packed entries: place x 256 + 8 bits of the hash
+//! footer        52    first u32, count u32, buckets u64, offsets at u64, offsets width u8, table at u64,
+//!                     width of an entry u8, padding 2, crc of offsets to table u32, crc of the footer u32, magic 8
 //! ```
 //! The hash is SipHash-1-3 under the store's secret: identities are hostile text.
+//!
+//! Files of version 001 differ: a block says behind its checksum whether an LZ4 block follows, strings have no symbols and twice their
+//! bytes + form in front, and the table is one of open addressing: 0 = free, else (place + 1) x 256 + 8 bits of the hash.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use super::manifest::known_format;
-use crate::disk::bits::{Packed, pack, packed_len, width_of};
-use crate::disk::codec::{Reader, put_varint};
-use crate::disk::{Bytes, Vfs, WriteFile};
+use super::symbols::Symbols;
+use crate::disk::Bytes;
+use crate::disk::bits::{Packed, packed_len, width_of};
+use crate::disk::codec::Reader;
 use crate::error::{Error, Result};
 use crate::model::IdentityId;
 
 /// First and last bytes of an identity file.
-pub const IDENTITIES_MAGIC: &[u8; 8] = b"WDIDS001";
+pub const IDENTITIES_MAGIC: &[u8; 8] = b"WDIDS002";
+/// Those of a file without symbols.
+pub const IDENTITIES_MAGIC_001: &[u8; 8] = b"WDIDS001";
 /// Bytes of the footer.
 pub const IDENTITIES_FOOTER_BYTES: usize = 52;
 /// Strings per block: one is unpacked to read any of its strings.
-const BLOCK: u32 = 32;
+pub(super) const BLOCK: u32 = 32;
+/// How a string is stored.
+pub(super) const PLAIN: u32 = 0;
+pub(super) const HEX: u32 = 1;
+pub(super) const SYMBOLS: u32 = 2;
 
 /// The secret of the hash.
 pub type Key = (u64, u64);
@@ -43,11 +57,14 @@ pub struct IdentityFile {
     bytes: Bytes,
     first: IdentityId,
     count: u32,
+    /// Or buckets.
     slots: usize,
     offsets_at: usize,
     offsets_width: u8,
     table_at: usize,
     table_width: u8,
+    /// Not in version 001.
+    symbols: Option<Symbols>,
 }
 
 impl std::fmt::Debug for IdentityFile {
@@ -59,31 +76,42 @@ impl std::fmt::Debug for IdentityFile {
 impl IdentityFile {
     /// Opens `name`; offsets and table are checked here, each block when it is read.
     pub fn open(name: &str, bytes: Bytes) -> Result<Self> {
-        known_format(name, &bytes, IDENTITIES_MAGIC)?;
-        let file = Self::parse(name, bytes);
+        let is_older = bytes.get(..8) == Some(IDENTITIES_MAGIC_001);
+        let magic = if is_older { IDENTITIES_MAGIC_001 } else { IDENTITIES_MAGIC };
+        known_format(name, &bytes, magic)?;
+        let file = Self::parse(name, bytes, magic);
         file.ok_or_else(|| Error::corrupt(name, 0, "not a file of identities, or damaged"))
     }
 
-    fn parse(name: &str, bytes: Bytes) -> Option<Self> {
+    fn parse(name: &str, bytes: Bytes, magic: &[u8; 8]) -> Option<Self> {
         let footer_at = bytes.len().checked_sub(IDENTITIES_FOOTER_BYTES)?;
         let footer = bytes.get(footer_at..)?;
         let mut reader = Reader::new(footer);
-        let (first, count, slots) = (reader.u32()?, reader.u32()?, usize::try_from(reader.u64()?).ok()?);
+        let (first, count) = (reader.u32()?, reader.u32()?);
+        let slots = u32::try_from(reader.u64()?).ok()? as usize;
         let (offsets_at, offsets_width) = (usize::try_from(reader.u64()?).ok()?, reader.u8()?);
         let (table_at, table_width) = (usize::try_from(reader.u64()?).ok()?, reader.u8()?);
         let padding = reader.take(2)?;
         let (body_crc, footer_crc) = (reader.u32()?, reader.u32()?);
         let sound = crc32fast::hash(footer.get(..40)?) == footer_crc
             && padding == [0, 0]
-            && reader.take(8)? == IDENTITIES_MAGIC
-            && bytes.get(..8)? == IDENTITIES_MAGIC
+            && reader.take(8)? == magic
+            && bytes.get(..8)? == magic
             && crc32fast::hash(bytes.get(offsets_at..footer_at)?) == body_crc;
         let blocks = count.div_ceil(BLOCK) as usize;
-        Packed::new(bytes.get(offsets_at..table_at)?, blocks + 1, offsets_width)?;
-        Packed::new(bytes.get(table_at..footer_at)?, slots, table_width)?;
-        let name = name.to_owned();
+        let offsets = bytes.get(offsets_at..table_at)?;
+        Packed::new(offsets, blocks + 1, offsets_width)?;
+        let table = bytes.get(table_at..footer_at)?;
+        let symbols = if magic == IDENTITIES_MAGIC {
+            let behind = offsets.get(packed_len(blocks + 1, offsets_width)?..)?;
+            buckets(table, count, slots, table_width)?;
+            Some(Symbols::read(&mut Reader::new(behind))?)
+        } else {
+            Packed::new(table, slots, table_width)?;
+            None
+        };
         sound.then_some(Self {
-            name,
+            name: name.to_owned(),
             bytes,
             first,
             count,
@@ -92,6 +120,7 @@ impl IdentityFile {
             offsets_width,
             table_at,
             table_width,
+            symbols,
         })
     }
 
@@ -113,6 +142,31 @@ impl IdentityFile {
     /// The id of an identity with this hash, if it is here.
     pub fn find(&self, identity: &str, hash: u64) -> Result<Option<IdentityId>> {
         let bytes = self.bytes.get(self.table_at..).unwrap_or(&[]);
+        let is_it = |place: u32| self.with_string(place, |s| s == identity.as_bytes());
+        if self.symbols.is_none() {
+            return self.find_in_slots(bytes, hash, is_it);
+        }
+        let Some((starts, entries)) = buckets(bytes, self.count, self.slots, self.table_width) else {
+            return Ok(None);
+        };
+        let bucket = slot_of(hash, self.slots);
+        for at in starts.get(bucket)..starts.get(bucket + 1).min(starts.get(self.slots)) {
+            let entry = entries.get(at as usize);
+            let place = (entry >> 8) as u32;
+            if entry & 0xff == hash & 0xff && is_it(place)? {
+                return Ok(Some(self.first + place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same in the table of version 001.
+    fn find_in_slots(
+        &self,
+        bytes: &[u8],
+        hash: u64,
+        is_it: impl Fn(u32) -> Result<bool>,
+    ) -> Result<Option<IdentityId>> {
         let Some(table) = Packed::new(bytes, self.slots, self.table_width) else { return Ok(None) };
         let mut slot = slot_of(hash, self.slots);
         for _ in 0..self.slots {
@@ -122,7 +176,7 @@ impl IdentityFile {
             }
             if entry & 0xff == hash & 0xff {
                 let place = (entry >> 8) as u32 - 1;
-                if self.with_string(place, |s| s == identity.as_bytes())? {
+                if is_it(place)? {
                     return Ok(Some(self.first + place));
                 }
             }
@@ -156,36 +210,48 @@ impl IdentityFile {
         let unpacked = self.block(place / BLOCK)?;
         let mut reader = Reader::new(&unpacked);
         for _ in 0..place % BLOCK {
-            let head = reader.varint_u32().and_then(|head| reader.take(stored_bytes(head)));
-            head.ok_or_else(|| self.damaged(place / BLOCK))?;
+            self.stored(&mut reader).ok_or_else(|| self.damaged(place / BLOCK))?;
         }
         Ok(look(&self.next_string(&mut reader)?))
     }
 
-    fn next_string(&self, reader: &mut Reader<'_>) -> Result<Vec<u8>> {
-        let read = |reader: &mut Reader<'_>| {
-            let head = reader.varint_u32()?;
-            let stored = reader.take(stored_bytes(head))?;
-            Some(if head & 1 == 1 { to_hex(stored) } else { stored.to_vec() })
-        };
-        read(reader).ok_or_else(|| self.damaged(0))
+    /// The bytes of the next string as they are stored, and their form.
+    fn stored<'a>(&self, reader: &mut Reader<'a>) -> Option<(u32, &'a [u8])> {
+        let head = reader.varint_u32()?;
+        let (bytes, form) =
+            if self.symbols.is_some() { (head >> 2, head & 3) } else { (head >> 1, head & 1) };
+        Some((form, reader.take(bytes as usize)?))
     }
 
-    fn block(&self, block: u32) -> Result<Vec<u8>> {
+    fn next_string(&self, reader: &mut Reader<'_>) -> Result<Vec<u8>> {
+        let string = self.stored(reader).and_then(|(form, stored)| match form {
+            PLAIN => Some(stored.to_vec()),
+            HEX => Some(to_hex(stored)),
+            SYMBOLS => self.symbols.as_ref()?.decode(stored),
+            _ => None,
+        });
+        string.ok_or_else(|| self.damaged(0))
+    }
+
+    /// The strings of a block.
+    fn block(&self, block: u32) -> Result<Cow<'_, [u8]>> {
         let unpack = || {
             let bytes = self.bytes.get(self.offsets_at..self.table_at)?;
             let offsets = Packed::new(bytes, self.count.div_ceil(BLOCK) as usize + 1, self.offsets_width)?;
             let (from, to) = (offsets.get(block as usize) as usize, offsets.get(block as usize + 1) as usize);
             let mut reader = Reader::new(self.bytes.get(from..to)?);
             let crc = reader.u32()?;
-            let packed = self.bytes.get(from + 4..to)?;
-            if crc32fast::hash(packed) != crc {
+            let content = self.bytes.get(from + 4..to)?;
+            if crc32fast::hash(content) != crc {
                 return None;
             }
-            match packed.split_first()? {
-                (0, plain) => Some(plain.to_vec()),
+            if self.symbols.is_some() {
+                return Some(Cow::Borrowed(content));
+            }
+            match content.split_first()? {
+                (0, plain) => Some(Cow::Borrowed(plain)),
                 // The length was checked with the block, and a block is at most 32 strings of 1,020 bytes.
-                (1, packed) => lz4_flex::block::decompress_size_prepended(packed).ok(),
+                (1, packed) => lz4_flex::block::decompress_size_prepended(packed).ok().map(Cow::Owned),
                 _ => None,
             }
         };
@@ -200,147 +266,20 @@ impl IdentityFile {
     }
 }
 
-fn slot_of(hash: u64, slots: usize) -> usize {
+/// The slot or bucket of a hash.
+pub(super) fn slot_of(hash: u64, slots: usize) -> usize {
     (((hash >> 32) * slots as u64) >> 32) as usize
 }
 
-fn stored_bytes(head: u32) -> usize {
-    (head >> 1) as usize
+/// The two parts of a table: how many entries lie before each bucket, and the entries; `None` if `bytes` cannot hold them.
+fn buckets(bytes: &[u8], count: u32, buckets: usize, width: u8) -> Option<(Packed<'_>, Packed<'_>)> {
+    let (starts, width_of_starts) = (buckets.checked_add(1)?, width_of(u64::from(count)));
+    let entries = bytes.get(packed_len(starts, width_of_starts)?..)?;
+    let starts = Packed::new(bytes, starts, width_of_starts)?;
+    Some((starts, Packed::new(entries, starts.get(buckets) as usize, width)?))
 }
 
 fn to_hex(bytes: &[u8]) -> Vec<u8> {
     let digit = |d: u8| if d < 10 { b'0' + d } else { b'a' + d - 10 };
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
-}
-
-fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_chunks::<2>();
-    if pairs.len() < 4 || !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[a, b]| Some(digit(*a)? << 4 | digit(*b)?)).collect()
-}
-
-/// Writes an identity file, string by string.
-pub struct IdentityFileWriter {
-    file: Box<dyn WriteFile>,
-    key: Key,
-    first: IdentityId,
-    buffer: Vec<u8>,
-    written: u64,
-    block: Vec<u8>,
-    offsets: Vec<u64>,
-    /// `None` for an identity that was erased: it is not found.
-    hashes: Vec<Option<u64>>,
-}
-
-impl IdentityFileWriter {
-    /// Begins the file `name` with the id `first`.
-    pub fn create(vfs: &dyn Vfs, name: &str, key: Key, first: IdentityId) -> Result<Self> {
-        Ok(Self {
-            file: vfs.create(name)?,
-            key,
-            first,
-            buffer: IDENTITIES_MAGIC.to_vec(),
-            written: 0,
-            block: Vec::new(),
-            offsets: Vec::new(),
-            hashes: Vec::new(),
-        })
-    }
-
-    /// Adds the string of the next id; an empty one if it was erased.
-    pub fn add(&mut self, identity: &[u8]) -> Result<()> {
-        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.key.0, self.key.1);
-        hasher.write(identity);
-        self.hashes.push((!identity.is_empty()).then(|| hasher.finish()));
-        match from_hex(identity) {
-            Some(packed) => {
-                put_varint(packed.len() as u128 * 2 + 1, &mut self.block);
-                self.block.extend_from_slice(&packed);
-            }
-            None => {
-                put_varint(identity.len() as u128 * 2, &mut self.block);
-                self.block.extend_from_slice(identity);
-            }
-        }
-        if (self.hashes.len() as u32).is_multiple_of(BLOCK) { self.end_block() } else { Ok(()) }
-    }
-
-    fn end_block(&mut self) -> Result<()> {
-        if self.block.is_empty() {
-            return Ok(());
-        }
-        let packed = lz4_flex::block::compress_prepend_size(&self.block);
-        let mut bytes = vec![0, 0, 0, 0];
-        if packed.len() < self.block.len() {
-            bytes.push(1);
-            bytes.extend_from_slice(&packed);
-        } else {
-            bytes.push(0);
-            bytes.extend_from_slice(&self.block);
-        }
-        let crc = crc32fast::hash(bytes.get(4..).unwrap_or(&[])).to_le_bytes();
-        bytes.iter_mut().zip(crc).for_each(|(slot, byte)| *slot = byte);
-        self.offsets.push(self.written + self.buffer.len() as u64);
-        self.block.clear();
-        self.buffer.extend_from_slice(&bytes);
-        if self.buffer.len() >= 1 << 20 { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.file.write_all(&self.buffer)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Writes the rest and syncs the file; its bytes.
-    pub fn finish(mut self) -> Result<u64> {
-        self.end_block()?;
-        self.flush()?;
-        let offsets_at = self.written;
-        self.offsets.push(offsets_at);
-        let offsets_width = width_of(offsets_at);
-        let mut body = Vec::new();
-        pack(self.offsets.iter().copied(), offsets_width, &mut body);
-        let table_at = offsets_at + body.len() as u64;
-        let count = self.hashes.len();
-        // Four of five slots are taken, so a search ends after a few steps.
-        let slots = (count + count / 4).max(1);
-        let mut table = vec![0u64; slots];
-        for (place, hash) in self.hashes.iter().enumerate() {
-            let Some(hash) = hash else { continue };
-            let mut slot = slot_of(*hash, slots);
-            while table.get(slot).is_some_and(|entry| *entry != 0) {
-                slot = if slot + 1 == slots { 0 } else { slot + 1 };
-            }
-            if let Some(entry) = table.get_mut(slot) {
-                *entry = (place as u64 + 1) << 8 | hash & 0xff;
-            }
-        }
-        let table_width = width_of((count as u64) << 8 | 0xff);
-        debug_assert!(packed_len(slots, table_width).is_some());
-        pack(table.into_iter(), table_width, &mut body);
-        let mut footer = Vec::with_capacity(IDENTITIES_FOOTER_BYTES);
-        footer.extend_from_slice(&self.first.to_le_bytes());
-        footer.extend_from_slice(&(count as u32).to_le_bytes());
-        footer.extend_from_slice(&(slots as u64).to_le_bytes());
-        footer.extend_from_slice(&offsets_at.to_le_bytes());
-        footer.push(offsets_width);
-        footer.extend_from_slice(&table_at.to_le_bytes());
-        footer.extend_from_slice(&[table_width, 0, 0]);
-        footer.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
-        footer.extend_from_slice(&crc32fast::hash(&footer).to_le_bytes());
-        footer.extend_from_slice(IDENTITIES_MAGIC);
-        body.extend_from_slice(&footer);
-        self.file.write_all(&body)?;
-        self.file.sync()?;
-        Ok(offsets_at + body.len() as u64)
-    }
 }

@@ -5,15 +5,15 @@
 //! time base i64, time unit u32           time of row r = base + unit * packed value
 //! widths u8 x 2                          bits of: time, slot
 //! columns x { property u32, width u8, base u64 }
-//! persons          see low_ids.rs
 //! starts           where each person's rows begin, see marks.rs
 //! times            packed
 //! slots            packed, which of the person's identities (see members.rs)
 //! each column      packed: 0 = not set, else the value's code + 1; for the store's own columns value - base
 //! ```
-//! Every array can be read at any place alone: a look-up decodes nothing else.
+//! Every array can be read at any place alone: a look-up decodes nothing else. Who its persons are stands in the person set of its
+//! name (see low_ids.rs); in segments before version 004 it stands behind the columns' table.
 
-use super::low_ids::{LowIds, write_low_ids};
+use super::low_ids::{LowIds, Sets};
 use super::marks::{Marks, write_marks};
 use crate::disk::bits::{Packed, pack, width_of};
 use crate::disk::codec::Reader;
@@ -60,8 +60,8 @@ impl Column<'_> {
 }
 
 impl<'a> Block<'a> {
-    /// Reads the head of a block; `None` if it contradicts its length.
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+    /// Reads the head of a block with these persons, or with its own; `None` if it contradicts its length or its persons.
+    pub fn parse(bytes: &'a [u8], persons: Option<LowIds<'a>>) -> Option<Self> {
         let mut reader = Reader::new(bytes);
         let (n_persons, n_rows, n_columns) =
             (reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
@@ -69,7 +69,14 @@ impl<'a> Block<'a> {
         let unit = i64::from(reader.u32()?);
         let [time_width, slot_width]: [u8; 2] = *reader.take(2)?.first_chunk()?;
         let table = reader.take(n_columns.checked_mul(COLUMN_ENTRY_BYTES)?)?;
-        let (persons, rest) = LowIds::parse(bytes.get(reader.offset()..)?, n_persons)?;
+        let rest = bytes.get(reader.offset()..)?;
+        let (persons, rest) = match persons {
+            Some(persons) => (persons, rest),
+            None => LowIds::parse(rest, n_persons, Sets::Listed)?,
+        };
+        if persons.len() != n_persons {
+            return None;
+        }
         let (starts, mut rest) = Marks::parse(rest, n_rows, n_persons)?;
         let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
             let length = crate::disk::bits::packed_len(count, width)?;
@@ -158,14 +165,12 @@ pub struct BlockRow {
     pub slot: u32,
 }
 
-/// Writes one block. `rows` are in order.
+/// Writes one block but for its persons. `rows` are in order.
 pub fn write_block(rows: &[BlockRow], columns: Columns, out: &mut Vec<u8>) {
-    let mut persons: Vec<u16> = Vec::new();
     let mut starts: Vec<usize> = Vec::new();
     let mut previous = None;
     for (at, row) in rows.iter().enumerate() {
         if previous != Some(row.person) {
-            persons.push(row.person as u16);
             starts.push(at);
             previous = Some(row.person);
         }
@@ -178,7 +183,7 @@ pub fn write_block(rows: &[BlockRow], columns: Columns, out: &mut Vec<u8>) {
     let slot_width = width_of(rows.iter().map(|r| u64::from(r.slot)).max().unwrap_or(0));
     let columns = columns.finish(rows.len());
 
-    for n in [persons.len(), rows.len(), columns.len()] {
+    for n in [starts.len(), rows.len(), columns.len()] {
         out.extend_from_slice(&(n as u32).to_le_bytes());
     }
     out.extend_from_slice(&base.to_le_bytes());
@@ -189,7 +194,6 @@ pub fn write_block(rows: &[BlockRow], columns: Columns, out: &mut Vec<u8>) {
         out.push(column.width);
         out.extend_from_slice(&column.base.to_le_bytes());
     }
-    write_low_ids(&persons, out);
     write_marks(&starts, rows.len(), out);
     pack(rows.iter().map(time_of), time_width, out);
     pack(rows.iter().map(|r| u64::from(r.slot)), slot_width, out);
@@ -247,6 +251,7 @@ impl Columns {
 
 #[cfg(test)]
 mod tests {
+    use super::super::low_ids::write_low_ids;
     use super::*;
 
     #[test]
@@ -265,7 +270,10 @@ mod tests {
         values.into_iter().enumerate().for_each(|(at, values)| columns.row(at, values.into_iter()));
         let mut out = Vec::new();
         write_block(&rows, columns, &mut out);
-        let block = Block::parse(&out).unwrap();
+        let mut ids = Vec::new();
+        write_low_ids(&[0, 64], &mut ids);
+        let persons = LowIds::parse(&ids, 2, Sets::Bits).map(|(persons, _)| persons);
+        let block = Block::parse(&out, persons).unwrap();
         assert_eq!(
             (block.persons(), block.rows(), block.rank_of(64), block.rank_of(1)),
             (2, 3, Some(1), None)
@@ -276,7 +284,7 @@ mod tests {
         assert_eq!((column.code(0), column.code(1)), (Some(2), None));
         assert_eq!(block.column(PropertyId::ARRIVAL).unwrap().raw(1), 1007);
         for cut in 0..out.len() {
-            assert!(Block::parse(&out[..cut]).is_none(), "{cut}");
+            assert!(Block::parse(&out[..cut], persons).is_none(), "{cut}");
         }
     }
 }

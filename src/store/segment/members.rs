@@ -11,7 +11,7 @@
 //! ```
 //! Segments of version 002 have three widths and no events.
 
-use super::low_ids::{LowIds, write_low_ids};
+use super::low_ids::{LowIds, Sets, write_low_ids};
 use super::marks::{Marks, write_marks};
 use crate::disk::bits::{Packed, pack, packed_len, width_of};
 use crate::disk::codec::Reader;
@@ -36,14 +36,21 @@ pub struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads them; `None` if the bytes cannot hold them. `counted` says whether numbers of events are there.
-    pub fn parse(bytes: &'a [u8], n_persons: u32, n_identities: u32, counted: bool) -> Option<Self> {
+    /// Reads them; `None` if the bytes cannot hold them. `counted` says whether numbers of events are there, `sets` how the persons
+    /// are written.
+    pub fn parse(
+        bytes: &'a [u8],
+        n_persons: u32,
+        n_identities: u32,
+        counted: bool,
+        sets: Sets,
+    ) -> Option<Self> {
         let (n_persons, n_identities) = (n_persons as usize, n_identities as usize);
         let mut reader = Reader::new(bytes);
         let (identity_base, time_base) = (reader.u32()?, reader.i64()?);
         let widths: [u8; 3] = *reader.take(3)?.first_chunk()?;
         let events_width = if counted { Some(reader.u8()?) } else { None };
-        let (persons, rest) = LowIds::parse(bytes.get(reader.offset()..)?, n_persons)?;
+        let (persons, rest) = LowIds::parse(bytes.get(reader.offset()..)?, n_persons, sets)?;
         let (starts, mut rest) = Marks::parse(rest, n_identities, n_persons)?;
         let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
             let packed = Packed::new(rest, count, width)?;

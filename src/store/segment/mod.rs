@@ -1,9 +1,9 @@
 //! Segments: immutable files of rows, grouped by event name and, within a name, by person and time.
 //!
 //! ```text
-//! magic             8   "WDSEG003"
+//! magic             8   "WDSEG004"
 //! blocks                one per name and chunk of 65,536 persons (see block.rs)
-//! person sets           one per name: a roaring bitmap, portable serialization
+//! person sets           one per name: who is in its blocks, one after the other (see low_ids.rs)
 //! dictionaries          one per property: its distinct values in order (see dictionary.rs)
 //! members               one per chunk: the identities of each person, its first and last event and their number (see members.rs)
 //! filter                split-block Bloom filter over (name, identity, time) of all rows (see filter.rs); empty in a large segment
@@ -18,7 +18,7 @@ pub mod build;
 pub mod dictionary;
 mod encoded;
 pub mod filter;
-mod low_ids;
+pub mod low_ids;
 mod marks;
 pub mod members;
 pub mod merge;
@@ -36,8 +36,10 @@ use crate::model::{Millis, PersonId};
 pub use reader::Segment;
 
 /// First and last bytes of a segment file.
-pub const MAGIC: &[u8; 8] = b"WDSEG003";
-/// Those of a segment that does not know how many events a person has.
+pub const MAGIC: &[u8; 8] = b"WDSEG004";
+/// Those of a segment whose blocks have their persons in them, and whose person sets are roaring bitmaps.
+pub const MAGIC_003: &[u8; 8] = b"WDSEG003";
+/// Those of a segment that, besides, does not know how many events a person has.
 pub const MAGIC_002: &[u8; 8] = b"WDSEG002";
 /// Bytes of the footer.
 pub const FOOTER_BYTES: usize = 28;

@@ -9,9 +9,11 @@ use roaring::RoaringBitmap;
 use super::block::Block;
 use super::dictionary::Dictionary;
 use super::filter::may_contain;
+use super::low_ids::{LowIds, Sets};
 use super::members::Members;
 use super::{
-    Directory, FOOTER_BYTES, MAGIC, MAGIC_002, MembersEntry, NameEntry, RECORD_ID_BYTES, Section, chunk_of,
+    ChunkEntry, Directory, FOOTER_BYTES, MAGIC, MAGIC_002, MAGIC_003, MembersEntry, NameEntry,
+    RECORD_ID_BYTES, Section, chunk_of,
 };
 use crate::disk::codec::{self, Reader};
 use crate::disk::{Bytes, Vfs};
@@ -28,8 +30,13 @@ pub struct Segment {
     times: (Millis, Millis),
     /// Whether members have numbers of events, which those of version 002 have not.
     counted: bool,
+    /// How sets of persons are written.
+    sets: Sets,
     /// Person sets, decoded on first use.
     persons: Vec<OnceLock<RoaringBitmap>>,
+    persons_checked: Vec<AtomicBool>,
+    /// Where the persons of each block begin in the set of its name.
+    persons_at: Vec<Vec<usize>>,
     /// Which blocks have been checked, per name and chunk.
     blocks_checked: Vec<Vec<AtomicBool>>,
     dictionaries_checked: Vec<AtomicBool>,
@@ -65,8 +72,8 @@ impl Segment {
     /// Opens a segment that is in memory or mapped.
     pub fn parse(name: &str, bytes: Bytes) -> Result<Self> {
         let bad = |offset: usize, what: &str| Error::corrupt(name, offset as u64, what);
-        let counted = bytes.get(..8) != Some(MAGIC_002);
-        let magic = if counted { MAGIC } else { MAGIC_002 };
+        let begin = bytes.get(..8);
+        let magic = [MAGIC_002, MAGIC_003].into_iter().find(|m| begin == Some(m.as_slice())).unwrap_or(MAGIC);
         known_format(name, &bytes, magic)?;
         let footer_at =
             bytes.len().checked_sub(FOOTER_BYTES).ok_or_else(|| bad(0, "too short for a segment"))?;
@@ -87,9 +94,12 @@ impl Segment {
         let latest = names.iter().map(|n| n.time_max).max().unwrap_or(Millis::MIN);
         Ok(Self {
             times: (earliest, latest),
-            counted,
+            counted: magic != MAGIC_002,
+            sets: if magic == MAGIC { Sets::Bits } else { Sets::Listed },
             name: name.to_owned(),
             persons: names.iter().map(|_| OnceLock::new()).collect(),
+            persons_checked: unchecked(names.len()),
+            persons_at: names.iter().map(|n| starts_of(&n.chunks)).collect(),
             blocks_checked: names.iter().map(|n| unchecked(n.chunks.len())).collect(),
             dictionaries_checked: unchecked(directory.properties.len()),
             members_checked: unchecked(directory.members.len()),
@@ -139,10 +149,41 @@ impl Segment {
         if let Some(persons) = cell.get() {
             return Ok(persons);
         }
-        let bytes = self.checked(entry.persons, &AtomicBool::new(false))?;
-        let persons =
-            RoaringBitmap::deserialize_from(bytes).map_err(|e| self.damage(entry.persons, &e.to_string()))?;
+        let persons = match self.sets {
+            Sets::Listed => {
+                let bytes = self.checked(entry.persons, &AtomicBool::new(false))?;
+                RoaringBitmap::deserialize_from(bytes)
+                    .map_err(|e| self.damage(entry.persons, &e.to_string()))?
+            }
+            Sets::Bits => {
+                let mut set = RoaringBitmap::new();
+                for (chunk_at, chunk) in entry.chunks.iter().enumerate() {
+                    let before = set.len();
+                    let added = self.persons_of(at, chunk_at)?.append_to(&mut set, chunk.chunk);
+                    added
+                        .filter(|()| set.len() - before == u64::from(chunk.persons))
+                        .ok_or_else(|| self.damage(entry.persons, "the person set contradicts itself"))?;
+                }
+                set
+            }
+        };
         Ok(cell.get_or_init(|| persons))
+    }
+
+    /// The persons of a block, where they stand in the set of their name.
+    fn persons_of(&self, name_at: usize, chunk_at: usize) -> Result<LowIds<'_>> {
+        let (Some(entry), Some(flag)) =
+            (self.directory.names.get(name_at), self.persons_checked.get(name_at))
+        else {
+            return Err(Error::corrupt(&self.name, 0, "no such name"));
+        };
+        let bytes = self.checked(entry.persons, flag)?;
+        let begin = self.persons_at.get(name_at).and_then(|starts| starts.get(chunk_at));
+        let chunk = entry.chunks.get(chunk_at);
+        let persons = begin.zip(chunk).and_then(|(begin, chunk)| {
+            LowIds::parse(bytes.get(*begin..)?, chunk.persons as usize, self.sets).map(|(persons, _)| persons)
+        });
+        persons.ok_or_else(|| self.damage(entry.persons, "the person set is too short"))
     }
 
     /// The block at a place of a name's chunks.
@@ -152,7 +193,11 @@ impl Segment {
         let (Some(entry), Some(flag)) = (entry, flag) else {
             return Err(Error::corrupt(&self.name, 0, "no such block"));
         };
-        let block = Block::parse(self.checked(entry.block, flag)?);
+        let persons = match self.sets {
+            Sets::Listed => None,
+            Sets::Bits => Some(self.persons_of(name_at, chunk_at)?),
+        };
+        let block = Block::parse(self.checked(entry.block, flag)?, persons);
         let block =
             block.filter(|b| b.rows() == entry.rows as usize && b.persons() == entry.persons as usize);
         block.ok_or_else(|| self.damage(entry.block, "the block contradicts itself"))
@@ -187,7 +232,7 @@ impl Segment {
             return Err(Error::corrupt(&self.name, 0, "no such members"));
         };
         let bytes = self.checked(entry.members, flag)?;
-        let members = Members::parse(bytes, entry.persons, entry.identities, self.counted);
+        let members = Members::parse(bytes, entry.persons, entry.identities, self.counted, self.sets);
         members.ok_or_else(|| self.damage(entry.members, "the members contradict themselves"))
     }
 
@@ -276,6 +321,15 @@ impl Segment {
     fn damage(&self, section: Section, what: &str) -> Error {
         Error::corrupt(&self.name, section.offset, what)
     }
+}
+
+/// Where the persons of each block begin in the set of its name; what no file can hold lies behind its end.
+fn starts_of(chunks: &[ChunkEntry]) -> Vec<usize> {
+    let begins = chunks.iter().scan(0usize, |next, chunk| {
+        let length = LowIds::length(chunk.persons as usize).unwrap_or(usize::MAX);
+        Some(std::mem::replace(next, next.saturating_add(length)))
+    });
+    begins.collect()
 }
 
 fn slice(bytes: &[u8], section: Section) -> Option<&[u8]> {

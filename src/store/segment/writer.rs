@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
-
 use super::dictionary::write_dictionary;
 use super::encoded::EncodedBlock;
 use super::filter::FilterWriter;
+use super::low_ids::write_low_ids;
 use super::members::{MemberTable, Totals};
 use super::{
     ChunkEntry, Directory, MAGIC, MembersEntry, NameEntry, PropertyEntry, RECORD_ID_BYTES, Section, chunk_of,
@@ -53,7 +52,8 @@ pub struct SegmentWriter {
     members: Arc<MemberTable>,
     /// Of each of the members.
     totals: Vec<Option<Totals>>,
-    persons: RoaringBitmap,
+    /// The person set of the current name.
+    persons: Vec<u8>,
     record_ids: Vec<[u8; RECORD_ID_BYTES]>,
 }
 
@@ -115,7 +115,7 @@ impl SegmentWriter {
             filter: frame.is_filtered().then(|| FilterWriter::new(frame.rows)),
             totals: vec![None; frame.members.rows().len()],
             members: frame.members,
-            persons: RoaringBitmap::new(),
+            persons: Vec::new(),
             record_ids: Vec::new(),
         })
     }
@@ -144,8 +144,7 @@ impl SegmentWriter {
                 *totals = Some(totals.map_or(visit.totals, |before| before.and(visit.totals)));
             }
         }
-        let ordered = self.persons.append(block.visits.iter().map(|v| v.person));
-        ordered.map_err(|e| Error::corrupt("person set", 0, e))?;
+        write_low_ids(&block.visits.iter().map(|v| v.person as u16).collect::<Vec<_>>(), &mut self.persons);
         if let Some(filter) = &mut self.filter {
             block.keys.iter().for_each(|key| filter.add(*key));
         }
@@ -165,11 +164,8 @@ impl SegmentWriter {
 
     /// Ends the current name.
     pub fn end_name(&mut self) -> Result<()> {
-        let mut persons = std::mem::take(&mut self.persons);
-        persons.optimize();
-        let mut bytes = Vec::new();
-        persons.serialize_into(&mut bytes).map_err(|e| Error::corrupt("person set", 0, e))?;
-        let section = self.out.section(&bytes)?;
+        let persons = std::mem::take(&mut self.persons);
+        let section = self.out.section(&persons)?;
         if let Some(entry) = self.directory.names.last_mut() {
             entry.persons = section;
         }

@@ -29,6 +29,7 @@ use whodid::store::persons::Persons;
 use whodid::store::refusals::Refusals;
 use whodid::store::segment::block::Block;
 use whodid::store::segment::dictionary::Dictionary;
+use whodid::store::segment::low_ids::{LowIds, Sets};
 use whodid::store::segment::members::Members;
 use whodid::store::segment::{FOOTER_BYTES, Segment};
 use whodid::store::wal::read_wal;
@@ -165,7 +166,13 @@ fn walk(block: &Block<'_>) {
 }
 
 pub fn block(bytes: &[u8]) {
-    if let Some(block) = Block::parse(bytes) {
+    let (count, bytes) = steer(bytes);
+    let persons = LowIds::parse(bytes, count as usize, Sets::Bits);
+    let block = match persons {
+        Some((persons, rest)) if count > 0 => Block::parse(rest, Some(persons)),
+        _ => Block::parse(bytes, None),
+    };
+    if let Some(block) = block {
         walk(&block);
     }
 }
@@ -182,7 +189,7 @@ pub fn dictionary(bytes: &[u8]) {
 pub fn members(bytes: &[u8]) {
     let (persons, bytes) = steer(bytes);
     let (identities, bytes) = steer(bytes);
-    let Some(members) = Members::parse(bytes, persons, identities, true) else { return };
+    let Some(members) = Members::parse(bytes, persons, identities, true, Sets::Bits) else { return };
     for rank in 0..members.len().min(64) {
         let _ = (members.person(rank), members.seen(rank), members.events(rank));
         for place in members.slots(rank).take(64) {
