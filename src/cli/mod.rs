@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::app::App;
+use crate::disk::system::keep_to_small_pages;
 use crate::error::{Error, ErrorKind, Result};
 use args::{Cli, Command};
 
@@ -99,6 +100,7 @@ fn one_line(paragraphs: &str) -> String {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
+    keep_to_small_pages();
     let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
     match &cli.command {
         Command::Serve(args) => done(serve::run(&cli.data, args)),

@@ -11,7 +11,6 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::args::Serve;
 use super::output;
 use crate::app::{Accounts, App, DEMO_SIZE, Memory, StoredKeys, Watch};
-use crate::disk::system::keep_to_small_pages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -40,7 +39,6 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let silent_after = args.silent_after.as_deref().map(parse_duration).transpose();
     let silent_after = silent_after.map_err(|e| e.at("--silent-after"))?;
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
-    keep_to_small_pages();
     let memory = Memory::of(args.memory, data)?;
     let app = App::open_within(data, memory)?.limit_names(args.names).warn_below(args.disk_warning);
     let app = Arc::new(app.with_backups(args.backups.clone(), args.keep_backups.map(NonZero::get)));
