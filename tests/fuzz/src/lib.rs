@@ -6,6 +6,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
+use whodid::app::backups::Content;
 use whodid::app::{Accounts, App, Reports, StoredKeys};
 use whodid::disk::Bytes;
 use whodid::disk::codec::{self, Reader};
@@ -23,6 +24,7 @@ use whodid::model::{Json, Line, PropertyId, RecordKind, RecordRef};
 use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, channel, params};
 use whodid::store::catalog::Catalog;
 use whodid::store::entry::{Entry, put_entry, read_entry};
+use whodid::store::erasures::{ERASED_MAGIC, Erasures};
 use whodid::store::identity_file::{IdentityFile, hash_identity};
 use whodid::store::manifest::{Checkpoint, MANIFEST_MAGIC, Manifest};
 use whodid::store::persons::Persons;
@@ -81,6 +83,9 @@ pub fn manifest(bytes: &[u8]) {
     if let Ok(manifest) = codec::decode::<Manifest>("MANIFEST", bytes) {
         assert!(manifest.files().count() <= bytes.len());
     }
+    // The other small files of one frame.
+    let _ = codec::decode::<Content>("BACKUP", bytes);
+    let _ = Erasures::parse("ERASED", &write_single(ERASED_MAGIC, bytes));
 }
 
 pub fn checkpoint(bytes: &[u8]) {
