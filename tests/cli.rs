@@ -512,3 +512,39 @@ fn erasing_shows_first_and_asks() {
     assert!(out(&place.run(&["check"])).contains("all sound"));
     assert_eq!(place.json(&["stats", "--json"])["identities"], 10);
 }
+
+#[test]
+fn an_export_has_the_form_that_its_file_is_called_by() {
+    let place = Place::filled();
+    let path = place.file("all.csv", b"");
+    assert_eq!(code(&place.run(&["export", "--out", &path])), 0);
+    assert!(fs::read_to_string(&path).unwrap().starts_with("type,person,event,"));
+    let other = Place::new();
+    assert_eq!(code(&other.run(&["import", &path])), 0, "what goes out under a name comes in under it");
+    let lines = |place: &Place| sorted_lines(&out(&place.run(&["export"])));
+    assert_eq!(lines(&other), lines(&place));
+}
+
+#[test]
+fn a_variable_that_is_empty_says_nothing() {
+    let place = Place::filled();
+    let data = place.data.to_str().unwrap();
+    let mut command = whodid(&place.data);
+    let output = command.args(["--data", data, "stats", "--json"]).env("WHODID_DATA", "").output().unwrap();
+    assert_eq!(code(&output), 0, "{}", err(&output));
+}
+
+#[test]
+fn whoever_reads_the_begin_of_a_table_has_what_it_wanted() {
+    let place = Place::new();
+    let lines = (0..20_000)
+        .map(|n| format!("{{\"type\":\"event\",\"person\":\"p{n}\",\"event\":\"E\",\"time\":1740823200}}\n"));
+    assert_eq!(code(&place.run_with(&["import"], lines.collect::<String>().as_bytes())), 0);
+    let mut command = whodid(&place.data);
+    command.args(["export", "--format", "csv"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut begin = [0; 100];
+    child.stdout.take().unwrap().read_exact(&mut begin).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), err(&output).as_str()), (0, ""));
+}

@@ -103,6 +103,31 @@ fn people(snapshot: &Snapshot, all: bool) -> Vec<Known> {
 }
 
 #[test]
+fn one_with_an_id_and_one_without_that_say_the_same_both_come_back() {
+    for compacted in [false, true] {
+        let (dir, other) = (folder(), folder());
+        let app = open(dir.path());
+        let plain = r#"{"type":"event","person":"a","event":"E","time":1740823200}"#;
+        let link = r#"{"type":"identify","person":"a","identity":"b","time":1740823200}"#;
+        let with_id = r#"{"type":"event","person":"a","event":"E","time":1740823200,"id":"x"}"#;
+        let take =
+            |app: &App, text: &str| app.import(text.as_bytes(), &Form::default(), |_| {}, |_| {}).unwrap();
+        for line in [plain, link, with_id] {
+            take(&app, line);
+            if compacted {
+                app.engine().compact().unwrap();
+            } else {
+                app.engine().flush().unwrap();
+            }
+        }
+        let lines = exported(&app.engine().snapshot(), ExportFormat::Ndjson);
+        let again = open(other.path());
+        let report = take(&again, &lines);
+        assert_eq!((report.accepted, report.duplicates), (3, 0), "{lines}");
+    }
+}
+
+#[test]
 fn random_histories_come_back_the_same() {
     let (first, count) = (number("WHODID_SEED", 1), number("WHODID_HISTORIES", 60));
     let (mut corrected, mut seen) = (0, 0);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use whodid::ErrorKind;
 use whodid::disk::Vfs;
-use whodid::engine::{Engine, Outcome};
+use whodid::engine::{Engine, Options, Outcome};
+use whodid::limits;
 use whodid::model::{Record, RecordKind, Value};
 use whodid::testing::disk::{Fault, SimDisk};
 use whodid::testing::random::{NOW, Random};
@@ -238,6 +239,38 @@ fn a_group_of_many_frames_is_kept_as_far_as_it_was_durable() {
         let again = engine.write(many.clone()).unwrap();
         assert!(again.iter().all(|o| *o == Outcome::Duplicate));
     }
+}
+
+#[test]
+fn a_log_that_is_in_the_way_is_flushed() {
+    let disk = SimDisk::new();
+    let engine = Engine::open_on(on(&disk), Options::default()).unwrap();
+    let large = |n: usize| {
+        let properties = (0..100)
+            .map(|p| (format!("p{p}"), Value::from(format!("{n}-{p}-").repeat(30).as_str())))
+            .collect();
+        Record { identity: format!("p{n}"), time: Some(NOW), properties, ..probe("Large") }
+    };
+    engine.write((0..100).map(large).collect()).unwrap();
+    let vfs = on(&disk);
+    let logs = vfs.list().unwrap().into_iter().filter(|name| name.starts_with("wal-"));
+    let log: u64 = logs.map(|name| vfs.open(&name).unwrap().len() as u64).sum();
+    assert!(log > 1 << 20, "{log}");
+    // Room for a flush of the log, but not for as much again.
+    disk.set_free(limits::FREE_BYTES_MIN + log + log / 2);
+    assert_eq!(engine.healthy().unwrap_err().kind(), ErrorKind::Full, "it says what the writer will say");
+    assert_eq!(engine.write(vec![probe("B")]).unwrap_err().kind(), ErrorKind::Full);
+    let begin = std::time::Instant::now();
+    while engine.write(vec![probe("B")]).is_err() {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "it never makes room");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    engine.healthy().unwrap();
+    while engine.snapshot().segments.is_empty() {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(10), "it never flushes");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(engine.snapshot().rows(), 101);
 }
 
 #[test]

@@ -64,8 +64,13 @@ fn rejected_lines_are_written_down_mended_and_imported() {
         let (file, rejects) = (file.to_str().unwrap(), rejects.to_str().unwrap());
         let output = run(&data, &["import", "--rejects", rejects, file], b"");
         assert_eq!((output.status.code(), &counts(&output)[..3]), (Some(3), &sums[..]), "{name}");
+        let told = if sums[2] == 1 {
+            "1 rejected line is".into()
+        } else {
+            format!("{} rejected lines are", sums[2])
+        };
         assert!(
-            text(&output.stderr).ends_with(&format!("{} rejected lines are in {rejects}\n", sums[2])),
+            text(&output.stderr).ends_with(&format!("{told} in {rejects}\n")),
             "{}",
             text(&output.stderr)
         );

@@ -1,6 +1,6 @@
 //! Erasing a person: from the store, and from what was saved beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -12,6 +12,46 @@ use crate::report::{Saved, SavedReport};
 
 /// Characters of an identity without an `@` that is looked for inside of longer texts: a shorter one is a common word or number.
 const DISTINCT_CHARS: usize = 8;
+
+/// Keys and parameters whose texts name events and properties, or are words of the queries' own: those are nobody's, even if somebody
+/// is called the same.
+const NOBODYS: [&str; 35] = [
+    "as_of",
+    "before",
+    "bucket",
+    "by",
+    "cohort",
+    "columns",
+    "did",
+    "event",
+    "events",
+    "exclude",
+    "explain",
+    "from",
+    "goal",
+    "lost_after",
+    "lost_by",
+    "measure",
+    "mode",
+    "order",
+    "outcome",
+    "over",
+    "period",
+    "property",
+    "return",
+    "series",
+    "side",
+    "start",
+    "start_of",
+    "step",
+    "steps",
+    "to",
+    "tz",
+    "unit",
+    "until",
+    "week_start",
+    "within",
+];
 
 /// What an erasure did, for whoever has to prove it. It names nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +80,7 @@ impl App {
     fn redact(&self, names: &BTreeSet<String>) -> Result<usize> {
         let dashboard = self.dashboard();
         let placeholder = placeholder(&self.reports().saved(), &dashboard);
-        let mut redactor = Redactor { names, placeholder, changed: 0 };
+        let mut redactor = Redactor::new(names, placeholder);
         self.reports().change_saved(|known| {
             let next = redactor.saved(known);
             if next != *known {
@@ -79,34 +119,66 @@ fn placeholder(saved: &Saved, dashboard: &Dashboard) -> String {
 struct Redactor<'a> {
     names: &'a BTreeSet<String>,
     placeholder: String,
+    /// Audiences and reports that get another name, and which.
+    audiences: BTreeMap<String, String>,
+    reports: BTreeMap<String, String>,
     /// Definitions that were changed.
     changed: usize,
 }
 
-impl Redactor<'_> {
+impl<'a> Redactor<'a> {
+    fn new(names: &'a BTreeSet<String>, placeholder: String) -> Self {
+        Self { names, placeholder, audiences: BTreeMap::new(), reports: BTreeMap::new(), changed: 0 }
+    }
+
     fn saved(&mut self, saved: &Saved) -> Saved {
         let mut next = Saved::default();
+        self.audiences = self.renamed(saved.audiences.keys());
+        self.reports = self.renamed(saved.reports.keys());
         for (name, text) in &saved.audiences {
-            let after = (self.text(name), self.json(text));
+            let after = (self.audiences.get(name).unwrap_or(name).clone(), self.json(text));
             self.changed += usize::from((&after.0, &after.1) != (name, text));
             next.audiences.insert(after.0, after.1);
         }
         for (name, report) in &saved.reports {
-            let (after, query) = (self.text(name), self.json(&report.query));
+            let (after, query) = (self.reports.get(name).unwrap_or(name).clone(), self.json(&report.query));
             self.changed += usize::from((&after, &query) != (name, &report.query));
             next.reports.insert(after, SavedReport { report: report.report.clone(), query });
         }
         next
     }
 
+    /// The names that change, each to one that nothing else has.
+    fn renamed<'n>(&self, names: impl Iterator<Item = &'n String>) -> BTreeMap<String, String> {
+        let (mut renamed, mut taken) = (BTreeMap::new(), BTreeSet::new());
+        for name in names {
+            match self.text(name) {
+                same if same == *name => drop(taken.insert(same)),
+                other => drop(renamed.insert(name.clone(), other)),
+            }
+        }
+        for after in renamed.values_mut() {
+            let plain = after.clone();
+            for number in 2.. {
+                if taken.insert(after.clone()) {
+                    break;
+                }
+                *after = format!("{plain} {number}");
+            }
+        }
+        renamed
+    }
+
     fn dashboard(&mut self, dashboard: &Dashboard) -> Dashboard {
         let mut next = dashboard.clone();
-        next.pinned = dashboard.pinned.iter().map(|name| self.text(name)).collect();
+        let renamed = |name: &String| self.reports.get(name).unwrap_or(name).clone();
+        next.pinned = dashboard.pinned.iter().map(renamed).collect();
         for share in &mut next.shares {
             let mut query = form_urlencoded::Serializer::new(String::new());
             for (name, value) in form_urlencoded::parse(share.query.as_bytes()) {
                 let is_json = value.starts_with(['{', '[']);
-                query.append_pair(&name, &if is_json { self.json(&value) } else { self.text(&value) });
+                query
+                    .append_pair(&name, &if is_json { self.json(&value) } else { self.value(&name, &value) });
             }
             let query = query.finish();
             // Written in another way it means the same, and is left as it is.
@@ -120,20 +192,36 @@ impl Redactor<'_> {
         next
     }
 
-    /// JSON whose texts are redacted, and which is as it was otherwise.
+    /// The text of a key or of a parameter without the names.
+    fn value(&self, key: &str, text: &str) -> String {
+        match key {
+            "audience" | "people" => self.audiences.get(text).cloned().unwrap_or_else(|| self.text(text)),
+            _ if NOBODYS.contains(&key) => text.to_owned(),
+            _ => self.text(text),
+        }
+    }
+
+    /// JSON in which the texts of keys are redacted, and which is as it was otherwise.
     fn json(&self, json: &str) -> String {
         let mut out = String::with_capacity(json.len());
-        let mut rest = json;
+        let (mut rest, mut key) = (json, String::new());
         while let Some(begin) = rest.find('"') {
             let (before, literal) = rest.split_at(begin);
             out.push_str(before);
             let end = end_of_literal(literal);
             let (literal, after) = literal.split_at(end);
-            match serde_json::from_str::<String>(literal) {
-                Ok(text) if self.text(&text) != text => {
-                    out.push_str(&serde_json::Value::from(self.text(&text)).to_string());
-                }
-                _ => out.push_str(literal),
+            let text = serde_json::from_str::<String>(literal).unwrap_or_default();
+            if after.trim_start().starts_with(':') {
+                out.push_str(literal);
+                key = text;
+            } else {
+                let redacted = self.value(&key, &text);
+                let same = redacted == text;
+                out.push_str(&if same {
+                    literal.to_owned()
+                } else {
+                    serde_json::Value::from(redacted).to_string()
+                });
             }
             rest = after;
         }
@@ -216,8 +304,7 @@ mod tests {
             share("people=%7B%22property%22%3A%22E%22%2C%22is%22%3A%22jane%40example.com%22%7D&limit=7"),
             share("step=A+b&within=7d"),
         ];
-        let mut redactor =
-            Redactor { names: &names, placeholder: placeholder(&saved, &dashboard), changed: 0 };
+        let mut redactor = Redactor::new(&names, placeholder(&saved, &dashboard));
         let (saved, dashboard) = (redactor.saved(&saved), redactor.dashboard(&dashboard));
         let all = format!("{saved:?}{dashboard:?}").replace("xjane@example.com", "");
         assert!(!all.contains("jane@example.com") && !all.contains("jane%40"), "{all}");
@@ -228,5 +315,28 @@ mod tests {
         assert_eq!(dashboard.shares[1].query, "step=A+b&within=7d");
         assert!(dashboard.pinned.contains("R"));
         assert_eq!(redactor.changed, 4);
+    }
+
+    #[test]
+    fn words_of_queries_and_names_of_events_are_nobody_s() {
+        let names = ["did", "steps", "ordered", "Purchased", "Signed Up", "Plan", "anon-77777", "j@x.de"];
+        let names: BTreeSet<String> = names.map(str::to_owned).into();
+        let mut saved = Saved::default();
+        let kept = [
+            r#"{"did":"Purchased"}"#,
+            r#"{"steps":[{"event":["Signed Up","Signed Up (EU)"]}],"order":"ordered","by":"person.Plan"}"#,
+            r#"{"property":"Plan","is":"Pro"}"#,
+        ];
+        for (at, text) in kept.iter().enumerate() {
+            saved.audiences.insert(format!("A{at}"), (*text).to_owned());
+        }
+        saved.audiences.insert("anon-77777".into(), r#"{"audience":"j@x.de"}"#.into());
+        saved.audiences.insert("j@x.de".into(), r#"{"property":"Mail","in":["j@x.de","k@x.de"]}"#.into());
+        let mut redactor = Redactor::new(&names, placeholder(&saved, &Dashboard::default()));
+        let after = redactor.saved(&saved);
+        assert!(kept.iter().enumerate().all(|(at, text)| after.audiences[&format!("A{at}")] == *text));
+        assert_eq!(after.audiences["(erased 1)"], r#"{"audience":"(erased 1) 2"}"#);
+        assert_eq!(after.audiences["(erased 1) 2"], r#"{"property":"Mail","in":["(erased 1)","k@x.de"]}"#);
+        assert_eq!((after.audiences.len(), redactor.changed), (5, 2));
     }
 }

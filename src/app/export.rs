@@ -103,11 +103,23 @@ fn each_line(snapshot: &Snapshot, each: &mut Each<'_>) -> Result<u64> {
         each(seen(unmet)?)?;
     }
     for (name, text) in snapshot.catalog.events() {
-        stored_rows(snapshot, name, &mut |row| {
+        // Those with an id of the client's come last: such a one is no duplicate of one without that says the same, but one without
+        // is a duplicate of any.
+        let mut later = false;
+        let mut put = |row: StoredRow| {
             replay.meet_in_event(row.identity);
             count += 1;
             each(Line::Record(record(snapshot, RecordKind::Event, text.to_owned(), &row)?))
+        };
+        let has_id = |row: &StoredRow| row.properties.iter().any(|(p, _)| *p == PropertyId::RECORD_ID);
+        stored_rows(snapshot, name, &mut |row| {
+            let wait = has_id(&row);
+            later |= wait;
+            if wait { Ok(()) } else { put(row) }
         })?;
+        if later {
+            stored_rows(snapshot, name, &mut |row| if has_id(&row) { put(row) } else { Ok(()) })?;
+        }
     }
     for unmet in replay.rest() {
         each(seen(unmet)?)?;

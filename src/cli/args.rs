@@ -4,16 +4,24 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::access_args::{KeyCommand, ProjectCommand, User};
+
+const DATA: &str = "./whodid-data";
+
+/// A directory; an empty variable says nothing.
+fn data_dir() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(|said| if said.is_empty() { DATA.into() } else { said.into() })
+}
 
 /// Who did what: person-based analytics on a store of its own.
 #[derive(Debug, Parser)]
 #[command(name = "whodid", version, about, max_term_width = 100)]
 pub struct Cli {
     /// The directory of the store
-    #[arg(long, global = true, env = "WHODID_DATA", default_value = "./whodid-data", value_name = "DIR")]
+    #[arg(long, global = true, env = "WHODID_DATA", default_value = DATA, value_name = "DIR", value_parser = data_dir())]
     pub data: PathBuf,
     /// What to do
     #[command(subcommand)]
@@ -267,9 +275,9 @@ pub struct Import {
 /// Write everything.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The form of the records
-    #[arg(long, default_value = "ndjson")]
-    pub format: ExportFormat,
+    /// The form of the records [default: as the name of the file ends, else ndjson]
+    #[arg(long)]
+    pub format: Option<ExportFormat>,
     /// Only the records of this person, under whichever of their identities they came
     #[arg(long, value_name = "IDENTITY")]
     pub person: Option<String>,

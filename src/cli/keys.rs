@@ -21,6 +21,9 @@ pub fn run(data: &Path, command: &KeyCommand) -> Result<()> {
     })?;
     match command {
         KeyCommand::List => {
+            if keys.more.is_empty() {
+                output::note("there is no key beside the write key and the API key");
+            }
             for key in &keys.more {
                 output::line(&format!("{:<7} {}", key.scope.name(), table::visible(&key.name)))?;
             }

@@ -4,7 +4,16 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
+use crate::disk::system::terminal_columns;
 use crate::error::{Error, ErrorKind, Result};
+
+/// Columns that tables may fill where no terminal says, and the least that they need.
+const COLUMNS: usize = 80;
+
+/// Columns that tables may fill: those of the terminal.
+pub fn width() -> usize {
+    terminal_columns(&io::stdout()).map_or(COLUMNS, |columns| columns.max(COLUMNS))
+}
 
 /// Prints one line.
 pub fn line(text: &str) -> Result<()> {

@@ -11,10 +11,8 @@ use crate::demo::Company;
 use crate::engine::{check_files, read_only};
 use crate::error::Result;
 use crate::model::{Clock, Json, SystemClock, parse_instant};
+use crate::transfer::format::ExportFormat;
 use crate::transfer::ndjson::write_record;
-
-/// Columns of a terminal that tables fit into.
-const WIDTH: usize = 80;
 
 /// Reports that know what was saved in the store, if there is one, and count time as its project does.
 fn reports(data: &Path) -> Result<Reports> {
@@ -45,13 +43,16 @@ pub fn report(
     if basis.json {
         output::line(&answer)
     } else {
-        output::line(render(&Json::parse(&answer)?, WIDTH).trim_end())
+        output::line(render(&Json::parse(&answer)?, output::width()).trim_end())
     }
 }
 
 /// Prints the answer to a funnel query as a table.
 pub fn print_funnel(query: &str, answer: &str) -> Result<()> {
-    output::line(funnel_table::render(&funnel_args::sentence(query), &Json::parse(answer)?, WIDTH).trim_end())
+    output::line(
+        funnel_table::render(&funnel_args::sentence(query), &Json::parse(answer)?, output::width())
+            .trim_end(),
+    )
 }
 
 /// Shows a person and its latest events.
@@ -62,9 +63,9 @@ pub fn person(data: &Path, args: &Person) -> Result<()> {
     if args.json {
         return output::line(&format!("{{\"profile\":{profile},\"timeline\":{timeline}}}"));
     }
-    output::line(person_table::profile(&Json::parse(&profile)?, WIDTH).trim_end())?;
+    output::line(person_table::profile(&Json::parse(&profile)?, output::width()).trim_end())?;
     output::line("")?;
-    output::line(person_table::timeline(&Json::parse(&timeline)?, WIDTH).trim_end())
+    output::line(person_table::timeline(&Json::parse(&timeline)?, output::width()).trim_end())
 }
 
 /// Lists all events.
@@ -73,7 +74,7 @@ pub fn events(data: &Path, json: bool) -> Result<()> {
     if json {
         output::line(&answer)
     } else {
-        output::line(events_table::render(&Json::parse(&answer)?, WIDTH).trim_end())
+        output::line(events_table::render(&Json::parse(&answer)?, output::width()).trim_end())
     }
 }
 
@@ -95,7 +96,7 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
 /// Writes everything, or all of a person, as records.
 pub fn export(data: &Path, args: &Export) -> Result<()> {
     let snapshot = read_only(data)?;
-    let form = args.format.form();
+    let form = args.format.map_or_else(|| ExportFormat::of(args.out.as_deref()), |format| format.form());
     let count = output::to_file(args.out.as_deref(), |out| match &args.person {
         Some(person) => export_person(&snapshot, person, form, out),
         None => export_records(&snapshot, form, out),

@@ -72,7 +72,12 @@ impl Rejects {
             Self::Written { path, mut out, count, .. } => {
                 out.flush().map_err(|e| Error::io("cannot write", &path, e))?;
                 if count > 0 {
-                    output::note(&format!("{count} rejected lines are in {}", path.display()));
+                    let lines = if count == 1 {
+                        "1 rejected line is"
+                    } else {
+                        &format!("{count} rejected lines are")
+                    };
+                    output::note(&format!("{lines} in {}", path.display()));
                 }
                 Ok(())
             }

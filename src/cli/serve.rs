@@ -1,6 +1,7 @@
 //! The `serve` command: opens the store, makes keys at the first start, serves until it is told to stop.
 
 use std::io::IsTerminal;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
     let api = Arc::new(api);
     let mut server = Server::start(config, Arc::clone(&api) as Arc<dyn Handler>)?;
-    announce(&server, &keys, data, login.as_deref())?;
+    announce(&server, &keys, data, args.name.first(), login.as_deref())?;
     let silent_after = silent_after.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let watch = Watch::start(Arc::clone(&app), silent_after)?;
     log::info!("whodid {} serves {} on {}", env!("CARGO_PKG_VERSION"), data.display(), server.addr());
@@ -177,20 +178,30 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
     Ok(Keys { stored, new_api_key: new_api_key_text })
 }
 
-fn announce(server: &Server, keys: &Keys, data: &Path, login: Option<&str>) -> Result<()> {
-    output::line(&format!("whodid listens on http://{}  (store: {})", server.addr(), data.display()))?;
-    output::line(&format!("dashboard: http://{}/", server.addr()))?;
+/// Says where the server is. `name` is what requests from outside are for.
+fn announce(
+    server: &Server,
+    keys: &Keys,
+    data: &Path,
+    name: Option<&String>,
+    login: Option<&str>,
+) -> Result<()> {
+    let mut here = server.addr();
+    output::line(&format!("whodid listens on http://{here}  (store: {})", data.display()))?;
+    // All addresses of this machine are none that a browser can go to.
+    if here.ip().is_unspecified() {
+        here.set_ip(if here.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    output::line(&format!("dashboard: http://{here}/"))?;
     output::line(&format!("write key: {}", keys.stored.write_key))?;
-    let script = format!("http://{}/{}.2.js", server.addr(), keys.stored.write_key);
+    let site = name.map_or_else(|| format!("http://{here}"), |name| format!("https://{name}"));
+    let script = format!("{site}/{}.2.js", keys.stored.write_key);
     output::line(&format!("tracker:   <script async src=\"{script}\"></script>"))?;
     if let Some(key) = &keys.new_api_key {
         output::line(&format!("API key:   {key}\n           shown this once: only its hash is kept"))?;
     }
     if let Some(login) = login {
-        output::line(&format!(
-            "log in:    http://{}{login}\n           works once, within an hour",
-            server.addr()
-        ))?;
+        output::line(&format!("log in:    http://{here}{login}\n           works once, within an hour"))?;
     }
     Ok(())
 }

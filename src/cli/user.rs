@@ -18,6 +18,11 @@ pub fn run(data: &Path, what: &User) -> Result<()> {
     drop(crate::engine::read_only(data)?);
     if let User::List = what {
         let users = Accounts::load(data)?.users();
+        if users.is_empty() {
+            output::note(
+                "nobody has an account: the login link that the server prints, and the API key, are the ways in",
+            );
+        }
         return users.iter().try_for_each(|(email, user)| {
             let note = if user.password.is_empty() { "  (no password yet)" } else { "" };
             output::line(&format!("{:<8}{email}{note}", user.role.name()))

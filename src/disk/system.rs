@@ -1,6 +1,7 @@
 //! What the operating system says about this process and its disk.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -54,6 +55,12 @@ pub fn keep_to_small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         log::debug!("huge pages stay: {error}");
     }
+}
+
+/// Columns of the terminal behind `out`, if it is one and knows.
+pub fn terminal_columns(out: &impl AsFd) -> Option<usize> {
+    let columns = rustix::termios::tcgetwinsize(out).ok()?.ws_col;
+    (columns > 0).then_some(usize::from(columns))
 }
 
 /// Bytes of all files in `dir`: those of the store with its logs, and whatever else lies there.

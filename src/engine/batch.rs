@@ -314,7 +314,11 @@ impl BatchBuilder {
         Some(Prepared { name, time: record.time, identity, target, properties })
     }
 
+    /// A name that the store knows. Without any, a name is none: the store calls what is its own by that.
     fn event(&mut self, name: &str) -> Option<NameId> {
+        if name.is_empty() {
+            return None;
+        }
         let slot = self.events.get_mut(shape_of(name))?;
         if self.catalog.event_name(NameId(*slot)) != name {
             *slot = self.catalog.event(name)?.0;
@@ -323,6 +327,9 @@ impl BatchBuilder {
     }
 
     fn property(&mut self, name: &str) -> Option<PropertyId> {
+        if name.is_empty() {
+            return None;
+        }
         let slot = self.property_names.get_mut(shape_of(name))?;
         if self.catalog.property_name(PropertyId(*slot)) != name {
             *slot = self.catalog.property(name)?.0;

@@ -427,7 +427,7 @@ impl Engine {
     /// An error that says why the store cannot store, if it cannot.
     pub fn healthy(&self) -> Result<()> {
         self.shared.healthy()?;
-        writer::room(&self.shared, 0)
+        writer::room(&self.shared, self.shared.meters.log_bytes.load(Ordering::Relaxed))
     }
 
     /// Bytes of all files that make up the store.

@@ -164,7 +164,7 @@ impl State {
         self.refused.push(Refusal {
             time,
             reason: "merge_refused".into(),
-            message: "both are identified people: tracking alone never joins them".into(),
+            message: "the identity it came under belongs to an identified person: tracking alone never joins that one to another".into(),
             identity: identity.to_owned(),
             name: name.to_owned(),
         });

@@ -202,7 +202,10 @@ impl Writer {
     /// An error if nothing can be written now. What a full disk has kept from being done is done first.
     pub(super) fn ready(&mut self) -> Result<()> {
         self.shared.healthy()?;
-        room(&self.shared, self.log.bytes())?;
+        if let Err(full) = room(&self.shared, self.log.bytes()) {
+            self.make_room();
+            return Err(full);
+        }
         let oldest = self.shared.snapshot().sealed.first().map_or(u64::MAX, |s| s.generation);
         self.state.recent.forget_before(oldest);
         if self.is_due() {
@@ -219,6 +222,14 @@ impl Writer {
             self.log = self.new_log().inspect_err(|error| self.fail_unless_full(error))?.1;
         }
         Ok(())
+    }
+
+    /// Flushes if there is room for that: it writes no more than the log holds, and then the log goes.
+    fn make_room(&mut self) {
+        let (bytes, flushing) = (self.log.bytes(), !self.shared.snapshot().sealed.is_empty());
+        if !flushing && !self.state.active.is_empty() && room(&self.shared, bytes / 2).is_ok() {
+            self.seal(Vec::new());
+        }
     }
 
     /// Whether the memtable or the log is full.
@@ -371,6 +382,7 @@ impl Writer {
     fn try_seal(&mut self) -> Result<FlushJob> {
         let (number, log) = self.new_log()?;
         self.log = log;
+        self.shared.meters.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
         self.generation += 1;
         let sealed = Sealed {
             generation: self.generation,

@@ -126,7 +126,7 @@ fn stored_json(outcome: &Outcome<'_>) -> serde_json::Value {
             "status": "stored",
             "merged": false,
             "reason": "merge_refused",
-            "hint": "both are identified people; POST /api/v1/people/{identity}/merge joins them",
+            "hint": "the identity it came under belongs to an identified person; POST /api/v1/people/{identity}/merge joins them",
         }),
         Outcome::Stored | Outcome::Refused(_) => json!({ "status": "stored" }),
     }

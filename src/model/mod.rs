@@ -18,7 +18,9 @@ pub use ids::{IdentityId, NameId, PersonId, PropertyId};
 pub use json::Json;
 #[cfg(test)]
 pub(crate) use json::json_of;
-pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_properties};
+pub use record::{
+    Properties, Record, RecordKind, RecordRef, check_name, check_properties, stands_for_nobody,
+};
 pub use sum::{Sum, overflow as sum_overflow};
 pub use time::{
     Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,

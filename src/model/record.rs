@@ -224,8 +224,9 @@ fn check_time(time: Millis, now: Millis) -> Result<()> {
     Ok(())
 }
 
-/// Placeholders that clients send when they know nobody. Identified with anybody they would melt strangers into one person.
-fn stands_for_nobody(identity: &str) -> bool {
+/// Whether an identity is one of the placeholders that clients send when they know nobody. Identified with anybody they would melt
+/// strangers into one person.
+pub fn stands_for_nobody(identity: &str) -> bool {
     const NOBODY: [&str; 10] =
         ["null", "nil", "undefined", "none", "anonymous", "guest", "0", "true", "[object object]", "nan"];
     NOBODY.iter().any(|nobody| nobody.eq_ignore_ascii_case(identity))

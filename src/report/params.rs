@@ -5,7 +5,7 @@ use super::nearest::nearest;
 use crate::error::{Error, Result};
 use crate::model::Json;
 
-/// How the values of a parameter are read. Whatever begins with `{` or `[` is JSON where text alone could not say it.
+/// How the values of a parameter are read. What begins like a JSON object is one where text alone could not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// Text.
@@ -206,10 +206,20 @@ pub fn text(report: &str, query: &Json) -> String {
     out.finish()
 }
 
+/// Whether a text begins as a JSON object does. Names may begin with a brace or a bracket, too: `[Amplitude] Page Viewed`.
+fn begins_object(text: &str) -> bool {
+    text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']))
+}
+
 impl Form {
     fn read(self, text: &str) -> Result<Json> {
         let bad = |what: &str| Error::invalid("bad_type", format!("{what} expected, \"{text}\" found"));
-        if text.starts_with(['{', '[']) && !matches!(self, Self::Text | Self::Value | Self::Texts) {
+        let is_json = match self {
+            Self::Text | Self::Value | Self::Texts => false,
+            Self::Json => text.starts_with(['{', '[']),
+            _ => begins_object(text),
+        };
+        if is_json {
             return Json::parse(text);
         }
         Ok(match self {
@@ -240,7 +250,7 @@ impl Form {
 
     fn write(self, value: &Json) -> String {
         let fields = value.as_object().map_or(0, <[_]>::len);
-        let named = |name: &str| value[name].as_str().filter(|text| !text.starts_with(['{', '[']));
+        let named = |name: &str| value[name].as_str().filter(|text| !begins_object(text));
         let only = |name: &str| named(name).filter(|_| fields == 1);
         match (self, value) {
             (Self::Text | Self::Texts, Json::String(text)) => text.clone(),
@@ -275,6 +285,26 @@ mod tests {
             r#"{"steps":[{"event":"Signed Up"},{"event":["A","B"]}],"within":"7d","exclude":[{"event":"X","after":2}],"limit":3,"times":false,"control":"5","people":{"audience":"Payers"}}"#
         );
         assert_eq!(super::text("funnel", &Json::parse(&query).unwrap()), text);
+    }
+
+    #[test]
+    fn names_may_begin_like_json() {
+        for (name, text) in [
+            ("[Amplitude] Page Viewed", "step=%5BAmplitude%5D+Page+Viewed"),
+            ("{{7*7}}", "step=%7B%7B7*7%7D%7D"),
+            ("{", "step=%7B"),
+            ("{\"a\"", "step=%7B%22event%22%3A%22%7B%5C%22a%5C%22%22%7D"),
+        ] {
+            let query = format!(r#"{{"steps":[{{"event":{}}}]}}"#, Json::from(name));
+            assert_eq!(super::text("funnel", &Json::parse(&query).unwrap()), text);
+            assert_eq!(read_text("funnel", text).unwrap(), query);
+        }
+        for (row, read) in
+            [("[x]", "\"[x]\""), ("{x}", "\"{x}\""), ("\"90210\"", "\"90210\""), ("90210", "90210")]
+        {
+            let text = form_urlencoded::Serializer::new(String::new()).append_pair("row", row).finish();
+            assert_eq!(read_text("cohort/people", &text).unwrap(), format!("{{\"row\":{read}}}"));
+        }
     }
 
     #[test]

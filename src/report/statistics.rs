@@ -256,6 +256,8 @@ pub fn probability_best(variants: &[Rate]) -> Vec<f64> {
             }
         }
     }
+    // A sum of rounded parts may pass the whole by the last digit.
+    chances.iter_mut().for_each(|chance| *chance = chance.clamp(0.0, 1.0));
     chances
 }
 

@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_table_comes_back_and_what_is_none_does_not() {
-        let symbols = Symbols::of(&[b"abcdefghijkl"; 9]);
+        let symbols = Symbols::of(&[b"abcdefghijkl".as_slice(); 9]);
         let mut bytes = Vec::new();
         symbols.write(&mut bytes);
         let read = Symbols::read(&mut Reader::new(&bytes)).unwrap();

@@ -20,7 +20,8 @@ const TEXT_KEPT: usize = 1 << 20;
 /// What a column means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
-    Person,
+    /// Who, if no column before says so; else a property of this name.
+    Person(String),
     Event,
     Alias,
     Time,
@@ -32,11 +33,13 @@ enum Meaning {
 /// Columns whose meaning was told: what they mean (`person`, `event`, `alias`, `time`, `id` or nothing), and their names.
 pub type Mapping = Vec<(String, String)>;
 
-fn meaning(header: &str, mapping: &Mapping) -> Result<Meaning> {
+/// The meaning of a column behind others. What one of them means already is a property here.
+fn meaning(header: &str, mapping: &Mapping, before: &[Meaning]) -> Result<Meaning> {
     let header = header.trim();
+    let name = header.strip_prefix("Prop:").unwrap_or(header).trim();
     if let Some((what, _)) = mapping.iter().find(|(_, column)| column == header) {
         return Ok(match what.as_str() {
-            "person" => Meaning::Person,
+            "person" => Meaning::Person(name.to_owned()),
             "event" => Meaning::Event,
             "alias" => Meaning::Alias,
             "time" => Meaning::Time,
@@ -54,7 +57,7 @@ fn meaning(header: &str, mapping: &Mapping) -> Result<Meaning> {
     let plain: String = header.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
     let known = match plain.as_str() {
         "identity" | "person" | "personid" | "p" | "userid" | "user" | "distinctid" | "customerid"
-        | "email" => Some((Meaning::Person, "person")),
+        | "email" => Some((Meaning::Person(name.to_owned()), "person")),
         "event" | "eventname" | "n" | "action" => Some((Meaning::Event, "event")),
         "alias" | "p2" | "identity2" => Some((Meaning::Alias, "alias")),
         "timestamp" | "time" | "date" | "datetime" | "createdat" | "t" => Some((Meaning::Time, "time")),
@@ -62,12 +65,10 @@ fn meaning(header: &str, mapping: &Mapping) -> Result<Meaning> {
         "" => Some((Meaning::Nothing, "skip")),
         _ => None,
     };
-    // A meaning that was told for another column is not guessed for this one.
-    if let Some((known, _)) = known.filter(|(_, what)| !told(what)) {
-        return Ok(known);
-    }
-    let name = header.strip_prefix("Prop:").unwrap_or(header).trim();
-    Ok(Meaning::Property(name.to_owned()))
+    // A meaning that was told for another column, or that one before has, is not guessed for this one.
+    let known = known
+        .filter(|(meaning, what)| !told(what) && (*meaning == Meaning::Nothing || !before.contains(meaning)));
+    Ok(known.map_or_else(|| Meaning::Property(name.to_owned()), |(known, _)| known))
 }
 
 /// Ends the input where one row passes every bound, instead of collecting it, and keeps the text of the latest rows.
@@ -133,9 +134,11 @@ pub fn for_each_block(
     let mut reader = csv::ReaderBuilder::new().flexible(true).terminator(lines).from_reader(bounded);
     let headers = without_return(reader.headers().map_err(broken)?.clone());
     let own = headers.iter().map(|h| h.trim_start_matches('\u{feff}')).eq(OWN);
-    let columns = headers.iter().map(|h| meaning(h.trim_start_matches('\u{feff}'), mapping));
-    let columns: Vec<Meaning> = columns.collect::<Result<_>>()?;
-    if !own && !columns.contains(&Meaning::Person) {
+    let mut columns: Vec<Meaning> = Vec::with_capacity(headers.len());
+    for header in &headers {
+        columns.push(meaning(header.trim_start_matches('\u{feff}'), mapping, &columns)?);
+    }
+    if !own && !columns.iter().any(|column| matches!(column, Meaning::Person(_))) {
         return Err(Error::new(ErrorKind::Malformed, "no_person_column", "no column says who did it")
             .at("line 1")
             .hint("call it Identity, or say --map person=COLUMN"));
@@ -194,9 +197,10 @@ fn records(row: &csv::StringRecord, columns: &[Meaning]) -> Result<Vec<Record>> 
     let mut properties = Vec::new();
     for (cell, meaning) in row.iter().zip(columns).filter(|(cell, _)| !cell.trim().is_empty()) {
         match meaning {
-            // Of several columns that say who, the first that does.
-            Meaning::Person if person.is_empty() => person = cell,
-            Meaning::Person | Meaning::Nothing => {}
+            // Of several columns that say who, the first that does; what the others say is kept.
+            Meaning::Person(_) if person.is_empty() => person = cell,
+            Meaning::Person(name) => properties.push((name.clone(), Value::from_wire(cell))),
+            Meaning::Nothing => {}
             Meaning::Event => event = cell,
             Meaning::Alias => alias = cell,
             Meaning::Time => time = Some(instant(cell)?),
@@ -250,6 +254,14 @@ fn guarded(text: &str) -> String {
     if risky { format!("'{text}") } else { text.to_owned() }
 }
 
+/// What kept a row from being written, as the error of the writer that it is.
+fn own_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 fn own_line(row: &csv::StringRecord) -> Result<Line> {
     let cell =
         |at: usize| row.get(at).map(|text| text.strip_prefix('\'').unwrap_or(text)).filter(|t| !t.is_empty());
@@ -275,7 +287,7 @@ impl<W: Write> Table<W> {
     /// Begins with the names of the columns.
     pub fn new(out: W) -> io::Result<Self> {
         let mut writer = csv::WriterBuilder::new().from_writer(out);
-        writer.write_record(OWN).map_err(io::Error::other)?;
+        writer.write_record(OWN).map_err(own_error)?;
         Ok(Self(writer))
     }
 
@@ -290,7 +302,7 @@ impl<W: Write> Table<W> {
                     Correction::Unmerge(identity) => ("unmerge", identity, ""),
                 };
                 let cells = [kind, &guarded(person), "", &guarded(into), "", "", ""];
-                self.0.write_record(cells).map_err(io::Error::other)
+                self.0.write_record(cells).map_err(own_error)
             }
         }
     }
@@ -316,7 +328,7 @@ impl<W: Write> Table<W> {
             &properties,
             &guarded(id),
         ];
-        self.0.write_record(cells).map_err(io::Error::other)
+        self.0.write_record(cells).map_err(own_error)
     }
 
     /// Writes what is left.
@@ -369,6 +381,19 @@ mod tests {
             (record(2).kind, &record(2).properties[0].1),
             (RecordKind::Set, &Value::from("a \"b\",\nc"))
         );
+    }
+
+    #[test]
+    fn a_second_column_of_one_meaning_is_a_property() {
+        let text = "user_id,email,Event,Action,Timestamp,created_at,P\n\
+                    u7,a@b.c,Signup,clicked,2025-03-01,2020-01-01,x\n,d@e.f,Signup,,2025-03-01,,\n";
+        let rows = read(text, &Vec::new()).unwrap();
+        let record = |at: usize| rows[at].1.as_ref().unwrap();
+        assert_eq!((record(0).identity.as_str(), record(0).name.as_str()), ("u7", "Signup"));
+        assert_eq!(record(0).time, Some(parse_loose_instant("2025-03-01").unwrap()));
+        let kept = [("Action", "clicked"), ("P", "x"), ("created_at", "2020-01-01"), ("email", "a@b.c")];
+        assert_eq!(record(0).properties, kept.map(|(name, value)| (name.to_owned(), Value::from(value))));
+        assert_eq!((record(1).identity.as_str(), record(1).properties.len()), ("d@e.f", 0));
     }
 
     #[test]

@@ -26,9 +26,7 @@ impl Format {
 
     /// By the name of a file, or else by how its text begins.
     pub fn guess(file: Option<&Path>, begin: &[u8]) -> Self {
-        let name =
-            file.and_then(Path::file_name).map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
-        let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);
+        let name = bare_name(file);
         let begin = begin.strip_prefix("\u{feff}".as_bytes()).unwrap_or(begin).trim_ascii_start();
         let line = begin.split(|b| *b == b'\n').next().unwrap_or(begin);
         if name.ends_with(".csv") || (!line.starts_with(b"{") && line.contains(&b',')) {
@@ -37,6 +35,12 @@ impl Format {
         let has = |key: &[u8]| line.windows(key.len()).any(|part| part == key);
         if has(b"\"_p\"") && !has(b"\"type\"") { Self::Kissmetrics } else { Self::Ndjson }
     }
+}
+
+/// The name of a file in small letters, without the ending of how it is packed.
+fn bare_name(file: Option<&Path>) -> String {
+    let name = file.and_then(Path::file_name).map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name).to_owned()
 }
 
 /// A form in which everything is written.
@@ -54,6 +58,13 @@ impl ExportFormat {
     /// By its name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Ndjson, Self::Csv, Self::Parquet].into_iter().find(|format| format.name() == name)
+    }
+
+    /// By the name of a file; lines of JSON if that does not say.
+    pub fn of(file: Option<&Path>) -> Self {
+        let name = bare_name(file);
+        let ends = |format: &Self| name.rsplit_once('.').is_some_and(|(_, end)| end == format.name());
+        [Self::Csv, Self::Parquet].into_iter().find(ends).unwrap_or(Self::Ndjson)
     }
 
     /// Its name, which is the ending of its files too.
@@ -87,5 +98,11 @@ mod tests {
         assert_eq!(guess("1.json", "{\"_n\":\"A\",\"_p\":\"b\",\"_t\":1}"), Format::Kissmetrics);
         assert_eq!(guess("1.json", "\n{\"type\":\"event\",\"person\":\"p\"}"), Format::Ndjson);
         assert_eq!((guess("-", ""), guess("-", "nonsense\n")), (Format::Ndjson, Format::Ndjson));
+        let of = |name: &str| ExportFormat::of(Some(Path::new(name)));
+        assert_eq!((of("x/All.CSV.gz"), of("a.parquet")), (ExportFormat::Csv, ExportFormat::Parquet));
+        assert_eq!(
+            (of("csv"), of("a.json"), ExportFormat::of(None)),
+            (ExportFormat::Ndjson, ExportFormat::Ndjson, ExportFormat::Ndjson)
+        );
     }
 }

@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Millis, Number, Record, RecordKind, Value, json_depth, parse_loose_instant};
+use crate::model::{
+    Millis, Number, Record, RecordKind, Value, json_depth, parse_loose_instant, stands_for_nobody,
+};
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +163,10 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
         Error::invalid("bad_type", message).at("type").hint("track, identify, page, screen, group or alias")
     })?;
     let (user, anonymous) = (text_of(fields, "userId"), text_of(fields, "anonymousId"));
-    let person = user.clone().or_else(|| anonymous.clone()).ok_or_else(|| {
+    // A word for nobody, where there is an id of somebody's own: strangers stay apart. That the two are one is refused below.
+    let own_id = anonymous.is_some() && kind != Kind::Alias;
+    let known = user.clone().filter(|user| !(own_id && stands_for_nobody(user)));
+    let person = known.or_else(|| anonymous.clone()).ok_or_else(|| {
         Error::invalid("bad_identity", "neither userId nor anonymousId").at("userId").hint("send one of them")
     })?;
     let time = said_time(fields)?.map_or(now, |t| t.saturating_add(correction));
@@ -177,7 +182,7 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
     if let (Some(user), Some(anonymous)) = (user, anonymous)
         && user != anonymous
     {
-        out.push(common.also(anonymous, ":id"));
+        out.push(Record { name: user, ..common.also(anonymous, ":id") });
     }
     out.push(said(fields, kind, &common)?);
     let context = inner(fields.get("context"));
@@ -452,6 +457,11 @@ mod tests {
         let alias = one(r#"{"userId":"u","previousId":"anon"}"#, Kind::Alias);
         assert_eq!((alias[0].identity.as_str(), alias[0].name.as_str()), ("anon", "u"));
         assert!(one(r#"{"userId":"u","previousId":"u"}"#, Kind::Alias).is_empty(), "nobody new");
+        let nobody = one(r#"{"userId":"null","anonymousId":"a1","event":"E"}"#, Kind::Track);
+        let names: Vec<_> = nobody.iter().map(|r| (r.kind, r.identity.as_str(), r.name.as_str())).collect();
+        assert_eq!(names, [(RecordKind::Identify, "a1", "null"), (RecordKind::Event, "a1", "E")]);
+        let alias = one(r#"{"userId":"null","anonymousId":"a1","previousId":"a2"}"#, Kind::Alias);
+        assert_eq!((alias[0].identity.as_str(), alias[0].name.as_str()), ("a2", "null"));
     }
 
     #[test]

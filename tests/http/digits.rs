@@ -87,6 +87,48 @@ fn pages_open_into_whom_they_count() {
 }
 
 #[test]
+fn rows_of_cohorts_open_whatever_their_values_look_like() {
+    let (_dir, server) = fresh();
+    let values = [
+        "true",
+        "null",
+        "90210",
+        "[x]",
+        "{{7*7}}",
+        "[\"a\",\"b\"]",
+        "\u{2028}edge ",
+        "a b&c=d",
+        "{\"other\":true}",
+    ];
+    let mut lines = String::new();
+    for (at, value) in values.iter().enumerate() {
+        for person in 0..=at {
+            let value = serde_json::Value::from(*value);
+            lines.push_str(&format!(
+                "{{\"type\":\"set\",\"person\":\"p{at}-{person}\",\"time\":\"2025-03-01T09:00:00Z\",\"properties\":{{\"Tag\":{value}}}}}\n\
+                 {{\"type\":\"event\",\"person\":\"p{at}-{person}\",\"event\":\"Did\",\"time\":\"2025-03-01T10:00:00Z\"}}\n"
+            ));
+        }
+    }
+    server.import(&lines);
+    let session = log_in(&server);
+    let page = |target: &str| get(&server, target, &session).text();
+    let cohorts = page("/cohorts?start=Did&return=Did&count=1&by=person.Tag");
+    let mut sizes: Vec<usize> = Vec::new();
+    for link in
+        links(&cohorts, "/cohorts/people?").iter().filter(|l| l.contains("row=") && !l.contains("column="))
+    {
+        let people = page(link);
+        let found = links(&people, "/people/").len();
+        assert!(people.contains(&format!("<strong>{found}</strong>")), "{link}: {people}");
+        sizes.push(found);
+    }
+    sizes.sort_unstable();
+    sizes.dedup();
+    assert_eq!(sizes, (1..=values.len()).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_live_view_keeps_every_digit() {
     let (_dir, server) = fresh();
     let mut watcher = Watcher::new(&server, "", &[]);

@@ -200,6 +200,38 @@ fn who_is_who_is_for_operators_to_say() {
 }
 
 #[test]
+fn names_without_a_character_are_no_names() {
+    let (_dir, server) = fresh();
+    let known = r#"{"type":"event","person":"jane","event":"Signed Up","time":1740823100,"properties":{"Plan":"Free"}}"#;
+    server.import(known);
+    let before = server.get("/api/v1/stats");
+    // The store's own names must not be met by them, now that it knows all others of these lines.
+    for (line, code) in [
+        (
+            r#"{"type":"event","person":"jane","event":"","time":1740823200,"properties":{"Plan":"Pro"}}"#,
+            "bad_event",
+        ),
+        (r#"{"type":"event","person":"jane","event":"","time":1740823200}"#, "bad_event"),
+        (
+            r#"{"type":"event","person":"jane","event":"Signed Up","time":1740823200,"properties":{"":1,"Plan":"Pro"}}"#,
+            "bad_property",
+        ),
+        (
+            r#"{"type":"event","person":"jane","event":"Signed Up","time":1740823200,"properties":{"":"order-1"}}"#,
+            "bad_property",
+        ),
+        (r#"{"type":"set","person":"jane","time":1740823200,"properties":{"":1}}"#, "bad_property"),
+    ] {
+        let counts = server.import(line);
+        assert_eq!((&counts["accepted"], &counts["rejected"]), (&0.into(), &1.into()), "{line}: {counts}");
+        assert_eq!(counts["errors"][0]["code"], code, "{line}: {counts}");
+    }
+    let after = server.get("/api/v1/stats");
+    assert_eq!((&after["events"], &after["sets"]), (&before["events"], &before["sets"]));
+    assert_eq!(server.get("/api/v1/people/jane")["properties"], serde_json::json!({}));
+}
+
+#[test]
 fn an_export_makes_the_same_store_again() {
     let (_dir, server) = fresh();
     server.import(&history());

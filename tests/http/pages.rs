@@ -19,6 +19,21 @@ pub fn log_in(server: &Server) -> String {
 }
 
 #[test]
+fn a_search_is_not_made_with_parameters_that_mean_nothing() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = log_in(&server);
+    let page = |target: &str| {
+        server.client().send("GET", target, &[("Cookie", &session), ("Accept", "text/html")], b"").text()
+    };
+    let text = page("/people?search=person1");
+    assert!(text.contains("There is no parameter") && !text.contains("class=\"headline total\""), "{text}");
+    for good in ["/people", "/people?who=person1%40example.com", "/people?columns=Plan&tz=Europe%2FBerlin"] {
+        assert!(page(good).contains("class=\"headline total\""), "{good}");
+    }
+}
+
+#[test]
 fn nothing_is_changed_for_other_pages() {
     let (_dir, server) = fresh();
     server.import(&history());

@@ -74,20 +74,12 @@ fn curve(answer: &Json) -> Markup {
     html! { @if values.len() > 1 { (chart::lines(&[Layer { name: "came back", values }], &axis, None, " %")) } }
 }
 
-fn row_name(row: &Json) -> String {
-    match row.get("cohort") {
-        Some(Json::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => "{\"other\":true}".to_owned(),
-    }
-}
-
 fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     let rows = list(answer, "cohorts");
     let columns = rows.iter().map(|row| list(row, "cells").len()).max().unwrap_or(0);
     let base = without(&context.pairs, &["limit"]);
     let behind = |row: &Json, column: Option<usize>| {
-        let (name, column) = (row_name(row), column.map(|c| c.to_string()));
+        let (name, column) = (words::row_label(row), column.map(|c| c.to_string()));
         let mut more = vec![("row", name.as_str())];
         more.extend(column.as_deref().map(|c| ("column", c)));
         link("/cohorts/people", &base, &more)

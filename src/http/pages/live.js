@@ -8,6 +8,8 @@
   var clock = new Intl.DateTimeFormat('sv-SE', { timeZone: document.getElementById('live').dataset.zone, dateStyle: 'short', timeStyle: 'medium' });
   var paused = false;
   var seen = 0;
+  // Rows that came while paused, as many as the table has.
+  var waiting = [];
 
   function cell(row, text, tag) {
     var td = document.createElement(tag || 'td');
@@ -41,8 +43,22 @@
   // Events and people are filtered by the server, which knows nothing of this one.
   var property = new URLSearchParams(location.search).get('property');
 
+  function tell() {
+    state.textContent = seen ? seen + ' since this page was opened.' : 'Waiting for events.';
+  }
+
   function show(time, what, person, properties, kind) {
-    if (paused) return;
+    seen++;
+    tell();
+    if (paused) {
+      waiting.push([time, what, person, properties, kind]);
+      if (waiting.length > 200) waiting.shift();
+    } else {
+      add(time, what, person, properties, kind);
+    }
+  }
+
+  function add(time, what, person, properties, kind) {
     var row = document.createElement('tr');
     if (kind) row.className = kind;
     cell(row, clock.format(new Date(time)));
@@ -57,8 +73,6 @@
     cell(row, properties);
     table.insertBefore(row, table.firstChild);
     while (table.rows.length > 200) table.deleteRow(200);
-    seen++;
-    state.textContent = seen + ' since this page was opened.';
   }
 
   var source = new EventSource('api/v1/live' + location.search);
@@ -79,10 +93,22 @@
   source.addEventListener('gap', function (event) {
     state.textContent = 'Some records were too many to show: ' + (JSON.parse(event.data).missed || '?') + '.';
   });
-  source.onerror = function () { state.textContent = 'The connection was lost; trying again.'; };
+  source.onopen = tell;
+  source.onerror = function () {
+    if (source.readyState !== EventSource.CLOSED) {
+      state.textContent = 'The connection was lost; trying again.';
+      return;
+    }
+    // Refused: a session ends with the server that it was opened at.
+    var again = document.createElement('a');
+    again.href = location.href;
+    again.textContent = 'Log in again';
+    state.replaceChildren('Nothing more comes: the server no longer knows this session. ', again, '.');
+  };
   pause.addEventListener('click', function () {
     paused = !paused;
     pause.textContent = paused ? 'Go on' : 'Pause';
     pause.setAttribute('aria-pressed', String(paused));
+    if (!paused) waiting.splice(0).forEach(function (row) { add.apply(null, row); });
   });
 })();

@@ -21,6 +21,8 @@ const PINNED_MAX: usize = 24;
 const WEEKS_RECORDS_MAX: u64 = 3_000_000;
 /// Sources shown.
 const SOURCES: usize = 8;
+/// Events shown.
+const EVENTS: usize = 50;
 /// Weeks shown.
 const WEEKS: usize = 26;
 
@@ -257,8 +259,13 @@ fn events(context: &Context<'_>) -> Result<Markup> {
     let events = Json::parse(&context.app.reports().events(context.snapshot)?)?;
     let mut top: Vec<&Json> = list(&events, "events").iter().collect();
     top.sort_by_key(|event| std::cmp::Reverse(number(&event["people"])));
-    top.truncate(50);
-    Ok(html! { h2 { "Events" } (context.table(&event_table(context, "events", "Events", &top))) })
+    let all = top.len();
+    top.truncate(EVENTS);
+    Ok(html! {
+        h2 { @if all > EVENTS { "Top events" } @else { "Events" } }
+        (context.table(&event_table(context, "events", "Events", &top)))
+        @if all > EVENTS { p { a href="/settings#events" { "All " (count(all as u64)) " events" } } }
+    })
 }
 
 /// The way to the first event.

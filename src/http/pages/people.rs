@@ -35,7 +35,9 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
         let columns: Vec<Json> = columns.iter().map(|name| format!("person.{name}").into()).collect();
         query.set("columns", columns.into());
     }
-    let result = context.ask_json("people", &query.to_string());
+    // What no field and no parameter of a search means is refused as the API refuses it.
+    let sound = params::query("people", without(&context.pairs, &["people", "robots", "compare", "who"]));
+    let result = sound.and_then(|_| context.ask_json("people", &query.to_string()));
     let (_, chips) = form::others("/people", context, &["who", "columns", "cursor"]);
     let body = html! {
         (builder(context)?)

@@ -69,7 +69,7 @@ fn series_table(context: &Context<'_>, answer: &Json, base: &Pairs) -> Markup {
     let mut table = Table::new(
         "series",
         "Revenue over time",
-        &["From", "#Total", "#Refunds", "#Payments", "#Paying people"],
+        &["From", "#Total", "#Refunds", "#Payments and refunds", "#Paying people"],
     );
     for point in list(answer, "series") {
         let start = point["start"].as_str().unwrap_or_default();

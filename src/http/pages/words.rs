@@ -81,7 +81,17 @@ pub fn segment(part: &Json) -> String {
 
 /// The name of a segment, as a list of its people takes it.
 pub fn segment_label(part: &Json) -> String {
-    part.get("value").map_or_else(|| "{\"other\":true}".to_owned(), Json::to_string)
+    label(part.get("value"))
+}
+
+/// The name of a row of cohorts, likewise.
+pub fn row_label(row: &Json) -> String {
+    label(row.get("cohort"))
+}
+
+fn label(value: Option<&Json>) -> String {
+    // As JSON, so that text which looks like another value stays text.
+    value.map_or_else(|| "{\"other\":true}".to_owned(), Json::to_string)
 }
 
 /// A duration in seconds as people say it.

@@ -74,7 +74,7 @@ impl<'a> Block<'a> {
             Some(persons) => (persons, rest),
             None => LowIds::parse(rest, n_persons, Sets::Listed)?,
         };
-        if persons.len() != n_persons {
+        if persons.count() != n_persons {
             return None;
         }
         let (starts, mut rest) = Marks::parse(rest, n_rows, n_persons)?;

@@ -72,7 +72,7 @@ impl<'a> LowIds<'a> {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count
     }
 
@@ -255,7 +255,7 @@ mod tests {
             let (read, _) = LowIds::parse(&out, ids.len(), Sets::Bits).unwrap();
             assert!(read.iter().count() <= ids.len());
             assert!((0..=u16::MAX).step_by(31).all(|id| read.find(id).is_none_or(|rank| rank < ids.len())));
-            (0..70_000).step_by(31).for_each(|rank| drop(read.get(rank)));
+            (0..70_000).step_by(31).for_each(|rank| _ = read.get(rank));
         }
     }
 }
