@@ -14,8 +14,8 @@ pub const WORDS: usize = 1024;
 /// Bytes of these.
 pub const WORDS_BYTES: usize = WORDS * size_of::<u64>();
 
-/// Words of a line of the processor's cache.
-const LINE: usize = 8;
+/// Words that are narrowed together: what the registers of any processor hold.
+const LINE: usize = 16;
 
 /// The bits of a chunk.
 pub type Words = Box<[u64; WORDS]>;
@@ -198,7 +198,7 @@ impl PersonSet {
         }
     }
 
-    /// Leaves those who are in all of some cells, in one pass that holds each line in registers. The cells have an index of the chunk,
+    /// Leaves those who are in all of some cells, in one pass that holds some words at a time in registers. The cells have an index of the chunk,
     /// and the set is of it.
     pub fn narrow(&mut self, cells: &[Without]) {
         let Self::Chunk(chunk, words) = self else { return };
