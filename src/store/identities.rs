@@ -138,7 +138,7 @@ impl Inner {
     }
 
     fn find_stored(&self, identity: &str) -> Result<Option<IdentityId>> {
-        let hash = hash_identity(self.key, identity);
+        let hash = hash_identity(self.key, identity.as_bytes());
         for file in self.files().iter().rev() {
             if let Some(id) = file.find(identity, hash)? {
                 return Ok(Some(id));
@@ -581,7 +581,8 @@ mod tests {
             for (id, string) in strings.iter().enumerate() {
                 assert!(file.get(id as u32).map_or(true, |found| found == *string));
                 assert!(
-                    file.find(string, hash_identity((1, 2), string)).map_or(true, |f| f == Some(id as u32))
+                    file.find(string, hash_identity((1, 2), string.as_bytes()))
+                        .map_or(true, |f| f == Some(id as u32))
                 );
             }
         }

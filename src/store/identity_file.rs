@@ -45,9 +45,9 @@ pub(super) const SYMBOLS: u32 = 2;
 pub type Key = (u64, u64);
 
 /// The hash of an identity.
-pub fn hash_identity(key: Key, identity: &str) -> u64 {
+pub fn hash_identity(key: Key, identity: &[u8]) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new_with_keys(key.0, key.1);
-    hasher.write(identity.as_bytes());
+    hasher.write(identity);
     hasher.finish()
 }
 

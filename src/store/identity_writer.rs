@@ -1,9 +1,7 @@
 //! Writes a file of identities, string by string; see identity_file.rs for what is in it.
 
-use std::hash::Hasher;
-
 use super::identity_file::{
-    BLOCK, HEX, IDENTITIES_FOOTER_BYTES, IDENTITIES_MAGIC, Key, PLAIN, SYMBOLS, slot_of,
+    BLOCK, HEX, IDENTITIES_FOOTER_BYTES, IDENTITIES_MAGIC, Key, PLAIN, SYMBOLS, hash_identity, slot_of,
 };
 use super::symbols::Symbols;
 use crate::disk::bits::{pack, width_of};
@@ -84,9 +82,7 @@ impl IdentityFileWriter {
     /// Writes the next string.
     fn put(&mut self, identity: &[u8]) -> Result<()> {
         if !identity.is_empty() {
-            let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.key.0, self.key.1);
-            hasher.write(identity);
-            self.hashes.push((hasher.finish(), self.count));
+            self.hashes.push((hash_identity(self.key, identity), self.count));
         }
         self.count += 1;
         let hex = from_hex(identity);

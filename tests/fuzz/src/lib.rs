@@ -106,7 +106,7 @@ pub fn checkpoint(bytes: &[u8]) {
 
 pub fn identities(bytes: &[u8]) {
     let Ok(file) = IdentityFile::open("ids", Bytes::from_vec(bytes.to_vec())) else { return };
-    let _ = file.find("jane@example.com", hash_identity((1, 2), "jane@example.com"));
+    let _ = file.find("jane@example.com", hash_identity((1, 2), b"jane@example.com"));
     for id in file.first()..file.first().saturating_add(file.count().min(100)) {
         let _ = file.get(id);
     }
