@@ -240,11 +240,11 @@ fn other_formats_are_refused_and_untouched() {
     let sample = sample(5);
     for ((name, bytes), newer) in sample.files.iter().flat_map(|file| [(file, true), (file, false)]) {
         let mut other = bytes.clone();
-        assert!((b'1'..=b'4').contains(&other[7]), "{name}");
-        // Of segments two versions before are read, too, and one of identities.
+        assert!((b'1'..=b'5').contains(&other[7]), "{name}");
+        // Of segments three versions before are read, too, and two of identities.
         let known = match name.split('-').next() {
-            Some("seg") => 3,
-            Some("ids") => 2,
+            Some("seg") => 4,
+            Some("ids") => 3,
             _ => 1,
         };
         other[7] = if newer { other[7] + 1 } else { other[7] - known };

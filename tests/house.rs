@@ -473,7 +473,7 @@ fn the_formats_of_the_document_are_the_formats() {
         manifest::CHECKPOINT_MAGIC,
         wal::WAL_MAGIC,
         identity_file::IDENTITIES_MAGIC,
-        segment::MAGIC,
+        segment::Version::V005.magic(),
     ];
     let expected: BTreeSet<String> =
         magics.iter().map(|m| String::from_utf8_lossy(*m).into_owned()).collect();

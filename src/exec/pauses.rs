@@ -35,7 +35,10 @@ pub fn longest(snapshot: &Snapshot, last: Millis) -> Result<Millis> {
             let Some(entry) = segment.name_entry(at).filter(|entry| entry.time_max > since) else { continue };
             for chunk in 0..entry.chunks.len() {
                 let block = segment.block(at, chunk)?;
-                (0..block.rows()).for_each(|row| seen(block.time(row)));
+                for (low, rows) in block.each_person() {
+                    let owner = segment.owner(&block, low)?;
+                    rows.for_each(|row| seen(block.time(row, owner)));
+                }
             }
         }
         snapshot.runs().iter().flat_map(|r| r.of_name(name)).for_each(|row| seen(row.time));

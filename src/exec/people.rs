@@ -165,7 +165,7 @@ fn ends<'a>(
 ) -> Result<BTreeMap<PropertyId, (ValueRef<'a>, ValueRef<'a>)>> {
     let mut ordered = Vec::with_capacity(sets.len());
     for row in sets {
-        ordered.push((row.time, reader.arrival(row.at)?, row.at));
+        ordered.push((row.time, reader.arrival(row.at, row.time)?, row.at));
     }
     ordered.sort_by_key(|(time, arrival, _)| (*time, *arrival));
     let mut out = BTreeMap::new();

@@ -174,7 +174,7 @@ fn known_totals(source: &Source, person: PersonId, as_of: Millis) -> Result<Opti
             let Some(members) = segment.members_of(chunk_of(person))? else { continue };
             let Some(rank) = members.rank_of((person & 0xffff) as u16) else { continue };
             // Of somebody who was taken apart since, the segment knows what the parts did together.
-            if members.slots(rank).any(|place| identities.binary_search(&members.identity(place)).is_err()) {
+            if members.identities(rank).any(|identity| identities.binary_search(&identity).is_err()) {
                 return Ok(None);
             }
             let Some(events) = members.events(rank) else { return Ok(None) };
@@ -218,8 +218,8 @@ fn stored_rows(
         let low = of_person.first().map_or(0, |s| s.person as u16);
         let Some(rank) = members.rank_of(low) else { continue };
         let begin = slots.len();
-        slots.extend(members.slots(rank).map(|place| {
-            let at = of_person.binary_search_by_key(&members.identity(place), |s| s.identity).ok()?;
+        slots.extend(members.identities(rank).map(|identity| {
+            let at = of_person.binary_search_by_key(&identity, |s| s.identity).ok()?;
             of_person.get(at)
         }));
         persons.push((low, begin..slots.len()));
@@ -235,11 +235,12 @@ fn stored_rows(
             let (Some(rank), Some(slots)) = (block.rank_of(*low), slots.get(places.clone())) else {
                 continue;
             };
+            let owner = segment.owner(&block, *low)?;
             for row in block.rows_of(rank) {
                 let Some(of) = slots.get(block.slot(row)).copied().flatten() else { continue };
                 let at = RowRef { source: number, chunk_at: chunk_at as u32, row: row as u32 };
                 if let Some(out) = out.get_mut(of.place) {
-                    out.push(PersonRow { name, time: block.time(row), identity: of.identity, at });
+                    out.push(PersonRow { name, time: block.time(row, owner), identity: of.identity, at });
                 }
             }
         }
@@ -321,9 +322,8 @@ pub fn links(source: &Source, identity: &str) -> Result<Vec<Link>> {
     let person = find(source, identity)?;
     let mut rows = rows(source, person, |name| name == NameId::IDENTIFY)?;
     rows.sort_by_key(|r| (r.time, r.identity, r.at));
-    let mut targets = source.column(NameId::IDENTIFY, PropertyId::TARGET);
     let links = rows.into_iter().map(|row| {
-        let target = targets.raw(row.at)? as IdentityId;
+        let target = source.target(row.at)?;
         Ok(Link {
             time: format_millis(row.time),
             identity: snapshot.identity(row.identity)?,
@@ -338,14 +338,11 @@ pub fn links(source: &Source, identity: &str) -> Result<Vec<Link>> {
 /// by time.
 pub fn records(source: &Source, identity: &str) -> Result<Vec<(NameId, StoredRow)>> {
     let person = find(source, identity)?;
-    let column = |name, property| source.column(name, property);
-    let mut set_arrivals = column(NameId::SET, PropertyId::ARRIVAL);
-    let mut arrivals = column(NameId::IDENTIFY, PropertyId::ARRIVAL);
-    let mut targets = column(NameId::IDENTIFY, PropertyId::TARGET);
+    let (mut sets, mut identifies) = (source.row_reader(NameId::SET), source.row_reader(NameId::IDENTIFY));
     let stored = rows(source, person, |_| true)?.into_iter().map(|row| {
         let (arrival, target) = match row.name {
-            NameId::SET => (set_arrivals.raw(row.at)?, 0),
-            NameId::IDENTIFY => (arrivals.raw(row.at)?, targets.raw(row.at)? as IdentityId),
+            NameId::SET => (sets.arrival(row.at, row.time)?, 0),
+            NameId::IDENTIFY => (identifies.arrival(row.at, row.time)?, source.target(row.at)?),
             _ => (0, 0),
         };
         let properties = source.properties(row.name, row.at)?;
@@ -360,7 +357,7 @@ fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, His
     let mut reader = source.row_reader(NameId::SET);
     let mut changes: BTreeMap<PropertyId, Vec<(Millis, u64, Value)>> = BTreeMap::new();
     for row in sets {
-        let arrival = reader.arrival(row.at)?;
+        let arrival = reader.arrival(row.at, row.time)?;
         reader.properties(row.at, |property, value| {
             if property != PropertyId::RECORD_ID {
                 changes.entry(property).or_default().push((row.time, arrival, value.to_owned()));

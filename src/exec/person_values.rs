@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use super::cell::Cell;
 use super::kept::Weighed;
 use super::persons::{PersonSet, WORDS_BYTES};
-use super::source::{CellValue, ColumnReader, Source};
+use super::source::{CellValue, ColumnReader, RowReader, Source};
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef};
 
@@ -88,14 +88,14 @@ impl ValueTable {
 pub struct PersonProperty<'a> {
     property: PropertyId,
     values: ColumnReader<'a>,
-    arrivals: ColumnReader<'a>,
+    rows: RowReader<'a>,
 }
 
 impl<'a> PersonProperty<'a> {
     /// Of `property`.
     pub fn new(source: &'a Source, property: PropertyId) -> Self {
-        let column = |p| source.column(NameId::SET, p);
-        Self { property, values: column(property), arrivals: column(PropertyId::ARRIVAL) }
+        let (values, rows) = (source.column(NameId::SET, property), source.row_reader(NameId::SET));
+        Self { property, values, rows }
     }
 
     /// What the person at `rank` of a cell of `set` rows has, as of `as_of`; and the reader's view of it.
@@ -132,9 +132,9 @@ impl<'a> PersonProperty<'a> {
                     // Arrivals are read only where there is a tie.
                     let other = match known {
                         Some(arrival) => *arrival,
-                        None => self.arrivals.raw(cell.row_ref(*at))?,
+                        None => self.rows.arrival(cell.row_ref(*at), time)?,
                     };
-                    let arrival = self.arrivals.raw(cell.row_ref(row))?;
+                    let arrival = self.rows.arrival(cell.row_ref(row), time)?;
                     let wins = better(arrival, other);
                     *known = Some(if wins { arrival } else { other });
                     if wins {

@@ -3,7 +3,7 @@
 use super::person;
 use super::source::Source;
 use crate::engine::Snapshot;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{IdentityId, Millis, NameId, PropertyId, Value};
 use crate::store::lookup;
 
@@ -39,17 +39,14 @@ pub fn stored_rows(
     for segment in snapshot.segments.iter() {
         let Some(name_at) = segment.find_name(name) else { continue };
         let Some(entry) = segment.name_entry(name_at) else { continue };
-        for (chunk_at, chunk) in entry.chunks.iter().enumerate() {
+        for chunk_at in 0..entry.chunks.len() {
             let block = segment.block(name_at, chunk_at)?;
-            let no_members =
-                || Error::corrupt(segment.name(), 0, format!("no members for chunk {}", chunk.chunk));
-            let members = segment.members_of(chunk.chunk)?.ok_or_else(no_members)?;
             for (low, rows) in block.each_person() {
-                let member = members.rank_of(low).ok_or_else(no_members)?;
-                let begin = members.slots(member).start;
+                let owner = segment.owner(&block, low)?;
                 for row in rows {
-                    let (time, arrival, target) = lookup::own_columns(&block, row);
-                    let identity = members.identity(begin + block.slot(row));
+                    let (time, identity) = (block.time(row, owner), block.identity(row, owner));
+                    let target = if name == NameId::IDENTIFY { block.target(row, owner) } else { 0 };
+                    let arrival = if name.is_event() { 0 } else { block.arrival(row, time) };
                     let properties = lookup::properties_of(segment, &block, row)?;
                     each(StoredRow { identity, time, target, arrival, properties })?;
                 }
@@ -74,7 +71,10 @@ pub fn events_before(snapshot: &Snapshot, name: NameId, before: Millis) -> Resul
         let Some(entry) = segment.name_entry(at).filter(|entry| entry.time_min < before) else { continue };
         for chunk in 0..entry.chunks.len() {
             let block = segment.block(at, chunk)?;
-            sum += (0..block.rows()).filter(|row| block.time(*row) < before).count();
+            for (low, rows) in block.each_person() {
+                let owner = segment.owner(&block, low)?;
+                sum += rows.filter(|row| block.time(*row, owner) < before).count();
+            }
         }
     }
     let runs = snapshot.runs();

@@ -312,12 +312,14 @@ fn decode_block(
     let block = segment.block(name_at, chunk_at)?;
     let (mut persons, mut starts) =
         (Vec::with_capacity(block.persons()), Vec::with_capacity(block.persons() + 1));
+    let mut times = Vec::with_capacity(block.rows());
     for (low, rows) in block.each_person() {
         persons.push(chunk << 16 | u32::from(low));
         starts.push(rows.start as u32);
+        let owner = segment.owner(&block, low)?;
+        times.extend(rows.map(|row| block.time(row, owner)));
     }
-    starts.push(block.rows() as u32);
-    let times = (0..block.rows()).map(|row| block.time(row)).collect();
+    starts.push(times.len() as u32);
     Ok(Cell::of_block(name, persons, starts, times, source as u32, chunk_at as u32))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cell::{Cell, RowRef};
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
-use crate::model::{IdentityId, NameId, PropertyId, Value, ValueRef};
+use crate::model::{IdentityId, Millis, NameId, PropertyId, Value, ValueRef};
 use crate::report::PropertyCondition;
 use crate::store::lookup;
 use crate::store::memtable::Run;
@@ -45,34 +45,40 @@ impl Source {
         found.ok_or_else(|| Error::corrupt("snapshot", u64::from(at.source), "no such segment"))
     }
 
-    fn block(&self, name: NameId, at: RowRef) -> Result<(&Segment, Block<'_>, u32)> {
+    fn block(&self, name: NameId, at: RowRef) -> Result<(&Segment, Block<'_>)> {
         let segment = self.segment(at)?;
         let name_at = segment.find_name(name).unwrap_or(usize::MAX);
-        let block = segment.block(name_at, at.chunk_at as usize)?;
-        let chunk = segment
-            .name_entry(name_at)
-            .and_then(|e| e.chunks.get(at.chunk_at as usize))
-            .map_or(0, |c| c.chunk);
-        Ok((segment, block, chunk))
+        Ok((segment, segment.block(name_at, at.chunk_at as usize)?))
     }
 
     /// The identities that rows arrived under.
     pub fn identities(&self, name: NameId, rows: &[RowRef]) -> Result<Vec<IdentityId>> {
         let mut out = Vec::with_capacity(rows.len());
-        let mut open: Option<(RowRef, &Segment, Block<'_>, u32)> = None;
+        let mut open: Option<(RowRef, &Segment, Block<'_>)> = None;
         for at in rows {
             if let Some(row) = self.recent(*at) {
                 out.push(row.identity);
                 continue;
             }
             if open.as_ref().is_none_or(|(o, ..)| (o.source, o.chunk_at) != (at.source, at.chunk_at)) {
-                let (segment, block, chunk) = self.block(name, *at)?;
-                open = Some((*at, segment, block, chunk));
+                let (segment, block) = self.block(name, *at)?;
+                open = Some((*at, segment, block));
             }
-            let Some((_, segment, block, chunk)) = &open else { continue };
-            out.push(stored_identity(segment, block, *chunk, at.row as usize)?);
+            let Some((_, segment, block)) = &open else { continue };
+            let row = at.row as usize;
+            out.push(block.identity(row, segment.owner_of_row(block, row)?));
         }
         Ok(out)
+    }
+
+    /// The other identity of an identify.
+    pub fn target(&self, at: RowRef) -> Result<IdentityId> {
+        if let Some(row) = self.recent(at) {
+            return Ok(row.target);
+        }
+        let (segment, block) = self.block(NameId::IDENTIFY, at)?;
+        let row = at.row as usize;
+        Ok(block.target(row, segment.owner_of_row(&block, row)?))
     }
 
     /// The client's properties of a row, in the order of their ids.
@@ -80,7 +86,7 @@ impl Source {
         if let Some(row) = self.recent(at) {
             return Ok(row.properties().map(|(p, v)| (p, v.to_owned())).collect());
         }
-        let (segment, block, _) = self.block(name, at)?;
+        let (segment, block) = self.block(name, at)?;
         lookup::properties_of(segment, &block, at.row as usize)
     }
 
@@ -102,13 +108,6 @@ impl Source {
         });
         Conditions { list: list.collect() }
     }
-}
-
-fn stored_identity(segment: &Segment, block: &Block<'_>, chunk: u32, row: usize) -> Result<IdentityId> {
-    let damaged = || Error::corrupt(segment.name(), 0, format!("row {row} has no identity"));
-    let members = segment.members_of(chunk)?.ok_or_else(damaged)?;
-    let rank = members.rank_of(block.person(block.rank_of_row(row))).ok_or_else(damaged)?;
-    Ok(members.identity(members.slots(rank).start + block.slot(row)))
 }
 
 /// What a row has in a column.
@@ -148,14 +147,6 @@ impl<'a> ColumnReader<'a> {
         Ok(code.map_or(CellValue::None, |code| CellValue::Code { source: at.source, code }))
     }
 
-    /// The number that the store keeps of `at` in one of its own columns.
-    pub fn raw(&mut self, at: RowRef) -> Result<u64> {
-        if let Some(row) = self.source.recent(at) {
-            return Ok(if self.property == PropertyId::TARGET { u64::from(row.target) } else { row.arrival });
-        }
-        Ok(self.column(at)?.map_or(0, |c| c.raw(at.row as usize)))
-    }
-
     /// The value behind what [`ColumnReader::get`] gave.
     pub fn value(&self, value: CellValue<'a>) -> Result<Option<ValueRef<'a>>> {
         Ok(match value {
@@ -179,7 +170,7 @@ impl<'a> ColumnReader<'a> {
         let column = match self.open.get(&key) {
             Some(column) => *column,
             None => {
-                let (_, block, _) = self.source.block(self.name, at)?;
+                let (_, block) = self.source.block(self.name, at)?;
                 let column = block.column(self.property);
                 self.open.insert(key, column);
                 column
@@ -200,17 +191,20 @@ pub struct RowReader<'a> {
 struct OpenBlock<'a> {
     /// The source, and the place of the block.
     of: (u32, u32),
-    arrivals: Option<Column<'a>>,
+    block: Block<'a>,
     columns: Vec<(PropertyId, Column<'a>, Dictionary<'a>)>,
 }
 
 impl<'a> RowReader<'a> {
-    /// The arrival number of a row; 0 of an event.
-    pub fn arrival(&mut self, at: RowRef) -> Result<u64> {
+    /// The arrival number of a set or identify of this time; 0 of an event.
+    pub fn arrival(&mut self, at: RowRef, time: Millis) -> Result<u64> {
         if let Some(row) = self.source.recent(at) {
             return Ok(row.arrival);
         }
-        Ok(self.block(at)?.arrivals.map_or(0, |c| c.raw(at.row as usize)))
+        if self.name.is_event() {
+            return Ok(0);
+        }
+        Ok(self.block(at)?.block.arrival(at.row as usize, time))
     }
 
     /// Calls `each` with the client's properties of a row, in the order of their ids.
@@ -239,14 +233,14 @@ impl<'a> RowReader<'a> {
 
 impl<'a> OpenBlock<'a> {
     fn new(source: &'a Source, name: NameId, at: RowRef) -> Result<Self> {
-        let (segment, block, _) = source.block(name, at)?;
+        let (segment, block) = source.block(name, at)?;
         let mut columns = Vec::with_capacity(block.columns().len());
         for (property, column) in lookup::client_columns(&block) {
             if let Some(dictionary) = segment.dictionary(property)? {
                 columns.push((property, column, dictionary));
             }
         }
-        Ok(Self { of: (at.source, at.chunk_at), arrivals: block.column(PropertyId::ARRIVAL), columns })
+        Ok(Self { of: (at.source, at.chunk_at), block, columns })
     }
 }
 

@@ -1,21 +1,22 @@
 //! A file of identities: a run of consecutive ids and their strings, both ways, read in place.
 //!
 //! ```text
-//! magic          8    "WDIDS002"
-//! blocks              32 strings each: crc u32, strings
-//!                     a string: varint of (bytes x 4 + form), bytes; form 0 as they are, 1 two lower-case hexadecimal digits a byte,
-//!                     2 codes of symbols (see symbols.rs)
+//! magic          8    "WDIDS003"
+//! blocks              32 strings each: crc u32, heads, bytes of the strings
+//!                     heads: how many different ones u8; each a varint, bytes of a string x 4 + form; then, of as few bits as that
+//!                     number needs, which of them each string has
+//!                     form 0 as it is, 1 two lower-case hexadecimal digits a byte, 2 codes of symbols (see symbols.rs)
 //! offsets             packed, where each block begins, and the end of the last
 //! symbols             see symbols.rs
 //! table               packed, for each bucket how many entries lie before it, and at the end all of them;
-//!                     packed entries: place x 256 + 8 bits of the hash
+//!                     packed entries: block x 256 + 8 bits of the hash
 //! footer        52    first u32, count u32, buckets u64, offsets at u64, offsets width u8, table at u64,
 //!                     width of an entry u8, padding 2, crc of offsets to table u32, crc of the footer u32, magic 8
 //! ```
 //! The hash is SipHash-1-3 under the store's secret: identities are hostile text.
 //!
-//! Files of version 001 differ: a block says behind its checksum whether an LZ4 block follows, strings have no symbols and twice their
-//! bytes + form in front, and the table is one of open addressing: 0 = free, else (place + 1) x 256 + 8 bits of the hash.
+//! Files of version 002 have its head in front of each string, and places instead of blocks in the table. Those of version 001 have
+//! LZ4 blocks, no symbols, and a table of open addressing; what they are in full is in docs/file-format.md.
 
 use std::borrow::Cow;
 use std::hash::Hasher;
@@ -29,20 +30,33 @@ use crate::error::{Error, Result};
 use crate::model::IdentityId;
 
 /// First and last bytes of an identity file.
-pub const IDENTITIES_MAGIC: &[u8; 8] = b"WDIDS002";
-/// Those of a file without symbols.
-pub const IDENTITIES_MAGIC_001: &[u8; 8] = b"WDIDS001";
+pub const IDENTITIES_MAGIC: &[u8; 8] = b"WDIDS003";
+/// Those of one whose strings have each a head of its own.
+const MAGIC_002: &[u8; 8] = b"WDIDS002";
+/// Those of one without symbols.
+const MAGIC_001: &[u8; 8] = b"WDIDS001";
 /// Bytes of the footer.
 pub const IDENTITIES_FOOTER_BYTES: usize = 52;
 /// Strings per block: one is unpacked to read any of its strings.
 pub(super) const BLOCK: u32 = 32;
 /// How a string is stored.
-pub(super) const PLAIN: u32 = 0;
-pub(super) const HEX: u32 = 1;
-pub(super) const SYMBOLS: u32 = 2;
+const PLAIN: u32 = 0;
+const HEX: u32 = 1;
+const SYMBOLS: u32 = 2;
 
 /// The secret of the hash.
 pub type Key = (u64, u64);
+
+/// Of what form a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Version {
+    V001,
+    V002,
+    V003,
+}
+
+/// The stored strings of a block, each with its form.
+type Strings<'a> = [(u32, &'a [u8]); BLOCK as usize];
 
 /// The hash of an identity.
 pub fn hash_identity(key: Key, identity: &[u8]) -> u64 {
@@ -54,6 +68,7 @@ pub fn hash_identity(key: Key, identity: &[u8]) -> u64 {
 /// An open identity file.
 pub struct IdentityFile {
     name: String,
+    version: Version,
     bytes: Bytes,
     first: IdentityId,
     count: u32,
@@ -76,14 +91,15 @@ impl std::fmt::Debug for IdentityFile {
 impl IdentityFile {
     /// Opens `name`; offsets and table are checked here, each block when it is read.
     pub fn open(name: &str, bytes: Bytes) -> Result<Self> {
-        let is_older = bytes.get(..8) == Some(IDENTITIES_MAGIC_001);
-        let magic = if is_older { IDENTITIES_MAGIC_001 } else { IDENTITIES_MAGIC };
+        let older = [(MAGIC_001, Version::V001), (MAGIC_002, Version::V002)];
+        let older = older.into_iter().find(|(magic, _)| bytes.get(..8) == Some(magic.as_slice()));
+        let (magic, version) = older.unwrap_or((IDENTITIES_MAGIC, Version::V003));
         known_format(name, &bytes, magic)?;
-        let file = Self::parse(name, bytes, magic);
+        let file = Self::parse(name, bytes, magic, version);
         file.ok_or_else(|| Error::corrupt(name, 0, "not a file of identities, or damaged"))
     }
 
-    fn parse(name: &str, bytes: Bytes, magic: &[u8; 8]) -> Option<Self> {
+    fn parse(name: &str, bytes: Bytes, magic: &[u8; 8], version: Version) -> Option<Self> {
         let footer_at = bytes.len().checked_sub(IDENTITIES_FOOTER_BYTES)?;
         let footer = bytes.get(footer_at..)?;
         let mut reader = Reader::new(footer);
@@ -102,7 +118,7 @@ impl IdentityFile {
         let offsets = bytes.get(offsets_at..table_at)?;
         Packed::new(offsets, blocks + 1, offsets_width)?;
         let table = bytes.get(table_at..footer_at)?;
-        let symbols = if magic == IDENTITIES_MAGIC {
+        let symbols = if version > Version::V001 {
             let behind = offsets.get(packed_len(blocks + 1, offsets_width)?..)?;
             buckets(table, count, slots, table_width)?;
             Some(Symbols::read(&mut Reader::new(behind))?)
@@ -112,6 +128,7 @@ impl IdentityFile {
         };
         sound.then_some(Self {
             name: name.to_owned(),
+            version,
             bytes,
             first,
             count,
@@ -143,18 +160,28 @@ impl IdentityFile {
     pub fn find(&self, identity: &str, hash: u64) -> Result<Option<IdentityId>> {
         let bytes = self.bytes.get(self.table_at..).unwrap_or(&[]);
         let is_it = |place: u32| self.with_string(place, |s| s == identity.as_bytes());
-        if self.symbols.is_none() {
-            return self.find_in_slots(bytes, hash, is_it);
-        }
+        let Some(symbols) = &self.symbols else { return self.find_in_slots(bytes, hash, is_it) };
         let Some((starts, entries)) = buckets(bytes, self.count, self.slots, self.table_width) else {
             return Ok(None);
         };
         let bucket = slot_of(hash, self.slots);
-        for at in starts.get(bucket)..starts.get(bucket + 1).min(starts.get(self.slots)) {
-            let entry = entries.get(at as usize);
-            let place = (entry >> 8) as u32;
-            if entry & 0xff == hash & 0xff && is_it(place)? {
-                return Ok(Some(self.first + place));
+        let places = starts.get(bucket)..starts.get(bucket + 1).min(starts.get(self.slots));
+        let alike = places.map(|at| entries.get(at as usize)).filter(|entry| entry & 0xff == hash & 0xff);
+        let mut stored = None;
+        for found in alike.map(|entry| (entry >> 8) as u32) {
+            if self.version == Version::V002 {
+                if is_it(found)? {
+                    return Ok(Some(self.first + found));
+                }
+                continue;
+            }
+            // A string is stored in one way only, so none has to be unpacked.
+            let (form, stored) = stored.get_or_insert_with(|| stored_form(identity.as_bytes(), symbols));
+            let content = self.block(found)?;
+            let strings = self.strings(&content, found).ok_or_else(|| self.damaged(found))?;
+            let wanted = (*form, stored.as_ref());
+            if let Some(at) = strings.iter().take(self.strings_of(found)).position(|own| *own == wanted) {
+                return Ok(Some(self.first + found * BLOCK + at as u32));
             }
         }
         Ok(None)
@@ -194,10 +221,10 @@ impl IdentityFile {
     /// All strings in the order of their ids.
     pub fn for_each(&self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         for block in 0..self.count.div_ceil(BLOCK) {
-            let unpacked = self.block(block)?;
-            let mut reader = Reader::new(&unpacked);
-            for _ in 0..BLOCK.min(self.count - block * BLOCK) {
-                each(&self.next_string(&mut reader)?)?;
+            let content = self.block(block)?;
+            let strings = self.strings(&content, block).ok_or_else(|| self.damaged(block))?;
+            for stored in strings.iter().take(self.strings_of(block)) {
+                each(&self.unpacked(*stored, block)?)?;
             }
         }
         Ok(())
@@ -207,33 +234,57 @@ impl IdentityFile {
         if place >= self.count {
             return Err(Error::corrupt(&self.name, 0, format!("no identity {place}")));
         }
-        let unpacked = self.block(place / BLOCK)?;
-        let mut reader = Reader::new(&unpacked);
-        for _ in 0..place % BLOCK {
-            self.stored(&mut reader).ok_or_else(|| self.damaged(place / BLOCK))?;
+        let (block, at) = (place / BLOCK, (place % BLOCK) as usize);
+        let content = self.block(block)?;
+        let stored = self.strings(&content, block).and_then(|strings| strings.get(at).copied());
+        Ok(look(&self.unpacked(stored.ok_or_else(|| self.damaged(block))?, block)?))
+    }
+
+    /// How many strings a block has.
+    fn strings_of(&self, block: u32) -> usize {
+        self.count.saturating_sub(block.saturating_mul(BLOCK)).min(BLOCK) as usize
+    }
+
+    /// The strings of a block as they are stored; `None` if its content cannot hold them.
+    fn strings<'a>(&self, content: &'a [u8], block: u32) -> Option<Strings<'a>> {
+        let mut strings: Strings<'a> = [(PLAIN, &[]); BLOCK as usize];
+        let (count, mut reader) = (self.strings_of(block), Reader::new(content));
+        if self.version < Version::V003 {
+            let bits = if self.version == Version::V001 { 1 } else { 2 };
+            for slot in strings.iter_mut().take(count) {
+                let head = reader.varint_u32()?;
+                *slot = (head & ((1 << bits) - 1), reader.take((head >> bits) as usize)?);
+            }
+            return Some(strings);
         }
-        Ok(look(&self.next_string(&mut reader)?))
+        let different = reader.u8()?;
+        let mut heads = [0; BLOCK as usize];
+        for head in heads.get_mut(..usize::from(different))? {
+            *head = reader.varint_u32()?;
+        }
+        let width = usize::from(width_of(u64::from(different.saturating_sub(1))));
+        let which = reader.take((count * width).div_ceil(8))?;
+        for (at, slot) in strings.iter_mut().enumerate().take(count) {
+            let bit = at * width;
+            let pair = which.get(bit / 8).map(|low| (*low, which.get(bit / 8 + 1).copied().unwrap_or(0)));
+            let pair = pair.map_or(0, |(low, high)| u16::from_le_bytes([low, high]));
+            let head = heads.get(usize::from(pair >> (bit % 8)) & ((1 << width) - 1))?;
+            *slot = (head & 3, reader.take((head >> 2) as usize)?);
+        }
+        Some(strings)
     }
 
-    /// The bytes of the next string as they are stored, and their form.
-    fn stored<'a>(&self, reader: &mut Reader<'a>) -> Option<(u32, &'a [u8])> {
-        let head = reader.varint_u32()?;
-        let (bytes, form) =
-            if self.symbols.is_some() { (head >> 2, head & 3) } else { (head >> 1, head & 1) };
-        Some((form, reader.take(bytes as usize)?))
-    }
-
-    fn next_string(&self, reader: &mut Reader<'_>) -> Result<Vec<u8>> {
-        let string = self.stored(reader).and_then(|(form, stored)| match form {
+    fn unpacked(&self, (form, stored): (u32, &[u8]), block: u32) -> Result<Vec<u8>> {
+        let string = match form {
             PLAIN => Some(stored.to_vec()),
             HEX => Some(to_hex(stored)),
-            SYMBOLS => self.symbols.as_ref()?.decode(stored),
+            SYMBOLS => self.symbols.as_ref().and_then(|symbols| symbols.decode(stored)),
             _ => None,
-        });
-        string.ok_or_else(|| self.damaged(0))
+        };
+        string.ok_or_else(|| self.damaged(block))
     }
 
-    /// The strings of a block.
+    /// What a block holds, checked.
     fn block(&self, block: u32) -> Result<Cow<'_, [u8]>> {
         let unpack = || {
             let bytes = self.bytes.get(self.offsets_at..self.table_at)?;
@@ -277,6 +328,30 @@ fn buckets(bytes: &[u8], count: u32, buckets: usize, width: u8) -> Option<(Packe
     let entries = bytes.get(packed_len(starts, width_of_starts)?..)?;
     let starts = Packed::new(bytes, starts, width_of_starts)?;
     Some((starts, Packed::new(entries, starts.get(buckets) as usize, width)?))
+}
+
+/// How a string is stored: its form, and bytes. A string has one form only, so equal strings are equal bytes.
+pub(super) fn stored_form<'a>(string: &'a [u8], symbols: &Symbols) -> (u32, Cow<'a, [u8]>) {
+    if let Some(packed) = from_hex(string) {
+        return (HEX, Cow::Owned(packed));
+    }
+    let mut codes = Vec::new();
+    symbols.encode(string, &mut codes);
+    if codes.len() < string.len() { (SYMBOLS, Cow::Owned(codes)) } else { (PLAIN, Cow::Borrowed(string)) }
+}
+
+/// Two lower-case hexadecimal digits a byte, if the text is nothing else, and eight digits at least.
+pub(super) fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_chunks::<2>();
+    if pairs.len() < 4 || !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[a, b]| Some(digit(*a)? << 4 | digit(*b)?)).collect()
 }
 
 fn to_hex(bytes: &[u8]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Writes a file of identities, string by string; see identity_file.rs for what is in it.
 
 use super::identity_file::{
-    BLOCK, HEX, IDENTITIES_FOOTER_BYTES, IDENTITIES_MAGIC, Key, PLAIN, SYMBOLS, hash_identity, slot_of,
+    BLOCK, IDENTITIES_FOOTER_BYTES, IDENTITIES_MAGIC, Key, from_hex, hash_identity, slot_of, stored_form,
 };
 use super::symbols::Symbols;
 use crate::disk::bits::{pack, width_of};
@@ -27,8 +27,9 @@ pub struct IdentityFileWriter {
     symbols: Option<Symbols>,
     /// Strings so far.
     count: u32,
+    /// Of the strings of the block their heads, and their bytes.
+    heads: Vec<u32>,
     block: Vec<u8>,
-    codes: Vec<u8>,
     offsets: Vec<u64>,
     /// Of each string its hash, and its place; not of those that were erased, which are not found.
     hashes: Vec<(u64, u32)>,
@@ -46,8 +47,8 @@ impl IdentityFileWriter {
             sample: (Vec::new(), Vec::new()),
             symbols: None,
             count: 0,
+            heads: Vec::new(),
             block: Vec::new(),
-            codes: Vec::new(),
             offsets: Vec::new(),
             hashes: Vec::new(),
         })
@@ -85,29 +86,35 @@ impl IdentityFileWriter {
             self.hashes.push((hash_identity(self.key, identity), self.count));
         }
         self.count += 1;
-        let hex = from_hex(identity);
-        self.codes.clear();
-        if let Some(symbols) = self.symbols.as_ref().filter(|_| hex.is_none()) {
-            symbols.encode(identity, &mut self.codes);
-        }
-        let (form, stored) = match &hex {
-            Some(packed) => (HEX, packed.as_slice()),
-            None if self.codes.len() < identity.len() => (SYMBOLS, self.codes.as_slice()),
-            None => (PLAIN, identity),
-        };
-        put_varint(stored.len() as u128 * 4 + u128::from(form), &mut self.block);
-        self.block.extend_from_slice(stored);
+        let Some(symbols) = &self.symbols else { return Ok(()) };
+        let (form, stored) = stored_form(identity, symbols);
+        self.heads.push((stored.len() as u32) << 2 | form);
+        self.block.extend_from_slice(&stored);
         if self.count.is_multiple_of(BLOCK) { self.end_block() } else { Ok(()) }
     }
 
     fn end_block(&mut self) -> Result<()> {
-        if self.block.is_empty() {
+        if self.heads.is_empty() {
             return Ok(());
         }
+        let mut different = self.heads.clone();
+        different.sort_unstable();
+        different.dedup();
+        let mut content = vec![different.len() as u8];
+        different.iter().for_each(|head| put_varint(u128::from(*head), &mut content));
+        let width = width_of(different.len() as u64 - 1);
+        let bits_at = content.len();
+        content.resize(bits_at + (self.heads.len() * usize::from(width)).div_ceil(8), 0);
+        for (at, head) in self.heads.drain(..).enumerate() {
+            let bit = at * usize::from(width);
+            let pair = (different.partition_point(|other| *other < head) as u16) << (bit % 8);
+            let bytes = content.iter_mut().skip(bits_at + bit / 8);
+            bytes.zip(pair.to_le_bytes()).for_each(|(byte, value)| *byte |= value);
+        }
+        content.append(&mut self.block);
         self.offsets.push(self.written + self.buffer.len() as u64);
-        self.buffer.extend_from_slice(&crc32fast::hash(&self.block).to_le_bytes());
-        self.buffer.extend_from_slice(&self.block);
-        self.block.clear();
+        self.buffer.extend_from_slice(&crc32fast::hash(&content).to_le_bytes());
+        self.buffer.extend_from_slice(&content);
         if self.buffer.len() >= 1 << 20 { self.flush() } else { Ok(()) }
     }
 
@@ -170,25 +177,12 @@ impl IdentityFileWriter {
         for (hash, place) in &self.hashes {
             let Some(next) = starts.get_mut(slot_of(*hash, buckets)) else { continue };
             if let Some(entry) = entries.get_mut(*next as usize) {
-                *entry = u64::from(*place) << 8 | hash & 0xff;
+                *entry = u64::from(*place / BLOCK) << 8 | hash & 0xff;
             }
             *next += 1;
         }
-        let width = width_of(u64::from(self.count) << 8);
+        let width = width_of(u64::from(self.count / BLOCK) << 8 | 0xff);
         pack(entries.into_iter(), width, out);
         width
     }
-}
-
-fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_chunks::<2>();
-    if pairs.len() < 4 || !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[a, b]| Some(digit(*a)? << 4 | digit(*b)?)).collect()
 }

@@ -2,11 +2,11 @@
 
 use super::persons::Persons;
 use super::row::{Row, without_record_id};
-use super::segment::block::{Block, Column};
+use super::segment::block::{Block, Column, Owner};
 use super::segment::filter::row_key;
 use super::segment::{NameEntry, Segment, chunk_of};
 use crate::error::Result;
-use crate::model::{IdentityId, Millis, NameId, PropertyId, Value, ValueRef};
+use crate::model::{IdentityId, NameId, PropertyId, Value, ValueRef};
 use crate::store::row::PropertyIter;
 
 /// Whether `segment` holds a record that says the same as `row`.
@@ -26,10 +26,11 @@ pub fn contains(segment: &Segment, persons: &Persons, secret: u64, row: &Row) ->
     let Some((block, rows, slot)) = rows_of_identity(segment, persons, name_at, row.identity)? else {
         return Ok(false);
     };
-    let from = partition(rows.clone(), |r| block.time(r) < row.time);
-    let to = partition(from..rows.end, |r| block.time(r) == row.time);
+    let owner = segment.owner_of_row(&block, rows.start)?;
+    let from = partition(rows.clone(), |r| block.time(r, owner) < row.time);
+    let to = partition(from..rows.end, |r| block.time(r, owner) == row.time);
     for candidate in (from..to).filter(|r| block.slot(*r) == slot) {
-        if same_content(segment, &block, candidate, row)? {
+        if same_content(segment, &block, (candidate, owner), row)? {
             return Ok(true);
         }
     }
@@ -88,14 +89,13 @@ pub fn client_columns<'a>(block: &Block<'a>) -> impl Iterator<Item = (PropertyId
     block.columns().iter().copied().filter(move |(property, _)| !own.contains(property))
 }
 
-/// The time of a row of a block, the arrival number and the other identity, where it is a set or identify.
-pub fn own_columns(block: &Block<'_>, row: usize) -> (Millis, u64, IdentityId) {
-    let raw = |property| block.column(property).map_or(0, |c| c.raw(row));
-    (block.time(row), raw(PropertyId::ARRIVAL), raw(PropertyId::TARGET) as IdentityId)
-}
-
-fn same_content(segment: &Segment, block: &Block<'_>, at: usize, row: &Row) -> Result<bool> {
-    if row.name == NameId::IDENTIFY && own_columns(block, at).2 != row.target {
+fn same_content(
+    segment: &Segment,
+    block: &Block<'_>,
+    (at, owner): (usize, Owner),
+    row: &Row,
+) -> Result<bool> {
+    if row.name == NameId::IDENTIFY && block.target(at, owner) != row.target {
         return Ok(false);
     }
     let bytes = without_record_id(&row.properties);

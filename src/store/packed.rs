@@ -118,7 +118,7 @@ impl RowsOfName {
     }
 
     /// All of them, in the order of their places.
-    pub fn iter(&self) -> impl Iterator<Item = &PackedRow> {
+    pub fn iter(&self) -> impl Iterator<Item = &PackedRow> + Clone {
         self.chunks.iter().flat_map(|chunk| &chunk.rows)
     }
 

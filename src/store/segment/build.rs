@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::chunk_of;
+use super::clock::{Clock, RECORDS, write_clock};
 use super::encoded::{BlockBuilder, EncodedBlock};
 use super::members::MemberTable;
 use super::writer::{Frame, SegmentFile, SegmentWriter};
@@ -17,7 +18,7 @@ use crate::disk::Vfs;
 use crate::disk::bits::width_of;
 use crate::disk::codec::Reader;
 use crate::error::Result;
-use crate::model::{IdentityId, NameId, PersonId, PropertyId, ValueRef};
+use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, ValueRef};
 use crate::store::packed::{PackedRow, PackedRows, RowsOfName};
 use crate::store::persons::Persons;
 use crate::store::values::Table;
@@ -79,17 +80,20 @@ pub fn write_rows(build: &Build<'_>) -> Result<(SegmentFile, u64)> {
     let used = build.rows.used(build.values.len());
     let (codes, dictionaries) =
         build.values.codes(|number| used.get(number as usize).is_some_and(|used| *used));
-    let identities = build.rows.names().iter().flat_map(RowsOfName::iter).map(|row| row.identity);
-    let members = Arc::new(MemberTable::of(build.persons, identities));
+    let rows = build.rows.names().iter().flat_map(RowsOfName::iter).map(|row| (row.identity, row.time()));
+    let members = Arc::new(MemberTable::of(build.persons, rows));
+    let clock = Arc::new(write_clock(arrivals(build.rows), RECORDS));
     let frame = Frame {
         identity_version: build.persons.version(),
         rows: build.rows.len() as u64,
         dictionaries,
         members: Arc::clone(&members),
+        clock: Arc::clone(&clock),
     };
     let filter = frame.is_filtered().then_some(build.secret);
     let mut writer = SegmentWriter::create(build.vfs, build.name, frame)?;
-    let work = Blocks { build, codes: &codes, members: &members, filter };
+    let clock = Clock::parse(&clock).unwrap_or_default();
+    let work = Blocks { build, codes: &codes, members: &members, clock, filter };
     let mut pieces = Pieces { build, next: 0, keys: Arc::default(), done: 0 };
     let (mut current, mut repeated) = (None, 0);
     let mut write = |(name, (block, duplicates)): (NameId, (Option<EncodedBlock>, u64))| {
@@ -114,6 +118,14 @@ pub fn write_rows(build: &Build<'_>) -> Result<(SegmentFile, u64)> {
         writer.end_name()?;
     }
     Ok((writer.finish()?, repeated))
+}
+
+/// The times and arrival numbers of all sets and identifies.
+fn arrivals(rows: &PackedRows) -> impl Iterator<Item = (Millis, u64)> + Clone + '_ {
+    let own = (0..).zip(rows.names()).filter(|(name, _)| !NameId(*name).is_event());
+    own.flat_map(|(_, rows)| {
+        (0..).zip(rows.iter()).map(|(place, row)| (row.time(), rows.content(place, row).1))
+    })
 }
 
 /// All pieces, name by name.
@@ -202,6 +214,7 @@ struct Blocks<'a> {
     build: &'a Build<'a>,
     codes: &'a [(PropertyId, u32)],
     members: &'a MemberTable,
+    clock: Clock<'a>,
     filter: Option<u64>,
 }
 
@@ -209,7 +222,7 @@ impl Blocks<'_> {
     /// The block of a piece, and how many of its rows are duplicates.
     fn block(&self, piece: &Piece<'_>) -> (Option<EncodedBlock>, u64) {
         let rows = piece.fetch();
-        let mut block = BlockBuilder::new(self.members, piece.name, self.filter, rows.len());
+        let mut block = BlockBuilder::new((self.members, self.clock), piece.name, self.filter, rows.len());
         let mut duplicates = 0;
         // What was said before under one identity at one time.
         let mut said = HashSet::new();
@@ -230,11 +243,13 @@ impl Blocks<'_> {
                     continue;
                 }
             }
-            let own = [(PropertyId::ARRIVAL, arrival), (PropertyId::TARGET, u64::from(target))];
-            let own = own.into_iter().filter(|_| !piece.name.is_event());
+            let arrival = (PropertyId::ARRIVAL, arrival);
+            let arrival = [arrival].into_iter().filter(|_| !piece.name.is_event());
+            let target = (PropertyId::TARGET, u64::from(target));
+            let target = [target].into_iter().filter(|_| piece.name == NameId::IDENTIFY);
             let codes = numbers.iter().filter_map(|number| self.codes.get(*number as usize));
             let values = codes.map(|(property, code)| (*property, u64::from(*code) + 1));
-            block.row(*person, row.time(), row.identity, values.chain(own));
+            block.row(*person, row.time(), row.identity, values.chain(arrival).chain(target));
             if let Some(id) = self.record_id(numbers) {
                 block.record_id((self.build.hash_id)(id));
             }
@@ -262,17 +277,18 @@ impl Blocks<'_> {
     }
 }
 
-/// Every identity that occurs, once, with its person, in order.
+/// Every identity that occurs, once, with its person and its least time, in order.
 impl MemberTable {
-    fn of(persons: &Persons, identities: impl Iterator<Item = IdentityId>) -> Self {
-        let mut there = vec![false; persons.identities() as usize];
-        for identity in identities {
-            there.get_mut(identity as usize).into_iter().for_each(|there| *there = true);
+    fn of(persons: &Persons, rows: impl Iterator<Item = (IdentityId, Millis)>) -> Self {
+        let mut least = vec![Millis::MAX; persons.identities() as usize];
+        for (identity, time) in rows {
+            least.get_mut(identity as usize).into_iter().for_each(|least| *least = time.min(*least));
         }
-        let there = (0..).zip(there).filter(|(_, there)| *there).map(|(identity, _)| identity);
+        let there =
+            (0..).zip(&least).filter(|(_, least)| **least < Millis::MAX).map(|(identity, _)| identity);
         let keys = there.map(|identity| key_of(persons.person_of(identity), identity)).collect();
         let sorted = sorted_by_person(keys, persons.identities());
-        let members: Vec<_> = sorted.into_iter().map(|key| (person_of(key), key as IdentityId)).collect();
-        Self::new(&members)
+        let least = |identity: IdentityId| least.get(identity as usize).copied();
+        Self::new(sorted.into_iter().map(|key| (person_of(key), key as IdentityId, least(key as IdentityId))))
     }
 }

@@ -1,8 +1,9 @@
 //! A block as it goes into a segment, with what the segment must know of it. Making it needs nothing but its rows, so that several can
 //! be made at once.
 
-use super::block::{BlockRow, Columns, write_block};
+use super::block::{BlockRow, Columns, target_number, write_block};
 use super::chunk_of;
+use super::clock::Clock;
 use super::filter::row_key;
 use super::members::{MemberTable, Totals};
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId};
@@ -38,6 +39,7 @@ pub struct EncodedBlock {
 /// The rows of one name and chunk on their way into a block.
 pub struct BlockBuilder<'a> {
     members: &'a MemberTable,
+    clock: Clock<'a>,
     name: NameId,
     /// The store's secret, if the segment has a filter.
     filter: Option<u64>,
@@ -50,9 +52,15 @@ pub struct BlockBuilder<'a> {
 
 impl<'a> BlockBuilder<'a> {
     /// For rows of `name` whose persons are in `members`. `filter` is the store's secret, if the segment has a filter.
-    pub fn new(members: &'a MemberTable, name: NameId, filter: Option<u64>, rows: usize) -> Self {
+    pub fn new(
+        (members, clock): (&'a MemberTable, Clock<'a>),
+        name: NameId,
+        filter: Option<u64>,
+        rows: usize,
+    ) -> Self {
         Self {
             members,
+            clock,
             name,
             filter,
             rows: Vec::with_capacity(rows),
@@ -63,8 +71,8 @@ impl<'a> BlockBuilder<'a> {
         }
     }
 
-    /// Adds a row, behind those before it in the order of person, time and identity. `values` are its properties: code + 1, or own
-    /// number.
+    /// Adds a row, behind those before it in the order of person, time and identity. `values` are its properties: code + 1, the
+    /// arrival number, or the number of the other identity.
     pub fn row(
         &mut self,
         person: PersonId,
@@ -85,9 +93,17 @@ impl<'a> BlockBuilder<'a> {
                 member
             }
         };
+        let (members, clock) = (self.members, self.clock);
+        let number = |property, value: u64| match property {
+            PropertyId::ARRIVAL => clock.stored(time, value),
+            PropertyId::TARGET => target_number(members, member, value as IdentityId),
+            _ => value,
+        };
+        let values = values.map(|(property, value)| (property, number(property, value)));
         self.columns.row(self.rows.len(), values);
-        let slot = member.map_or(0, |at| self.members.slot(at, identity));
-        self.rows.push(BlockRow { person, time, slot });
+        let slot = member.and_then(|at| members.slot(at, identity)).unwrap_or(0);
+        let since = member.map_or(0, |at| members.since(at));
+        self.rows.push(BlockRow { person, time, since, slot });
         if let Some(secret) = self.filter {
             self.keys.push(row_key(secret, self.name, identity, time));
         }

@@ -6,10 +6,11 @@
 //!   fewer than 8,192   each low byte
 //!   else               for each high byte 256 bits, lowest first, set where the id is here
 //! ```
-//! Segments before version 004 have no bits: [`Sets::Listed`].
+//! Segments before version 004 have no bits.
 
 use roaring::RoaringBitmap;
 
+use super::Version;
 use crate::disk::bits::{Packed, pack, packed_len, width_of};
 
 /// Ids from which 8 bits each and the starts of 256 groups take less than 16 bits each.
@@ -20,15 +21,6 @@ const BITS_MIN: usize = (1 << 16) / 8;
 const STARTS: usize = 257;
 /// Bytes of the bits of one group.
 const GROUP_BYTES: usize = 32;
-
-/// How sets of many ids are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sets {
-    /// Always as low bytes.
-    Listed,
-    /// As bits, from 8,192 ids on.
-    Bits,
-}
 
 /// Low 16 bits of ids, borrowed.
 #[derive(Clone, Copy)]
@@ -55,7 +47,7 @@ fn words(bits: &[u8], group: usize) -> [u64; 4] {
 
 impl<'a> LowIds<'a> {
     /// `count` ids, and the bytes behind; `None` if the bytes cannot hold them.
-    pub fn parse(bytes: &'a [u8], count: usize, sets: Sets) -> Option<(Self, &'a [u8])> {
+    pub fn parse(bytes: &'a [u8], count: usize, version: Version) -> Option<(Self, &'a [u8])> {
         if count < GROUPED_MIN {
             let list = Packed::new(bytes, count, 16)?;
             return Some((Self { count, form: Form::List(list) }, bytes.get(packed_len(count, 16)?..)?));
@@ -63,7 +55,7 @@ impl<'a> LowIds<'a> {
         let width = width_of(count as u64);
         let starts = Packed::new(bytes, STARTS, width)?;
         let bytes = bytes.get(packed_len(STARTS, width)?..)?;
-        if count < BITS_MIN || sets == Sets::Listed {
+        if count < BITS_MIN || version < Version::V004 {
             let (lows, rest) = bytes.split_at_checked(count)?;
             return Some((Self { count, form: Form::Grouped { starts, lows } }, rest));
         }
@@ -76,7 +68,7 @@ impl<'a> LowIds<'a> {
         self.count
     }
 
-    /// Bytes that `count` ids take as [`Sets::Bits`].
+    /// Bytes that `count` ids take from version 004 on.
     pub fn length(count: usize) -> Option<usize> {
         if count < GROUPED_MIN {
             return packed_len(count, 16);
@@ -210,11 +202,11 @@ mod tests {
             let mut out = Vec::new();
             write_low_ids(&ids, &mut out);
             assert_eq!(LowIds::length(ids.len()), Some(out.len()));
-            let (read, rest) = LowIds::parse(&out, ids.len(), Sets::Bits).unwrap();
+            let (read, rest) = LowIds::parse(&out, ids.len(), Version::V005).unwrap();
             assert!(rest.is_empty());
             is_like(&read, &ids);
             for cut in [0, out.len() / 2, out.len().saturating_sub(1)] {
-                assert!(cut == out.len() || LowIds::parse(&out[..cut], ids.len(), Sets::Bits).is_none());
+                assert!(cut == out.len() || LowIds::parse(&out[..cut], ids.len(), Version::V005).is_none());
             }
         }
     }
@@ -240,7 +232,7 @@ mod tests {
             &mut out,
         );
         out.extend(ids.iter().map(|id| *id as u8));
-        let (read, rest) = LowIds::parse(&out, ids.len(), Sets::Listed).unwrap();
+        let (read, rest) = LowIds::parse(&out, ids.len(), Version::V003).unwrap();
         assert!(rest.is_empty());
         is_like(&read, &ids);
     }
@@ -252,7 +244,7 @@ mod tests {
         write_low_ids(&ids, &mut out);
         for at in (0..out.len()).step_by(97) {
             out[at] ^= 0x5a;
-            let (read, _) = LowIds::parse(&out, ids.len(), Sets::Bits).unwrap();
+            let (read, _) = LowIds::parse(&out, ids.len(), Version::V005).unwrap();
             assert!(read.iter().count() <= ids.len());
             assert!((0..=u16::MAX).step_by(31).all(|id| read.find(id).is_none_or(|rank| rank < ids.len())));
             (0..70_000).step_by(31).for_each(|rank| _ = read.get(rank));

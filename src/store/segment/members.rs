@@ -1,72 +1,86 @@
 //! The identities of the persons of one chunk, as far as this segment has rows of them, and what each person did in all.
 //!
 //! ```text
-//! base u32, base i64, widths u8 x 4      of: identity - base, first - base, last - first, events
+//! base u32, base i64                     of identities, of since
+//! widths u8 x 2 for each column          narrow and wide, see patched.rs
 //! persons      see low_ids.rs
 //! starts       where each person's identities begin, see marks.rs
-//! identities   packed
-//! first        packed, one per person: 0 = no event, else milliseconds since base + 1
-//! last         packed, one per person: milliseconds since its first
-//! events       packed, one per person: how many
+//! identities   0 = the one by whose number the person is called, else identity - base + 1
+//! since        one per person: milliseconds from the base to a time from which most of its rows are counted (see block.rs)
+//! first        one per person: 0 = no event, else milliseconds from since to the first one + 1
+//! last         one per person: milliseconds from its first event to the last
+//! events       one per person: how many
 //! ```
-//! Segments of version 002 have three widths and no events.
+//! Before version 005 columns are packed, with one width each: identities, always less the base; first, since the base; last; events,
+//! which version 002 has not.
 
-use super::low_ids::{LowIds, Sets, write_low_ids};
+use super::Version;
+use super::low_ids::{LowIds, write_low_ids};
 use super::marks::{Marks, write_marks};
-use crate::disk::bits::{Packed, pack, packed_len, width_of};
+use super::patched::{Patched, Widths, write_numbers};
 use crate::disk::codec::Reader;
 use crate::model::{IdentityId, Millis, PersonId};
 
-/// Bytes before the arrays.
-pub const MEMBERS_HEADER_BYTES: usize = 16;
+/// Bytes before the persons.
+pub const MEMBERS_HEADER_BYTES: usize = 22;
+/// Columns of members.
+const COLUMNS: usize = 5;
 
 /// The members of one chunk, borrowed from their segment.
 #[derive(Clone, Copy)]
 pub struct Members<'a> {
+    version: Version,
+    chunk: u32,
     persons: LowIds<'a>,
     starts: Marks<'a>,
-    identities: Packed<'a>,
-    first: Packed<'a>,
-    last: Packed<'a>,
+    identities: Patched<'a>,
+    /// Not before version 005.
+    since: Option<Patched<'a>>,
+    first: Patched<'a>,
+    last: Patched<'a>,
     /// Not in version 002.
-    events: Option<Packed<'a>>,
+    events: Option<Patched<'a>>,
     n_persons: usize,
     identity_base: u32,
     time_base: Millis,
 }
 
 impl<'a> Members<'a> {
-    /// Reads them; `None` if the bytes cannot hold them. `counted` says whether numbers of events are there, `sets` how the persons
-    /// are written.
+    /// Reads those of a chunk, so many persons and identities; `None` if the bytes cannot hold them.
     pub fn parse(
         bytes: &'a [u8],
-        n_persons: u32,
-        n_identities: u32,
-        counted: bool,
-        sets: Sets,
+        version: Version,
+        chunk: u32,
+        (n_persons, n_identities): (u32, u32),
     ) -> Option<Self> {
         let (n_persons, n_identities) = (n_persons as usize, n_identities as usize);
         let mut reader = Reader::new(bytes);
         let (identity_base, time_base) = (reader.u32()?, reader.i64()?);
-        let widths: [u8; 3] = *reader.take(3)?.first_chunk()?;
-        let events_width = if counted { Some(reader.u8()?) } else { None };
-        let (persons, rest) = LowIds::parse(bytes.get(reader.offset()..)?, n_persons, sets)?;
+        let mut widths = |is_there: bool| match is_there {
+            false => Some(None),
+            true => Widths::read(&mut reader, version).map(Some),
+        };
+        let is_patched = version >= Version::V005;
+        let identities = widths(true)??;
+        let (since, first, last) = (widths(is_patched)?, widths(true)??, widths(true)??);
+        let events = widths(version > Version::V002)?;
+        let (persons, rest) = LowIds::parse(bytes.get(reader.offset()..)?, n_persons, version)?;
         let (starts, mut rest) = Marks::parse(rest, n_identities, n_persons)?;
-        let mut array = |count: usize, width: u8| -> Option<Packed<'a>> {
-            let packed = Packed::new(rest, count, width)?;
-            rest = rest.get(packed_len(count, width)?..)?;
-            Some(packed)
+        let mut column = |count: usize, widths: Widths| -> Option<Patched<'a>> {
+            let (column, behind) = Patched::parse(rest, count, widths)?;
+            rest = behind;
+            Some(column)
         };
         Some(Self {
+            version,
+            chunk,
             persons,
             starts,
-            identities: array(n_identities, widths[0])?,
-            first: array(n_persons, widths[1])?,
-            last: array(n_persons, widths[2])?,
-            events: match events_width {
-                Some(width) => Some(array(n_persons, width)?),
-                None => None,
-            },
+            identities: column(n_identities, identities)?,
+            since: since.map_or(Some(None), |widths| column(n_persons, widths).map(Some))?,
+            first: column(n_persons, first)?,
+            last: column(n_persons, last)?,
+            events: events.map_or(Some(None), |widths| column(n_persons, widths).map(Some))?,
             n_persons,
             identity_base,
             time_base,
@@ -83,11 +97,6 @@ impl<'a> Members<'a> {
         self.n_persons == 0
     }
 
-    /// The low 16 bits of the person at `rank`.
-    pub fn person(&self, rank: usize) -> u16 {
-        self.persons.get(rank)
-    }
-
     /// The low 16 bits of all persons, in order.
     pub fn persons(&self) -> impl Iterator<Item = u16> + '_ {
         self.persons.iter()
@@ -98,14 +107,29 @@ impl<'a> Members<'a> {
         self.persons.find(low)
     }
 
-    /// The identities of the person at `rank`: their places in [`Members::identity`].
-    pub fn slots(&self, rank: usize) -> std::ops::Range<usize> {
-        self.starts.rows_of(rank)
+    /// The identities of the person at `rank`, in order.
+    pub fn identities(&self, rank: usize) -> impl ExactSizeIterator<Item = IdentityId> + '_ {
+        let places = self.starts.rows_of(rank);
+        (0..places.len()).map(move |slot| self.identity_at(rank, places.start + slot))
     }
 
-    /// The identity at a place.
-    pub fn identity(&self, place: usize) -> IdentityId {
-        self.identity_base.wrapping_add(self.identities.get(place) as u32)
+    /// All identities here.
+    pub fn all_identities(&self) -> impl Iterator<Item = IdentityId> + '_ {
+        (0..self.n_persons).flat_map(|rank| self.identities(rank))
+    }
+
+    /// The identity of the person at `rank` in a slot.
+    pub fn identity(&self, rank: usize, slot: usize) -> IdentityId {
+        self.identity_at(rank, self.starts.first_row(rank) + slot)
+    }
+
+    fn identity_at(&self, rank: usize, place: usize) -> IdentityId {
+        let stored = self.identities.get(place) as u32;
+        match (self.version >= Version::V005, stored) {
+            (false, _) => self.identity_base.wrapping_add(stored),
+            (true, 0) => self.chunk << 16 | u32::from(self.persons.get(rank)),
+            (true, _) => self.identity_base.wrapping_add(stored - 1),
+        }
     }
 
     /// How many events of the person at `rank` are here, where that is known.
@@ -113,10 +137,20 @@ impl<'a> Members<'a> {
         self.events.as_ref().map(|events| events.get(rank))
     }
 
+    /// From when on times of the person at `rank` are counted.
+    pub fn since(&self, rank: usize) -> Millis {
+        self.time_base.wrapping_add(self.since.map_or(0, |since| since.get(rank)) as i64)
+    }
+
+    /// The least time of the events of the person at `rank`, or one before it, if that is known: for a segment that its rows go to.
+    pub fn since_about(&self, rank: usize) -> Option<Millis> {
+        if self.since.is_some() { Some(self.since(rank)) } else { self.seen(rank).map(|(first, _)| first) }
+    }
+
     /// When the person at `rank` did its first and last event here.
     pub fn seen(&self, rank: usize) -> Option<(Millis, Millis)> {
-        let since = self.first.get(rank).checked_sub(1)?;
-        let first = self.time_base.wrapping_add(since as i64);
+        let after = self.first.get(rank).checked_sub(1)?;
+        let first = self.since(rank).wrapping_add(after as i64);
         Some((first, first.wrapping_add(self.last.get(rank) as i64)))
     }
 }
@@ -128,6 +162,8 @@ pub struct MemberRow {
     pub person: PersonId,
     /// Where its identities begin in the shared list.
     pub identities_from: u32,
+    /// From when on its times are counted: no later than any of its events, but best not by much.
+    pub since: Millis,
 }
 
 /// What a person did in all.
@@ -160,15 +196,25 @@ pub struct MemberTable {
 }
 
 impl MemberTable {
-    /// Of pairs in order, each once.
-    pub fn new(members: &[(PersonId, IdentityId)]) -> Self {
-        let mut rows: Vec<MemberRow> = Vec::new();
-        for (at, (person, _)) in (0..).zip(members) {
-            if rows.last().is_none_or(|m| m.person != *person) {
-                rows.push(MemberRow { person: *person, identities_from: at });
+    /// Of persons and identities in order, each pair once, and the least time of the rows under that identity, where it is known.
+    pub fn new(members: impl Iterator<Item = (PersonId, IdentityId, Option<Millis>)>) -> Self {
+        let mut table = Self::default();
+        // Persons are numbered as they come, so that the one before is a good guess.
+        let mut guess = 0;
+        let mut known = None;
+        for (person, identity, since) in members {
+            if table.rows.last().is_none_or(|m| m.person != person) {
+                guess = known.take().unwrap_or(guess);
+                let identities_from = table.identities.len() as u32;
+                table.rows.push(MemberRow { person, identities_from, since: guess });
+            }
+            table.identities.push(identity);
+            known = known.into_iter().chain(since).min();
+            if let (Some(member), Some(known)) = (table.rows.last_mut(), known) {
+                member.since = known;
             }
         }
-        Self { rows, identities: members.iter().map(|(_, identity)| *identity).collect() }
+        table
     }
 
     /// Its persons, in order.
@@ -198,10 +244,18 @@ impl MemberTable {
         self.rows.get(at).is_some_and(|m| m.person == person).then_some(at)
     }
 
-    /// The slot of an identity of the person at `at`: its place among the person's.
-    pub fn slot(&self, at: usize, identity: IdentityId) -> u32 {
-        let own = self.identities.get(self.places(at)).unwrap_or(&[]);
-        if own.len() < 2 { 0 } else { own.binary_search(&identity).unwrap_or(0) as u32 }
+    /// The place of an identity among those of the person at `at`.
+    pub fn slot(&self, at: usize, identity: IdentityId) -> Option<u32> {
+        let own = self.identities.get(self.places(at))?;
+        if own.len() < 2 {
+            return (own.first() == Some(&identity)).then_some(0);
+        }
+        own.binary_search(&identity).ok().map(|slot| slot as u32)
+    }
+
+    /// From when on the times of the person at `at` are counted.
+    pub fn since(&self, at: usize) -> Millis {
+        self.rows.get(at).map_or(0, |m| m.since)
     }
 
     /// Appends the members of the persons at some places, which are those of one chunk. `totals` has one entry for each person of
@@ -211,25 +265,34 @@ impl MemberTable {
         let totals = totals.get(places.clone()).unwrap_or(&[]);
         let begin = self.places(places.start).start;
         let own = self.identities.get(begin..self.places(places.end).start).unwrap_or(&[]);
-        let identity_base = own.iter().copied().min().unwrap_or(0);
-        let identity_width = width_of(u64::from(own.iter().copied().max().unwrap_or(0) - identity_base));
-        let time_base = totals.iter().flatten().map(|t| t.first).min().unwrap_or(0);
-        let first = |t: &Option<Totals>| t.map_or(0, |t| (t.first - time_base + 1) as u64);
-        let last = |t: &Option<Totals>| t.map_or(0, |t| (t.last - t.first) as u64);
-        let events = |t: &Option<Totals>| t.map_or(0, |t| t.events);
-        let first_width = width_of(totals.iter().map(first).max().unwrap_or(0));
-        let last_width = width_of(totals.iter().map(last).max().unwrap_or(0));
-        let events_width = width_of(totals.iter().map(events).max().unwrap_or(0));
+        let starts: Vec<usize> = rows.iter().map(|r| r.identities_from as usize - begin).collect();
+        let persons = places.clone().zip(rows).flat_map(|(at, row)| self.places(at).map(|_| row.person));
+        let pairs = own.iter().copied().zip(persons);
+        let others = pairs.clone().filter(|(identity, person)| identity != person);
+        let identity_base = others.map(|(identity, _)| identity).min().unwrap_or(0);
+        let stored = pairs.map(|(identity, person)| match identity == person {
+            true => 0,
+            false => u64::from(identity - identity_base) + 1,
+        });
+        let time_base = rows.iter().map(|r| r.since).min().unwrap_or(0);
+        let after = |t: Totals, since: Millis| (t.first.wrapping_sub(since) as u64).saturating_add(1);
+        let first = rows.iter().zip(totals).map(|(row, t)| t.map_or(0, |t| after(t, row.since)));
+
         out.extend_from_slice(&identity_base.to_le_bytes());
         out.extend_from_slice(&time_base.to_le_bytes());
-        out.extend_from_slice(&[identity_width, first_width, last_width, events_width]);
+        let widths_at = out.len();
+        out.resize(widths_at - 12 + MEMBERS_HEADER_BYTES, 0);
         write_low_ids(&rows.iter().map(|r| r.person as u16).collect::<Vec<_>>(), out);
-        let starts: Vec<usize> = rows.iter().map(|r| r.identities_from as usize - begin).collect();
         write_marks(&starts, own.len(), out);
-        pack(own.iter().map(|i| u64::from(i - identity_base)), identity_width, out);
-        pack(totals.iter().map(first), first_width, out);
-        pack(totals.iter().map(last), last_width, out);
-        pack(totals.iter().map(events), events_width, out);
+        let widths: [Widths; COLUMNS] = [
+            write_numbers(stored, out),
+            write_numbers(rows.iter().map(|r| r.since.wrapping_sub(time_base) as u64), out),
+            write_numbers(first, out),
+            write_numbers(totals.iter().map(|t| t.map_or(0, |t| t.last.wrapping_sub(t.first) as u64)), out),
+            write_numbers(totals.iter().map(|t| t.map_or(0, |t| t.events)), out),
+        ];
+        let widths = widths.iter().flat_map(|widths| [widths.narrow, widths.wide]);
+        out.iter_mut().skip(widths_at).zip(widths).for_each(|(byte, width)| *byte = width);
     }
 
     /// Identities of the persons at some places.

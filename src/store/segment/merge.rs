@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::block::Column;
+use super::block::{Block, Column};
 use super::build::HashId;
+use super::clock::{Clock, RECORDS, write_clock};
 use super::dictionary::order_raw;
 use super::encoded::{BlockBuilder, EncodedBlock};
 use super::members::MemberTable;
@@ -67,13 +68,16 @@ pub struct Found {
 /// Merges `inputs` into one file.
 pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<SegmentFile> {
     let (dictionaries, codes) = merge_dictionaries(merge.sieve, inputs)?;
-    let members = Arc::new(MemberTable::new(&merge_members(merge, inputs)?));
+    let members = Arc::new(merge_members(merge, inputs)?);
+    let clock = Arc::new(write_clock(arrivals(inputs)?.into_iter(), 1));
     let frame = Frame {
         identity_version: merge.persons.version(),
         rows: inputs.iter().map(|s| s.directory().rows).sum(),
         dictionaries,
         members: Arc::clone(&members),
+        clock: Arc::clone(&clock),
     };
+    let clock = Clock::parse(&clock).unwrap_or_default();
     let filter = frame.is_filtered().then_some(merge.secret);
     let moved: Vec<RoaringBitmap> =
         inputs.iter().map(|s| moved_since(merge.persons, s.identity_version())).collect();
@@ -81,7 +85,8 @@ pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<Segm
         inputs.iter().flat_map(|s| s.directory().names.iter().map(|n| n.name)).collect();
     let mut writer = SegmentWriter::create(merge.vfs, merge.name, frame)?;
     for name in names.into_iter().map(NameId) {
-        let of_name = OfName { merge, inputs, codes: &codes, moved: &moved, members: &members, filter, name };
+        let (codes, moved, members) = (&codes, &moved, (&*members, clock));
+        let of_name = OfName { merge, inputs, codes, moved, members, filter, name };
         of_name.write(&mut writer)?;
     }
     writer.finish()
@@ -93,7 +98,7 @@ struct OfName<'a> {
     inputs: &'a [Arc<Segment>],
     codes: &'a [CodeMap],
     moved: &'a [RoaringBitmap],
-    members: &'a MemberTable,
+    members: (&'a MemberTable, Clock<'a>),
     filter: Option<u64>,
     name: NameId,
 }
@@ -161,7 +166,13 @@ impl OfName<'_> {
         let mut record_id = None;
         for (property, column, codes) in &block.columns {
             let Some(codes) = codes else {
-                values.push((*property, column.raw(row)));
+                let number = match (*property, segment) {
+                    (PropertyId::TARGET, Some(segment)) => {
+                        u64::from(block.block.target(row, segment.owner_of_row(&block.block, row)?))
+                    }
+                    _ => block.block.arrival(row, found.time),
+                };
+                values.push((*property, number));
                 continue;
             };
             let Some(code) = column.code(row) else { continue };
@@ -226,22 +237,47 @@ fn merge_dictionaries(sieve: &Sieve, inputs: &[Arc<Segment>]) -> Result<(Diction
     Ok((dictionaries, codes))
 }
 
-fn merge_members(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<Vec<(PersonId, IdentityId)>> {
+/// The points of the clocks of some segments.
+fn arrivals(inputs: &[Arc<Segment>]) -> Result<Vec<(Millis, u64)>> {
+    let mut all = Vec::new();
+    for segment in inputs {
+        if segment.has_clock() {
+            all.extend(segment.clock()?.points());
+            continue;
+        }
+        let mut records = Vec::new();
+        for name in [NameId::SET, NameId::IDENTIFY] {
+            let Some(name_at) = segment.find_name(name) else { continue };
+            for chunk_at in 0..segment.name_entry(name_at).map_or(0, |e| e.chunks.len()) {
+                let block = segment.block(name_at, chunk_at)?;
+                for (low, rows) in block.each_person() {
+                    let owner = segment.owner(&block, low)?;
+                    let time = |row| block.time(row, owner);
+                    records.extend(rows.map(|row| (time(row), block.arrival(row, time(row)))));
+                }
+            }
+        }
+        let clock = write_clock(records.into_iter(), RECORDS);
+        all.extend(Clock::parse(&clock).unwrap_or_default().points());
+    }
+    Ok(all)
+}
+
+fn merge_members(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<MemberTable> {
     let mut all = Vec::new();
     for input in inputs {
         for at in 0..input.directory().members.len() {
             let members = input.members(at)?;
-            for place in 0..members.slots(members.len().saturating_sub(1)).end {
-                let identity = members.identity(place);
-                if !merge.sieve.is_erased(identity) {
-                    all.push((merge.persons.person_of(identity), identity));
-                }
+            for rank in 0..members.len() {
+                let since = members.since_about(rank);
+                let kept = members.identities(rank).filter(|identity| !merge.sieve.is_erased(*identity));
+                all.extend(kept.map(|identity| (merge.persons.person_of(identity), identity, since)));
             }
         }
     }
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
+    all.sort_unstable_by_key(|(person, identity, since)| (*person, *identity, since.unwrap_or(Millis::MAX)));
+    all.dedup_by_key(|(person, identity, _)| (*person, *identity));
+    Ok(MemberTable::new(all.into_iter()))
 }
 
 /// The rows of one name of persons that have moved, with the person of today, in its order.
@@ -298,18 +334,12 @@ fn visit_rows(
 ) -> Result<()> {
     let block = segment.block(name_at, chunk_at)?;
     let chunk = segment.name_entry(name_at).and_then(|e| e.chunks.get(chunk_at)).map_or(0, |c| c.chunk);
-    let Some(members) = segment.members_of(chunk)? else {
-        return Err(Error::corrupt(segment.name(), 0, format!("no members for chunk {chunk}")));
-    };
-    let mut visit_person = |person: PersonId, rows: std::ops::Range<usize>| {
-        let Some(member) = members.rank_of(person as u16) else {
-            return Err(Error::corrupt(segment.name(), 0, format!("no members for person {person}")));
-        };
-        let begin = members.slots(member).start;
+    let mut visit_person = |person: PersonId, rows: std::ops::Range<usize>| -> Result<()> {
+        let owner = segment.owner(&block, person as u16)?;
         for row in rows {
-            let identity = members.identity(begin + block.slot(row));
+            let (time, identity) = (block.time(row, owner), block.identity(row, owner));
             let (input, chunk_at, row_at) = (input as u32, chunk_at as u32, row as u32);
-            visit(Found { person, time: block.time(row), identity, input, chunk_at, row: row_at });
+            visit(Found { person, time, identity, input, chunk_at, row: row_at });
         }
         Ok(())
     };
@@ -334,6 +364,7 @@ fn visit_rows(
 /// A block of an input as its rows are copied.
 struct Opened<'a> {
     chunk_at: u32,
+    block: Block<'a>,
     /// Each column, and of a client's property the new code of each old one.
     columns: Vec<(PropertyId, Column<'a>, Option<&'a [u32]>)>,
 }
@@ -347,7 +378,8 @@ impl<'a> Opened<'a> {
             let codes = codes.get(property).map(Vec::as_slice).unwrap_or_default();
             (*property, *column, (!own).then_some(codes))
         });
-        Ok(Self { chunk_at, columns: columns.collect() })
+        let columns = columns.collect();
+        Ok(Self { chunk_at, block, columns })
     }
 }
 

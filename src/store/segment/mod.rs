@@ -1,20 +1,22 @@
 //! Segments: immutable files of rows, grouped by event name and, within a name, by person and time.
 //!
 //! ```text
-//! magic             8   "WDSEG004"
+//! magic             8   "WDSEG005"
 //! blocks                one per name and chunk of 65,536 persons (see block.rs)
 //! person sets           one per name: who is in its blocks, one after the other (see low_ids.rs)
 //! dictionaries          one per property: its distinct values in order (see dictionary.rs)
 //! members               one per chunk: the identities of each person, its first and last event and their number (see members.rs)
+//! clock                 at which time the store was at which arrival number (see clock.rs)
 //! filter                split-block Bloom filter over (name, identity, time) of all rows (see filter.rs); empty in a large segment
 //! record ids            20 bytes each, sorted: hash u64, name u32, chunk u32, row u32
-//! directory             where all of that is, with a checksum for each piece (bincode of `Directory`)
+//! directory             where all of that is, with a checksum for each piece (bincode of `Directory`, and of the clock's `Section`)
 //! footer           28   directory offset u64, length u64, crc u32, magic 8
 //! ```
 //! Integers are little-endian. A piece is checked against its checksum when it is first touched, and decoded only then.
 
 pub mod block;
 pub mod build;
+pub mod clock;
 pub mod dictionary;
 mod encoded;
 pub mod filter;
@@ -22,6 +24,7 @@ pub mod low_ids;
 mod marks;
 pub mod members;
 pub mod merge;
+mod patched;
 pub mod reader;
 pub mod sieve;
 pub mod writer;
@@ -35,12 +38,34 @@ use crate::model::{Millis, PersonId};
 
 pub use reader::Segment;
 
-/// First and last bytes of a segment file.
-pub const MAGIC: &[u8; 8] = b"WDSEG004";
-/// Those of a segment whose blocks have their persons in them, and whose person sets are roaring bitmaps.
-pub const MAGIC_003: &[u8; 8] = b"WDSEG003";
-/// Those of a segment that, besides, does not know how many events a person has.
-pub const MAGIC_002: &[u8; 8] = b"WDSEG002";
+/// Which form the pieces of a segment have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// Members do not know how many events a person has.
+    V002,
+    /// Blocks have their persons in them, and person sets are roaring bitmaps.
+    V003,
+    /// Columns have one width, times count from the earliest of their block, identifies have the number of the other identity.
+    V004,
+    /// As it is written now.
+    V005,
+}
+
+impl Version {
+    /// All that are read, the newest first.
+    pub const ALL: [Self; 4] = [Self::V005, Self::V004, Self::V003, Self::V002];
+
+    /// First and last bytes of a segment file.
+    pub fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::V002 => b"WDSEG002",
+            Self::V003 => b"WDSEG003",
+            Self::V004 => b"WDSEG004",
+            Self::V005 => b"WDSEG005",
+        }
+    }
+}
+
 /// Bytes of the footer.
 pub const FOOTER_BYTES: usize = 28;
 /// Bytes of one entry of the record id index.

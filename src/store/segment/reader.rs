@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use roaring::RoaringBitmap;
 
-use super::block::Block;
+use super::block::{Around, Block, Owner};
+use super::clock::Clock;
 use super::dictionary::Dictionary;
 use super::filter::may_contain;
-use super::low_ids::{LowIds, Sets};
+use super::low_ids::LowIds;
 use super::members::Members;
 use super::{
-    ChunkEntry, Directory, FOOTER_BYTES, MAGIC, MAGIC_002, MAGIC_003, MembersEntry, NameEntry,
-    RECORD_ID_BYTES, Section, chunk_of,
+    ChunkEntry, Directory, FOOTER_BYTES, MembersEntry, NameEntry, RECORD_ID_BYTES, Section, Version, chunk_of,
 };
 use crate::disk::codec::{self, Reader};
 use crate::disk::{Bytes, Vfs};
@@ -26,12 +26,11 @@ pub struct Segment {
     name: String,
     bytes: Bytes,
     directory: Directory,
+    /// Empty before version 005.
+    clock: Section,
     /// Earliest and latest time of all rows.
     times: (Millis, Millis),
-    /// Whether members have numbers of events, which those of version 002 have not.
-    counted: bool,
-    /// How sets of persons are written.
-    sets: Sets,
+    version: Version,
     /// Person sets, decoded on first use.
     persons: Vec<OnceLock<RoaringBitmap>>,
     persons_checked: Vec<AtomicBool>,
@@ -41,6 +40,7 @@ pub struct Segment {
     blocks_checked: Vec<Vec<AtomicBool>>,
     dictionaries_checked: Vec<AtomicBool>,
     members_checked: Vec<AtomicBool>,
+    clock_checked: AtomicBool,
     filter_checked: AtomicBool,
     record_ids_checked: AtomicBool,
 }
@@ -73,7 +73,9 @@ impl Segment {
     pub fn parse(name: &str, bytes: Bytes) -> Result<Self> {
         let bad = |offset: usize, what: &str| Error::corrupt(name, offset as u64, what);
         let begin = bytes.get(..8);
-        let magic = [MAGIC_002, MAGIC_003].into_iter().find(|m| begin == Some(m.as_slice())).unwrap_or(MAGIC);
+        let version = Version::ALL.into_iter().find(|version| begin == Some(version.magic().as_slice()));
+        let version = version.unwrap_or(Version::V005);
+        let magic = version.magic();
         known_format(name, &bytes, magic)?;
         let footer_at =
             bytes.len().checked_sub(FOOTER_BYTES).ok_or_else(|| bad(0, "too short for a segment"))?;
@@ -88,14 +90,18 @@ impl Segment {
         let section = Section { offset, length, crc };
         let payload = slice(&bytes, section).filter(|b| crc32fast::hash(b) == crc);
         let payload = payload.ok_or_else(|| bad(footer_at, "the directory does not match its checksum"))?;
-        let directory: Directory = codec::decode(name, payload)?;
+        let (directory, clock): (Directory, Section) = match version {
+            Version::V005 => codec::decode(name, payload)?,
+            Version::V002 | Version::V003 | Version::V004 => {
+                (codec::decode(name, payload)?, Section::default())
+            }
+        };
         let names = &directory.names;
         let earliest = names.iter().map(|n| n.time_min).min().unwrap_or(Millis::MAX);
         let latest = names.iter().map(|n| n.time_max).max().unwrap_or(Millis::MIN);
         Ok(Self {
             times: (earliest, latest),
-            counted: magic != MAGIC_002,
-            sets: if magic == MAGIC { Sets::Bits } else { Sets::Listed },
+            version,
             name: name.to_owned(),
             persons: names.iter().map(|_| OnceLock::new()).collect(),
             persons_checked: unchecked(names.len()),
@@ -103,10 +109,12 @@ impl Segment {
             blocks_checked: names.iter().map(|n| unchecked(n.chunks.len())).collect(),
             dictionaries_checked: unchecked(directory.properties.len()),
             members_checked: unchecked(directory.members.len()),
+            clock_checked: AtomicBool::new(false),
             filter_checked: AtomicBool::new(false),
             record_ids_checked: AtomicBool::new(false),
             bytes,
             directory,
+            clock,
         })
     }
 
@@ -149,13 +157,13 @@ impl Segment {
         if let Some(persons) = cell.get() {
             return Ok(persons);
         }
-        let persons = match self.sets {
-            Sets::Listed => {
+        let persons = match self.version {
+            Version::V002 | Version::V003 => {
                 let bytes = self.checked(entry.persons, &AtomicBool::new(false))?;
                 RoaringBitmap::deserialize_from(bytes)
                     .map_err(|e| self.damage(entry.persons, &e.to_string()))?
             }
-            Sets::Bits => {
+            Version::V004 | Version::V005 => {
                 let mut set = RoaringBitmap::new();
                 for (chunk_at, chunk) in entry.chunks.iter().enumerate() {
                     let before = set.len();
@@ -181,7 +189,8 @@ impl Segment {
         let begin = self.persons_at.get(name_at).and_then(|starts| starts.get(chunk_at));
         let chunk = entry.chunks.get(chunk_at);
         let persons = begin.zip(chunk).and_then(|(begin, chunk)| {
-            LowIds::parse(bytes.get(*begin..)?, chunk.persons as usize, self.sets).map(|(persons, _)| persons)
+            let (persons, _) = LowIds::parse(bytes.get(*begin..)?, chunk.persons as usize, self.version)?;
+            Some(persons)
         });
         persons.ok_or_else(|| self.damage(entry.persons, "the person set is too short"))
     }
@@ -193,11 +202,15 @@ impl Segment {
         let (Some(entry), Some(flag)) = (entry, flag) else {
             return Err(Error::corrupt(&self.name, 0, "no such block"));
         };
-        let persons = match self.sets {
-            Sets::Listed => None,
-            Sets::Bits => Some(self.persons_of(name_at, chunk_at)?),
+        let persons = match self.version {
+            Version::V002 | Version::V003 => None,
+            Version::V004 | Version::V005 => Some(self.persons_of(name_at, chunk_at)?),
         };
-        let block = Block::parse(self.checked(entry.block, flag)?, persons);
+        let members = self.members_of(entry.chunk)?;
+        let members =
+            members.ok_or_else(|| self.damage(entry.block, "the block's persons have no members"))?;
+        let around = Around { version: self.version, persons, members, clock: self.clock()? };
+        let block = Block::parse(self.checked(entry.block, flag)?, around);
         let block =
             block.filter(|b| b.rows() == entry.rows as usize && b.persons() == entry.persons as usize);
         block.ok_or_else(|| self.damage(entry.block, "the block contradicts itself"))
@@ -210,6 +223,28 @@ impl Segment {
             Ok(at) => self.block(name_at, at).map(Some),
             Err(_) => Ok(None),
         }
+    }
+
+    /// At which time the store was at which arrival number.
+    pub fn clock(&self) -> Result<Clock<'_>> {
+        let clock = Clock::parse(self.checked(self.clock, &self.clock_checked)?);
+        clock.ok_or_else(|| self.damage(self.clock, "the clock contradicts itself"))
+    }
+
+    /// Whether the arrival numbers of its rows are in its clock, as they are from version 005 on.
+    pub fn has_clock(&self) -> bool {
+        self.version >= Version::V005
+    }
+
+    /// What reading the rows of a person of a block needs.
+    pub fn owner(&self, block: &Block<'_>, low: u16) -> Result<Owner> {
+        let unknown = || Error::corrupt(&self.name, 0, format!("no members for the person {low} of a chunk"));
+        block.owner(low).ok_or_else(unknown)
+    }
+
+    /// The same, by one of the rows.
+    pub fn owner_of_row(&self, block: &Block<'_>, row: usize) -> Result<Owner> {
+        self.owner(block, block.person(block.rank_of_row(row)))
     }
 
     /// The dictionary of a property, if any row has it.
@@ -232,7 +267,7 @@ impl Segment {
             return Err(Error::corrupt(&self.name, 0, "no such members"));
         };
         let bytes = self.checked(entry.members, flag)?;
-        let members = Members::parse(bytes, entry.persons, entry.identities, self.counted, self.sets);
+        let members = Members::parse(bytes, self.version, entry.chunk, (entry.persons, entry.identities));
         members.ok_or_else(|| self.damage(entry.members, "the members contradict themselves"))
     }
 
@@ -248,9 +283,8 @@ impl Segment {
     pub fn slot_of(&self, person: PersonId, identity: IdentityId) -> Result<Option<usize>> {
         let Some(members) = self.members_of(chunk_of(person))? else { return Ok(None) };
         let Some(rank) = members.rank_of((person & 0xffff) as u16) else { return Ok(None) };
-        let mut slots = members.slots(rank);
-        let begin = slots.start;
-        Ok(slots.find(|place| members.identity(*place) == identity).map(|place| place - begin))
+        let place = members.identities(rank).position(|own| own == identity);
+        Ok(place)
     }
 
     /// Whether a row with this filter key may be here.
@@ -301,6 +335,7 @@ impl Segment {
         for at in 0..self.directory.members.len() {
             note(self.members(at).map(drop));
         }
+        note(self.clock().map(drop));
         note(self.may_contain(0).map(drop));
         note(self.record_ids(0).map(drop));
         found

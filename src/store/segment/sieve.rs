@@ -6,11 +6,10 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::Segment;
-use super::block::Block;
+use super::block::{Block, Owner};
 use super::merge::Found;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{IdentityId, Millis, NameId, PropertyId};
-use crate::store::lookup;
 
 /// By property the codes of a dictionary that some row still has.
 pub type UsedCodes = BTreeMap<PropertyId, RoaringBitmap>;
@@ -60,8 +59,8 @@ impl Sieve {
     }
 
     /// Whether the other identity of an identify is erased.
-    fn drops_target(&self, name: NameId, block: &Block<'_>, row: usize) -> bool {
-        name == NameId::IDENTIFY && self.is_erased(lookup::own_columns(block, row).2)
+    fn drops_target(&self, name: NameId, block: &Block<'_>, row: usize, owner: Owner) -> bool {
+        name == NameId::IDENTIFY && self.is_erased(block.target(row, owner))
     }
 
     /// Whether a segment holds anything that is left out.
@@ -76,16 +75,14 @@ impl Sieve {
         }
         for at in 0..segment.directory().members.len() {
             let members = segment.members(at)?;
-            let places = 0..members.slots(members.len().saturating_sub(1)).end;
-            if places.into_iter().any(|place| self.is_erased(members.identity(place))) {
+            if members.all_identities().any(|identity| self.is_erased(identity)) {
                 return Ok(true);
             }
         }
         let mut found = false;
         if let Some(name_at) = segment.find_name(NameId::IDENTIFY) {
-            each_row(segment, name_at, &mut |block, row, _| {
-                found |= self.drops_target(NameId::IDENTIFY, block, row);
-                Ok(())
+            each_row(segment, name_at, &mut |block, row, owner| {
+                found |= self.drops_target(NameId::IDENTIFY, block, row, owner);
             })?;
         }
         Ok(found)
@@ -105,7 +102,8 @@ impl Sieve {
             let Some(segment) = inputs.get(row.input as usize) else { continue };
             let Some(name_at) = segment.find_name(name) else { continue };
             let block = segment.block(name_at, row.chunk_at as usize)?;
-            if !self.drops_target(name, &block, row.row as usize) {
+            let owner = segment.owner_of_row(&block, row.row as usize)?;
+            if !self.drops_target(name, &block, row.row as usize, owner) {
                 kept.push(row);
             }
         }
@@ -121,9 +119,10 @@ impl Sieve {
         let mut used = UsedCodes::new();
         for (name_at, entry) in segment.directory().names.iter().enumerate() {
             let name = NameId(entry.name);
-            each_row(segment, name_at, &mut |block, row, identity| {
-                if self.drops(name, identity, block.time(row)) || self.drops_target(name, block, row) {
-                    return Ok(());
+            each_row(segment, name_at, &mut |block, row, owner| {
+                let is_dropped = self.drops(name, block.identity(row, owner), block.time(row, owner));
+                if is_dropped || self.drops_target(name, block, row, owner) {
+                    return;
                 }
                 for (property, column) in block.columns() {
                     let own = matches!(*property, PropertyId::ARRIVAL | PropertyId::TARGET);
@@ -131,31 +130,24 @@ impl Sieve {
                         used.entry(*property).or_default().insert(code);
                     }
                 }
-                Ok(())
             })?;
         }
         Ok(Some(used))
     }
 }
 
-/// Visits every row of a name with the identity it arrived under.
+/// Visits every row of a name with its person.
 fn each_row(
     segment: &Segment,
     name_at: usize,
-    visit: &mut dyn FnMut(&Block<'_>, usize, IdentityId) -> Result<()>,
+    visit: &mut dyn FnMut(&Block<'_>, usize, Owner),
 ) -> Result<()> {
-    let Some(entry) = segment.name_entry(name_at) else { return Ok(()) };
-    for (chunk_at, chunk) in entry.chunks.iter().enumerate() {
-        let no_members =
-            || Error::corrupt(segment.name(), 0, format!("no members for chunk {}", chunk.chunk));
+    let chunks = segment.name_entry(name_at).map_or(0, |entry| entry.chunks.len());
+    for chunk_at in 0..chunks {
         let block = segment.block(name_at, chunk_at)?;
-        let members = segment.members_of(chunk.chunk)?.ok_or_else(no_members)?;
-        for rank in 0..block.persons() {
-            let member = members.rank_of(block.person(rank)).ok_or_else(no_members)?;
-            let begin = members.slots(member).start;
-            for row in block.rows_of(rank) {
-                visit(&block, row, members.identity(begin + block.slot(row)))?;
-            }
+        for (low, rows) in block.each_person() {
+            let owner = segment.owner(&block, low)?;
+            rows.for_each(|row| visit(&block, row, owner));
         }
     }
     Ok(())

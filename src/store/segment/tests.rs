@@ -64,7 +64,11 @@ fn rows_of(segment: &Segment) -> BTreeSet<String> {
             for found in gather(&segments, &none, name, chunk.chunk, None).unwrap() {
                 let block = segment.block_of(segment.find_name(name).unwrap(), chunk.chunk).unwrap().unwrap();
                 let properties = lookup::properties_of(segment, &block, found.row as usize).unwrap();
-                let own = lookup::own_columns(&block, found.row as usize);
+                let row = found.row as usize;
+                let owner = segment.owner_of_row(&block, row).unwrap();
+                let arrival = if name.is_event() { 0 } else { block.arrival(row, found.time) };
+                let target = if name == NameId::IDENTIFY { block.target(row, owner) } else { 0 };
+                let own = (found.time, arrival, target);
                 out.insert(format!("{name:?} {} {} {own:?} {properties:?}", found.person, found.identity));
             }
         }

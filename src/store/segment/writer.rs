@@ -9,7 +9,8 @@ use super::filter::FilterWriter;
 use super::low_ids::write_low_ids;
 use super::members::{MemberTable, Totals};
 use super::{
-    ChunkEntry, Directory, MAGIC, MembersEntry, NameEntry, PropertyEntry, RECORD_ID_BYTES, Section, chunk_of,
+    ChunkEntry, Directory, MembersEntry, NameEntry, PropertyEntry, RECORD_ID_BYTES, Section, Version,
+    chunk_of,
 };
 use crate::disk::{Vfs, WriteFile, codec};
 use crate::error::{Error, Result};
@@ -26,6 +27,8 @@ pub struct Frame {
     pub dictionaries: Vec<(PropertyId, Vec<Vec<u8>>)>,
     /// The persons of the rows and their identities.
     pub members: Arc<MemberTable>,
+    /// The arrival numbers of sets and identifies by their times, as [`super::clock::write_clock`] makes it.
+    pub clock: Arc<Vec<u8>>,
 }
 
 impl Frame {
@@ -50,6 +53,7 @@ pub struct SegmentWriter {
     directory: Directory,
     filter: Option<FilterWriter>,
     members: Arc<MemberTable>,
+    clock: Section,
     /// Of each of the members.
     totals: Vec<Option<Totals>>,
     /// The person set of the current name.
@@ -94,7 +98,7 @@ impl SegmentWriter {
     /// Begins the file `name`.
     pub fn create(vfs: &dyn Vfs, name: &str, frame: Frame) -> Result<Self> {
         let mut out = Output { file: vfs.create(name)?, offset: 0, buffer: Vec::new() };
-        out.put(MAGIC)?;
+        out.put(Version::V005.magic())?;
         let mut directory =
             Directory { rows: frame.rows, identity_version: frame.identity_version, ..Directory::default() };
         for (property, values) in &frame.dictionaries {
@@ -109,9 +113,11 @@ impl SegmentWriter {
                 dictionary,
             });
         }
+        let clock = out.section(&frame.clock)?;
         Ok(Self {
             out,
             directory,
+            clock,
             filter: frame.is_filtered().then(|| FilterWriter::new(frame.rows)),
             totals: vec![None; frame.members.rows().len()],
             members: frame.members,
@@ -180,13 +186,13 @@ impl SegmentWriter {
         self.directory.filter = self.out.section(&filter)?;
         self.record_ids.sort_unstable();
         self.directory.record_ids = self.out.section(&self.record_ids.concat())?;
-        let directory = codec::encode(&self.directory)?;
+        let directory = codec::encode(&(&self.directory, self.clock))?;
         let section = self.out.section(&directory)?;
         let mut footer = Vec::new();
         footer.extend_from_slice(&section.offset.to_le_bytes());
         footer.extend_from_slice(&section.length.to_le_bytes());
         footer.extend_from_slice(&section.crc.to_le_bytes());
-        footer.extend_from_slice(MAGIC);
+        footer.extend_from_slice(Version::V005.magic());
         self.out.put(&footer)?;
         self.out.flush()?;
         self.out.file.sync()?;

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use whodid::app::backups::Content;
 use whodid::app::{Accounts, App, Reports, StoredKeys};
 use whodid::disk::Bytes;
+use whodid::disk::bits::Packed;
 use whodid::disk::codec::{self, Reader};
 use whodid::disk::frame::{FrameAt, read_frame, read_single, write_single};
 use whodid::engine::{Engine, Options, Snapshot};
@@ -25,15 +26,16 @@ use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, T
 use whodid::store::catalog::Catalog;
 use whodid::store::entry::{Entry, put_entry, read_entry};
 use whodid::store::erasures::{ERASED_MAGIC, Erasures};
-use whodid::store::identity_file::{IdentityFile, hash_identity};
+use whodid::store::identity_file::{IDENTITIES_FOOTER_BYTES, IdentityFile, hash_identity};
 use whodid::store::manifest::{Checkpoint, MANIFEST_MAGIC, Manifest};
 use whodid::store::persons::Persons;
 use whodid::store::refusals::Refusals;
-use whodid::store::segment::block::Block;
+use whodid::store::segment::block::{Around, Block};
+use whodid::store::segment::clock::Clock;
 use whodid::store::segment::dictionary::Dictionary;
-use whodid::store::segment::low_ids::{LowIds, Sets};
-use whodid::store::segment::members::Members;
-use whodid::store::segment::{FOOTER_BYTES, Segment};
+use whodid::store::segment::low_ids::LowIds;
+use whodid::store::segment::members::{MemberTable, Members};
+use whodid::store::segment::{FOOTER_BYTES, Segment, Version};
 use whodid::store::wal::read_wal;
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random;
@@ -105,12 +107,37 @@ pub fn checkpoint(bytes: &[u8]) {
 }
 
 pub fn identities(bytes: &[u8]) {
-    let Ok(file) = IdentityFile::open("ids", Bytes::from_vec(bytes.to_vec())) else { return };
+    let mut bytes = bytes.to_vec();
+    let _ = put_identities_right(&mut bytes);
+    let Ok(file) = IdentityFile::open("ids", Bytes::from_vec(bytes)) else { return };
     let _ = file.find("jane@example.com", hash_identity((1, 2), b"jane@example.com"));
     for id in file.first()..file.first().saturating_add(file.count().min(100)) {
         let _ = file.get(id);
     }
     let _ = file.for_each(|_| Ok(()));
+}
+
+/// Makes the checksums of a file of identities right, as far as what they cover is there.
+fn put_identities_right(bytes: &mut [u8]) -> Option<()> {
+    let footer = bytes.len().checked_sub(IDENTITIES_FOOTER_BYTES)?;
+    let mut reader = Reader::new(bytes.get(footer + 4..)?);
+    let (count, _, offsets_at, width) = (reader.u32()?, reader.u64()?, reader.u64()?, reader.u8()?);
+    let (offsets_at, blocks) = (usize::try_from(offsets_at).ok()?, count.div_ceil(32) as usize);
+    let offsets = Packed::new(bytes.get(offsets_at..footer)?, blocks + 1, width)?;
+    let ends: Vec<usize> = (0..=blocks.min(64)).map(|block| offsets.get(block) as usize).collect();
+    let mut put = |at: usize, from: usize, to: usize| {
+        let crc = bytes.get(from..to).map(crc32);
+        let place = bytes.get_mut(at..).and_then(|place| place.first_chunk_mut::<4>());
+        if let (Some(crc), Some(place)) = (crc, place) {
+            *place = crc.to_le_bytes();
+        }
+    };
+    for block in ends.windows(2).filter(|block| block[0] >= 8 && block[1] <= offsets_at) {
+        put(block[0], block[0] + 4, block[1]);
+    }
+    put(footer + 36, offsets_at, footer);
+    put(footer + 40, footer, footer + 40);
+    Some(())
 }
 
 pub fn segment(bytes: &[u8]) {
@@ -161,22 +188,40 @@ fn walk(block: &Block<'_>) {
     for rank in 0..block.persons().min(64) {
         let person = block.person(rank);
         let _ = block.rank_of(person);
+        let Some(owner) = block.owner(person).or_else(|| block.owner(7)) else { continue };
         for row in block.rows_of(rank).take(64) {
-            let _ = (block.time(row), block.slot(row));
+            let _ = (block.arrival(row, block.time(row, owner)), block.identity(row, owner), block.target(row, owner));
             for (_, column) in block.columns() {
-                let _ = (column.code(row), column.raw(row));
+                let _ = column.code(row);
             }
         }
     }
 }
 
+/// A segment's version.
+fn version(steer: u32) -> Version {
+    Version::ALL[steer as usize >> 16 & 3]
+}
+
 pub fn block(bytes: &[u8]) {
-    let (count, bytes) = steer(bytes);
-    let persons = LowIds::parse(bytes, count as usize, Sets::Bits);
-    let block = match persons {
-        Some((persons, rest)) if count > 0 => Block::parse(rest, Some(persons)),
-        _ => Block::parse(bytes, None),
+    let (steered, bytes) = steer(bytes);
+    let (version, count) = (version(steered), steered as usize & 0xffff);
+    // Of four persons, each with an identity of its own.
+    let pairs = (0..4).map(|person| (person * 7, person * 7, Some(1_700_000_000_000)));
+    let mut members = Vec::new();
+    MemberTable::new(pairs).write(0..4, &[None; 4], &mut members);
+    let Some(members) = Members::parse(&members, Version::V005, 0, (4, 4)) else { return };
+    let (length, bytes) = steer(bytes);
+    let Some((of_clock, bytes)) = bytes.split_at_checked(length as usize & 0x3f) else { return };
+    let clock = Clock::parse(of_clock).unwrap_or_default();
+    clock.points().take(64).for_each(drop);
+    let (persons, bytes) = if version < Version::V004 {
+        (None, bytes)
+    } else {
+        let Some((persons, rest)) = LowIds::parse(bytes, count, version) else { return };
+        (Some(persons), rest)
     };
+    let block = Block::parse(bytes, Around { version, persons, members, clock });
     if let Some(block) = block {
         walk(&block);
     }
@@ -194,13 +239,14 @@ pub fn dictionary(bytes: &[u8]) {
 pub fn members(bytes: &[u8]) {
     let (persons, bytes) = steer(bytes);
     let (identities, bytes) = steer(bytes);
-    let Some(members) = Members::parse(bytes, persons, identities, true, Sets::Bits) else { return };
+    let version = version(persons);
+    let Some(members) = Members::parse(bytes, version, 3, (persons & 0xffff, identities)) else { return };
     for rank in 0..members.len().min(64) {
-        let _ = (members.person(rank), members.seen(rank), members.events(rank));
-        for place in members.slots(rank).take(64) {
-            let _ = members.identity(place);
-        }
+        let _ = (members.since(rank), members.since_about(rank), members.seen(rank), members.events(rank));
+        members.identities(rank).take(64).for_each(|identity| _ = identity);
+        let _ = members.identity(rank, 1);
     }
+    let _ = members.persons().take(64).filter_map(|low| members.rank_of(low)).count();
 }
 
 pub fn query(bytes: &[u8]) {
