@@ -21,20 +21,20 @@ pub fn pack(values: impl Iterator<Item = u64>, width: u8, out: &mut Vec<u8>) {
     if width == 0 {
         return;
     }
-    let mut pending: u128 = 0;
-    let mut bits = 0u32;
+    let (mut pending, mut bits) = (0u64, 0u32);
+    let width = u32::from(width);
     for value in values {
         debug_assert!(width == 64 || value < 1 << width, "a value is wider than its column");
-        pending |= u128::from(value) << bits;
-        bits += u32::from(width);
-        while bits >= 64 {
-            out.extend_from_slice(&(pending as u64).to_le_bytes());
-            pending >>= 64;
+        pending |= value << bits;
+        bits += width;
+        if bits >= 64 {
+            out.extend_from_slice(&pending.to_le_bytes());
             bits -= 64;
+            // What of the value did not go into the word; nothing if it fitted.
+            pending = value.checked_shr(width - bits).unwrap_or(0);
         }
     }
-    let rest = (bits as usize).div_ceil(8);
-    out.extend_from_slice(&(pending as u64).to_le_bytes()[..rest]);
+    out.extend_from_slice(&pending.to_le_bytes()[..(bits as usize).div_ceil(8)]);
     out.extend_from_slice(&[0; 8]);
 }
 

@@ -32,14 +32,10 @@ pub fn longest(snapshot: &Snapshot, last: Millis) -> Result<Millis> {
     for (name, _) in snapshot.catalog.events() {
         for segment in snapshot.segments.iter() {
             let Some(at) = segment.find_name(name) else { continue };
-            let Some(entry) = segment.name_entry(at).filter(|entry| entry.time_max > since) else { continue };
-            for chunk in 0..entry.chunks.len() {
-                let block = segment.block(at, chunk)?;
-                for (low, rows) in block.each_person() {
-                    let owner = segment.owner(&block, low)?;
-                    rows.for_each(|row| seen(block.time(row, owner)));
-                }
+            if segment.name_entry(at).is_none_or(|entry| entry.time_max <= since) {
+                continue;
             }
+            segment.each_row(at, &mut |block, row, owner| seen(block.time(row, owner)))?;
         }
         snapshot.runs().iter().flat_map(|r| r.of_name(name)).for_each(|row| seen(row.time));
     }

@@ -68,16 +68,12 @@ pub fn events_before(snapshot: &Snapshot, name: NameId, before: Millis) -> Resul
     let mut sum = 0;
     for segment in snapshot.segments.iter() {
         let Some(at) = segment.find_name(name) else { continue };
-        let Some(entry) = segment.name_entry(at).filter(|entry| entry.time_min < before) else { continue };
-        for chunk in 0..entry.chunks.len() {
-            let block = segment.block(at, chunk)?;
-            for (low, rows) in block.each_person() {
-                let owner = segment.owner(&block, low)?;
-                sum += rows.filter(|row| block.time(*row, owner) < before).count();
-            }
+        if segment.name_entry(at).is_none_or(|entry| entry.time_min >= before) {
+            continue;
         }
+        segment.each_row(at, &mut |block, row, owner| sum += u64::from(block.time(row, owner) < before))?;
     }
     let runs = snapshot.runs();
-    sum += runs.iter().flat_map(|run| run.of_name(name)).filter(|row| row.time < before).count();
-    Ok(sum as u64)
+    sum += runs.iter().flat_map(|run| run.of_name(name)).filter(|row| row.time < before).count() as u64;
+    Ok(sum)
 }

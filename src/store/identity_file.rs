@@ -3,8 +3,8 @@
 //! ```text
 //! magic          8    "WDIDS003"
 //! blocks              32 strings each: crc u32, heads, bytes of the strings
-//!                     heads: how many different ones u8; each a varint, bytes of a string x 4 + form; then, of as few bits as that
-//!                     number needs, which of them each string has
+//!                     heads: how many different ones u8; each a varint, stored bytes of a string x 4 + form; then which of them
+//!                     each string has, in as many bits as the number of heads less one needs
 //!                     form 0 as it is, 1 two lower-case hexadecimal digits a byte, 2 codes of symbols (see symbols.rs)
 //! offsets             packed, where each block begins, and the end of the last
 //! symbols             see symbols.rs
@@ -37,8 +37,10 @@ const MAGIC_002: &[u8; 8] = b"WDIDS002";
 const MAGIC_001: &[u8; 8] = b"WDIDS001";
 /// Bytes of the footer.
 pub const IDENTITIES_FOOTER_BYTES: usize = 52;
-/// Strings per block: one is unpacked to read any of its strings.
+/// Strings per block: it is checked to read any of them.
 pub(super) const BLOCK: u32 = 32;
+/// Bytes of the strings of a block at most, 32 of 1,020 bytes and their heads.
+const BLOCK_BYTES_MAX: u32 = 1 << 16;
 /// How a string is stored.
 const PLAIN: u32 = 0;
 const HEX: u32 = 1;
@@ -104,6 +106,7 @@ impl IdentityFile {
         let footer = bytes.get(footer_at..)?;
         let mut reader = Reader::new(footer);
         let (first, count) = (reader.u32()?, reader.u32()?);
+        first.checked_add(count)?;
         let slots = u32::try_from(reader.u64()?).ok()? as usize;
         let (offsets_at, offsets_width) = (usize::try_from(reader.u64()?).ok()?, reader.u8()?);
         let (table_at, table_width) = (usize::try_from(reader.u64()?).ok()?, reader.u8()?);
@@ -158,6 +161,10 @@ impl IdentityFile {
 
     /// The id of an identity with this hash, if it is here.
     pub fn find(&self, identity: &str, hash: u64) -> Result<Option<IdentityId>> {
+        if identity.is_empty() {
+            // What an erased identity became is in no table, but it may be in a block that is looked through.
+            return Ok(None);
+        }
         let bytes = self.bytes.get(self.table_at..).unwrap_or(&[]);
         let is_it = |place: u32| self.with_string(place, |s| s == identity.as_bytes());
         let Some(symbols) = &self.symbols else { return self.find_in_slots(bytes, hash, is_it) };
@@ -202,7 +209,7 @@ impl IdentityFile {
                 return Ok(None);
             }
             if entry & 0xff == hash & 0xff {
-                let place = (entry >> 8) as u32 - 1;
+                let place = ((entry >> 8) as u32).wrapping_sub(1);
                 if is_it(place)? {
                     return Ok(Some(self.first + place));
                 }
@@ -301,8 +308,12 @@ impl IdentityFile {
             }
             match content.split_first()? {
                 (0, plain) => Some(Cow::Borrowed(plain)),
-                // The length was checked with the block, and a block is at most 32 strings of 1,020 bytes.
-                (1, packed) => lz4_flex::block::decompress_size_prepended(packed).ok().map(Cow::Owned),
+                (1, packed) => {
+                    let length = packed.first_chunk::<4>().map(|length| u32::from_le_bytes(*length))?;
+                    let unpacked = (length <= BLOCK_BYTES_MAX)
+                        .then(|| lz4_flex::block::decompress_size_prepended(packed).ok())?;
+                    unpacked.map(Cow::Owned)
+                }
                 _ => None,
             }
         };
@@ -357,4 +368,32 @@ pub(super) fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
 fn to_hex(bytes: &[u8]) -> Vec<u8> {
     let digit = |d: u8| if d < 10 { b'0' + d } else { b'a' + d - 10 };
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity_writer::IdentityFileWriter;
+    use super::*;
+    use crate::disk::RealVfs;
+    use crate::disk::Vfs;
+
+    #[test]
+    fn what_was_erased_is_not_found_by_an_empty_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let vfs = RealVfs::new(dir.path()).unwrap();
+        for at in 0..200 {
+            let (key, name) = ((at, 7), format!("ids-{at}"));
+            let mut writer = IdentityFileWriter::create(&vfs, &name, key, 100).unwrap();
+            let names: Vec<String> =
+                (0..20).map(|n| if n % 5 == 1 { String::new() } else { format!("p{n}") }).collect();
+            names.iter().for_each(|name| writer.add(name.as_bytes()).unwrap());
+            writer.finish().unwrap();
+            let file = IdentityFile::open(&name, vfs.open(&name).unwrap()).unwrap();
+            for (id, name) in (100..).zip(&names) {
+                let expected = (!name.is_empty()).then_some(id);
+                assert_eq!(file.find(name, hash_identity(key, name.as_bytes())).unwrap(), expected);
+                assert_eq!(&file.get(id).unwrap(), name);
+            }
+        }
+    }
 }

@@ -196,7 +196,8 @@ impl<'a> Block<'a> {
     /// Which of its person's identities a row arrived under.
     #[inline]
     pub fn slot(&self, row: usize) -> usize {
-        self.slots.get(row) as usize
+        // A slot is 32 bits, whatever a damaged block says.
+        self.slots.get(row) as u32 as usize
     }
 
     /// The identity that a row of a person arrived under.
@@ -212,12 +213,12 @@ impl<'a> Block<'a> {
 
     /// The other identity of an identify of a person.
     pub fn target(&self, row: usize, owner: Owner) -> IdentityId {
-        let stored = self.column(PropertyId::TARGET).map_or(0, |column| column.number(row)) as u32;
+        let stored = self.column(PropertyId::TARGET).map_or(0, |column| column.number(row));
         if self.version < Version::V005 {
-            return stored;
+            return stored as IdentityId;
         }
-        match stored.checked_sub(TARGET_SLOTS) {
-            Some(identity) => identity,
+        match stored.checked_sub(u64::from(TARGET_SLOTS)) {
+            Some(identity) => identity as IdentityId,
             None => self.members.identity(owner.member, stored as usize),
         }
     }
@@ -268,7 +269,7 @@ pub fn write_block(rows: &[BlockRow], columns: Columns, out: &mut Vec<u8>) {
     }
     let base = rows.iter().map(|r| r.time).min().unwrap_or(0);
     // Many clients send whole seconds: ten bits less for each time.
-    let unit = if rows.iter().all(|r| (r.time - base) % 1000 == 0) { 1000 } else { 1 };
+    let unit = if rows.iter().all(|r| r.time.wrapping_sub(base) % 1000 == 0) { 1000 } else { 1 };
     out.extend_from_slice(&base.to_le_bytes());
     out.extend_from_slice(&(unit as u32).to_le_bytes());
     let widths_at = out.len();
@@ -299,12 +300,12 @@ fn write_times(rows: &[BlockRow], base: Millis, unit: i64, out: &mut Vec<u8>) ->
     let step = step(rows.len());
     let near = Histogram::of(rows.iter().step_by(step).filter_map(from_since)).times(step);
     let latest = rows.iter().map(|r| r.time).max().unwrap_or(base);
-    let widths = near.widths(width_of(units(latest - base)), rows.len());
+    let widths = near.widths(width_of(units(latest.wrapping_sub(base))), rows.len());
     let mut times = Vec::with_capacity(rows.len());
     times.extend(rows.iter().map(|r| {
         let near = if widths.narrow < widths.wide { from_since(r) } else { None };
         let near = near.filter(|units| units >> widths.narrow == 0);
-        near.map_or_else(|| (units(r.time - base), true), |units| (units, false))
+        near.map_or_else(|| (units(r.time.wrapping_sub(base)), true), |units| (units, false))
     }));
     write_patched(times.iter().copied(), widths, out);
     widths

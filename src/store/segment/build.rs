@@ -81,7 +81,7 @@ pub fn write_rows(build: &Build<'_>) -> Result<(SegmentFile, u64)> {
     let (codes, dictionaries) =
         build.values.codes(|number| used.get(number as usize).is_some_and(|used| *used));
     let rows = build.rows.names().iter().flat_map(RowsOfName::iter).map(|row| (row.identity, row.time()));
-    let members = Arc::new(MemberTable::of(build.persons, rows));
+    let members = Arc::new(MemberTable::of(build.persons, rows, build.rows.len()));
     let clock = Arc::new(write_clock(arrivals(build.rows), RECORDS));
     let frame = Frame {
         identity_version: build.persons.version(),
@@ -277,18 +277,29 @@ impl Blocks<'_> {
     }
 }
 
+/// How many identities there are to each row, so that sorting the rows costs less than an entry for each identity.
+const FEW_ROWS: usize = 8;
+
 /// Every identity that occurs, once, with its person and its least time, in order.
 impl MemberTable {
-    fn of(persons: &Persons, rows: impl Iterator<Item = (IdentityId, Millis)>) -> Self {
-        let mut least = vec![Millis::MAX; persons.identities() as usize];
-        for (identity, time) in rows {
-            least.get_mut(identity as usize).into_iter().for_each(|least| *least = time.min(*least));
-        }
-        let there =
-            (0..).zip(&least).filter(|(_, least)| **least < Millis::MAX).map(|(identity, _)| identity);
-        let keys = there.map(|identity| key_of(persons.person_of(identity), identity)).collect();
-        let sorted = sorted_by_person(keys, persons.identities());
-        let least = |identity: IdentityId| least.get(identity as usize).copied();
-        Self::new(sorted.into_iter().map(|key| (person_of(key), key as IdentityId, least(key as IdentityId))))
+    fn of(persons: &Persons, rows: impl Iterator<Item = (IdentityId, Millis)>, count: usize) -> Self {
+        let least: Vec<(IdentityId, Millis)> = if count < persons.identities() as usize / FEW_ROWS {
+            let mut least: Vec<_> = rows.collect();
+            least.sort_unstable();
+            least.dedup_by_key(|(identity, _)| *identity);
+            least
+        } else {
+            let mut least = vec![Millis::MAX; persons.identities() as usize];
+            for (identity, time) in rows {
+                least.get_mut(identity as usize).into_iter().for_each(|least| *least = time.min(*least));
+            }
+            (0..).zip(least).filter(|(_, time)| *time < Millis::MAX).collect()
+        };
+        let keys = (0..).zip(&least).map(|(at, (identity, _))| key_of(persons.person_of(*identity), at));
+        let sorted = sorted_by_person(keys.collect(), persons.identities());
+        Self::new(sorted.iter().filter_map(|key| {
+            let (identity, time) = least.get(*key as u32 as usize)?;
+            Some((person_of(*key), *identity, Some(*time)))
+        }))
     }
 }

@@ -23,6 +23,7 @@ pub struct Clock<'a> {
     shift: u8,
     first: u64,
     count: usize,
+    width: u8,
     arrivals: Option<Packed<'a>>,
 }
 
@@ -36,7 +37,14 @@ impl<'a> Clock<'a> {
         let (base, shift, first) = (reader.i64()?, reader.u8()?, reader.u64()?);
         let (count, width) = (reader.u32()? as usize, reader.u8()?);
         let arrivals = Packed::new(bytes.get(reader.offset()..)?, count, width)?;
-        (shift < 64 && count > 0).then_some(Self { base, shift, first, count, arrivals: Some(arrivals) })
+        (shift < 64 && count > 0).then_some(Self {
+            base,
+            shift,
+            first,
+            count,
+            width,
+            arrivals: Some(arrivals),
+        })
     }
 
     fn arrival(&self, cell: usize) -> u64 {
@@ -66,10 +74,12 @@ impl<'a> Clock<'a> {
         self.about(time).wrapping_add(late as u64)
     }
 
-    /// The begin of each cell in which something arrived, and the arrival number then: for a segment that its rows go to.
+    /// The begin of each cell before which something arrived, and the arrival number then: for a segment that its rows go to.
     pub fn points(&self) -> impl Iterator<Item = (Millis, u64)> + '_ {
         let differs = |cell: &usize| *cell == 0 || self.arrival(*cell) != self.arrival(*cell - 1);
-        (0..self.count).filter(differs).map(|cell| {
+        // Without a bit for each cell they are all alike, however many a damaged clock tells of.
+        let count = if self.width == 0 { self.count.min(1) } else { self.count };
+        (0..count).filter(differs).map(|cell| {
             let since = (cell as i64).wrapping_shl(u32::from(self.shift));
             (self.base.wrapping_add(since), self.first.wrapping_add(self.arrival(cell)))
         })
@@ -152,6 +162,9 @@ mod tests {
             }
             assert!((1..bytes.len()).all(|cut| Clock::parse(&bytes[..cut]).is_none()));
         }
+        let mut endless = write_clock([(5, 9)].into_iter(), 1);
+        endless[17..21].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(Clock::parse(&endless).unwrap().points().count(), 1);
         let mut bytes = write_clock(records().into_iter(), RECORDS);
         for at in 0..60 {
             bytes[at] ^= 0xa5;

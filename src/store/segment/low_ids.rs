@@ -48,6 +48,9 @@ fn words(bits: &[u8], group: usize) -> [u64; 4] {
 impl<'a> LowIds<'a> {
     /// `count` ids, and the bytes behind; `None` if the bytes cannot hold them.
     pub fn parse(bytes: &'a [u8], count: usize, version: Version) -> Option<(Self, &'a [u8])> {
+        if count > 1 << 16 {
+            return None;
+        }
         if count < GROUPED_MIN {
             let list = Packed::new(bytes, count, 16)?;
             return Some((Self { count, form: Form::List(list) }, bytes.get(packed_len(count, 16)?..)?));
@@ -220,6 +223,12 @@ mod tests {
         let mut set = RoaringBitmap::from([3]);
         read.append_to(&mut set, 1).unwrap();
         assert!(set.into_iter().eq([3].into_iter().chain(ids.iter().map(|id| 1 << 16 | u32::from(*id)))));
+    }
+
+    #[test]
+    fn no_more_ids_than_there_can_be_are_read() {
+        assert!(LowIds::parse(&[0; 20_000], 1 << 16, Version::V005).is_some());
+        assert!(LowIds::parse(&[0; 20_000], (1 << 16) + 1, Version::V005).is_none());
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl<'a> Members<'a> {
         self.time_base.wrapping_add(self.since.map_or(0, |since| since.get(rank)) as i64)
     }
 
-    /// The least time of the events of the person at `rank`, or one before it, if that is known: for a segment that its rows go to.
+    /// A time no later than the events of the person at `rank`, if there is one: for a segment that its rows go to.
     pub fn since_about(&self, rank: usize) -> Option<Millis> {
         if self.since.is_some() { Some(self.since(rank)) } else { self.seen(rank).map(|(first, _)| first) }
     }
@@ -183,7 +183,7 @@ impl Totals {
         Self {
             first: self.first.min(other.first),
             last: self.last.max(other.last),
-            events: self.events + other.events,
+            events: self.events.saturating_add(other.events),
         }
     }
 }
@@ -197,10 +197,10 @@ pub struct MemberTable {
 
 impl MemberTable {
     /// Of persons and identities in order, each pair once, and the least time of the rows under that identity, where it is known.
-    pub fn new(members: impl Iterator<Item = (PersonId, IdentityId, Option<Millis>)>) -> Self {
+    pub fn new(members: impl Iterator<Item = (PersonId, IdentityId, Option<Millis>)> + Clone) -> Self {
         let mut table = Self::default();
         // Persons are numbered as they come, so that the one before is a good guess.
-        let mut guess = 0;
+        let mut guess = members.clone().find_map(|(_, _, since)| since).unwrap_or(0);
         let mut known = None;
         for (person, identity, since) in members {
             if table.rows.last().is_none_or(|m| m.person != person) {

@@ -5,7 +5,8 @@
 //! 3. For each name and each chunk of persons: the rows of that chunk in each input, but for persons with identities that moved
 //!    since the input was written; and the rows of such persons that belong here today. Sorted, they are the new block.
 //!
-//! Memory is bounded by the dictionaries, the members, one block, and the rows of moved persons of one name. Exact
+//! Memory is bounded by the dictionaries, the members, the clocks, one block, and the rows of moved persons of one name; of a segment
+//! before version 005 also by the times and arrival numbers of its sets and identifies. Exact
 //! duplicates were refused when they came in, so equal rows here are different records and all are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,10 +70,10 @@ pub struct Found {
 pub fn merge_segments(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<SegmentFile> {
     let (dictionaries, codes) = merge_dictionaries(merge.sieve, inputs)?;
     let members = Arc::new(merge_members(merge, inputs)?);
-    let clock = Arc::new(write_clock(arrivals(inputs)?.into_iter(), 1));
+    let clock = Arc::new(write_clock(arrivals(inputs)?.iter().copied(), 1));
     let frame = Frame {
         identity_version: merge.persons.version(),
-        rows: inputs.iter().map(|s| s.directory().rows).sum(),
+        rows: inputs.iter().fold(0, |sum, s| sum.saturating_add(s.directory().rows)),
         dictionaries,
         members: Arc::clone(&members),
         clock: Arc::clone(&clock),
@@ -246,18 +247,14 @@ fn arrivals(inputs: &[Arc<Segment>]) -> Result<Vec<(Millis, u64)>> {
             continue;
         }
         let mut records = Vec::new();
-        for name in [NameId::SET, NameId::IDENTIFY] {
-            let Some(name_at) = segment.find_name(name) else { continue };
-            for chunk_at in 0..segment.name_entry(name_at).map_or(0, |e| e.chunks.len()) {
-                let block = segment.block(name_at, chunk_at)?;
-                for (low, rows) in block.each_person() {
-                    let owner = segment.owner(&block, low)?;
-                    let time = |row| block.time(row, owner);
-                    records.extend(rows.map(|row| (time(row), block.arrival(row, time(row)))));
-                }
-            }
+        for name_at in [NameId::SET, NameId::IDENTIFY].into_iter().filter_map(|name| segment.find_name(name))
+        {
+            segment.each_row(name_at, &mut |block, row, owner| {
+                let time = block.time(row, owner);
+                records.push((time, block.arrival(row, time)));
+            })?;
         }
-        let clock = write_clock(records.into_iter(), RECORDS);
+        let clock = write_clock(records.iter().copied(), RECORDS);
         all.extend(Clock::parse(&clock).unwrap_or_default().points());
     }
     Ok(all)
@@ -277,7 +274,7 @@ fn merge_members(merge: &Merge<'_>, inputs: &[Arc<Segment>]) -> Result<MemberTab
     }
     all.sort_unstable_by_key(|(person, identity, since)| (*person, *identity, since.unwrap_or(Millis::MAX)));
     all.dedup_by_key(|(person, identity, _)| (*person, *identity));
-    Ok(MemberTable::new(all.into_iter()))
+    Ok(MemberTable::new(all.iter().copied()))
 }
 
 /// The rows of one name of persons that have moved, with the person of today, in its order.

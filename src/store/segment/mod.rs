@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! magic             8   "WDSEG005"
+//! dictionaries          one per property: its distinct values in order (see dictionary.rs)
+//! clock                 at which time the store was at which arrival number (see clock.rs)
 //! blocks                one per name and chunk of 65,536 persons (see block.rs)
 //! person sets           one per name: who is in its blocks, one after the other (see low_ids.rs)
-//! dictionaries          one per property: its distinct values in order (see dictionary.rs)
 //! members               one per chunk: the identities of each person, its first and last event and their number (see members.rs)
-//! clock                 at which time the store was at which arrival number (see clock.rs)
 //! filter                split-block Bloom filter over (name, identity, time) of all rows (see filter.rs); empty in a large segment
 //! record ids            20 bytes each, sorted: hash u64, name u32, chunk u32, row u32
 //! directory             where all of that is, with a checksum for each piece (bincode of `Directory`, and of the clock's `Section`)

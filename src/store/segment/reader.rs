@@ -231,7 +231,7 @@ impl Segment {
         clock.ok_or_else(|| self.damage(self.clock, "the clock contradicts itself"))
     }
 
-    /// Whether the arrival numbers of its rows are in its clock, as they are from version 005 on.
+    /// Whether the arrival numbers of its rows are counted from its clock, as they are from version 005 on.
     pub fn has_clock(&self) -> bool {
         self.version >= Version::V005
     }
@@ -245,6 +245,18 @@ impl Segment {
     /// The same, by one of the rows.
     pub fn owner_of_row(&self, block: &Block<'_>, row: usize) -> Result<Owner> {
         self.owner(block, block.person(block.rank_of_row(row)))
+    }
+
+    /// Visits every row of a name with its person.
+    pub fn each_row(&self, name_at: usize, visit: &mut dyn FnMut(&Block<'_>, usize, Owner)) -> Result<()> {
+        for chunk_at in 0..self.name_entry(name_at).map_or(0, |entry| entry.chunks.len()) {
+            let block = self.block(name_at, chunk_at)?;
+            for (low, rows) in block.each_person() {
+                let owner = self.owner(&block, low)?;
+                rows.for_each(|row| visit(&block, row, owner));
+            }
+        }
+        Ok(())
     }
 
     /// The dictionary of a property, if any row has it.
@@ -283,8 +295,7 @@ impl Segment {
     pub fn slot_of(&self, person: PersonId, identity: IdentityId) -> Result<Option<usize>> {
         let Some(members) = self.members_of(chunk_of(person))? else { return Ok(None) };
         let Some(rank) = members.rank_of((person & 0xffff) as u16) else { return Ok(None) };
-        let place = members.identities(rank).position(|own| own == identity);
-        Ok(place)
+        Ok(members.identities(rank).position(|own| own == identity))
     }
 
     /// Whether a row with this filter key may be here.

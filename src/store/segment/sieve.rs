@@ -81,7 +81,7 @@ impl Sieve {
         }
         let mut found = false;
         if let Some(name_at) = segment.find_name(NameId::IDENTIFY) {
-            each_row(segment, name_at, &mut |block, row, owner| {
+            segment.each_row(name_at, &mut |block, row, owner| {
                 found |= self.drops_target(NameId::IDENTIFY, block, row, owner);
             })?;
         }
@@ -94,7 +94,7 @@ impl Sieve {
             return Ok(());
         }
         rows.retain(|row| !self.drops(name, row.identity, row.time));
-        if name != NameId::IDENTIFY {
+        if name != NameId::IDENTIFY || self.erased.is_empty() {
             return Ok(());
         }
         let mut kept = Vec::with_capacity(rows.len());
@@ -119,7 +119,7 @@ impl Sieve {
         let mut used = UsedCodes::new();
         for (name_at, entry) in segment.directory().names.iter().enumerate() {
             let name = NameId(entry.name);
-            each_row(segment, name_at, &mut |block, row, owner| {
+            segment.each_row(name_at, &mut |block, row, owner| {
                 let is_dropped = self.drops(name, block.identity(row, owner), block.time(row, owner));
                 if is_dropped || self.drops_target(name, block, row, owner) {
                     return;
@@ -134,21 +134,4 @@ impl Sieve {
         }
         Ok(Some(used))
     }
-}
-
-/// Visits every row of a name with its person.
-fn each_row(
-    segment: &Segment,
-    name_at: usize,
-    visit: &mut dyn FnMut(&Block<'_>, usize, Owner),
-) -> Result<()> {
-    let chunks = segment.name_entry(name_at).map_or(0, |entry| entry.chunks.len());
-    for chunk_at in 0..chunks {
-        let block = segment.block(name_at, chunk_at)?;
-        for (low, rows) in block.each_person() {
-            let owner = segment.owner(&block, low)?;
-            rows.for_each(|row| visit(&block, row, owner));
-        }
-    }
-    Ok(())
 }

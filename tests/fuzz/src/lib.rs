@@ -35,7 +35,7 @@ use whodid::store::segment::clock::Clock;
 use whodid::store::segment::dictionary::Dictionary;
 use whodid::store::segment::low_ids::LowIds;
 use whodid::store::segment::members::{MemberTable, Members};
-use whodid::store::segment::{FOOTER_BYTES, Segment, Version};
+use whodid::store::segment::{Directory, FOOTER_BYTES, Section, Segment, Version};
 use whodid::store::wal::read_wal;
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random;
@@ -142,7 +142,7 @@ fn put_identities_right(bytes: &mut [u8]) -> Option<()> {
 
 pub fn segment(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
-    put_right(&mut bytes);
+    let _ = put_right(&mut bytes);
     let Ok(segment) = Segment::parse("seg", Bytes::from_vec(bytes)) else { return };
     let _ = segment.check();
     let names = segment.directory().names.len().min(8);
@@ -164,17 +164,42 @@ pub fn segment(bytes: &[u8]) {
     let _ = segment.record_ids(7);
 }
 
-/// Makes the checksum of a segment's directory right, if its place makes sense.
-fn put_right(bytes: &mut [u8]) {
-    let Some(footer) = bytes.len().checked_sub(FOOTER_BYTES) else { return };
-    let number = |at: usize| {
-        let field = bytes.get(at..at + 8)?.try_into().ok()?;
-        usize::try_from(u64::from_le_bytes(field)).ok()
+/// Makes the checksums of a segment right, as far as what they cover is there.
+fn put_right(bytes: &mut [u8]) -> Option<()> {
+    let footer = bytes.len().checked_sub(FOOTER_BYTES)?;
+    let mut reader = Reader::new(bytes.get(footer..)?);
+    let offset = usize::try_from(reader.u64()?).ok()?;
+    let end = offset.checked_add(usize::try_from(reader.u64()?).ok()?).filter(|end| *end <= footer)?;
+    let payload = bytes.get(offset..end)?;
+    let has_clock = bytes.get(..8) == Some(Version::V005.magic());
+    let read: Option<(Directory, Section)> = if has_clock {
+        codec::decode("directory", payload).ok()
+    } else {
+        codec::decode("directory", payload).ok().map(|directory| (directory, Section::default()))
     };
-    let (Some(offset), Some(length)) = (number(footer), number(footer + 8)) else { return };
-    let Some(directory) = offset.checked_add(length).and_then(|end| bytes.get(offset..end)) else { return };
-    let crc = crc32(directory).to_le_bytes();
-    bytes[footer + 16..footer + 20].copy_from_slice(&crc);
+    if let Some((mut directory, mut clock)) = read {
+        let sound = |section: &mut Section| {
+            let from = section.offset as usize;
+            let piece = from.checked_add(section.length as usize).and_then(|to| bytes.get(from..to));
+            section.crc = piece.map_or(section.crc, crc32);
+        };
+        sound(&mut clock);
+        sound(&mut directory.filter);
+        sound(&mut directory.record_ids);
+        directory.members.iter_mut().for_each(|entry| sound(&mut entry.members));
+        directory.properties.iter_mut().for_each(|entry| sound(&mut entry.dictionary));
+        for name in &mut directory.names {
+            sound(&mut name.persons);
+            name.chunks.iter_mut().for_each(|chunk| sound(&mut chunk.block));
+        }
+        let written = if has_clock { codec::encode(&(&directory, clock)) } else { codec::encode(&directory) };
+        let place = bytes.get_mut(offset..end)?;
+        let written = written.ok().filter(|written| written.len() == place.len())?;
+        place.copy_from_slice(&written);
+    }
+    let crc = crc32(bytes.get(offset..end)?).to_le_bytes();
+    bytes.get_mut(footer + 16..footer + 20)?.copy_from_slice(&crc);
+    Some(())
 }
 
 /// CRC-32 as files have it, bit by bit.
@@ -190,7 +215,11 @@ fn walk(block: &Block<'_>) {
         let _ = block.rank_of(person);
         let Some(owner) = block.owner(person).or_else(|| block.owner(7)) else { continue };
         for row in block.rows_of(rank).take(64) {
-            let _ = (block.arrival(row, block.time(row, owner)), block.identity(row, owner), block.target(row, owner));
+            let _ = (
+                block.arrival(row, block.time(row, owner)),
+                block.identity(row, owner),
+                block.target(row, owner),
+            );
             for (_, column) in block.columns() {
                 let _ = column.code(row);
             }
@@ -200,19 +229,19 @@ fn walk(block: &Block<'_>) {
 
 /// A segment's version.
 fn version(steer: u32) -> Version {
-    Version::ALL[steer as usize >> 16 & 3]
+    Version::ALL[steer as usize >> 24 & 3]
 }
 
 pub fn block(bytes: &[u8]) {
     let (steered, bytes) = steer(bytes);
-    let (version, count) = (version(steered), steered as usize & 0xffff);
-    // Of four persons, each with an identity of its own.
-    let pairs = (0..4).map(|person| (person * 7, person * 7, Some(1_700_000_000_000)));
+    let (version, count) = (version(steered), steered as usize & 0x3ffff);
+    // Of four persons, each with an identity of its own and one more.
+    let pairs = (0..8).map(|at| (at / 2 * 7, at / 2 * 7 + at % 2 * 900, Some(1_700_000_000_000)));
     let mut members = Vec::new();
     MemberTable::new(pairs).write(0..4, &[None; 4], &mut members);
-    let Some(members) = Members::parse(&members, Version::V005, 0, (4, 4)) else { return };
+    let Some(members) = Members::parse(&members, Version::V005, 0, (4, 8)) else { return };
     let (length, bytes) = steer(bytes);
-    let Some((of_clock, bytes)) = bytes.split_at_checked(length as usize & 0x3f) else { return };
+    let Some((of_clock, bytes)) = bytes.split_at_checked(length as usize & 0xff) else { return };
     let clock = Clock::parse(of_clock).unwrap_or_default();
     clock.points().take(64).for_each(drop);
     let (persons, bytes) = if version < Version::V004 {
@@ -240,7 +269,7 @@ pub fn members(bytes: &[u8]) {
     let (persons, bytes) = steer(bytes);
     let (identities, bytes) = steer(bytes);
     let version = version(persons);
-    let Some(members) = Members::parse(bytes, version, 3, (persons & 0xffff, identities)) else { return };
+    let Some(members) = Members::parse(bytes, version, 3, (persons & 0x3ffff, identities)) else { return };
     for rank in 0..members.len().min(64) {
         let _ = (members.since(rank), members.since_about(rank), members.seen(rank), members.events(rank));
         members.identities(rank).take(64).for_each(|identity| _ = identity);
@@ -336,7 +365,8 @@ fn server() -> (Api, String) {
     let mut headers = Headers::default();
     headers.push("Sec-Fetch-Site", "same-origin");
     headers.push("Content-Type", "application/x-www-form-urlencoded");
-    let log_in = Request { method: Method::Post, headers, body: b"key=rk_fuzz".to_vec(), ..get("/login", "") };
+    let log_in =
+        Request { method: Method::Post, headers, body: b"key=rk_fuzz".to_vec(), ..get("/login", "") };
     let Found::Route(route) = router::find(Method::Post, "/login") else { panic!("no way to log in") };
     let reply = api.handle(route, log_in);
     let cookie = reply.headers().find(|(name, _)| *name == "Set-Cookie").expect("a cookie");
