@@ -3,6 +3,13 @@
 //! Layout: `width` bits per value, values back to back, lowest bit first, little-endian, then 8 bytes of
 //! padding so that a value can always be read with one unaligned 8-byte load (widths up to 57) or two.
 
+/// The word at a place of little-endian words of 64 bits; 0 behind the end.
+#[inline]
+pub fn word_at(bytes: &[u8], at: usize) -> u64 {
+    let bytes = bytes.get(at * 8..at * 8 + 8).and_then(|b| b.first_chunk::<8>());
+    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
 /// Bits that `max` needs; 0 for 0.
 pub fn width_of(max: u64) -> u8 {
     (64 - max.leading_zeros()) as u8

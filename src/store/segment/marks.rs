@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::disk::bits::{Packed, pack, packed_len, width_of};
+use crate::disk::bits::{Packed, pack, packed_len, width_of, word_at};
 
 /// Groups from one sample to the next.
 const SAMPLE: usize = 64;
@@ -34,8 +34,7 @@ impl<'a> Marks<'a> {
 
     #[inline]
     fn word(&self, at: usize) -> u64 {
-        let bytes = self.bits.get(at * 8..at * 8 + 8).and_then(|b| b.first_chunk::<8>());
-        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        word_at(self.bits, at)
     }
 
     /// The first marked row at or behind `row`, or the number of rows.
@@ -132,6 +131,7 @@ pub fn write_marks(firsts: &[usize], rows: usize, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::noise;
     use super::*;
 
     #[test]
@@ -168,14 +168,7 @@ mod tests {
     fn any_bytes_give_rows_that_exist() {
         let mut random = 88172645463325252u64;
         for _ in 0..200 {
-            let bytes: Vec<u8> = (0..200)
-                .map(|_| {
-                    random ^= random << 13;
-                    random ^= random >> 7;
-                    random ^= random << 17;
-                    random as u8
-                })
-                .collect();
+            let bytes = noise(&mut random, 200);
             let Some((marks, _)) = Marks::parse(&bytes, 300, 100) else { continue };
             assert!((0..200).all(|group| marks.rows_of(group).end <= 300));
             assert!(marks.iter().all(|rows| rows.start <= rows.end && rows.end <= 300));

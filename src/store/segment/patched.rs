@@ -13,7 +13,7 @@
 //! with the exceptions found by counting bits instead of following a chain.
 
 use super::Version;
-use crate::disk::bits::{Packed, pack, packed_len, width_of};
+use crate::disk::bits::{Packed, pack, packed_len, width_of, word_at};
 use crate::disk::codec::Reader;
 
 /// Words of bits from one sample to the next.
@@ -129,8 +129,7 @@ impl<'a> Patched<'a> {
 impl Wide<'_> {
     #[inline]
     fn word(&self, at: usize) -> u64 {
-        let bytes = self.bits.get(at * 8..at * 8 + 8).and_then(|b| b.first_chunk::<8>());
-        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        word_at(self.bits, at)
     }
 
     /// How many wide rows lie before a row, if it is one itself.
@@ -209,6 +208,7 @@ pub fn write_numbers(values: impl Iterator<Item = u64> + Clone, out: &mut Vec<u8
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::noise;
     use super::*;
 
     fn columns() -> Vec<Vec<u64>> {
@@ -262,14 +262,7 @@ mod tests {
     fn any_bytes_give_some_values() {
         let mut random = 88172645463325252u64;
         for _ in 0..500 {
-            let mut bytes: Vec<u8> = (0..1500)
-                .map(|_| {
-                    random ^= random << 13;
-                    random ^= random >> 7;
-                    random ^= random << 17;
-                    random as u8
-                })
-                .collect();
+            let mut bytes = noise(&mut random, 1500);
             // So few wide ones that there is room for them.
             let at = 1024 / 8 + 8;
             bytes[at..at + 4].copy_from_slice(&[100, 0, 0, 0]);

@@ -26,6 +26,17 @@ impl Random {
     }
 }
 
+/// So many bytes of no meaning (xorshift).
+pub(super) fn noise(random: &mut u64, bytes: usize) -> Vec<u8> {
+    let mut byte = || {
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        *random as u8
+    };
+    (0..bytes).map(|_| byte()).collect()
+}
+
 fn random_row(random: &mut Random, identities: u32) -> Row {
     let mut properties = Vec::new();
     if random.below(9) == 0 {
