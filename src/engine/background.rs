@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
 
+use super::reply::Reply;
 use super::snapshot::{Damaged, Sealed};
-use super::writer::Reply;
 use super::{Shared, hash_record_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -64,8 +64,7 @@ pub(crate) fn spawn_flusher(
                 _ => {}
             }
             for reply in waiting {
-                // A caller that has gone away needs no answer.
-                let _gone = reply.send(done.as_ref().map(|()| Vec::new()).map_err(Error::again));
+                reply.tell(done.as_ref().map(|()| Vec::new()).map_err(Error::again));
             }
             // Full means that the compactor has been told already.
             let _already_told = compact.try_send(());

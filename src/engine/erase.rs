@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam::channel::bounded;
 use roaring::RoaringBitmap;
 use serde::Serialize;
 
 use super::background::{edit_manifest, rewrite, take_number};
 use super::feed::Happening;
+use super::reply::promise;
 use super::snapshot::Snapshot;
 use super::writer::{Op, Writer};
 use super::{Engine, Outcome, Shared};
@@ -240,9 +240,9 @@ impl Writer {
         if members_of(&self.state.persons, &plan.people) != plan.members {
             return Ok(false);
         }
-        let (reply, flushed) = bounded(1);
+        let (reply, flushed) = promise();
         self.seal(vec![reply]);
-        flushed.recv().map_err(|_| super::stopped())??;
+        flushed.wait()?;
         plan.prepare(&self.shared)?;
         // A full disk is noticed before the manifest is replaced: nothing has changed then.
         self.install(plan).inspect_err(|error| self.fail_unless_full(error))?;

@@ -10,10 +10,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::bounded;
-
 use super::Outcome;
 use super::batch::{Batch, Item, Named, Prepared, UsedBatch};
+use super::reply::promise;
 use super::snapshot::Snapshot;
 use super::state::State;
 use super::writer::{LOOK_AHEAD, Writer};
@@ -339,11 +338,10 @@ impl Writer {
         let _no_merge = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let most = shared.options.load_bytes.unwrap_or(0);
         let rows = load.take(self.state.secret[0], most);
-        let (reply, done) = bounded(1);
+        let (reply, done) = promise();
         self.seal_with(vec![reply], Some(rows));
-        let done = done.recv().map_err(|_| super::stopped()).and_then(|done| done);
         // The rows are gone, and are in no log: nothing that comes behind them may be stored.
-        done.inspect_err(|error| self.shared.fail(error))?;
+        done.wait().inspect_err(|error| self.shared.fail(error))?;
         self.shared.durable.store(self.loaded, Ordering::SeqCst);
         Ok(true)
     }

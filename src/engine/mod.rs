@@ -10,6 +10,7 @@ mod load;
 pub mod meters;
 mod recent;
 mod recovery;
+mod reply;
 mod snapshot;
 mod state;
 mod writer;
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::{Sender, TrySendError, bounded};
 
 pub use batch::{Batch, BatchBuilder};
 pub use check::{Checked, check_files, check_on};
@@ -44,6 +45,7 @@ use crate::threads::processors;
 use feed::{Feed, Happening};
 use load::Numbering;
 use meters::Meters;
+use reply::{Answer, promise};
 use writer::{Op, Request};
 
 /// How the engine runs.
@@ -122,7 +124,7 @@ fn stopped() -> Error {
 
 /// A write under way.
 pub struct Ticket {
-    answer: Receiver<Result<Vec<Outcome>>>,
+    answer: Answer,
     number: u64,
 }
 
@@ -134,7 +136,7 @@ impl Ticket {
 
     /// Waits until the records are durable, or in an engine without a log taken; an outcome for each.
     pub fn wait(self) -> Result<Vec<Outcome>> {
-        self.answer.recv().map_err(|_| stopped())?
+        self.answer.wait()
     }
 }
 
@@ -499,13 +501,13 @@ impl Engine {
 
     fn request(&self, op: Op, wait: bool) -> Result<Vec<Outcome>> {
         let begun = Instant::now();
-        let answer = self.send(op, wait)?.recv().map_err(|_| stopped())?;
+        let answer = self.send(op, wait)?.wait();
         self.shared.meters.acknowledged.add(begun.elapsed());
         answer
     }
 
-    fn send(&self, op: Op, wait: bool) -> Result<Receiver<Result<Vec<Outcome>>>> {
-        let (reply, answer) = bounded(1);
+    fn send(&self, op: Op, wait: bool) -> Result<Answer> {
+        let (reply, answer) = promise();
         let requests = self.requests.as_ref().ok_or_else(stopped)?;
         self.begun.fetch_add(u64::from(matches!(op, Op::Records(_))), Ordering::SeqCst);
         let request = Request { op, reply };

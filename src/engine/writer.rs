@@ -13,6 +13,7 @@ use super::batch::{Batch, Item};
 use super::erase::Plan;
 use super::feed::Happening;
 use super::load::Load;
+use super::reply::Reply;
 use super::snapshot::Sealed;
 use super::state::State;
 use super::{Outcome, Shared};
@@ -31,9 +32,6 @@ pub(crate) enum Op {
     /// Erase people.
     Erase(Arc<Plan>),
 }
-
-/// Where to answer.
-pub(crate) type Reply = Sender<Result<Vec<Outcome>>>;
 
 /// An [`Op`] and where to answer.
 pub(crate) struct Request {
@@ -81,8 +79,7 @@ const _: () = assert!(FRAME_BYTES + limits::IMPORT_LINE_BYTES_MAX < limits::FRAM
 /// Tells callers that their request failed.
 fn refuse(replies: impl Iterator<Item = Reply>, error: &Error) {
     for reply in replies {
-        // A caller that has gone away needs no answer.
-        let _gone = reply.send(Err(error.again()));
+        reply.tell(Err(error.again()));
     }
 }
 
@@ -111,8 +108,7 @@ impl Writer {
             }
             for Request { op, reply } in erasures {
                 let Op::Erase(plan) = op else { continue };
-                // A caller that has gone away needs no answer.
-                let _gone = reply.send(self.erase_all(&plan));
+                reply.tell(self.erase_all(&plan));
             }
         }
         drop(self.compact);
@@ -149,8 +145,7 @@ impl Writer {
             },
             Op::Erase(plan) => self.flush_loaded().and_then(|_| self.erase_all(&plan)),
         };
-        // A caller that has gone away needs no answer.
-        let _gone = request.reply.send(done);
+        request.reply.tell(done);
     }
 
     fn erase_all(&mut self, plan: &Plan) -> Result<Vec<Outcome>> {
@@ -191,8 +186,7 @@ impl Writer {
             }
         };
         for (reply, answer) in answers {
-            // A caller that has gone away needs no answer.
-            let _gone = reply.send(Ok(answer));
+            reply.tell(Ok(answer));
         }
         if let Err(error) = done {
             refuse(refused.into_iter().map(|(reply, _)| reply), &error);
