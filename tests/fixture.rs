@@ -91,22 +91,49 @@ fn without_text(mut answers: Json) -> Json {
     answers
 }
 
-fn opens_and_answers(place: &Path, magic: &str) {
+/// The first eight bytes of each file whose name begins so.
+fn magics(dir: &Path, kind: &str) -> Vec<String> {
+    let files = fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let of_kind = files.filter(|file| file.file_name().to_string_lossy().starts_with(kind));
+    of_kind.map(|file| String::from_utf8(fs::read(file.path()).unwrap()[..8].to_vec()).unwrap()).collect()
+}
+
+/// A copy of a store, to be changed, in a folder that is removed in the end.
+fn copied(place: &Path) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("store");
     fs::create_dir(&copy).unwrap();
     for file in fs::read_dir(place).unwrap().map(Result::unwrap) {
         fs::copy(file.path(), copy.join(file.file_name())).unwrap();
     }
+    (dir, copy)
+}
+
+#[test]
+fn a_compaction_writes_the_present_version_of_files_that_need_no_merge() {
+    let (_dir, copy) = copied(&place("store-004-compacted"));
+    assert_eq!(
+        (magics(&copy, "seg-"), magics(&copy, "ids-")),
+        (vec!["WDSEG004".into()], vec!["WDIDS002".into()])
+    );
+    let before = answers(&read_only(&copy).unwrap());
+    let engine = Engine::open(&copy, Options::default()).unwrap();
+    engine.compact().unwrap();
+    assert_eq!(
+        (magics(&copy, "seg-"), magics(&copy, "ids-")),
+        (vec!["WDSEG005".into()], vec!["WDIDS003".into()])
+    );
+    assert_eq!(answers(&engine.snapshot()), before);
+    assert!(engine.check().is_empty());
+}
+
+fn opens_and_answers(place: &Path, magic: &str) {
+    let (_dir, copy) = copied(place);
     let kept = fs::read_to_string(place.with_extension("json")).unwrap();
     let kept = without_text(serde_json::from_str(&kept).unwrap());
     assert_eq!(without_text(answers(&read_only(&copy).unwrap())), kept);
-    let magics = fs::read_dir(&copy).unwrap().map(|file| file.unwrap()).filter_map(|file| {
-        let segment = file.file_name().to_string_lossy().starts_with("seg-");
-        segment.then(|| String::from_utf8(fs::read(file.path()).unwrap()[..8].to_vec()).unwrap())
-    });
-    let magics: Vec<String> = magics.collect();
-    assert!(magics.len() == 2 && magics.iter().all(|m| m == magic), "{magics:?}");
+    let segments = magics(&copy, "seg-");
+    assert!(segments.len() == 2 && segments.iter().all(|m| m == magic), "{segments:?}");
     let engine = Engine::open(&copy, Options::default()).unwrap();
     assert!(engine.check().is_empty());
     engine.compact().unwrap();

@@ -291,8 +291,8 @@ fn compact_segments(shared: &Shared) -> Result<()> {
     let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
     for group in compaction::pick_all(&rows) {
         let version = snapshot.persons.version();
-        let settled =
-            |at: &usize| snapshot.segments.get(*at).is_some_and(|s| s.identity_version() == version);
+        let is_settled = |s: &Arc<Segment>| s.identity_version() == version && s.is_present_version();
+        let settled = |at: &usize| snapshot.segments.get(*at).is_some_and(is_settled);
         if group.len() == 1 && group.iter().all(settled) {
             continue;
         }

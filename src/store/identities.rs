@@ -454,12 +454,14 @@ impl IdentitiesView {
         self.inner.files().iter().filter_map(|f| f.for_each(|_| Ok(())).err()).collect()
     }
 
-    /// Merges some neighbouring files into the file `name`: of like size, or with `all` as many as may be. `None` if there is
-    /// nothing to merge.
+    /// Merges some neighbouring files into the file `name`: of like size, or with `all` as many as may be and each that is of
+    /// an older version. `None` if there is nothing to merge.
     pub fn merge(&self, vfs: &dyn Vfs, name: &str, all: bool, most: u32) -> Result<Option<MergedIdentities>> {
         let files = self.inner.files();
         let counts: Vec<u32> = files.iter().map(|f| f.count()).collect();
-        let Some(range) = pick(&counts, all, most) else { return Ok(None) };
+        let is_older = |f: &Arc<IdentityFile>| all && !f.is_present_version() && f.count() <= most;
+        let older = || files.iter().position(is_older).map(|at| at..at + 1);
+        let Some(range) = pick(&counts, all, most).or_else(older) else { return Ok(None) };
         let inputs = files.get(range).unwrap_or(&[]);
         let Some(first) = inputs.first() else { return Ok(None) };
         let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, first.first())?;

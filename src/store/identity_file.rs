@@ -149,6 +149,11 @@ impl IdentityFile {
         &self.name
     }
 
+    /// Whether it is of the version that is written now.
+    pub fn is_present_version(&self) -> bool {
+        self.version == Version::V003
+    }
+
     /// Its first id.
     pub fn first(&self) -> IdentityId {
         self.first

@@ -128,6 +128,11 @@ impl Segment {
         &self.directory
     }
 
+    /// Whether it is of the version that is written now.
+    pub fn is_present_version(&self) -> bool {
+        self.version == Version::V005
+    }
+
     /// Whether `time` lies within those of its rows.
     pub fn covers(&self, time: Millis) -> bool {
         (self.times.0..=self.times.1).contains(&time)
