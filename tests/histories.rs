@@ -223,7 +223,7 @@ fn played(seed: u64, grid: Grid) -> Vec<Action> {
 type Ask<'a> = &'a (dyn Fn(&mut EngineBackend, &Oracle, u64, Grid, &str) + Sync);
 
 /// Plays random histories on `grids` to the engine and to the oracle, `default` of them unless told otherwise, and asks both at the end of
-/// each, and in the middle of some.
+/// each, of some when everything is compacted, and in the middle of some.
 pub fn play_all(default: u64, grids: &[Grid], ask: Ask<'_>) {
     each_seed(default, |seed| {
         let grid = grids[seed as usize / 2 % grids.len()];
@@ -260,6 +260,10 @@ pub fn play_all(default: u64, grids: &[Grid], ask: Ask<'_>) {
             if matches!(action, Action::Flush | Action::Compact | Action::Reopen) {
                 warm(&mut engine);
             }
+        }
+        if seed % 5 < 2 {
+            engine.engine().flush().unwrap();
+            engine.engine().compact().unwrap();
         }
         ask(&mut engine, &oracle, seed, grid, &context);
     });

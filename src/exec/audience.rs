@@ -8,7 +8,7 @@ use super::cell::Cell;
 use super::cohort;
 use super::funnel;
 use super::person_values::Which;
-use super::persons::{PersonSet, Without};
+use super::persons::{self, PersonSet, Without};
 use super::scope::Scope;
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
@@ -42,13 +42,22 @@ pub fn decide(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<P
     decide_all(std::slice::from_ref(audience), scope, as_of, None)
 }
 
-/// The persons of `scope`, or of some of it, who meet all of `list`. The fewer there are left, the less is read.
-fn decide_all(
-    list: &[Audience],
-    scope: &Scope<'_>,
-    as_of: Millis,
-    among: Option<PersonSet>,
-) -> Result<PersonSet> {
+/// How many persons of `scope` meet `audience`, as of `as_of`. If cells say it all, they are only counted.
+pub fn count(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<u64> {
+    let parts = parts(std::slice::from_ref(audience), scope, as_of)?;
+    if let (Some(chunk), (cells, [])) = (scope.chunk, (&parts.0, parts.1.as_slice()))
+        && cells.iter().any(|(_, without)| !*without)
+        && scope.allowed(None).is_none()
+    {
+        return Ok(persons::count(chunk, cells));
+    }
+    Ok(decide_parts(parts, scope, as_of, None)?.len())
+}
+
+/// What a list of audiences comes to: cells with an index, and the rest.
+type Parts<'a> = (Vec<Without>, Vec<&'a Audience>);
+
+fn parts<'a>(list: &'a [Audience], scope: &Scope<'_>, as_of: Millis) -> Result<Parts<'a>> {
     let (mut cells, mut rest) = (Vec::new(), Vec::new());
     each_part(list, &mut |part| {
         match as_cell(part, scope, as_of)? {
@@ -57,6 +66,26 @@ fn decide_all(
         }
         Ok(())
     })?;
+    Ok((cells, rest))
+}
+
+/// The persons of `scope`, or of some of it, who meet all of `list`.
+fn decide_all(
+    list: &[Audience],
+    scope: &Scope<'_>,
+    as_of: Millis,
+    among: Option<PersonSet>,
+) -> Result<PersonSet> {
+    decide_parts(parts(list, scope, as_of)?, scope, as_of, among)
+}
+
+/// The same of its parts. The fewer there are left, the less is read.
+fn decide_parts(
+    (mut cells, mut rest): Parts<'_>,
+    scope: &Scope<'_>,
+    as_of: Millis,
+    among: Option<PersonSet>,
+) -> Result<PersonSet> {
     rest.sort_by_key(|part| cost(part));
     let mut among = match among {
         Some(among) => among,

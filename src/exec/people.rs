@@ -79,7 +79,7 @@ pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport
     let (scopes, warnings) = (view.all_scopes(), binder.warnings);
     if query.limit == 0 {
         let mut total = 0;
-        let count = |scope: &Scope<'_>| Ok(audience::decide(&audience, scope, as_of)?.len());
+        let count = |scope: &Scope<'_>| audience::count(&audience, scope, as_of);
         map_scopes(&scopes, count, |part| {
             total += part;
             Ok(())

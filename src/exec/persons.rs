@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::cell::Cell;
+use super::cell::{Cell, Index};
 use crate::model::PersonId;
 
 /// Words of the bits of one chunk of 65,536 persons.
@@ -31,31 +31,103 @@ pub type Without = (Arc<Cell>, bool);
 /// Words that are counted side by side, so that the compiler uses vector registers.
 const LANES: usize = 4;
 
-/// How many bits are set. Carry-save adders add eight words of each lane before any bit is counted, which without an instruction for
-/// it is slow (W. Wilson, S. Harley; D. Lemire et al., "Faster population counts using AVX2 instructions", 2018).
-fn count_ones(words: &[u64; WORDS]) -> u64 {
-    type Lane = [u64; LANES];
-    let add = |a: Lane, b: Lane, c: Lane| -> (Lane, Lane) {
-        let half: Lane = std::array::from_fn(|i| a[i] ^ b[i]);
-        (std::array::from_fn(|i| (a[i] & b[i]) | (half[i] & c[i])), std::array::from_fn(|i| half[i] ^ c[i]))
-    };
-    let bits = |lane: Lane| lane.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
-    let (mut ones, mut twos, mut fours) = ([0; LANES], [0; LANES], [0; LANES]);
-    let mut eights = 0;
-    for w in words.as_chunks::<LANES>().0.as_chunks::<8>().0 {
-        let (a, sum) = add(ones, w[0], w[1]);
+/// Words that are counted together: eight for each lane.
+const GROUP: usize = 8 * LANES;
+
+/// One word for each lane.
+type Lane = [u64; LANES];
+
+/// Counts bits. Carry-save adders add eight words of each lane before any bit is counted, which without an instruction for it is slow
+/// (W. Wilson, S. Harley; D. Lemire et al., "Faster population counts using AVX2 instructions", 2018).
+#[derive(Default)]
+struct Ones {
+    ones: Lane,
+    twos: Lane,
+    fours: Lane,
+    eights: u64,
+}
+
+impl Ones {
+    #[inline(always)]
+    fn add(&mut self, group: &[u64; GROUP]) {
+        let add = |a: Lane, b: Lane, c: Lane| -> (Lane, Lane) {
+            let half: Lane = std::array::from_fn(|i| a[i] ^ b[i]);
+            (
+                std::array::from_fn(|i| (a[i] & b[i]) | (half[i] & c[i])),
+                std::array::from_fn(|i| half[i] ^ c[i]),
+            )
+        };
+        let [w] = group.as_chunks::<LANES>().0.as_chunks::<8>().0 else { return };
+        let (a, sum) = add(self.ones, w[0], w[1]);
         let (b, sum) = add(sum, w[2], w[3]);
         let (c, sum) = add(sum, w[4], w[5]);
         let (d, sum) = add(sum, w[6], w[7]);
-        ones = sum;
-        let (e, sum) = add(twos, a, b);
+        self.ones = sum;
+        let (e, sum) = add(self.twos, a, b);
         let (f, sum) = add(sum, c, d);
-        twos = sum;
-        let (eight, sum) = add(fours, e, f);
-        fours = sum;
-        eights += bits(eight);
+        self.twos = sum;
+        let (eight, sum) = add(self.fours, e, f);
+        self.fours = sum;
+        self.eights += bits(eight);
     }
-    8 * eights + 4 * bits(fours) + 2 * bits(twos) + bits(ones)
+
+    fn total(&self) -> u64 {
+        8 * self.eights + 4 * bits(self.fours) + 2 * bits(self.twos) + bits(self.ones)
+    }
+}
+
+fn bits(lane: Lane) -> u64 {
+    lane.iter().map(|word| u64::from(word.count_ones())).sum()
+}
+
+/// How many bits are set.
+fn count_ones(words: &[u64; WORDS]) -> u64 {
+    let mut ones = Ones::default();
+    words.as_chunks().0.iter().for_each(|group| ones.add(group));
+    ones.total()
+}
+
+/// The indexes of some cells: of those that persons are to be in, and of those that they are not to be in.
+struct Indexes<'a> {
+    within: Vec<&'a Index>,
+    without: Vec<&'a Index>,
+}
+
+impl<'a> Indexes<'a> {
+    fn of(cells: &'a [Without], chunk: u32) -> Self {
+        let of = |wanted: bool| {
+            let cells = cells.iter().filter(|(_, without)| *without == wanted);
+            cells.filter_map(|(cell, _)| cell.index_of(chunk)).collect()
+        };
+        Self { within: of(false), without: of(true) }
+    }
+
+    /// Leaves in the line of a number what all of them leave.
+    #[inline(always)]
+    fn cut(&self, number: usize, line: &mut [u64; LINE]) {
+        for index in &self.within {
+            let words = index.words.as_chunks().0.get(number).unwrap_or(&[0; LINE]);
+            line.iter_mut().zip(words).for_each(|(mine, theirs)| *mine &= theirs);
+        }
+        for index in &self.without {
+            let words = index.words.as_chunks().0.get(number).unwrap_or(&[0; LINE]);
+            line.iter_mut().zip(words).for_each(|(mine, theirs)| *mine &= !theirs);
+        }
+    }
+}
+
+/// How many of a chunk meet all of some cells, which have an index of it. No set is made of them.
+pub fn count(chunk: u32, cells: &[Without]) -> u64 {
+    let indexes = Indexes::of(cells, chunk);
+    let mut ones = Ones::default();
+    for number in (0..WORDS / LINE).step_by(GROUP / LINE) {
+        let mut group = [u64::MAX; GROUP];
+        for (line, number) in group.as_chunks_mut().0.iter_mut().zip(number..) {
+            indexes.cut(number, line);
+        }
+        ones.add(&group);
+    }
+    ones.total()
 }
 
 /// A set of persons.
@@ -198,21 +270,14 @@ impl PersonSet {
         }
     }
 
-    /// Leaves those who are in all of some cells, in one pass that holds some words at a time in registers. The cells have an index of the chunk,
-    /// and the set is of it.
+    /// Leaves those who meet all of some cells, in one pass. The cells have an index of the chunk, and the set is of it.
     pub fn narrow(&mut self, cells: &[Without]) {
         let Self::Chunk(chunk, words) = self else { return };
-        let indexed = cells.iter().filter_map(|(cell, without)| Some((cell.index_of(*chunk)?, *without)));
-        let (without, within): (Vec<_>, Vec<_>) = indexed.partition(|(_, without)| *without);
-        for at in (0..WORDS).step_by(LINE) {
-            let mut line: [u64; LINE] = std::array::from_fn(|i| words[(at + i) & (WORDS - 1)]);
-            for (index, _) in &within {
-                line = std::array::from_fn(|i| line[i] & index.words[(at + i) & (WORDS - 1)]);
-            }
-            for (index, _) in &without {
-                line = std::array::from_fn(|i| line[i] & !index.words[(at + i) & (WORDS - 1)]);
-            }
-            (0..LINE).for_each(|i| words[(at + i) & (WORDS - 1)] = line[i]);
+        let indexes = Indexes::of(cells, *chunk);
+        for (number, line) in words.as_chunks_mut().0.iter_mut().enumerate() {
+            let mut cut = *line;
+            indexes.cut(number, &mut cut);
+            *line = cut;
         }
     }
 
@@ -358,7 +423,9 @@ impl People {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cell::RowRef;
     use super::*;
+    use crate::model::NameId;
 
     fn of(chunk: Option<u32>, persons: &[PersonId]) -> PersonSet {
         let mut set = PersonSet::none(chunk);
@@ -379,6 +446,28 @@ mod tests {
             words[round as usize] = u64::MAX;
             let plain: u64 = words.iter().map(|word| u64::from(word.count_ones())).sum();
             assert_eq!(count_ones(&words), plain);
+        }
+    }
+
+    #[test]
+    fn cells_leave_and_count_those_whom_one_by_one_they_leave() {
+        let did = |step: usize| -> Arc<Cell> {
+            let persons = (3 << 16..4 << 16).step_by(step);
+            Arc::new(Cell::of_rows(
+                NameId(2),
+                persons.map(|p| (p, 0, RowRef { source: 0, chunk_at: 0, row: 0 })),
+            ))
+        };
+        for lists in
+            [&[(2, false)][..], &[(2, true), (3, false)], &[(3, false), (5, false), (7, true), (31, true)]]
+        {
+            let cells: Vec<Without> = lists.iter().map(|(step, without)| (did(*step), *without)).collect();
+            let mut set = PersonSet::all_ids(3);
+            set.narrow(&cells);
+            let is_left =
+                |p: &u32| lists.iter().all(|(step, without)| p.is_multiple_of(*step as u32) != *without);
+            let left: Vec<u32> = (0..1 << 16).filter(is_left).map(|p| (3 << 16) + p).collect();
+            assert_eq!((set.iter().collect::<Vec<_>>(), count(3, &cells)), (left.clone(), left.len() as u64));
         }
     }
 

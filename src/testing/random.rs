@@ -324,7 +324,7 @@ pub fn range(random: &mut Random, query: &mut Json) {
 
 /// An audience, nested up to `depth` levels.
 pub fn audience(random: &mut Random, depth: u64) -> Json {
-    let kinds = if depth == 0 { 4 } else { 7 };
+    let kinds = if depth == 0 { 4 } else { 8 };
     match random.below(kinds) {
         0 => {
             let mut out = pattern(random, "did", 30);
@@ -352,6 +352,15 @@ pub fn audience(random: &mut Random, depth: u64) -> Json {
         3 => json!({"identified": random.chance(60)}),
         4 => json!({"not": audience(random, depth - 1)}),
         5 => json!({"all": [audience(random, depth - 1), audience(random, depth - 1)]}),
+        6 => {
+            // Who did some things ever, and perhaps not others, which sets alone can tell.
+            let mut parts = vec![json!({"did": random.pick(&EVENTS)})];
+            for _ in 0..random.below(3) {
+                let did = json!({"did": random.pick(&EVENTS)});
+                parts.push(if random.chance(50) { did } else { json!({"not": did}) });
+            }
+            json!({"all": parts})
+        }
         _ => json!({"any": [audience(random, depth - 1), audience(random, depth - 1)]}),
     }
 }
