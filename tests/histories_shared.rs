@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::Value as Json;
 use whodid::app::Reports;
 use whodid::engine::{Engine, Snapshot};
+use whodid::model::{Properties, Record, RecordKind};
 use whodid::report::Saved;
 use whodid::testing::random::{Action, Grid, History, NOW, random_funnel};
 use whodid::testing::random_cohort::random_cohort;
@@ -115,4 +116,21 @@ fn answers_beside_a_writer_are_those_of_their_snapshots() {
         });
     });
     assert!(compared.into_inner() > 50);
+}
+
+#[test]
+fn an_older_snapshot_knows_nobody_who_came_later() {
+    let backend = EngineBackend::varied(0);
+    let (engine, reports) = (backend.engine(), Reports::default());
+    let came = |identity: &str| {
+        let (identity, name) = (identity.to_owned(), "Came".to_owned());
+        let (kind, properties) = (RecordKind::Event, Properties::default());
+        let record = Record { kind, identity, name, time: Some(NOW), properties, id: None };
+        drop(engine.write(vec![record.checked(NOW).unwrap()]).unwrap());
+        engine.snapshot()
+    };
+    let (older, newer) = (came("ann@x.org"), came("bob@x.org"));
+    let total =
+        |snapshot: &Snapshot| answer(&reports, snapshot, &("people", "{}".into())).unwrap()["total"].clone();
+    assert_eq!((total(&newer), total(&older), total(&newer)), (2.into(), 1.into(), 2.into()));
 }
