@@ -71,7 +71,9 @@ fn crash(steps: &[Step], n: u64, operations: u64, seed: u64, wrap: Wrap) -> std:
             }
             Ok(()) => Vec::new(),
             Err(stopped) if disk.is_off() => stopped.in_flight,
-            Err(stopped) => return Err(format!("step {}: {}", told.at, stopped.error)),
+            Err(stopped) => {
+                return Err(format!("step {} ({:?}): {}", told.at, steps.get(told.at), stopped.error));
+            }
         };
         let mut durable;
         (disk, durable) = next(&disk, &mut random);

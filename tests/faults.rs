@@ -1,15 +1,16 @@
 //! One operation of the disk fails, at each place in turn: nothing acknowledged is lost, the store refuses to write from then on, and
 //! reading goes on. And a disk that fills up.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 
-use whodid::ErrorKind;
-use whodid::disk::Vfs;
+use whodid::disk::{Bytes, Vfs, WriteFile};
 use whodid::engine::{Engine, Options, Outcome};
 use whodid::limits;
 use whodid::model::{Record, RecordKind, Value};
 use whodid::testing::disk::{Fault, SimDisk};
 use whodid::testing::random::{NOW, Random};
+use whodid::{Error, ErrorKind};
 
 use crate::copies::{Place, check_copies, workload_with_copies};
 use crate::histories::number;
@@ -290,4 +291,68 @@ fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
     assert!(wrong(&readings(&engine).unwrap(), &told.acknowledged).is_empty());
     drop(engine);
     check(&on(&disk.crashed(1)), &mut told, &[]).unwrap();
+}
+
+/// A disk that is full for the first segment, and lets it wait until it says so.
+struct FullAtFirst {
+    disk: SimDisk,
+    gate: Mutex<Option<Receiver<()>>>,
+}
+
+impl Vfs for FullAtFirst {
+    fn create(&self, name: &str) -> whodid::Result<Box<dyn WriteFile>> {
+        if name.starts_with("seg-")
+            && let Some(gate) = self.gate.lock().unwrap().take()
+        {
+            gate.recv().unwrap();
+            return Err(Error::new(ErrorKind::Full, "disk_full", "no room for now"));
+        }
+        self.disk.create(name)
+    }
+    fn open(&self, name: &str) -> whodid::Result<Bytes> {
+        self.disk.open(name)
+    }
+    fn list(&self) -> whodid::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn rename(&self, from: &str, to: &str) -> whodid::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> whodid::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self) -> whodid::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn lock(&self) -> whodid::Result<Box<dyn Send + Sync>> {
+        self.disk.lock()
+    }
+    fn free_bytes(&self) -> whodid::Result<u64> {
+        self.disk.free_bytes()
+    }
+    fn describe(&self) -> String {
+        self.disk.describe()
+    }
+}
+
+/// What a flush leaves undone because the store closes is in the log, which a later flush that finds room would take away.
+#[test]
+fn a_store_that_closes_on_a_full_disk_flushes_nothing_behind_what_it_could_not() {
+    let disk = SimDisk::new();
+    let (open_gate, gate) = channel();
+    let full = FullAtFirst { disk: disk.clone(), gate: Mutex::new(Some(gate)) };
+    let engine = open_with(&(Arc::new(full) as Arc<dyn Vfs>), 2).unwrap();
+    let mut told = Told::default();
+    // One flush at work, and another that waits for it.
+    for name in ["A", "B", "C", "D", "E"] {
+        write_one(&engine, name, &mut told).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let closed = scope.spawn(|| engine.close());
+        // It says that it closes before it waits for the flushes.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        open_gate.send(()).unwrap();
+        closed.join().unwrap().unwrap();
+    });
+    check(&on(&disk), &mut told, &[]).unwrap();
 }

@@ -55,13 +55,18 @@ pub(crate) fn spawn_flusher(
     compact: Sender<()>,
 ) -> Result<JoinHandle<()>> {
     start("flusher", move || {
+        let mut closing: Option<Error> = None;
         for mut job in jobs {
             let waiting = std::mem::take(&mut job.waiting);
-            let done = shared.healthy().and_then(|()| flush(&shared, job));
-            // What is not flushed because the store closes is in the log.
+            let done = match &closing {
+                Some(error) => Err(error.again()),
+                None => shared.healthy().and_then(|()| flush(&shared, job)),
+            };
             match &done {
-                Err(error) if error.kind() != ErrorKind::Busy => shared.fail(error),
-                _ => {}
+                // What is not flushed because the store closes is in the log. Nothing behind it is flushed either, or that log would go.
+                Err(error) if error.kind() == ErrorKind::Busy => closing = Some(error.again()),
+                Err(error) => shared.fail(error),
+                Ok(()) => {}
             }
             for reply in waiting {
                 reply.tell(done.as_ref().map(|()| Vec::new()).map_err(Error::again));
