@@ -319,6 +319,17 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Reply {
+        self.try_send(method, target, headers, body).expect("an answer")
+    }
+
+    /// The same; `None` if the connection ended before there was an answer.
+    pub fn try_send(
+        &mut self,
+        method: &str,
+        target: impl AsRef<[u8]>,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Reply> {
         let mut head = self.head(method, target.as_ref(), headers);
         if method == "POST" || !body.is_empty() {
             head.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
@@ -326,7 +337,7 @@ impl Client {
         head.extend_from_slice(b"\r\n");
         head.extend_from_slice(body);
         self.write(&head);
-        self.reply(method == "HEAD").expect("an answer")
+        self.reply(method == "HEAD")
     }
 
     /// A POST with the API key whose body comes in these chunks.

@@ -47,7 +47,7 @@ pub fn count(audience: &Audience, scope: &Scope<'_>, as_of: Millis) -> Result<u6
     let parts = parts(std::slice::from_ref(audience), scope, as_of)?;
     if let (Some(chunk), (cells, [])) = (scope.chunk, (&parts.0, parts.1.as_slice()))
         && cells.iter().any(|(_, without)| !*without)
-        && scope.allowed(None).is_none()
+        && scope.is_whole(chunk)
     {
         return Ok(persons::count(chunk, cells));
     }

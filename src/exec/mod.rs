@@ -300,8 +300,12 @@ impl Executor {
                 // A store without segments forgets all moves when its first rows are sealed, before they are in one.
                 let known = snapshot.persons.moves_known_since() <= s.version;
                 // One of a newer snapshot knows people who came later.
-                let known = known && s.identities() <= snapshot.persons.identities();
-                known && s.epoch == snapshot.epoch && s.version <= version && version - s.version <= MOVES_MAX
+                let newer = s.identities() > snapshot.persons.identities();
+                known
+                    && !newer
+                    && s.epoch == snapshot.epoch
+                    && s.version <= version
+                    && version - s.version <= MOVES_MAX
             };
             match kept.as_mut().filter(usable) {
                 Some(settled) => Arc::clone(settled),

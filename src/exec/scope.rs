@@ -148,10 +148,13 @@ impl<'a> Scope<'a> {
 
     /// Who of the persons that cells name may be read here, if that is not everybody: those of this scope, of those in `only`.
     pub fn allowed(&self, only: Option<PersonSet>) -> Option<PersonSet> {
-        let touched = &self.view.overlay.touched;
         let Some(chunk) = self.chunk.filter(|_| only.is_none()) else { return only };
-        let (low, high) = (chunk << 16, chunk << 16 | 0xffff);
-        (touched.range_cardinality(low..=high) > 0).then(|| self.all_ids(chunk))
+        (!self.is_whole(chunk)).then(|| self.all_ids(chunk))
+    }
+
+    /// Whether nobody of a chunk is unsettled.
+    pub fn is_whole(&self, chunk: u32) -> bool {
+        self.view.overlay.touched.range_cardinality(chunk << 16..=chunk << 16 | 0xffff) == 0
     }
 
     /// Those of some persons who are of this scope.
