@@ -132,7 +132,9 @@ fn put_identities_right(bytes: &mut [u8]) -> Option<()> {
             *place = crc.to_le_bytes();
         }
     };
-    for block in ends.windows(2).filter(|block| block[0] >= 8 && block[1] <= offsets_at) {
+    for block in
+        ends.windows(2).filter(|block| 8 <= block[0] && block[0] <= block[1] && block[1] <= offsets_at)
+    {
         put(block[0], block[0] + 4, block[1]);
     }
     put(footer + 36, offsets_at, footer);
