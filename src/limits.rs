@@ -52,6 +52,11 @@ pub const HEADERS_MAX: usize = 100;
 pub const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of request bodies held at once, and apart from them of answers.
 pub const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of the bytes of bodies, one in so many is for who showed a key or a session: those of strangers cannot use it up. Strangers have most
+/// of them, as one address can claim [`CONNECTIONS_PER_ADDRESS`] times [`TRACK_BYTES_MAX`].
+pub const IN_FLIGHT_PARTS: usize = 4;
+/// Bytes of a form that is open to everybody: a password, and the page to go to, with percent signs.
+pub const OPEN_FORM_BYTES_MAX: usize = 32 * 1024;
 /// Client connections at once: each has a thread.
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Client connections of one address (of an IPv6 network of 64 bits): a browser opens 6.
@@ -62,7 +67,9 @@ pub const BACKLOG: i32 = 4096;
 /// Stack of a connection's thread, which runs tracking routes and reports too. What is not used takes no memory.
 pub const CONNECTION_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Imports running at once. Apart from exports, because the key that imports is public.
-pub const IMPORTS_MAX: usize = 4;
+pub const IMPORTS_MAX: usize = 5;
+/// Of these with the write key, and one of an address: an import with the API key always finds room.
+pub const PUBLIC_IMPORTS_MAX: usize = 4;
 /// Exports running at once.
 pub const EXPORTS_MAX: usize = 2;
 /// Bytes that a streamed body brings in each span of the progress deadline, or it is called stuck.

@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::histories::number;
-use crate::support::{Client, Reply, Server, WRITE_KEY, authorized};
+use crate::support::{API_KEY, Client, Reply, Server, WRITE_KEY, authorized};
 
 /// Descriptors that the server may have, and hostile connections at once.
 const FILES: u32 = 500;
@@ -317,6 +317,66 @@ fn bombs_and_depths_cost_no_more_than_their_limits() {
     println!("bombs took {more} MiB at most");
     assert!(more < 192, "bombs took {more} MiB");
     assert_eq!(server.export().len(), 1);
+}
+
+#[test]
+fn slow_imports_with_the_public_key_leave_room_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = [("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)];
+    let server = Server::start_behind("127.0.0.1", &dir.path().join("store"), &keys).0;
+    let bearer = format!("Bearer {WRITE_KEY}");
+    let slow = |address: &str| {
+        let mut client = server.client();
+        let headers = [("Authorization", bearer.as_str()), ("X-Forwarded-For", address)];
+        let head = client.head("POST", b"/api/v1/import", &headers);
+        client.write(&[&head[..], b"Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n"].concat());
+        client.patient(SECOND / 2)
+    };
+    let status = |mut client: Client| client.reply(false).map(|reply| reply.status);
+    let first = slow("203.0.113.1");
+    thread::sleep(SECOND / 2);
+    for _ in 0..4 {
+        assert_eq!(status(slow("203.0.113.1")), Some(503), "one of an address");
+    }
+    let others = [2, 3, 4].map(|n| slow(&format!("203.0.113.{n}")));
+    thread::sleep(SECOND / 2);
+    assert_eq!(status(slow("203.0.113.5")), Some(503), "four in all");
+    let line = "{\"type\":\"event\",\"person\":\"a\",\"event\":\"x\"}\n";
+    assert_eq!(server.import(line)["accepted"], 1);
+    drop((first, others));
+    thread::sleep(SECOND / 2);
+    assert_eq!(status(slow("203.0.113.5")), None, "it is let in");
+}
+
+/// Connections that each claim a megabyte and keep its last byte back.
+fn withheld(server: &Server, path: &str) -> Vec<TcpStream> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n");
+    let bytes = [head.as_bytes(), &vec![b' '; (1 << 20) - 1]].concat();
+    let send = |_| {
+        let mut stream = TcpStream::connect(&server.addr).unwrap();
+        // The server may answer and close before it has all of it.
+        let _ = stream.write_all(&bytes);
+        stream
+    };
+    (0..70).map(send).collect()
+}
+
+#[test]
+fn bodies_of_strangers_keep_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    let event = format!("_k={WRITE_KEY}&_p=a&_n=x&_debug=1");
+    for path in ["/api/v1/funnel", "/api/v1/compact", "/settings", "/login"] {
+        let held = withheld(&server, path);
+        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        let reply = server.client().send("POST", "/e", &[form], event.as_bytes());
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        drop(held);
+    }
+    // Records may come with their key in the body, so it has to be read; who showed a key before is not kept waiting by it.
+    let held = withheld(&server, "/e");
+    assert_eq!(server.post("/api/v1/people", "{}").status, 200);
+    drop(held);
 }
 
 #[test]

@@ -22,7 +22,8 @@ const READERS: [&str; 10] = [
 /// Errors of these files that are no refusal of a record: of a whole import, of the server, of a login.
 const OTHERS: [&str; 4] = ["bad_input", "bad_mapping", "no_person_column", "no_randomness"];
 /// What the front gives itself, before anything is read.
-const FRONT: [&str; 2] = ["target_too_long", "content_encoding"];
+const FRONT: [&str; 5] =
+    ["target_too_long", "content_encoding", "bad_request", "head_too_long", "too_many_headers"];
 /// Takes 65,535 names to be met; its test is in the engine.
 const NOT_MET: &str = "too_many_names";
 
@@ -133,10 +134,20 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
         let mut client = server.client();
         assert_eq!(client.send("POST", &path, headers, body).status, status, "{}", &path[..20]);
     }
+    for (rest, headers, status) in [
+        ("&Plan=Pro Annual", String::new(), 400),
+        ("", format!("X: {}\r\n", "x".repeat(20_000)), 431),
+        ("", "X: y\r\n".repeat(101), 431),
+    ] {
+        let mut client = server.client();
+        let target = format!("{}{rest}", form(WRITE_KEY));
+        client.write(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes());
+        assert_eq!(client.reply(false).unwrap().status, status, "{rest}");
+    }
     let counts = counts();
     let more = |code: &str| counts[code] - before.get(code).copied().unwrap_or(0);
     assert_eq!((more("too_large"), more("content_encoding"), more("target_too_long")), (2, 1, 2));
-    let latest = &server.get("/api/v1/refusals")["refusals"][4];
+    let latest = &server.get("/api/v1/refusals")["refusals"][7];
     assert_eq!((latest["identity"].as_str(), latest["name"].as_str()), (Some("a"), Some("b")));
     let mut met: BTreeSet<String> = counts.into_keys().collect();
     met.insert(NOT_MET.to_owned());

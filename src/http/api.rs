@@ -1,5 +1,7 @@
 //! What the routes do: each turns a request into a call of the app and its answer into a response.
 
+mod import;
+
 use std::io::Read;
 use std::sync::Arc;
 
@@ -12,16 +14,16 @@ use super::message::{Method, Request, Response};
 use super::pages::session::{self, Sessions, Who};
 use super::pages::{self, Change, Page, Visit};
 use super::projects::{self, Project, Projects};
-use super::router::{self, Access, Action, Route, SCRIPT_PATH};
+use super::router::{self, Access, Action, Class, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
-use crate::app::{Accounts, App, Form, Retention, Sent, export, export_person, live, saved};
+use crate::app::{Accounts, App, Retention, Sent, export, export_person, live, saved};
 use crate::engine::{Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
 use crate::model::RecordKind;
-use crate::transfer::format::{ExportFormat, Format};
+use crate::transfer::format::ExportFormat;
 
 /// The routes over all projects.
 pub struct Api {
@@ -133,6 +135,7 @@ impl Api {
         }
         match route.action {
             Action::SegmentSettings => Ok(segment::settings(request, &route.parameter(&request.path)?)),
+            Action::MobileSettings => Ok(collect::mobile_settings(request, self.projects.first().app.now())),
             Action::Script => self.script(route, request),
             Action::LoginPage => Ok(session::page(request, &self.accounts)),
             Action::Login => self.sessions.log_in(request, &self.accounts, &self.projects),
@@ -159,18 +162,20 @@ impl Api {
             let nothing = || Error::new(ErrorKind::NotFound, "no_such_project", "there is no such project");
             return self.projects.get(id).ok_or_else(|| nothing().at("path"));
         }
-        let keyed = route.access == Access::Read;
+        let keyed = matches!(route.access, Access::Read | Access::WriteOrRead);
         Ok(self.projects.of_key(auth::presented(request).filter(|_| keyed).as_deref()))
     }
 
-    /// Whether a request may have what the route gives. A session may what its role may. The browser sends its cookie by itself, so to
-    /// change anything it takes a page of ours that asks for it. Says whether whoever asks sees all projects.
-    fn may(&self, project: &Project, route: &Route, request: &Request) -> Result<bool> {
+    /// Whose session counts on a route of the API. The browser sends its cookie by itself, so to change anything it takes a page of ours
+    /// that asks for it.
+    fn in_session(&self, route: &Route, request: &Request) -> Option<Who> {
         let safe = request.method == Method::Get || pages::from_own_page(request);
-        if route.access == Access::Read
-            && safe
-            && let Some(who) = self.who(request)
-        {
+        if route.access == Access::Read && safe { self.who(request) } else { None }
+    }
+
+    /// Whether a request may have what the route gives. A session may what its role may. Says whether whoever asks sees all projects.
+    fn may(&self, project: &Project, route: &Route, request: &Request) -> Result<bool> {
+        if let Some(who) = self.in_session(route, request) {
             allowed(project, route, &who)?;
             return Ok(who.projects.is_empty());
         }
@@ -316,24 +321,6 @@ impl Api {
         script::answer(request)
     }
 
-    fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {
-        let key = auth::presented(request);
-        let project = self.projects.of_key(key.as_deref());
-        project.check(Access::WriteOrRead, key.as_deref())?;
-        // The write key is public.
-        let tracks = project.check(Access::Manage, key.as_deref()).is_err();
-        let names_max = tracks.then(|| project.app.names_max());
-        project.app.engine().healthy()?;
-        let by_type = (request.media_type().as_deref() == Some("text/csv")).then(|| "csv".to_owned());
-        let format = request.parameter("format").or(by_type).unwrap_or_else(|| "ndjson".to_owned());
-        let format = Format::parse(&format).ok_or_else(|| {
-            let error = Error::invalid("bad_format", format!("there is no form \"{format}\"")).at("format");
-            error.hint("ndjson, csv or kissmetrics")
-        })?;
-        let form = Form { format: Some(format), names_max, ..Form::default() };
-        written(&project.app.import(body, &form, |_| {}, |_| {})?)
-    }
-
     fn health(&self) -> Response {
         let projects = self.projects.all();
         match projects.iter().try_for_each(|project| project.app.engine().healthy()) {
@@ -365,12 +352,23 @@ fn foreign_page() -> Error {
 }
 
 impl Handler for Api {
+    /// Who has no access is answered as if there were no body, which can say nothing for them.
     fn turn_away(&self, route: &Route, request: &Request) -> Option<Response> {
-        if route.access != Access::Write {
-            return None;
-        }
-        let seconds = self.limits.comes(request.peer).err()?;
-        Some(limit::too_often(seconds, "this address sends too often"))
+        let known = match route.access {
+            Access::Open => true,
+            Access::Write => {
+                let seconds = self.limits.comes(request.peer).err()?;
+                return Some(limit::too_often(seconds, "this address sends too often"));
+            }
+            Access::Session => self.who(request).is_some(),
+            Access::Read | Access::Manage | Access::WriteOrRead => {
+                self.project(route, request).and_then(|project| self.may(&project, route, request)).is_ok()
+            }
+        };
+        (!known).then(|| match route.class {
+            Class::Stream | Class::Watch => self.stream(route, request, &mut std::io::empty()),
+            _ => self.handle(route, request.clone()),
+        })
     }
 
     fn refused(&self, request: &Request, code: &'static str, message: &str) {

@@ -86,7 +86,8 @@ impl Keys {
         let key = presented.filter(|key| !key.is_empty()).ok_or_else(|| {
             Error::new(ErrorKind::Unauthorized, "no_key", "this needs a key").hint(match access {
                 Access::Read | Access::Manage => "send the API key as \"Authorization: Bearer KEY\"",
-                _ => "send the write key as _k, or a key as \"Authorization: Bearer KEY\"",
+                Access::Write => "send the write key as _k, or a key as \"Authorization: Bearer KEY\"",
+                _ => "send a key as \"Authorization: Bearer KEY\"",
             })
         })?;
         let hash = KeyHash::of(key);
@@ -100,9 +101,13 @@ impl Keys {
             Access::WriteOrRead if write || manage => Ok(()),
             _ if write => Err(forbidden("the write key sends records, it reads nothing", "use the API key")),
             _ if manage => Err(forbidden("the API key reads, it does not track", "use the write key")),
-            _ if read => Err(forbidden("this key reads, it changes nothing", "use the API key, or one with the scope manage")),
-            _ => Err(Error::new(ErrorKind::Unauthorized, "unknown_key", "this key is not known")
-                .hint("the write key stands in the tracker's snippet; the API key was printed once, at the first start")),
+            _ if read => Err(forbidden(
+                "this key reads, it changes nothing",
+                "use the API key, or one with the scope manage",
+            )),
+            _ => Err(Error::new(ErrorKind::Unauthorized, "unknown_key", "this key is not known").hint(
+                "the write key stands in the tracker's snippet; the API key was printed once, at the first start",
+            )),
         }
     }
 }

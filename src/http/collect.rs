@@ -2,13 +2,15 @@
 //! pairs, keys without a value, text that is no UTF-8) and says why when it cannot.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde_json::{json, value::RawValue};
 
-use super::message::{Method, Request, Response};
+use super::message::{Method, Request, Response, http_date};
+use super::pairs::pairs;
 use super::respond;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Number, Record, RecordKind, Value};
+use crate::model::{Millis, Number, Record, RecordKind, Value, mend_json};
 
 /// An image of one transparent pixel. Trackers wait for it to load, so it has to decode.
 pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -118,6 +120,20 @@ pub fn answer(wants_json: bool, outcome: &Outcome<'_>) -> Response {
     response.with("Cache-Control", "no-store")
 }
 
+/// For how long an app may keep what [`mobile_settings`] says, in milliseconds.
+const SETTINGS_KEPT_MS: Millis = 86_400_000;
+
+/// What apps ask for before they send anything: where to send to. Whatever key they have, as what comes with a wrong one is counted.
+pub fn mobile_settings(request: &Request, now: Millis) -> Response {
+    let host = request.headers.get("host").unwrap_or("localhost");
+    let settings = json!({ "reason": "OK", "tracking": true, "tracking_endpoint": host });
+    let response = Response::json(settings.to_string());
+    match http_date(now + SETTINGS_KEPT_MS) {
+        Some(until) => response.with_value("Expires", until).unwrap_or_else(|e| respond::error(&e)),
+        None => response,
+    }
+}
+
 /// What to tell of a record that was taken.
 fn stored_json(outcome: &Outcome<'_>) -> serde_json::Value {
     match outcome {
@@ -133,12 +149,11 @@ fn stored_json(outcome: &Outcome<'_>) -> serde_json::Value {
 }
 
 fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) {
-    // The parser turns `+` into a space and keeps what is no percent sequence; invalid UTF-8 becomes U+FFFD.
-    for (name, value) in form_urlencoded::parse(input) {
+    for (name, value) in pairs(input) {
         if is_reserved(&name) {
-            reserved.take(&name, value.into_owned());
+            reserved.take(&name, value);
         } else {
-            properties.push((name.into_owned(), Value::from_wire(&value)));
+            properties.push((name, Value::from_wire(&value)));
         }
     }
 }
@@ -146,9 +161,11 @@ fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(Strin
 /// Takes the fields of a JSON object, of which properties keep their types. All that is reserved is taken even if a property is bad: a
 /// refusal is counted under its key.
 fn take_json(body: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) -> Result<()> {
-    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).map_err(|e| {
+    let no_object = |e: &dyn Display| {
         Error::new(ErrorKind::Malformed, "bad_json", format!("the body is no JSON object: {e}"))
-    })?;
+    };
+    let text = mend_json(std::str::from_utf8(body).map_err(|e| no_object(&e))?);
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(&text).map_err(|e| no_object(&e))?;
     let mut bad = None;
     for (name, raw) in fields {
         match Value::from_json(raw.get()) {
@@ -284,7 +301,7 @@ mod tests {
         assert_eq!(property(&record, "price"), Some(&Value::from_wire("-49.99")));
         assert_eq!(property(&record, "flag"), Some(&Value::from("")));
         assert_eq!(property(&record, "caf\u{e9}"), Some(&Value::from("a=b,c:d")));
-        assert_eq!(property(&record, "bad"), Some(&Value::from("\u{fffd}%zz")));
+        assert_eq!(property(&record, "bad"), Some(&Value::from("\u{ff}%zz")));
         assert_eq!(property(&record, "list[0]"), Some(&Value::from("a")));
         let record = record.checked(0).unwrap();
         assert_eq!(record.properties.len(), 6, "{:?}", record.properties);

@@ -106,6 +106,24 @@ pub struct Limits {
     keys: Limiter,
     /// Who may send any number: a proxy that says nothing of its clients.
     exempt: Vec<IpAddr>,
+    /// The networks that import with a write key at the moment.
+    imports: Mutex<Vec<u64>>,
+}
+
+/// The turn of an import with a write key; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Turn<'l> {
+    imports: &'l Mutex<Vec<u64>>,
+    network: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut imports = self.imports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = imports.iter().position(|network| *network == self.network) {
+            imports.swap_remove(at);
+        }
+    }
 }
 
 impl Default for Limits {
@@ -120,7 +138,7 @@ impl Limits {
     pub fn new(address: u32, key: u32, exempt: Vec<IpAddr>) -> Self {
         let of =
             |rate: u32| Limiter::new(rate.saturating_mul(60), rate.saturating_mul(limits::BURST_SECONDS));
-        Self { addresses: of(address), keys: of(key), exempt }
+        Self { addresses: of(address), keys: of(key), exempt, imports: Mutex::default() }
     }
 
     /// A request with at least one record comes from an address. If it comes too often, the seconds to wait.
@@ -141,6 +159,20 @@ impl Limits {
             self.addresses.spend(network(peer), more);
         }
         Ok(())
+    }
+
+    /// The turn of an import with a write key, which is public, if there is room and no other of its address. One more would keep those
+    /// waiting who may do everything.
+    pub fn imports(&self, peer: IpAddr) -> crate::Result<Turn<'_>> {
+        let network = network(peer);
+        let mut imports = self.imports.lock().unwrap_or_else(PoisonError::into_inner);
+        let another = imports.contains(&network) && !self.is_exempt(peer);
+        if another || imports.len() >= limits::PUBLIC_IMPORTS_MAX {
+            let message = "too many imports with the write key at once: try again";
+            return Err(Error::new(ErrorKind::Busy, "busy", message));
+        }
+        imports.push(network);
+        Ok(Turn { imports: &self.imports, network })
     }
 
     /// How many requests were turned away, by what was too much.

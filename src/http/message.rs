@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Millis;
 
 /// The methods that some route knows; every other token is `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,7 +275,14 @@ pub fn is_printable(value: &str) -> bool {
     value.bytes().all(|b| (0x20..=0x7e).contains(&b))
 }
 
-fn is_token(name: &str) -> bool {
+/// A time as headers have it, to the second.
+pub(super) fn http_date(at: Millis) -> Option<String> {
+    let second = jiff::Timestamp::from_second(at.div_euclid(1000)).ok()?;
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&second).ok()
+}
+
+/// Whether it can be the name of a header.
+pub(super) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 

@@ -10,6 +10,7 @@ pub mod limit;
 pub mod message;
 mod metrics;
 pub mod pages;
+mod pairs;
 pub mod projects;
 pub mod respond;
 pub mod router;

@@ -75,6 +75,8 @@ pub enum Action {
     Segment(Option<Kind>),
     /// What such a client asks for first.
     SegmentSettings,
+    /// What Kissmetrics' clients in apps ask for first.
+    MobileSettings,
     /// The browser's tracker.
     Script,
     /// Bulk import.

@@ -21,7 +21,14 @@ pub fn answer(
         // A message that is refused is counted and can be looked at; sending it again would not help.
         Ok(()) => Response::json(json!({ "success": true }).to_string()),
         Err(error) => {
-            let body = json!({ "success": false, "error": respond::value(&error) }).to_string();
+            // Segment's clients and RudderStack's look for the two in different places.
+            let body = json!({
+                "success": false,
+                "code": error.code(),
+                "message": error.message(),
+                "error": respond::value(&error),
+            });
+            let body = body.to_string();
             let response =
                 Response::new(respond::status(error.kind()), "application/json", body.into_bytes());
             if error.is_passing() { response.with("Retry-After", "5") } else { response }
@@ -53,7 +60,7 @@ fn store(
             Ok(Message { records: of_message, agent }) => {
                 records.extend(of_message.into_iter().map(|record| Sent { record, agent: agent.clone() }));
             }
-            Err(error) => refused(&error),
+            Err(refused) => project.app.refuse(&refused.error, &refused.person, &refused.event),
         }
     }
     project.app.track_all(records)

@@ -5,6 +5,7 @@ mod correction;
 mod depth;
 mod ids;
 mod json;
+mod mend;
 mod record;
 mod sum;
 mod time;
@@ -18,6 +19,7 @@ pub use ids::{IdentityId, NameId, PersonId, PropertyId};
 pub use json::Json;
 #[cfg(test)]
 pub(crate) use json::json_of;
+pub use mend::mend_json;
 pub use record::{
     Properties, Record, RecordKind, RecordRef, check_name, check_properties, stands_for_nobody,
 };

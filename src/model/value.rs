@@ -82,46 +82,41 @@ impl Number {
     }
 
     fn parse_any(text: &str) -> Option<Self> {
-        let (digits, exponent) = match text.find(['e', 'E']) {
-            None => (text, 0),
-            Some(at) => (text.get(..at)?, parse_exponent(text.get(at + 1..)?)?),
-        };
-        let (negative, digits) = match digits.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, digits),
-        };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let plain = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        let leading_zero = whole.len() > 1 && whole.starts_with('0');
-        if whole.is_empty() || leading_zero || !plain(whole) || !plain(fraction) {
+        let Literal { negative, digits, power } = Literal::read(text)?;
+        if digits.len() > limits::NUMBER_DIGITS_MAX {
             return None;
         }
-        if digits.contains('.') && fraction.is_empty() {
-            return None;
-        }
-        let fraction = fraction.trim_end_matches('0');
-        let all = format!("{whole}{fraction}");
-        let significant = all.trim_start_matches('0');
-        if significant.is_empty() {
-            return Some(Self::ZERO);
-        }
-        let zeros = significant.len() - significant.trim_end_matches('0').len();
-        let significant = significant.trim_end_matches('0');
-        // value = significant x 10^power
-        let power = zeros as i64 - fraction.len() as i64 + exponent;
-        if significant.len() > limits::NUMBER_DIGITS_MAX {
-            return None;
-        }
-        let mantissa: i128 = significant.parse().ok()?;
+        let mantissa: i128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
         let mantissa = if negative { -mantissa } else { mantissa };
         if power >= 0 {
-            if significant.len() as i64 + power > limits::NUMBER_DIGITS_MAX as i64 {
+            if digits.len() as i64 + power > limits::NUMBER_DIGITS_MAX as i64 {
                 return None;
             }
             return Some(Self { mantissa: mantissa * 10i128.pow(power as u32), scale: 0 });
         }
         let scale = u8::try_from(-power).ok().filter(|s| *s <= limits::NUMBER_SCALE_MAX)?;
         Some(Self { mantissa, scale })
+    }
+
+    /// As [`Number::parse`]; of a literal with more digits behind the point than a number can have, the nearest number (halves away
+    /// from zero). Clients compute with binary fractions, which have dozens: 1.1102230246251565e-16.
+    pub fn parse_nearest(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| {
+            let Literal { negative, digits, power } = Literal::read(text)?;
+            let behind = usize::try_from(-power).ok()?;
+            let beyond_scale = behind.saturating_sub(usize::from(limits::NUMBER_SCALE_MAX));
+            let cut = beyond_scale.max(digits.len().saturating_sub(limits::NUMBER_DIGITS_MAX));
+            let scale = u8::try_from(behind.checked_sub(cut)?).ok()?;
+            let kept = digits.len().saturating_sub(cut);
+            let up = digits.len() >= cut && digits.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5');
+            let mantissa: i128 =
+                digits.get(..kept).filter(|d| !d.is_empty()).map_or(Some(0), |d| d.parse().ok())?;
+            let mantissa = mantissa + i128::from(up);
+            let rounded = Self::new(if negative { -mantissa } else { mantissa }, scale);
+            // Rounding up may have made a digit more.
+            (rounded.mantissa.unsigned_abs() < 10u128.pow(limits::NUMBER_DIGITS_MAX as u32))
+                .then_some(rounded)
+        })
     }
 
     /// Reads a number as the tracking wire has it: plain digits, an optional minus and fraction, no exponent.
@@ -144,6 +139,42 @@ impl Number {
     /// Whether it is above zero.
     pub fn is_positive(self) -> bool {
         self.mantissa > 0
+    }
+}
+
+/// A decimal literal: `digits` x 10^`power`, without zeros at either end; no digits stand for zero.
+struct Literal {
+    negative: bool,
+    digits: String,
+    power: i64,
+}
+
+impl Literal {
+    fn read(text: &str) -> Option<Self> {
+        let (digits, exponent) = match text.find(['e', 'E']) {
+            None => (text, 0),
+            Some(at) => (text.get(..at)?, parse_exponent(text.get(at + 1..)?)?),
+        };
+        let (negative, digits) = match digits.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, digits),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let plain = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        let leading_zero = whole.len() > 1 && whole.starts_with('0');
+        if whole.is_empty() || leading_zero || !plain(whole) || !plain(fraction) {
+            return None;
+        }
+        if digits.contains('.') && fraction.is_empty() {
+            return None;
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let all = format!("{whole}{fraction}");
+        let significant = all.trim_start_matches('0');
+        let digits = significant.trim_end_matches('0').to_owned();
+        let zeros = (significant.len() - digits.len()) as i64;
+        let power = if digits.is_empty() { 0 } else { zeros - fraction.len() as i64 + exponent };
+        Some(Self { negative, digits, power })
     }
 }
 
@@ -251,7 +282,7 @@ impl Value {
     }
 
     /// A value from one JSON literal (`"a"`, `12.50`, `true`); `None` for JSON's `null`, which says nothing.
-    /// Arrays, objects and numbers out of range are errors.
+    /// A fraction with too many digits becomes the nearest number; arrays, objects and numbers that are too large are errors.
     pub fn from_json(raw: &str) -> Result<Option<Self>> {
         match raw.as_bytes().first() {
             Some(b'"') => {
@@ -264,9 +295,9 @@ impl Value {
             Some(b'n') => Ok(None),
             Some(b'{' | b'[') => Err(Error::invalid("bad_value", "a value is text, a number or a boolean")
                 .hint("send nested data as separate properties, such as \"address.city\"")),
-            _ => Number::parse(raw).map(|n| Some(Self::Number(n))).ok_or_else(|| {
+            _ => Number::parse_nearest(raw).map(|n| Some(Self::Number(n))).ok_or_else(|| {
                 Error::invalid("bad_number", format!("{} is outside the range of exact numbers", clip(raw)))
-                    .hint("up to 27 digits, 20 of them behind the point; send it as text to keep it as it is")
+                    .hint("up to 27 digits before the point; send it as text to keep it as it is")
             }),
         }
     }
@@ -383,6 +414,27 @@ mod tests {
         }
         assert_eq!(Number::parse_plain("1e5"), None);
         assert!(Number::parse("-3").unwrap() < Number::parse("0.5").unwrap());
+    }
+
+    #[test]
+    fn a_fraction_with_too_many_digits_becomes_the_nearest_number() {
+        for (text, shown) in [
+            ("1.2345678901234567e-7", "0.00000012345678901235"),
+            ("-1.1102230246251565e-16", "-0.00000000000000011102"),
+            ("1e-400", "0"),
+            ("4e-21", "0"),
+            ("-5e-21", "-0.00000000000000000001"),
+            ("49e-22", "0"),
+            ("0.99999999999999999999999", "1"),
+            ("123456789.1234567890123456789", "123456789.123456789012345679"),
+            ("999999999999999999999999999.4", "999999999999999999999999999"),
+            ("12.5", "12.5"),
+        ] {
+            assert_eq!(Number::parse_nearest(text).map(|n| n.to_string()), Some(shown.to_owned()), "{text}");
+        }
+        for text in ["999999999999999999999999999.5", "1e27", "1e400", "1234567890123456789012345678", "x"] {
+            assert_eq!(Number::parse_nearest(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The forms that records come and go in, and how a form is known.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use serde::de::IgnoredAny;
 
 /// A form of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +36,13 @@ impl Format {
         if name.ends_with(".csv") || (!line.starts_with(b"{") && line.contains(&b',')) {
             return Self::Csv;
         }
-        let has = |key: &[u8]| line.windows(key.len()).any(|part| part == key);
-        if has(b"\"_p\"") && !has(b"\"type\"") { Self::Kissmetrics } else { Self::Ndjson }
+        // Of our own lines each has a person; a property of theirs may have any name.
+        let keys = serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(line).ok();
+        let has = |key: &str| {
+            let written = || line.windows(key.len() + 2).any(|part| part == format!("\"{key}\"").as_bytes());
+            keys.as_ref().map_or_else(written, |keys| keys.contains_key(key))
+        };
+        if has("_p") && !has("person") { Self::Kissmetrics } else { Self::Ndjson }
     }
 }
 
@@ -96,6 +105,11 @@ mod tests {
         assert_eq!(guess("a.csv.gz", "{"), Format::Csv);
         assert_eq!(guess("-", "\u{feff}Identity,Timestamp\n"), Format::Csv);
         assert_eq!(guess("1.json", "{\"_n\":\"A\",\"_p\":\"b\",\"_t\":1}"), Format::Kissmetrics);
+        let typed = "{\"_n\":\"Paid\",\"_p\":\"k1\",\"type\":\"card\",\"note\":\"\\303\"}";
+        assert_eq!(guess("1.json", typed), Format::Kissmetrics);
+        assert_eq!(guess("1.json", &typed.replace("\\303", "\"person\"")), Format::Ndjson);
+        let typed = typed.replace("\\303", "\\\"person\\\"");
+        assert_eq!(guess("1.json", &typed), Format::Kissmetrics);
         assert_eq!(guess("1.json", "\n{\"type\":\"event\",\"person\":\"p\"}"), Format::Ndjson);
         assert_eq!((guess("-", ""), guess("-", "nonsense\n")), (Format::Ndjson, Format::Ndjson));
         let of = |name: &str| ExportFormat::of(Some(Path::new(name)));

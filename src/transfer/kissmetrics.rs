@@ -3,17 +3,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Number, Record, RecordKind, Value};
+use crate::model::{Millis, Number, Record, RecordKind, Value, mend_json};
 
 /// Reads one line.
 pub fn parse_record(line: &[u8]) -> Result<Record> {
     let line = without_octal(line);
-    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&line)
-        .map_err(|e| Error::new(ErrorKind::Malformed, "bad_json", format!("not a JSON object: {e}")))?;
+    let no_object =
+        |e: &dyn Display| Error::new(ErrorKind::Malformed, "bad_json", format!("not a JSON object: {e}"));
+    let line = mend_json(std::str::from_utf8(&line).map_err(|e| no_object(&e))?);
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(&line).map_err(|e| no_object(&e))?;
     let text = |name: &str| fields.get(name).and_then(|raw| text(raw)).filter(|t| !t.trim().is_empty());
     let missing =
         |name: &str| Error::invalid("missing_field", format!("\"{name}\" is missing")).at(name.to_owned());

@@ -8,7 +8,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Correction, Line, Millis, Number, Properties, Record, RecordKind, Value, parse_instant};
+use crate::model::{
+    Correction, Line, Millis, Number, Properties, Record, RecordKind, Value, mend_json, parse_instant,
+};
 use crate::report::nearest;
 
 /// One line as it is written; what it means is decided after.
@@ -65,7 +67,8 @@ pub fn parse_line(line: &[u8]) -> Result<Line> {
     let text = std::str::from_utf8(line).map_err(|e| {
         Error::new(ErrorKind::Malformed, "bad_utf8", format!("byte {} is not UTF-8", e.valid_up_to() + 1))
     })?;
-    let line: Fields<'_> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+    let text = mend_json(text);
+    let line: Fields<'_> = serde_json::from_str(&text).map_err(|e| json_error(&e))?;
     match line.kind.as_ref() {
         "event" => record(RecordKind::Event, line).map(Line::Record),
         "set" => record(RecordKind::Set, line).map(Line::Record),

@@ -3,6 +3,7 @@
 //! A message can be several records: who did it and who that is, what it says of the person, and the event. Each has an id made of
 //! the message's, so a message that is sent again is stored once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -11,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{
-    Millis, Number, Record, RecordKind, Value, json_depth, parse_loose_instant, stands_for_nobody,
+    Millis, Number, Record, RecordKind, Value, json_depth, mend_json, parse_loose_instant, stands_for_nobody,
 };
 
 /// What a message is about.
@@ -51,7 +52,21 @@ pub struct Messages {
     /// The write key, if it is in the body.
     pub write_key: Option<String>,
     /// Each message, or why it is none.
-    pub messages: Vec<Result<Message>>,
+    pub messages: Vec<Said>,
+}
+
+/// A message, or why it is none.
+pub type Said = std::result::Result<Message, Box<Refused>>;
+
+/// A message that is refused, and what there is in it to know it by.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub error: Error,
+    /// Who it is of, or nothing.
+    pub person: String,
+    /// The name of its event, or nothing.
+    pub event: String,
 }
 
 /// What one message says.
@@ -93,47 +108,66 @@ pub fn decode(body: &[u8]) -> Result<String> {
     } else {
         body.to_vec()
     };
-    String::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))
+    let text = String::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
+    Ok(match mend_json(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(mended) => mended,
+    })
 }
 
 /// The end of the year 9999.
 const CLOCK_END: Millis = 253_402_300_800_000;
 
-/// Reads a body: a batch, or one message of `kind`. `now` is when it came.
+/// Reads a body: a batch, or one message of `kind`. A batch may be a bare list of messages. `now` is when it came.
 pub fn read(text: &str, kind: Option<Kind>, now: Millis) -> Result<Messages> {
+    if kind.is_none() && text.trim_start().starts_with('[') {
+        return Ok(Messages { write_key: None, messages: batch(text, None, None, now)? });
+    }
     let fields: Fields<'_> =
         serde_json::from_str(text).map_err(|e| malformed(format!("not a JSON object: {e}")))?;
-    let write_key = text_of(&fields, "writeKey");
-    let sent = fields.get("sentAt").and_then(|raw| instant(raw));
-    // A client's clock is put right by what it says the time was when it sent, if a clock can say so.
-    let correction = sent.filter(|sent| (0..CLOCK_END).contains(sent)).map_or(0, |sent| now - sent);
     let messages = match kind {
-        Some(kind) => vec![shallow(text).and_then(|()| records(&fields, Some(kind), correction, now))],
+        Some(kind) => {
+            let message =
+                shallow(text).and_then(|()| records(&fields, Some(kind), correction(&fields, now), now));
+            vec![message.map_err(|error| refused(error, &fields))]
+        }
         None => {
-            let batch = fields.get("batch").ok_or_else(|| malformed("there is no \"batch\"").at("batch"))?;
-            let batch: Vec<&RawValue> = serde_json::from_str(batch.get())
-                .map_err(|_| malformed("\"batch\" is no list").at("batch"))?;
+            let list = fields.get("batch").ok_or_else(|| malformed("there is no \"batch\"").at("batch"))?;
             let context = fields.get("context").copied();
             context.map_or(Ok(()), |context| shallow(context.get()))?;
-            batch.into_iter().map(|raw| one_of_batch(raw, context, correction, now)).collect()
+            batch(list.get(), context, correction(&fields, now), now)?
         }
     };
-    Ok(Messages { write_key, messages })
+    Ok(Messages { write_key: text_of(&fields, "writeKey"), messages })
 }
 
-fn one_of_batch<'r>(
-    raw: &'r RawValue,
-    context: Option<&'r RawValue>,
-    correction: i64,
-    now: Millis,
-) -> Result<Message> {
-    shallow(raw.get())?;
-    let mut fields: Fields<'_> =
-        serde_json::from_str(raw.get()).map_err(|_| malformed("a message is no JSON object").at("batch"))?;
-    if let Some(context) = context {
-        fields.entry("context".to_owned()).or_insert(context);
-    }
-    records(&fields, None, correction, now)
+/// How far a client's clock is off, by what it says the time was when it sent, if a clock can say so.
+fn correction(fields: &Fields<'_>, now: Millis) -> Option<i64> {
+    let sent = fields.get("sentAt").and_then(|raw| instant(raw));
+    sent.filter(|sent| (0..CLOCK_END).contains(sent)).map(|sent| now - sent)
+}
+
+fn refused(error: Error, fields: &Fields<'_>) -> Box<Refused> {
+    let person = text_of(fields, "userId").or_else(|| text_of(fields, "anonymousId"));
+    let event = text_of(fields, "event").unwrap_or_default();
+    Box::new(Refused { error, person: person.unwrap_or_default(), event })
+}
+
+/// The messages of a list. A message may say itself when it was sent, where the batch does not.
+fn batch(list: &str, context: Option<&RawValue>, corrected: Option<i64>, now: Millis) -> Result<Vec<Said>> {
+    let list: Vec<&RawValue> =
+        serde_json::from_str(list).map_err(|_| malformed("\"batch\" is no list").at("batch"))?;
+    let one = |raw: &&RawValue| {
+        let no_object = |_| malformed("a message is no JSON object").at("batch");
+        let fields = shallow(raw.get()).and_then(|()| serde_json::from_str(raw.get()).map_err(no_object));
+        let mut fields: Fields<'_> = fields.map_err(|error| refused(error, &Fields::new()))?;
+        if let Some(context) = context {
+            fields.entry("context".to_owned()).or_insert(context);
+        }
+        let correction = corrected.or_else(|| correction(&fields, now));
+        records(&fields, None, correction, now).map_err(|error| refused(error, &fields))
+    };
+    Ok(list.iter().map(one).collect())
 }
 
 /// What all records of a message share.
@@ -156,7 +190,7 @@ impl Common {
     }
 }
 
-fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis) -> Result<Message> {
+fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: Option<i64>, now: Millis) -> Result<Message> {
     let named = text_of(fields, "type");
     let kind = kind.or_else(|| Kind::parse(named.as_deref()?)).ok_or_else(|| {
         let message = format!("\"{}\" is no type of message", named.unwrap_or_default());
@@ -169,7 +203,7 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: i64, now: Millis
     let person = known.or_else(|| anonymous.clone()).ok_or_else(|| {
         Error::invalid("bad_identity", "neither userId nor anonymousId").at("userId").hint("send one of them")
     })?;
-    let time = said_time(fields)?.map_or(now, |t| t.saturating_add(correction));
+    let time = said_time(fields)?.map_or(now, |t| t.saturating_add(correction.unwrap_or(0)));
     let common = Common { person, time, id: text_of(fields, "messageId") };
     if kind == Kind::Alias {
         let previous = text_of(fields, "previousId")
@@ -302,17 +336,24 @@ fn with_revenue(mut properties: Vec<(String, Value)>) -> Vec<(String, Value)> {
     properties
 }
 
-/// The values of an object: those of objects in it under `outer.inner`, lists joined by commas, null left out. Numbers keep their
-/// digits.
+/// The values of an object: those of objects in it under `outer.inner`, lists joined by commas, null and what has no name left out.
+/// Numbers keep their digits. PHP writes an object of nothing as a list of nothing.
 fn flattened(raw: Option<&RawValue>, prefix: &str) -> Result<Vec<(String, Value)>> {
     let mut out = Vec::new();
-    let Some(raw) = raw.filter(|raw| raw.get() != "null") else { return Ok(out) };
+    let is_nothing =
+        |raw: &str| raw == "null" || raw.strip_prefix('[').is_some_and(|rest| rest.trim() == "]");
+    let Some(raw) = raw.filter(|raw| !is_nothing(raw.get())) else { return Ok(out) };
     let fields: Fields<'_> = serde_json::from_str(raw.get())
         .map_err(|_| Error::invalid("bad_type", "properties and traits are objects").at("properties"))?;
-    for (name, value) in fields {
-        add_value(format!("{prefix}{name}"), value, &mut out)?;
-    }
+    add_all(prefix, fields, &mut out)?;
     Ok(out)
+}
+
+fn add_all(prefix: &str, fields: Fields<'_>, out: &mut Vec<(String, Value)>) -> Result<()> {
+    for (name, value) in fields.into_iter().filter(|(name, _)| !name.trim().is_empty()) {
+        add_value(format!("{prefix}{name}"), value, out)?;
+    }
+    Ok(())
 }
 
 fn add_value(name: String, raw: &RawValue, out: &mut Vec<(String, Value)>) -> Result<()> {
@@ -322,9 +363,8 @@ fn add_value(name: String, raw: &RawValue, out: &mut Vec<(String, Value)>) -> Re
     }
     match raw.get().as_bytes().first() {
         Some(b'{') => {
-            for (inner, value) in serde_json::from_str::<Fields<'_>>(raw.get()).unwrap_or_default() {
-                add_value(format!("{name}.{inner}"), value, out)?;
-            }
+            let fields = serde_json::from_str::<Fields<'_>>(raw.get()).unwrap_or_default();
+            add_all(&format!("{name}."), fields, out)?;
         }
         Some(b'[') => {
             let list: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
@@ -332,8 +372,11 @@ fn add_value(name: String, raw: &RawValue, out: &mut Vec<(String, Value)>) -> Re
                 list.into_iter().map(|v| text(v).unwrap_or_else(|| v.get().to_owned())).collect();
             out.push((name, Value::Text(texts.join(","))));
         }
-        _ => out
-            .extend(Value::from_json(raw.get()).map_err(|e| e.at(name.clone()))?.map(|value| (name, value))),
+        // A number that is too large stays as text: the message is worth more than the type of one value.
+        _ => match Value::from_json(raw.get()) {
+            Ok(value) => out.extend(value.map(|value| (name, value))),
+            Err(_) => out.push((name, Value::Text(raw.get().to_owned()))),
+        },
     }
     Ok(())
 }
@@ -375,7 +418,7 @@ mod tests {
     fn time(fields: &str) -> std::result::Result<Millis, &'static str> {
         let text = format!(r#"{{"userId":"u","event":"E",{fields}"x":1}}"#);
         let message = read(&text, Some(Kind::Track), NOW).unwrap().messages.remove(0);
-        message.map(|message| message.records[0].time.unwrap()).map_err(|error| error.code())
+        message.map(|message| message.records[0].time.unwrap()).map_err(|refused| refused.error.code())
     }
 
     #[test]
@@ -465,15 +508,46 @@ mod tests {
     }
 
     #[test]
+    fn one_odd_value_costs_no_message() {
+        let body = br#"[{"type":"track","userId":"u","event":"A\ud83d","properties":{"tiny":1.2345678901234567e-7,"huge":1e40,
+            "half":"a\uDE00b","none":NaN,"":1," ":2,"list":[NaN,"c\ud800"],"in":{"":3,"x":4}}},
+            {"type":"track","userId":"u","event":"B","properties":[ ]},{"type":"identify","userId":"u","traits":[]}]"#;
+        let text = decode(body).unwrap();
+        let read = read(&text, None, NOW).unwrap();
+        let records: Vec<_> =
+            read.messages.iter().flat_map(|m| m.as_ref().unwrap().records.clone()).collect();
+        assert_eq!(records.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["A\u{fffd}", "B"]);
+        let record = records[0].clone().checked(NOW).unwrap();
+        let shown: Vec<_> = record.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let tiny = "tiny=0.00000012345678901235";
+        assert_eq!(shown, ["half=a\u{fffd}b", "huge=1e40", "in.x=4", "list=null,c\u{fffd}", tiny]);
+    }
+
+    #[test]
+    fn a_message_may_say_itself_when_it_was_sent() {
+        // Its clock is a minute behind.
+        let own = r#"{"type":"track","userId":"u","event":"A","timestamp":"2025-03-01T10:00:00Z","sentAt":"2025-03-01T10:00:00Z"}"#;
+        let time = |text: &str| read(text, None, NOW).unwrap().messages.remove(0).unwrap().records[0].time;
+        assert_eq!(time(&format!("[{own}]")), Some(NOW));
+        assert_eq!(
+            time(&format!(r#"{{"sentAt":"2025-03-01T10:00:30Z","batch":[{own}]}}"#)),
+            Some(NOW - 30_000)
+        );
+    }
+
+    #[test]
     fn a_batch_takes_what_is_good() {
         let text = r#"{"writeKey":"WK","batch":[{"type":"track","userId":"u","event":"A"},{"type":"track","userId":"u"},
             {"type":"what","userId":"u"},{"type":"page"},7]}"#;
         let read = read(text, None, NOW).unwrap();
         assert_eq!(read.write_key.as_deref(), Some("WK"));
-        let codes: Vec<_> =
-            read.messages.iter().map(|m| m.as_ref().map_err(Error::code).map(|m| m.records.len())).collect();
+        let codes: Vec<_> = read
+            .messages
+            .iter()
+            .map(|m| m.as_ref().map_err(|refused| refused.error.code()).map(|m| m.records.len()))
+            .collect();
         assert_eq!(codes, [Ok(1), Err("bad_event"), Err("bad_type"), Err("bad_identity"), Err("bad_json")]);
-        assert_eq!(super::read("[]", None, NOW).err().unwrap().code(), "bad_json");
+        assert_eq!(super::read("7", None, NOW).err().unwrap().code(), "bad_json");
         assert_eq!(super::read("{}", None, NOW).err().unwrap().place(), Some("batch"));
     }
 
@@ -485,11 +559,13 @@ mod tests {
         };
         let batch = format!("{{\"batch\":[{},{},{}]}}", deep(3), deep(100_000), deep(23));
         let messages = read(&batch, None, NOW).unwrap().messages;
-        let codes: Vec<_> =
-            messages.iter().map(|m| m.as_ref().map_err(Error::code).map(|m| m.records.len())).collect();
+        let codes: Vec<_> = messages
+            .iter()
+            .map(|m| m.as_ref().map_err(|refused| refused.error.code()).map(|m| m.records.len()))
+            .collect();
         assert_eq!(codes, [Ok(1), Err("too_deep"), Ok(1)]);
         let single = read(&deep(24), Some(Kind::Track), NOW).unwrap().messages;
-        assert_eq!(single[0].as_ref().unwrap_err().code(), "too_deep");
+        assert_eq!(single[0].as_ref().map_err(|refused| refused.error.code()).unwrap_err(), "too_deep");
     }
 
     #[test]

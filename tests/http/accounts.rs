@@ -1,5 +1,7 @@
 //! Accounts as their holders and attackers meet them: invitations, passwords, roles on every route, and what ends sessions.
 
+use std::cell::Cell;
+
 use whodid::app::Role;
 use whodid::http::message::Method;
 use whodid::http::router::{Access, Action, Found, ROUTES, find};
@@ -45,30 +47,31 @@ pub fn joined(server: &Server, owner: &str, email: &str, role: &str, project: &s
 
 #[test]
 fn somebody_is_invited_logs_in_and_is_removed() {
-    let (dir, server) = fresh();
+    let (dir, server) = behind_proxy();
+    // Each try comes from another address: none of them is a guess.
+    let addresses = Cell::new(0);
+    let enter = |path: &str, pairs: &[(&str, &str)]| {
+        addresses.set(addresses.get() + 1);
+        let from = format!("203.0.113.{}", addresses.get());
+        post(&server, path, &[FORM, ("X-Forwarded-For", &from)], &encoded(pairs))
+    };
     let owner = log_in(&server);
     let page = send(&server, &owner, "/users", &[("email", "Jane@Example.com"), ("role", "editor")]).text();
     let invitation = token(&page);
     let stored = || std::fs::read_to_string(server.data.join("accounts.json")).unwrap();
     assert!(!stored().contains(&invitation) && stored().contains("jane@example.com"));
-    let try_in = |password: &str| {
-        post(&server, "/login", &[FORM], &encoded(&[("email", "jane@example.com"), ("password", password)]))
-    };
+    let try_in = |password: &str| enter("/login", &[("email", "jane@example.com"), ("password", password)]);
     assert_eq!(try_in("").status, 401, "there is no password yet");
     let look = server.client().open(format!("/join?token={invitation}"));
     assert!(look.status == 200 && look.text().contains("jane@example.com"), "{}", look.text());
     assert_eq!(server.client().open("/join?token=x").status, 404);
-    let join = |password: &str| {
-        post(&server, "/join", &[FORM], &encoded(&[("token", &invitation), ("password", password)]))
-    };
+    let join = |password: &str| enter("/join", &[("token", &invitation), ("password", password)]);
     assert_eq!(join("short").status, 422);
     let first = cookie(&join(PASSWORD)).unwrap();
     assert_eq!(join(PASSWORD).status, 404, "a link works once");
     assert!(!stored().contains(PASSWORD) && stored().contains("$argon2id$v=19$m=19456,t=2,p=1$"));
-    let (unknown, wrong) = (
-        post(&server, "/login", &[FORM], &encoded(&[("email", "eve@example.com"), ("password", PASSWORD)])),
-        try_in("wrong password"),
-    );
+    let (unknown, wrong) =
+        (enter("/login", &[("email", "eve@example.com"), ("password", PASSWORD)]), try_in("wrong password"));
     assert_eq!((unknown.status, unknown.text()), (401, wrong.text()), "nobody learns who has an account");
     let second = cookie(&try_in(PASSWORD)).unwrap();
     assert!(get(&server, "/settings", &second).text().contains("You are <b>jane@example.com</b>, editor."));
@@ -89,11 +92,17 @@ fn somebody_is_invited_logs_in_and_is_removed() {
     drop(dir);
 }
 
-#[test]
-fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
+/// A server on an empty store that believes what the tests say of where they come from.
+fn behind_proxy() -> (tempfile::TempDir, Server) {
     let dir = tempfile::tempdir().unwrap();
     let variables = [("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)];
     let (server, _) = Server::start_behind("127.0.0.1", &dir.path().join("store"), &variables);
+    (dir, server)
+}
+
+#[test]
+fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
+    let (_dir, server) = behind_proxy();
     let try_from = |address: &str, key: &str| {
         post(&server, "/login", &[FORM, ("X-Forwarded-For", address)], &format!("key={key}"))
     };
@@ -102,6 +111,39 @@ fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
     let refused = try_from("203.0.113.5", API_KEY);
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")));
     assert_eq!(try_from("203.0.113.6", API_KEY).status, 303, "others are not kept waiting");
+    // Who has a way in gets no more guesses by it.
+    let tries =
+        ["a", "b", "c", "d", API_KEY, API_KEY, "e", "f", API_KEY].map(|key| try_from("203.0.113.7", key));
+    assert_eq!(tries.map(|reply| reply.status), [401, 401, 401, 401, 303, 303, 401, 429, 429]);
+    // Nor does who has somebody's session.
+    let owner = log_in(&server);
+    let jane = joined(&server, &owner, "jane@example.com", "viewer", "");
+    let change = |present: &str, address: &str| {
+        let headers = [FORM, OWN, ("Cookie", jane.as_str()), ("X-Forwarded-For", address)];
+        let body = encoded(&[("present", present), ("password", "another long one")]);
+        post(&server, "/account/password", &headers, &body).status
+    };
+    let tries = ["a", "b", "c", "d", "e", "f", PASSWORD].map(|present| change(present, "203.0.113.8"));
+    assert_eq!(tries, [422, 422, 422, 422, 422, 429, 429]);
+    assert_eq!(change(PASSWORD, "203.0.113.9"), 303);
+}
+
+#[test]
+fn another_password_ends_the_sessions_of_its_account_alone() {
+    let (_dir, server) = fresh();
+    let by_key = log_in(&server);
+    let viewer = joined(&server, &by_key, "viewer@example.com", "viewer", "");
+    let other = joined(&server, &by_key, "owner@example.com", "owner", "");
+    let pairs = [("email", "owner@example.com"), ("password", PASSWORD)];
+    let owner = cookie(&post(&server, "/login", &[FORM], &encoded(&pairs))).unwrap();
+    let change = [("present", PASSWORD), ("password", "another long one")];
+    assert_eq!(send(&server, &owner, "/account/password", &change).status, 303);
+    let alive =
+        || [&by_key, &viewer, &other, &owner].map(|session| get(&server, "/settings", session).status);
+    assert_eq!(alive(), [200, 200, 303, 200]);
+    // Who owns the server can end all of them.
+    assert_eq!(send(&server, &owner, "/sessions/end", &[]).status, 303);
+    assert_eq!(alive(), [303, 303, 303, 200]);
 }
 
 #[test]

@@ -33,7 +33,11 @@ fn the_key_can_be_anywhere_and_has_to_be_known() {
     let bearer = format!("Bearer {API_KEY}");
     for (headers, status) in [(vec![], 401), (vec![("Authorization", bearer.as_str())], 403)] {
         let reply = send(&server, "/v1/track", &headers, body(9).as_bytes());
-        assert_eq!((reply.status, &reply.json()["success"]), (status, &json!(false)));
+        let told = reply.json();
+        assert_eq!((reply.status, &told["success"]), (status, &json!(false)));
+        for field in ["code", "message"] {
+            assert!(told[field].is_string() && told[field] == told["error"][field], "{told}");
+        }
     }
     assert_eq!(server.export().len(), 3);
     let settings = server.client().open(format!("/v1/projects/{WRITE_KEY}/settings"));
@@ -64,9 +68,13 @@ fn a_batch_is_stored_once_and_what_is_bad_in_it_is_listed() {
         (&json!(["a1", "u1"]), &json!(1), &json!("5"))
     );
     assert_eq!(server.export().len(), 3, "an identify, a set and an event");
-    assert_eq!(server.get("/api/v1/refusals")["counts"], json!({"bad_event": 3, "nobody": 3}));
+    let refusals = server.get("/api/v1/refusals");
+    assert_eq!(refusals["counts"], json!({"bad_event": 3, "nobody": 3}));
+    for refusal in refusals["refusals"].as_array().unwrap().iter().filter(|r| r["reason"] == "bad_event") {
+        assert_eq!(refusal["identity"], "u1");
+    }
     for (body, code) in
-        [(&b"{\"batch\":["[..], "bad_json"), (b"\x1f\x8b\x08", "bad_json"), (b"[]", "bad_json")]
+        [(&b"{\"batch\":["[..], "bad_json"), (b"\x1f\x8b\x08", "bad_json"), (b"[7", "bad_json")]
     {
         let headers = [("Authorization", format!("Bearer {WRITE_KEY}"))];
         let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();

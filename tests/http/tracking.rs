@@ -59,7 +59,7 @@ fn oddities_of_real_clients_are_stored_as_far_as_they_go() {
         ("unescaped", "_n=x&mail=a@b.c:d,e+f=g", r#"{"mail":"a@b.c:d,e f=g"}"#),
         ("split", "_n=x&name=A & B", r#"{"B":"","name":"A "}"#),
         ("no-value", "_n=x&flag&b=", r#"{"b":"","flag":""}"#),
-        ("percent", "_n=x&a=100%&b=%zz&c=%C3%28", "{\"a\":\"100%\",\"b\":\"%zz\",\"c\":\"\u{fffd}(\"}"),
+        ("percent", "_n=x&a=100%&b=%zz&c=%C3%28", "{\"a\":\"100%\",\"b\":\"%zz\",\"c\":\"\u{c3}(\"}"),
         ("raw", "_n=caf\u{e9}&gr\u{f6}\u{df}e=\u{fc}", "{\"gr\u{f6}\u{df}e\":\"\u{fc}\"}"),
         (
             "types",
@@ -88,7 +88,25 @@ fn oddities_of_real_clients_are_stored_as_far_as_they_go() {
     }
     let bytes = [b"/e?_p=latin1&_n=x&_k=", WRITE_KEY.as_bytes(), b"&v=caf\xe9"].concat();
     assert_eq!(client.open(bytes).status, 200);
-    assert!(latest(&server, "latin1").contains("caf\u{fffd}"));
+    assert!(latest(&server, "latin1").contains("caf\u{e9}"));
+    // Were what is no UTF-8 one mark, these two would be one person.
+    for name in ["M%FCller", "M%F6ller"] {
+        assert_eq!(client.open(format!("/e?_p={name}&_n=x&_k={WRITE_KEY}")).status, 200);
+    }
+    for name in ["M%C3%BCller", "M%C3%B6ller"] {
+        assert_eq!(server.get(&format!("/api/v1/people/{name}"))["events"], 1);
+    }
+}
+
+#[test]
+fn an_app_is_told_where_to_send_to() {
+    let (_dir, server) = fresh();
+    let reply = server.client().open("/m/trk?product_key=k&install_uuid=u");
+    let told = reply.json();
+    assert_eq!((reply.status, &told["tracking"]), (200, &true.into()));
+    assert_eq!(told["tracking_endpoint"], server.addr);
+    let expires = reply.header("expires").unwrap();
+    assert!(expires.ends_with(" GMT") && expires != reply.header("date").unwrap(), "{expires}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::wire::{Gone, Wire};
-use crate::http::message::{Response, ResponseBody, StreamBody, is_printable};
+use crate::http::message::{Response, ResponseBody, StreamBody, http_date, is_printable};
 use crate::limits;
 use crate::model::{Clock, Millis, SystemClock};
 
@@ -119,11 +119,7 @@ fn date_field(out: &mut Vec<u8>) {
     let second = SystemClock.now().div_euclid(1000);
     LAST.with_borrow_mut(|(at, text)| {
         if *at != second {
-            *text = jiff::Timestamp::from_second(second)
-                .and_then(|stamp| {
-                    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&stamp)
-                })
-                .unwrap_or_default();
+            *text = http_date(second * 1000).unwrap_or_default();
             *at = second;
         }
         if !text.is_empty() {

@@ -12,7 +12,7 @@ use super::body::{BodyReader, Fault, Pace};
 use super::head::{self, Coding, Framing, Head, Refusal, refuse};
 use super::wire::{Gone, Wire};
 use crate::error::{Error, ErrorKind};
-use crate::http::message::{Body, Headers, Method, Request, Response, ResponseBody};
+use crate::http::message::{Body, Headers, Method, Request, Response, ResponseBody, is_token};
 use crate::http::router::{self, Access, Class, Found, Route};
 use crate::http::{pages, respond};
 use crate::limits;
@@ -34,9 +34,7 @@ pub(super) fn serve(shared: &Shared, wire: &mut Wire, peer: IpAddr) {
             Ok(head) => run(shared, wire, head),
             Err(Fault::Closed) => return,
             Err(Fault::Refused(refusal)) => {
-                if refusal.status == head::TARGET_TOO_LONG.status {
-                    count_too_long(shared, wire.buffered(), peer);
-                }
+                count_bad_head(shared, wire.buffered(), &refusal, peer);
                 refuse_and_close(shared, wire, refusal, false)
             }
         };
@@ -92,6 +90,18 @@ fn read_head(shared: &Shared, wire: &mut Wire, peer: IpAddr) -> Result<Head, Fau
     }
 }
 
+/// Writes an answer. Clients that only send write all their requests, read nothing and close: that nobody takes the answer is no
+/// reason to pass over what came behind.
+fn answer(shared: &Shared, wire: &mut Wire, response: Response, form: Form) -> Result<(), Gone> {
+    match answer::write(wire, response, form, shared.config.deadlines.write) {
+        Err(Gone::Closed) if form.keep_alive => {
+            wire.deaf = true;
+            Ok(())
+        }
+        written => written,
+    }
+}
+
 fn refuse_and_close(
     shared: &Shared,
     wire: &mut Wire,
@@ -116,6 +126,10 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
         router::SCRIPT_PATH.clone_into(&mut head.request.path);
     }
     match plan(shared, &head) {
+        // Nobody is there to read it.
+        Ok(route) if wire.deaf && !matches!(route.access, Access::Write | Access::WriteOrRead) => {
+            Ok(After::Close)
+        }
         Ok(route) => {
             let form = Form { cross_origin: route.cross_origin, ..form };
             if matches!(route.class, Class::Stream | Class::Watch) {
@@ -133,7 +147,7 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
                 ),
                 ..form
             };
-            answer::write(wire, response, form, shared.config.deadlines.write)?;
+            answer(shared, wire, response, form)?;
             Ok(match (form.keep_alive, head.framing.is_empty()) {
                 (true, _) => After::KeepAlive,
                 (false, true) => After::Close,
@@ -169,18 +183,23 @@ fn count_refused(shared: &Shared, route: &Route, request: &Request, code: &'stat
     }
 }
 
-/// As [`count_refused`], of a head of which the request line alone is too long. It need not be whole.
-fn count_too_long(shared: &Shared, head: &[u8], peer: IpAddr) {
+/// As [`count_refused`], of a head that is refused itself. It need not be whole.
+fn count_bad_head(shared: &Shared, head: &[u8], refusal: &Refusal, peer: IpAddr) {
+    // What is wrong with these is what the client sends, whenever it does.
+    if !matches!(refusal.status, 400 | 414 | 431) {
+        return;
+    }
     let head = head.get(..limits::TARGET_BYTES_MAX).unwrap_or(head);
-    let line = String::from_utf8_lossy(head);
+    let line = String::from_utf8_lossy(head.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or(head));
     let Some((method, target)) = line.split_once(' ') else { return };
+    // What stands behind the last space of a line that is whole is its version.
+    let target = target.rsplit_once(" HTTP/").map_or(target, |(target, _)| target);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let method = Method::parse(method);
     if let Found::Route(route) = router::find(method, path) {
         let (path, query, headers) = (path.to_owned(), query.to_owned(), Headers::default());
         let request = Request { method, path, query, headers, body: Body::default(), peer };
-        let Refusal { code, message, .. } = head::TARGET_TOO_LONG;
-        count_refused(shared, route, &request, code, message);
+        count_refused(shared, route, &request, refusal.code, refusal.message);
     }
 }
 
@@ -223,10 +242,11 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
 /// The largest body of a route; `None` for a streamed one.
 fn body_max(route: &Route) -> Option<usize> {
     match route.class {
-        Class::Direct => Some(limits::TRACK_BYTES_MAX),
-        Class::Whole(_) | Class::Query => Some(limits::QUERY_BYTES_MAX),
         Class::Stream if route.method == Method::Post => None,
         Class::Stream | Class::Watch => Some(0),
+        _ if route.access == Access::Open => Some(limits::OPEN_FORM_BYTES_MAX),
+        Class::Direct => Some(limits::TRACK_BYTES_MAX),
+        Class::Whole(_) | Class::Query => Some(limits::QUERY_BYTES_MAX),
     }
 }
 
@@ -238,8 +258,10 @@ fn other_method(head: &Head, routes: &[&'static Route]) -> Response {
             response
                 .with("Access-Control-Allow-Origin", "*")
                 .with("Access-Control-Allow-Methods", "GET, POST")
-                .with("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Encoding")
                 .with("Access-Control-Max-Age", "86400")
+                .with("Vary", "Access-Control-Request-Headers")
+                .with_value("Access-Control-Allow-Headers", sendable(&head.request.headers))
+                .unwrap_or_else(|e| respond::error(&e))
         } else {
             response
         }
@@ -247,6 +269,14 @@ fn other_method(head: &Head, routes: &[&'static Route]) -> Response {
         respond::refusal(405, "method_not_allowed", "this path has other methods; see Allow")
     };
     response.with_value("Allow", router::allow(routes)).unwrap_or_else(|e| respond::error(&e))
+}
+
+/// The headers that a page may send: those it asks for, as every vendor's script has some of its own.
+fn sendable(headers: &Headers) -> String {
+    let asked = headers.get("access-control-request-headers");
+    let asked =
+        asked.filter(|names| names.len() <= 1024 && names.split(',').all(|name| is_token(name.trim())));
+    asked.unwrap_or("Authorization, Content-Type, Content-Encoding").to_owned()
 }
 
 fn run_whole(
@@ -257,7 +287,8 @@ fn run_whole(
     form: Form,
 ) -> Result<After, Gone> {
     let deadlines = &shared.config.deadlines;
-    let mut held = shared.bodies.reserve();
+    let is_open = matches!(route.access, Access::Open | Access::Write);
+    let mut held = if is_open { &shared.open_bodies } else { &shared.bodies }.reserve();
     if !head.framing.is_empty() {
         let pace = Pace::Total(Instant::now() + deadlines.body);
         let mut reader = BodyReader::new(wire, head.framing, head.expects_continue, pace);
@@ -292,7 +323,7 @@ fn run_whole(
         _ => guarded(route, || shared.handler.handle(route, head.request)),
     };
     let form = whole_only(&response, form);
-    answer::write(wire, response, form, deadlines.write)?;
+    answer(shared, wire, response, form)?;
     Ok(if form.keep_alive { After::KeepAlive } else { After::Close })
 }
 
@@ -344,7 +375,7 @@ fn run_stream(
         _ => {}
     }
     let form = whole_only(&response, Form { keep_alive: form.keep_alive && ended, ..form });
-    answer::write(wire, response, form, deadlines.write)?;
+    answer(shared, wire, response, form)?;
     Ok(match (form.keep_alive, ended) {
         (true, _) => After::KeepAlive,
         (false, true) => After::Close,

@@ -55,7 +55,10 @@ struct Shared {
     hosts: Hosts,
     slots: Slots,
     relay: Relay,
+    /// Of who showed a key or a session.
     bodies: Budget,
+    /// Of everybody else, who may have a key in the body.
+    open_bodies: Budget,
     answers: Budget,
     imports: Permits,
     queries: Permits,
@@ -110,12 +113,14 @@ impl Front {
         let mut uncapped = config.uncapped.clone();
         uncapped.extend(&config.trusted_proxies);
         let max = connection_limit(config.connections, config.reserved_files);
+        let known = config.in_flight_bytes / limits::IN_FLIGHT_PARTS;
         let shared = Arc::new(Shared {
             handler,
             hosts: Hosts::new(addr, &config.names),
             slots: Slots::new(max, limits::CONNECTIONS_PER_ADDRESS, uncapped),
             relay: Relay::start(sockets, config.deadlines.turn, config.deadlines.answer)?,
-            bodies: Budget::new(config.in_flight_bytes),
+            bodies: Budget::new(known),
+            open_bodies: Budget::new(config.in_flight_bytes - known),
             answers: Budget::new(config.in_flight_bytes),
             imports: Permits::new(limits::IMPORTS_MAX),
             queries: Permits::new(limits::QUERIES_MAX),

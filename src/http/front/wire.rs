@@ -24,6 +24,8 @@ pub(super) enum Gone {
 /// One client connection's bytes.
 pub(super) struct Wire {
     pub slot: Arc<Slot>,
+    /// The client takes no more answers; what it sent before it left can still be read.
+    pub deaf: bool,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -35,7 +37,7 @@ impl Wire {
     pub fn new(slot: Arc<Slot>) -> Self {
         let zero = Duration::ZERO;
         let buffer = vec![0; BUFFER_START];
-        Self { slot, buffer, start: 0, end: 0, read_timeout: zero, write_timeout: zero }
+        Self { slot, deaf: false, buffer, start: 0, end: 0, read_timeout: zero, write_timeout: zero }
     }
 
     /// What was received and not yet consumed.
@@ -88,6 +90,9 @@ impl Wire {
 
     /// Sends all of `bytes` within `total`.
     pub fn write_all(&mut self, mut bytes: &[u8], total: Duration) -> Result<(), Gone> {
+        if self.deaf {
+            return Err(Gone::Closed);
+        }
         let mut started = None;
         let mut left = total;
         while !bytes.is_empty() {

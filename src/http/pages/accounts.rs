@@ -103,8 +103,9 @@ pub fn change(visit: &Visit<'_>, change: Change, request: &Request, form: &Form)
     if change == Change::OwnPassword {
         let nobody = || Error::invalid("no_account", "the API key has no password");
         let email = visit.who.email.as_deref().ok_or_else(nobody)?;
-        visit.accounts.set_password(email, form.raw("present"), form.raw("password"))?;
-        visit.sessions.end_others(request, &visit.who);
+        let (present, next) = (form.raw("present"), form.raw("password"));
+        visit.sessions.tried(request, || visit.accounts.set_password(email, present, next))?;
+        visit.sessions.end_own(request);
         return Ok(see("/settings#access"));
     }
     if !visit.who.owns_all() {

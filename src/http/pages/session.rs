@@ -85,7 +85,7 @@ impl Sessions {
 
     /// Whose session a request belongs to.
     pub fn who(&self, request: &Request, accounts: &Accounts, projects: &Projects) -> Option<Who> {
-        let token = KeyHash::of(&token_of(request)?).to_hex();
+        let token = hash_of(request)?;
         let pass = {
             let inner = self.inner();
             inner.open.get(&token).filter(|session| session.ends > Instant::now())?.pass.clone()
@@ -145,8 +145,7 @@ impl Sessions {
         let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
         let value = |name: &str| form.get(name).map_or("", String::as_str);
         if !self.inner().tries.begin(request.peer, Instant::now()) {
-            let error = Error::new(ErrorKind::Busy, "too_many_tries", "too many tries; wait a minute");
-            return Ok(joining(accounts, value("token"), now, Some(&error)).with("Retry-After", "60"));
+            return Ok(joining(accounts, value("token"), now, Some(&too_many())).with("Retry-After", "60"));
         }
         match accounts.accept(&KeyHash::of(value("token")).to_hex(), value("password"), now) {
             Ok(email) => {
@@ -155,6 +154,18 @@ impl Sessions {
             }
             Err(error) => Ok(joining(accounts, value("token"), now, Some(&error))),
         }
+    }
+
+    /// Runs what asks for somebody's password once more: whoever has their session guesses it no faster than at the door.
+    pub fn tried<T>(&self, request: &Request, tried: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.inner().tries.begin(request.peer, Instant::now()) {
+            return Err(too_many());
+        }
+        let done = tried();
+        if !done.as_ref().is_err_and(|error| error.code() == "wrong_password") {
+            self.inner().tries.succeeded(request.peer);
+        }
+        done
     }
 
     fn open(&self, request: &Request, pass: Pass, next: &str) -> Result<Response> {
@@ -174,15 +185,23 @@ impl Sessions {
 
     /// Ends the other sessions of whoever asks, or everybody's if they own the server.
     pub fn end_others(&self, request: &Request, who: &Who) {
-        let own = token_of(request).map(|token| KeyHash::of(&token).to_hex());
+        if !who.owns_all() {
+            return self.end_own(request);
+        }
+        let own = hash_of(request);
+        let mut inner = self.inner();
+        inner.open.retain(|token, _| Some(token) == own.as_ref());
+        inner.first = None;
+    }
+
+    /// Ends the other sessions that were opened with the same as that of a request.
+    pub fn end_own(&self, request: &Request) {
+        let own = hash_of(request);
         let mut inner = self.inner();
         let pass = own.as_ref().and_then(|own| inner.open.get(own)).map(|session| session.pass.clone());
-        inner.open.retain(|token, session| {
-            Some(token) == own.as_ref() || !(who.owns_all() || Some(&session.pass) == pass.as_ref())
-        });
-        if who.owns_all() {
-            inner.first = None;
-        }
+        inner
+            .open
+            .retain(|token, session| Some(token) == own.as_ref() || Some(&session.pass) != pass.as_ref());
     }
 
     /// Ends all sessions of an account.
@@ -192,8 +211,8 @@ impl Sessions {
 
     /// Ends the session of a request.
     pub fn log_out(&self, request: &Request) -> Result<Response> {
-        if let Some(token) = token_of(request) {
-            self.inner().open.remove(&KeyHash::of(&token).to_hex());
+        if let Some(token) = hash_of(request) {
+            self.inner().open.remove(&token);
         }
         see("/login").with_value("Set-Cookie", cookie(request, "", 0))
     }
@@ -257,10 +276,15 @@ fn cookie(request: &Request, token: &str, seconds: u64) -> String {
     format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
 }
 
-fn token_of(request: &Request) -> Option<String> {
+/// The hash of the token of a request.
+fn hash_of(request: &Request) -> Option<String> {
     let cookies = request.headers.get("cookie")?;
     let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| token.to_owned())
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| KeyHash::of(token).to_hex())
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::TooOften, "too_many_tries", "too many tries; wait a minute")
 }
 
 fn form_page(next: &str, many: bool, problem: Option<&str>) -> Markup {
@@ -281,7 +305,7 @@ fn form_page(next: &str, many: bool, problem: Option<&str>) -> Markup {
                 input type="hidden" name="next" value=(next);
                 button { "Log in" }
             }
-            p.hint { "The key was printed when the server was started for the first time." }
+            p.hint { "The key was printed when the server was started for the first time. If it is lost: " code { "whodid key add NAME --scope manage" } " on the server makes another." }
         }
     }
 }
@@ -301,7 +325,6 @@ pub fn password(label: &str, name: &str, autocomplete: &str, new: bool) -> Marku
 pub fn joining(accounts: &Accounts, token: &str, now: Millis, problem: Option<&Error>) -> Response {
     let email = accounts.invited(&KeyHash::of(token).to_hex(), now);
     let status = match (&email, problem) {
-        (_, Some(error)) if error.code() == "too_many_tries" => 429,
         (_, Some(error)) => respond::status(error.kind()),
         (None, None) => 404,
         (Some(_), None) => 200,

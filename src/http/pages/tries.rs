@@ -28,9 +28,11 @@ impl Tries {
         true
     }
 
-    /// It succeeded.
+    /// The last one succeeded. Those that failed before it still count: with an account of one's own one could guess at others for ever.
     pub fn succeeded(&mut self, peer: IpAddr) {
-        self.0.remove(&network(peer));
+        if let Some((count, _)) = self.0.get_mut(&network(peer)) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -70,6 +72,13 @@ mod tests {
             assert!(tries.begin(address("10.0.0.2"), now));
             tries.succeeded(address("10.0.0.2"));
         }
+        for _ in 1..limits::LOGINS_FAILED_MAX {
+            assert!(tries.begin(address("10.0.0.2"), now));
+        }
+        assert!(tries.begin(address("10.0.0.2"), now));
+        tries.succeeded(address("10.0.0.2"));
+        assert!(tries.begin(address("10.0.0.2"), now), "it was the guesser's own");
+        assert!(!tries.begin(address("10.0.0.2"), now), "guesses count all the same");
         for n in 0..u32::try_from(2 * limits::LOGIN_ADDRESSES_MAX).unwrap() {
             assert!(tries.begin(IpAddr::from((n + (11 << 24)).to_be_bytes()), now));
         }

@@ -53,7 +53,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 137] = [
+pub static ROUTES: [Route; 138] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -86,6 +86,10 @@ pub static ROUTES: [Route; 137] = [
             Action::SegmentSettings,
             "where a Segment client in a browser sends to",
         )
+    },
+    Route {
+        cross_origin: true,
+        ..open("/m/trk", Method::Get, Action::MobileSettings, "where a Kissmetrics client in an app sends to")
     },
     script(SCRIPT_PATH, "the browser's tracker"),
     script("/{key}.2.js", "the same, as pages of the hosted service ask for it"),

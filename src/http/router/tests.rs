@@ -71,7 +71,8 @@ fn only_scripts_tracking_and_import_are_open_to_other_origins() {
         let writes = matches!(route.access, Access::Write | Access::WriteOrRead);
         assert_eq!(
             route.cross_origin,
-            writes || matches!(route.action, Action::Script | Action::SegmentSettings),
+            writes
+                || matches!(route.action, Action::Script | Action::SegmentSettings | Action::MobileSettings),
             "{}",
             route.pattern
         );

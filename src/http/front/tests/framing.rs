@@ -209,3 +209,49 @@ fn bytes_above_ascii_are_repaired_on_every_way() {
     let answer = site.send(post("/api/v1/funnel", "Content-Length: 5\r\n", "caf\u{e9}"));
     assert!(answer.contains("body=caf\u{e9}"), "{answer}");
 }
+
+#[test]
+fn who_sends_reads_nothing_and_leaves_is_heard_to_the_end() {
+    let site = Site::new();
+    let kept = |target: &str, body: &str| {
+        let (method, length) = if body.is_empty() {
+            ("GET", String::new())
+        } else {
+            ("POST", format!("Content-Length: {}\r\n", body.len()))
+        };
+        format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n{body}")
+    };
+    // What reads is not worth its while: nobody takes the answer. What follows it is not known to be meant.
+    let requests = [
+        kept("/e?n=1", "").repeat(50),
+        kept("/v1/track", "{}").repeat(10),
+        kept("/healthz", ""),
+        kept("/e", ""),
+    ];
+    let mut stream = site.connect();
+    stream.write_all(requests.concat().as_bytes()).unwrap();
+    drop(stream);
+    let until = Instant::now() + Duration::from_secs(10);
+    while site.calls() < 60 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(site.calls(), 60);
+    site.assert_alive();
+}
+
+#[test]
+fn a_page_may_send_whatever_headers_it_asks_for() {
+    let site = Site::new();
+    let options = |target: &str, asked: &str| {
+        site.send(format!("OPTIONS {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccess-Control-Request-Headers: {asked}\r\n\r\n"))
+    };
+    assert!(
+        options("/v1/batch", "anonymousid, X-Retry-Count")
+            .contains("Access-Control-Allow-Headers: anonymousid, X-Retry-Count\r\n")
+    );
+    for odd in ["a b", "", "x,,y", "x; y", &"x".repeat(1025)] {
+        assert!(options("/v1/batch", odd).contains("Access-Control-Allow-Headers: Authorization, "), "{odd}");
+    }
+    assert!(!options("/api/v1/funnel", "x").contains("Access-Control"));
+}

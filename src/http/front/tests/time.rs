@@ -1,6 +1,7 @@
 //! Clients that are slow, many or silent, handlers that are slow or panic, and the end of the server.
 
 use super::*;
+use crate::limits;
 
 #[test]
 fn dripping_heads_and_bodies_end_at_their_deadline() {
@@ -90,14 +91,14 @@ fn a_panic_costs_one_answer() {
 #[test]
 fn streams_are_few_and_the_rest_is_told_to_come_back() {
     let site = Site::with(|config| config.deadlines.progress = Duration::from_secs(5));
-    let open: Vec<_> = (0..4)
+    let open: Vec<_> = (0..limits::IMPORTS_MAX)
         .map(|_| {
             let mut stream = site.connect();
             stream.write_all(post("/api/v1/import", "Content-Length: 9\r\n", "x").as_bytes()).unwrap();
             stream
         })
         .collect();
-    while site.echo.streams.load(Ordering::SeqCst) < 4 {
+    while site.echo.streams.load(Ordering::SeqCst) < limits::IMPORTS_MAX {
         thread::sleep(Duration::from_millis(2));
     }
     let answer = site.send(post("/api/v1/import", "Content-Length: 1\r\n", "x"));
