@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use whodid::app::{App, backup, export, restore};
+use whodid::app::saved::SavedKind;
+use whodid::app::{App, Share, backup, export, restore};
 use whodid::disk::RealVfs;
 use whodid::engine::{Engine, Options, check_files, read_only};
 use whodid::model::{Record, RecordKind, Value};
@@ -385,4 +386,129 @@ fn a_backup_that_has_lost_something_is_refused() {
     engine.write(vec![event("c", 3)]).unwrap();
     engine.close().unwrap();
     assert_eq!(restore(&made, &dir.path().join("s"), &[], options()).unwrap().records, 3);
+}
+
+/// A server's data with a second project, in each of which somebody did something.
+fn two_projects(data: &Path) {
+    use whodid::app::{Memory, StoredKeys, projects};
+    let app = App::open(data).unwrap();
+    app.engine().write(vec![event("ann@example.com", 1), event("ben@example.com", 2)]).unwrap();
+    app.close().unwrap();
+    let keys = StoredKeys::new(WRITE_KEY.to_owned(), "0".repeat(64));
+    let (number, app, _) = projects::create(data, "Shop", keys, Memory::default()).unwrap();
+    app.engine().write((3..6).map(|n| event("ann@example.com", n)).collect()).unwrap();
+    app.engine().write(vec![event("eve@example.com", 6)]).unwrap();
+    assert_eq!(number, 2);
+    app.close().unwrap();
+}
+
+/// What a command says, and how it ends.
+fn told(data: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = crate::support::run(data, args, b"");
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[test]
+fn what_was_saved_names_nobody_who_is_erased_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target, new) =
+        (dir.path().join("store"), dir.path().join("backups"), dir.path().join("restored"));
+    let app = App::open(&data).unwrap();
+    app.engine().write(vec![event("ben@example.com", 1), event("ann@example.com", 2)]).unwrap();
+    let audience = r#"{"people":{"property":"Email","is":"ben@example.com"}}"#;
+    app.save(SavedKind::Audience, "Ben", audience).unwrap();
+    let report = r#"{"report":"people","query":{"people":{"audience":"Ben"}}}"#;
+    app.save(SavedKind::Report, "Of ben@example.com", report).unwrap();
+    let (path, made) = ("/people".to_owned(), String::new());
+    let query = "people=%7B%22property%22%3A%22E%22%2C%22is%22%3A%22ben%40example.com%22%7D".to_owned();
+    app.change_dashboard(|dashboard| {
+        dashboard.pinned.insert("Of ben@example.com".to_owned());
+        dashboard.shares.push(Share { token_sha256: String::new(), path, query, made });
+        Ok(())
+    })
+    .unwrap();
+    let old = backup(&data, &target, None, NOW).unwrap().path;
+    app.erase(&["ben@example.com".to_owned()]).unwrap();
+    app.close().unwrap();
+    assert_eq!(restore(&old, &new, std::slice::from_ref(&data), options()).unwrap().records, 1);
+    for file in ["saved.json", "dashboard.json"] {
+        let text = std::fs::read_to_string(new.join(file)).unwrap();
+        assert!(!text.contains("ben@") && !text.contains("ben%40") && text.contains("erased"), "{text}");
+        assert_eq!(text, std::fs::read_to_string(data.join(file)).unwrap(), "as the erasure left it");
+    }
+    App::open(&new).unwrap().close().unwrap();
+}
+
+#[test]
+fn each_project_is_given_its_own_list_of_the_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    two_projects(&data);
+    assert_eq!(told(&data, &["backup", target.to_str().unwrap()]).0, Some(0));
+    let second = data.join("projects/2");
+    for (store, person) in [(&data, "ben@example.com"), (&second, "ann@example.com")] {
+        assert_eq!(told(store, &["erase", "--yes", person]).0, Some(0));
+    }
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let restored = |lists: &[String], name: &str| {
+        let new = dir.path().join(name);
+        let mut args = vec!["restore".to_owned(), path(&target), path(&new)];
+        args.extend(lists.iter().flat_map(|list| ["--erased".to_owned(), list.clone()]));
+        let (code, said) = told(&data, &args.iter().map(String::as_str).collect::<Vec<_>>());
+        let records = |dir: &Path| dir.is_dir().then(|| everything(dir).len());
+        (code, said, records(&new), records(&new.join("projects/2")), new)
+    };
+    let (code, said, first, shop, _) = restored(&[path(&data)], "all");
+    assert_eq!((code, first, shop), (Some(0), Some(1), Some(1)), "{said}");
+    let (code, said, first, shop, _) = restored(&[path(&second.join("ERASED"))], "shop");
+    assert_eq!((code, first, shop), (Some(0), Some(2), Some(1)), "{said}");
+    // One that is nobody's is refused before anything is made.
+    let other = dir.path().join("other");
+    let engine = open(&other);
+    engine.write(vec![event("kim", 1)]).unwrap();
+    engine.erase(&["kim".to_owned()]).unwrap();
+    engine.close().unwrap();
+    let (code, said, .., new) = restored(&[path(&data), path(&other)], "none");
+    assert!(code == Some(2) && said.contains(other.to_str().unwrap()) && !new.exists(), "{said}");
+    // What stops one project stops all of them.
+    let log = std::fs::read_dir(target.join("projects/2")).unwrap().next().unwrap().unwrap().path();
+    let log = std::fs::read_dir(log).unwrap().map(|f| f.unwrap().path()).find(|f| path(f).contains("wal-"));
+    std::fs::remove_file(log.unwrap()).unwrap();
+    let (code, said, .., new) = restored(&[path(&data)], "half");
+    assert!(code == Some(1) && said.contains("has lost something") && !new.exists(), "{said}");
+}
+
+#[test]
+fn a_project_that_was_deleted_before_the_backup_stays_deleted() {
+    use whodid::app::projects;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    two_projects(&data);
+    let run = |args: &[&str]| {
+        let (code, said) = told(&data, args);
+        assert_eq!(code, Some(0), "{said}");
+    };
+    run(&["backup", target.to_str().unwrap()]);
+    projects::delete(&data, 2).unwrap();
+    run(&["backup", target.to_str().unwrap()]);
+    let new = dir.path().join("restored");
+    run(&["restore", target.to_str().unwrap(), new.to_str().unwrap()]);
+    assert!(everything(&new).len() == 2 && !new.join("projects").exists());
+    // With the older one it lived, and nobody else's record of that comes along.
+    let made: Vec<_> = std::fs::read_dir(&target).unwrap().map(|f| f.unwrap().path()).collect();
+    let newest = made.iter().filter(|path| path.join("MANIFEST").exists()).max().unwrap();
+    std::fs::rename(newest, dir.path().join("away")).unwrap();
+    let before = dir.path().join("before");
+    run(&["restore", target.to_str().unwrap(), before.to_str().unwrap()]);
+    assert_eq!(everything(&before.join("projects/2")).len(), 4);
+    assert!(!before.join("projects.json").exists());
+    run(&["check"]);
+    // A backup from before that was said brings all that lies there.
+    for file in ["BACKUP", "projects.json"] {
+        std::fs::remove_file(dir.path().join("away").join(file)).unwrap();
+    }
+    std::fs::rename(dir.path().join("away"), newest).unwrap();
+    let older = dir.path().join("older");
+    run(&["restore", target.to_str().unwrap(), older.to_str().unwrap()]);
+    assert_eq!(everything(&older.join("projects/2")).len(), 4);
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use whodid::app::{Memory, StoredKeys, projects};
+use whodid::app::saved::SavedKind;
+use whodid::app::{App, Memory, StoredKeys, projects};
 use whodid::disk::Vfs;
 use whodid::engine::{Engine, check_on};
 use whodid::model::{Record, RecordKind};
@@ -167,6 +168,11 @@ fn a_missing_segment_is_a_damaged_one() {
         bad.remove(&name).unwrap();
         assert!(open_with(&on(&bad), 10_000).is_err() && check_on(&bad).is_err(), "{kind}");
     }
+    // Nor can it be known without the list who must not come back; the store itself knows how many.
+    let bad = healed.copy();
+    bad.remove("ERASED").unwrap();
+    let lost = check_on(&bad).unwrap().damaged;
+    assert!(lost.len() == 1 && lost[0].message().contains("ERASED: it names none of 1"), "{lost:?}");
     healed.remove("MANIFEST").unwrap();
     let lost = check_on(&healed).unwrap();
     assert!(lost.damaged[0].message().contains("MANIFEST: it is missing"), "{}", lost.damaged[0]);
@@ -234,10 +240,42 @@ fn all_projects_and_all_that_lies_beside_them_are_looked_at() {
         }
         good.map_or_else(|| std::fs::remove_file(&path), |good| std::fs::write(&path, good)).unwrap();
     }
+    // What is JSON still.
+    let said = |args: &[&str]| assert_eq!(run(&data, args, b"").status.code(), Some(0), "{args:?}");
+    said(&["user", "add", "jane@example.com", "--role", "owner"]);
+    said(&["retention", "--days", "900"]);
+    let app = App::open(&data).unwrap();
+    app.save(SavedKind::Audience, "Payers", r#"{"people":{"did":"Purchased"}}"#).unwrap();
+    app.change_dashboard(|dashboard| dashboard.rename("Shop")).unwrap();
+    app.close().unwrap();
+    StoredKeys::new(WRITE_KEY.to_owned(), "0".repeat(64)).store(&data).unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    for (file, word, other) in [
+        ("retention.json", "900", "100"),
+        ("keys.json", "00000", "00001"),
+        ("saved.json", "Purchased", "Qurchased"),
+        ("dashboard.json", "Shop", "Chop"),
+        ("accounts.json", "token_sha256\": \"", "token_sha256\": \"0"),
+    ] {
+        let path = data.join(file);
+        let good = std::fs::read_to_string(&path).unwrap();
+        assert!(good.contains(word), "{good}");
+        std::fs::write(&path, good.replacen(word, other, 1)).unwrap();
+        for command in [&check[..], &doctor, &backup] {
+            let (code, said) = look(command);
+            assert!(code == Some(1) && said.contains(path.to_str().unwrap()), "{file} {command:?}: {said}");
+            assert!(said.contains("checksum") || command == doctor, "{said}");
+        }
+        // What takes events out is only not done; anything else stops the start.
+        if file != "retention.json" {
+            let (code, said) = look(&serve);
+            assert!(code == Some(1) && said.contains(path.to_str().unwrap()), "{file}: {said}");
+        }
+        std::fs::write(&path, good).unwrap();
+    }
     let manifest = data.join("projects/2/MANIFEST");
     let good = std::fs::read(&manifest).unwrap();
     flip(&manifest);
-    let serve = ["serve", "--listen", "127.0.0.1:0"];
     for command in [&check[..], &doctor, &serve] {
         let (code, said) = look(command);
         assert!(code == Some(1) && said.contains("projects/2/MANIFEST"), "{command:?}: {said}");

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use whodid::Result;
+use whodid::app::App;
+use whodid::app::saved::SavedKind;
 use whodid::disk::{RealVfs, Vfs};
 use whodid::engine::{Engine, Erased};
 use whodid::exec::Executor;
 use whodid::model::{Record, RecordKind, Value};
+use whodid::store::erasures::Erasures;
 use whodid::store::refusals::Refusal;
 use whodid::testing::disk::SimDisk;
 use whodid::testing::oracle::Oracle;
@@ -17,6 +21,7 @@ use whodid::testing::random::NOW;
 use crate::engine_backend::to_json;
 use crate::histories::{comparable, differences};
 use crate::store_check::open_with;
+use crate::support::{Server, WRITE_KEY, authorized};
 
 fn text(marker: &str) -> Value {
     Value::Text(marker.to_owned())
@@ -248,6 +253,11 @@ fn a_crash_leaves_an_erasure_done_or_undone() {
     assert!(done > 3 && undone > 20, "{done} done, {undone} undone");
 }
 
+/// Erases those in a list from an older copy.
+fn again(copy: &Engine, list: &Erasures) -> Result<Erased> {
+    copy.erase_only(&copy.listed(list)?)
+}
+
 #[test]
 fn an_older_copy_of_the_store_learns_who_was_erased_since() {
     let disk = SimDisk::new();
@@ -258,19 +268,95 @@ fn an_older_copy_of_the_store_learns_who_was_erased_since() {
     assert_eq!(list.entries.len(), 4);
     let vfs: Arc<dyn Vfs> = Arc::new(older.clone());
     let copy = open_with(&vfs, 100_000).unwrap();
-    assert_eq!(copy.erase_listed(&list).unwrap().people, 2);
+    assert_eq!(again(&copy, &list).unwrap().people, 2);
     for n in [1, 5].map(person) {
         oracle.erase(&format!("marker-{n}@example.com"));
     }
     compare(&copy, &oracle, &Executor::default(), "the copy");
-    assert_eq!(copy.erase_listed(&list).unwrap(), Erased::default());
+    assert_eq!(again(&copy, &list).unwrap(), Erased::default());
     // Somebody new under an old name is not who was erased.
     write(&copy, &mut oracle, records_of(person(1)));
-    assert_eq!(copy.erase_listed(&list).unwrap(), Erased::default());
+    assert_eq!(again(&copy, &list).unwrap(), Erased::default());
     compare(&copy, &oracle, &Executor::default(), "somebody new");
     let other = tempfile::tempdir().unwrap();
     let stranger = Engine::open(Path::new(other.path()), Default::default()).unwrap();
-    assert_eq!(stranger.erase_listed(&list).unwrap_err().code(), "foreign_list");
+    assert_eq!(again(&stranger, &list).unwrap_err().code(), "foreign_list");
+}
+
+#[test]
+fn whoever_was_one_with_the_erased_in_an_older_copy_stays() {
+    let disk = SimDisk::new();
+    let (engine, _) = sample(&disk);
+    let name = |i: u64| format!("marker-{}@example.com", person(i));
+    // One person then: two with a device each, and of a third only what came under its name.
+    engine.merge(&name(1), &name(0)).unwrap();
+    engine.merge(&name(2), &name(0)).unwrap();
+    let older = disk.copy();
+    engine.unmerge(&name(0)).unwrap();
+    engine.unmerge(&name(2)).unwrap();
+    let erased = engine.erase(&[name(1)]).unwrap();
+    assert_eq!((erased.people, erased.identities), (1, 4), "the devices of all three stayed together");
+    let vfs: Arc<dyn Vfs> = Arc::new(older);
+    let copy = open_with(&vfs, 100_000).unwrap();
+    let receipt = again(&copy, &engine.erasures().unwrap()).unwrap();
+    assert_eq!(receipt, Erased { segments: receipt.segments, ..erased });
+    let (then, now) = (copy.snapshot(), engine.snapshot());
+    assert_eq!(then.rows(), now.rows());
+    let rest = then.person(&name(0)).unwrap();
+    assert_eq!(
+        (then.identities_of(rest).unwrap(), then.display(rest).unwrap()),
+        (vec![name(0), name(2)], name(0))
+    );
+    assert!(copy.check().is_empty());
+    assert_eq!(found_in(vfs.as_ref(), &copy, &markers(person(1))), Vec::<String>::new());
+}
+
+#[test]
+fn an_erasure_that_is_refused_leaves_what_was_saved_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = App::open(dir.path()).unwrap();
+    app.engine().write(records_of(person(1))).unwrap();
+    app.engine().flush().unwrap();
+    let name = format!("marker-{}@example.com", person(1));
+    let audience = format!(r#"{{"people":{{"property":"Email","is":"{name}"}}}}"#);
+    app.save(SavedKind::Audience, "One", &audience).unwrap();
+    app.engine().write(records_of(person(2))).unwrap();
+    app.engine().flush().unwrap();
+    app.close().unwrap();
+    let segment = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().path());
+    let segment = segment.filter(|f| f.to_string_lossy().contains("seg-")).max().unwrap();
+    let good = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &good[..good.len() / 2]).unwrap();
+    let app = App::open(dir.path()).unwrap();
+    assert_eq!(app.erase(std::slice::from_ref(&name)).unwrap_err().code(), "damaged");
+    let saved = || std::fs::read_to_string(dir.path().join("saved.json")).unwrap();
+    assert!(saved().contains(&name) && app.reports().saved().audiences["One"].contains(&name), "{}", saved());
+    app.close().unwrap();
+    std::fs::write(&segment, good).unwrap();
+    let app = App::open(dir.path()).unwrap();
+    assert_eq!(app.erase(std::slice::from_ref(&name)).unwrap().saved, 1);
+    assert!(!saved().contains(&name), "{}", saved());
+    app.close().unwrap();
+}
+
+#[test]
+fn the_browser_of_the_erased_is_somebody_new_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    let browser = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+    let robot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    for (person, agent) in [("jane", browser), ("robot", robot)] {
+        let visit = || {
+            let path = format!("/e?_k={WRITE_KEY}&_p={person}&_n=Visited");
+            assert_eq!(server.client().send("GET", path, &[("User-Agent", agent)], b"").status, 200);
+            server.get(&format!("/api/v1/people/{person}"))["properties"].clone()
+        };
+        let before = visit();
+        assert!(before["User Agent"] == agent && visit() == before, "{before}");
+        let path = format!("/api/v1/people/{person}");
+        assert_eq!(server.client().send("DELETE", path, &[authorized()], b"").status, 200);
+        assert_eq!(visit(), before);
+    }
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn the_unit_is_one_and_its_command_exists() {
         "NoNewPrivileges=yes",
         "Restart=always",
         "StateDirectory=whodid",
+        // It looks and says what it found: the server knows itself what it cannot do without.
+        "ExecStartPre=-/usr/local/bin/whodid --data /var/lib/whodid doctor --listen 127.0.0.1:8080",
     ] {
         assert!(unit.lines().any(|l| l == line), "{line}");
     }
@@ -97,7 +99,7 @@ fn the_doctor_says_what_is_well_and_what_is_not() {
     server.client().open(format!("/e?_k={WRITE_KEY}&_p=a&_n=x"));
     let (code, text) = look(&server.addr);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("a server answers \"ok\"") && text.contains("opens: 1 records"), "{text}");
+    assert!(text.contains("a server answers \"ok\"") && text.contains("opens: 1 record,"), "{text}");
     assert!(text.contains("holds it") && text.contains("for its owner only"), "{text}");
     server.stop();
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -107,6 +109,15 @@ fn the_doctor_says_what_is_well_and_what_is_not() {
     let (code, text) = look(&taken);
     closing.join().unwrap().unwrap();
     assert!(code == Some(1) && text.contains("another program listens there"), "{text}");
+    // What the opening leaves out is no store that is well.
+    assert!(run(&data, &["compact"], b"").status.success());
+    let files = fs::read_dir(&data).unwrap().map(|file| file.unwrap().path());
+    let segment = files.into_iter().find(|path| path.to_string_lossy().contains("seg-")).unwrap();
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, &bytes[..bytes.len() - 9]).unwrap();
+    let (code, text) = look("127.0.0.1:0");
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    assert!(code == Some(1) && text.contains("FAILED   store") && text.contains(name), "{text}");
     fs::write(data.join("MANIFEST"), b"WDMAN001 damaged").unwrap();
     let (code, text) = look("127.0.0.1:0");
     assert!(code == Some(1) && text.contains("FAILED   store") && text.contains("MANIFEST"), "{text}");

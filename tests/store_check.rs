@@ -208,8 +208,8 @@ fn sorted(mut list: Vec<Json>) -> Vec<Json> {
     list
 }
 
-/// What the oracle answers once it was told `ops`.
-pub fn expected(ops: &[Op]) -> Json {
+/// The oracle once it was told `ops`.
+pub fn oracle<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Oracle {
     let mut oracle = Oracle::new();
     for op in ops {
         match op {
@@ -220,6 +220,12 @@ pub fn expected(ops: &[Op]) -> Json {
             Op::Expire(oldest) => oracle.expire(*oldest),
         }
     }
+    oracle
+}
+
+/// What the oracle answers once it was told `ops`.
+pub fn expected(ops: &[Op]) -> Json {
+    let oracle = oracle(ops);
     let mut people = Map::new();
     for identity in IDENTITIES {
         let profile = oracle.person(identity);

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{read, replace};
+use super::keys::{checked, read_checked, replace};
 use super::password;
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
@@ -89,7 +89,7 @@ pub struct Accounts {
 
 fn stored(vfs: &dyn Vfs) -> Result<Users> {
     let hint = "restore the file from a backup, or remove it and log in with the API key";
-    Ok(read(vfs, FILE, hint)?.unwrap_or_else(Users::new))
+    Ok(read_checked(vfs, FILE, hint)?.unwrap_or_else(Users::new))
 }
 
 impl Accounts {
@@ -211,8 +211,7 @@ impl Accounts {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = Users::clone(&users);
         change(&mut next)?;
-        let text = serde_json::to_vec_pretty(&next).map_err(|e| Error::corrupt(FILE, 0, e))?;
-        replace(&self.dir, FILE, FILE_NEW, &text)?;
+        replace(&self.dir, FILE, FILE_NEW, &checked(FILE, &next)?)?;
         *users = Arc::new(next);
         Ok(())
     }

@@ -66,6 +66,17 @@ impl Agents {
         }
         now.insert(seen.0, seen.1);
     }
+
+    /// What was told of these identities is gone: it is news again.
+    pub fn forget<'a>(&self, identities: impl IntoIterator<Item = &'a String>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        for identity in identities {
+            let identity = self.hasher.hash_one(identity.as_str());
+            for known in recent.iter_mut() {
+                known.remove(&identity);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +112,8 @@ mod tests {
         assert!(agents.news(&sent("ben", RecordKind::Event, FIREFOX)).is_some());
         assert!(agents.news(&sent("eve", RecordKind::Identify, FIREFOX)).is_none());
         assert!(agents.news(&sent("eve", RecordKind::Event, "curl/8")).is_none());
+        agents.forget(&["jane".to_owned()]);
+        assert!(agents.news(&event).is_some(), "it is somebody new's");
         let (_, set) = agents.news(&sent("ben", RecordKind::Set, FIREFOX)).unwrap();
         assert!(set.properties.iter().all(|(name, _)| name != enrich::DEVICE), "{set:?}");
     }

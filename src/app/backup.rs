@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::backups::{BACKUP, Backup, Content, erased, finished, lost, next_name, one, prune, remove};
 use super::unfinished::Unfinished;
-use super::{beside, projects};
+use super::{beside, erase, keys, projects};
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,6 +18,8 @@ use crate::store::erasures::{ERASED, Erasures};
 use crate::store::manifest::{FileRef, MANIFEST, MANIFEST_NEW, Manifest};
 use crate::store::wal::parse_wal_name;
 
+/// In a backup: the numbers of the projects that lived then.
+const PROJECTS: &str = "projects.json";
 /// How often the copying begins anew because the store has replaced its files meanwhile.
 const TRIES: usize = 20;
 
@@ -49,6 +51,9 @@ pub struct RestoreReport {
     pub records: u64,
     /// Who was erased since the backup, and now again.
     pub erased: Erased,
+    /// The same of the projects that came with it, by their numbers.
+    #[serde(skip)]
+    pub projects: Vec<(u32, RestoreReport)>,
 }
 
 /// Copies the store in `data` into a new directory in `target`, reads every byte of the copy, and says what is in it. The store may be
@@ -58,7 +63,9 @@ pub fn backup(data: &Path, target: &Path, keep: Option<usize>, now: Millis) -> R
     let (source, folders) = (RealVfs::existing(data)?, RealFolders::new(target));
     // The store itself may lie among its backups, or be one.
     let itself = folders.name_of(data)?;
-    let made = backup_beside(&source, &folders, itself.as_deref(), keep, now)?;
+    let lived = serde_json::to_vec(&projects::all(data)?).map_err(|e| Error::corrupt(PROJECTS, 0, e))?;
+    let lived = Some(Bytes::from_vec(lived));
+    let made = backup_beside(&source, &folders, itself.as_deref(), lived, keep, now)?;
     Ok(BackupReport { path: target.join(&made.path), ..made })
 }
 
@@ -69,19 +76,21 @@ pub fn backup_on(
     keep: Option<usize>,
     now: Millis,
 ) -> Result<BackupReport> {
-    backup_beside(source, target, None, keep, now)
+    backup_beside(source, target, None, None, keep, now)
 }
 
-/// The same of a source that is the directory called `itself` in `target`.
+/// The same of a source that is the directory called `itself` in `target`, with a list of the projects that live in it.
 fn backup_beside(
     source: &dyn Vfs,
     target: &dyn Folders,
     itself: Option<&str>,
+    lived: Option<Bytes>,
     keep: Option<usize>,
     now: Millis,
 ) -> Result<BackupReport> {
     sound(beside::unreadable(source))?;
-    let found = Frozen::take(source)?;
+    let mut found = Frozen::take(source)?;
+    found.others.extend(lived.map(|lived| (PROJECTS.to_owned(), lived)));
     let store_id = found.manifest.store_id;
     let previous = finished(target)?.into_iter().rfind(|b| b.is_of(store_id));
     let name = next_name(target, now)?;
@@ -184,7 +193,8 @@ impl Frozen {
         let mut others = Vec::new();
         for name in source.list()? {
             let log = parse_wal_name(&name).is_some_and(|n| n >= manifest.first_log);
-            if log || name == ERASED || name.ends_with(".json") {
+            // The list of projects is of another moment, if this was a backup once.
+            if log || name == ERASED || (name.ends_with(".json") && name != PROJECTS) {
                 let bytes = source.open(&name)?;
                 others.push((name, bytes));
             }
@@ -263,30 +273,96 @@ fn verify(store: &dyn Vfs) -> Result<u64> {
     damaged.map_or(Ok(snapshot.rows()), Err)
 }
 
-/// Makes a new store in `dir` of a backup, or of the newest one in a directory of backups, and erases everybody again who was erased
-/// since: by the lists of all backups beside it, and those in `lists` (a list, a store or a backup).
+/// A backup that is to be restored.
+struct Part {
+    /// Its path, and where it lies.
+    from: PathBuf,
+    beside: RealFolders,
+    backup: Backup,
+    /// Where the new store will be.
+    dir: PathBuf,
+}
+
+impl Part {
+    /// The backup `from`, or the newest of those in it.
+    fn new(from: &Path, dir: PathBuf) -> Result<Self> {
+        if is_store(from)? {
+            let (beside, name) = RealFolders::around(from)?;
+            let backup = chosen(&beside, Some(&name))?;
+            return Ok(Self { from: from.to_owned(), beside, backup, dir });
+        }
+        let beside = RealFolders::new(from);
+        let backup = chosen(&beside, None)?;
+        Ok(Self { from: from.join(&backup.name), beside, backup, dir })
+    }
+
+    /// That of a server's first project, and those of the others that lived when it was made. One from before that was written down
+    /// comes with all that there are.
+    fn all(from: &Path, dir: &Path) -> Result<(Self, Vec<(u32, Self)>)> {
+        let first = Self::new(from, dir.to_owned())?;
+        let read = |vfs| keys::read(vfs, PROJECTS, "take another backup");
+        let lived = if is_store(from)? { None } else { read(first.backup.vfs.as_ref())? };
+        let numbers: Vec<u32> = lived.map_or_else(|| projects::numbers(from), Ok)?;
+        let mut others = Vec::new();
+        for number in numbers.into_iter().filter(|number| *number != projects::FIRST) {
+            match Self::new(&projects::dir(from, number), projects::dir(dir, number)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    log::warn!("project {number} is not restored: {error}");
+                }
+                part => others.push((number, part?)),
+            }
+        }
+        Ok((first, others))
+    }
+
+    fn restore(&self, lists: &[(Erasures, String)], options: Options) -> Result<RestoreReport> {
+        let own = lists.iter().filter(|(list, _)| self.backup.is_of(list.store_id)).cloned().collect();
+        let dir: &dyn Fn() -> Result<Arc<dyn Vfs>> = &|| Ok(Arc::new(RealVfs::new(&self.dir)?));
+        let made = restore_on(&self.beside, Some(&self.backup.name), own, dir, options)?;
+        Ok(RestoreReport { from: self.from.clone(), ..made })
+    }
+}
+
+fn is_store(dir: &Path) -> Result<bool> {
+    Ok(RealVfs::existing(dir)?.list()?.iter().any(|name| name == MANIFEST))
+}
+
+/// Makes a new store in `dir` of a backup, or of the newest one in a directory of backups, with the newest of each further project, and
+/// erases everybody again who was erased since: by the lists of all backups beside it, and those in `lists` (a list, or a store or a
+/// backup with those of its projects), of which each project is given its own. All of them are restored or none.
 pub fn restore(from: &Path, dir: &Path, lists: &[PathBuf], options: Options) -> Result<RestoreReport> {
-    let is_one = RealVfs::existing(from)?.list()?.iter().any(|name| name == MANIFEST);
-    let (beside, one) = if is_one {
-        let (beside, name) = RealFolders::around(from)?;
-        (beside, Some(name))
-    } else {
-        (RealFolders::new(from), None)
-    };
-    let lists = lists.iter().map(|path| Ok((list_in(path)?, path.display().to_string())));
-    let lists = lists.collect::<Result<Vec<_>>>()?;
-    let was_there = dir.is_dir();
-    if was_there && RealVfs::existing(dir)?.list()?.iter().any(|name| name != "LOCK") {
-        let message = format!("{} is not empty", dir.display());
-        return Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"));
+    let (first, others) = Part::all(from, dir)?;
+    let parts = || std::iter::once(&first).chain(others.iter().map(|(_, part)| part));
+    let mut given = Vec::new();
+    for path in lists {
+        let (found, name) = (lists_in(path)?, path.display().to_string());
+        if !found.iter().any(|list| parts().any(|part| part.backup.is_of(list.store_id))) {
+            return Err(Error::invalid("foreign_list", format!("{name} is the list of another store")));
+        }
+        given.extend(found.into_iter().map(|list| (list, name.clone())));
     }
-    let made = restore_on(&beside, one.as_deref(), lists, &|| Ok(Arc::new(RealVfs::new(dir)?)), options);
-    if made.is_err() && !was_there && dir.is_dir() {
-        let (folders, name) = RealFolders::around(dir)?;
-        folders.remove(&name)?;
+    for dir in parts().map(|part| &part.dir).filter(|dir| dir.is_dir()) {
+        if RealVfs::existing(dir)?.list()?.iter().any(|name| name != "LOCK") {
+            let message = format!("{} is not empty", dir.display());
+            return Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"));
+        }
     }
-    let made = made?;
-    Ok(RestoreReport { from: if is_one { from.to_owned() } else { from.join(&made.from) }, ..made })
+    let made = parts().map(|part| part.dir.clone()).chain([dir.join("projects")]);
+    let new: Vec<PathBuf> = made.filter(|dir| !dir.is_dir()).collect();
+    // The first comes last: without it the others are no server.
+    let others = others.iter().map(|(number, part)| Ok((*number, part.restore(&given, options.clone())?)));
+    let others = others.collect::<Result<Vec<_>>>();
+    let made = others.and_then(|projects| {
+        let first = first.restore(&given, options)?;
+        Ok(RestoreReport { projects, ..first })
+    });
+    if made.is_err() {
+        for dir in new.iter().filter(|dir| dir.is_dir()) {
+            let (folders, name) = RealFolders::around(dir)?;
+            folders.remove(&name)?;
+        }
+    }
+    made
 }
 
 /// The same on any disk: of the backup of this name, or of the newest, into what `dir` opens; `lists` have names for messages.
@@ -316,7 +392,7 @@ pub fn restore_on(
         copy.list()?.iter().try_for_each(|file| copy.remove(file))?;
     }
     let (records, erased) = restored?;
-    Ok(RestoreReport { from: PathBuf::from(&from.name), records, erased })
+    Ok(RestoreReport { from: PathBuf::from(&from.name), records, erased, projects: Vec::new() })
 }
 
 /// The backup of a name, or the newest. If that cannot be read it is an error all the same: in an older one would be people who were erased
@@ -364,20 +440,30 @@ fn restore_into(
     if let Some(damage) = engine.check().into_iter().next() {
         return Err(damage);
     }
-    let erased = engine.erase_listed(lists)?;
+    let listed = engine.listed(lists)?;
+    erase::redact_on(hidden.as_ref(), &listed)?;
+    let erased = engine.erase_only(&listed)?;
     let records = engine.snapshot().rows();
     engine.close()?;
     hidden.show()?;
     Ok((records, erased))
 }
 
-/// The list of who was erased at a path: a list, a store or a backup.
-fn list_in(path: &Path) -> Result<Erasures> {
-    let (folder, name) = if path.is_dir() {
-        (path, ERASED)
-    } else {
+/// The lists of who was erased at a path: a list, or those in a store or a backup and in its projects.
+fn lists_in(path: &Path) -> Result<Vec<Erasures>> {
+    let parse = |dir: &Path, name: &str| Erasures::parse(name, &RealVfs::existing(dir)?.open(name)?);
+    if !path.is_dir() {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        (parent, path.file_name().and_then(|n| n.to_str()).unwrap_or(ERASED))
-    };
-    Erasures::parse(name, &RealVfs::existing(folder)?.open(name)?)
+        return Ok(vec![parse(parent, path.file_name().and_then(|n| n.to_str()).unwrap_or(ERASED))?]);
+    }
+    let mut found = Vec::new();
+    for dir in projects::numbers(path)?.into_iter().map(|number| projects::dir(path, number)) {
+        if RealVfs::existing(&dir)?.list()?.iter().any(|name| name == ERASED) {
+            found.push(parse(&dir, ERASED)?);
+        }
+    }
+    if found.is_empty() || RealVfs::existing(path)?.list()?.iter().any(|name| name == ERASED) {
+        found.push(parse(path, ERASED)?);
+    }
+    Ok(found)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{read, replace};
+use super::keys::{checked, read_checked, replace};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -118,7 +118,7 @@ impl Dashboard {
     /// The same on any disk.
     pub fn load_on(vfs: &dyn Vfs) -> Result<Self> {
         let hint = "restore the file from a backup, or remove it to begin anew";
-        Ok(read(vfs, FILE, hint)?.unwrap_or_default())
+        Ok(read_checked(vfs, FILE, hint)?.unwrap_or_default())
     }
 
     /// Puts it in the store directory `dir`, if it makes sense.
@@ -134,8 +134,7 @@ impl Dashboard {
             let message = format!("there are {} links already", limits::SAVED_MAX);
             return Err(Error::invalid("too_many", message).hint("end some of them in the settings"));
         }
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
-        replace(dir, FILE, FILE_NEW, &text)
+        replace(dir, FILE, FILE_NEW, &checked(FILE, self)?)
     }
 }
 

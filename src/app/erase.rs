@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{App, Dashboard};
+use super::keys::checked;
+use super::{App, Dashboard, saved};
+use crate::disk::Vfs;
 use crate::engine::{Erased, Snapshot};
 use crate::error::Result;
 use crate::model::format_millis;
@@ -70,9 +72,12 @@ impl App {
     pub fn erase(&self, identities: &[String]) -> Result<Receipt> {
         let snapshot = self.snapshot();
         let names = names_of(&snapshot, identities)?;
-        // First what names them: if the rest fails, this can be done again.
+        // What is refused changes nothing.
+        self.engine().can_erase()?;
+        // First what names them: once they are erased nobody knows their names, but if the rest fails, this can be done again.
         let saved = self.redact(&names)?;
         let erased = self.engine().erase(identities)?;
+        self.agents.forget(&names);
         Ok(Receipt { erased, saved, at: format_millis(self.now()) })
     }
 
@@ -84,7 +89,7 @@ impl App {
         self.reports().change_saved(|known| {
             let next = redactor.saved(known);
             if next != *known {
-                super::saved::store(&self.dir, &next)?;
+                saved::store(&self.dir, &next)?;
             }
             Ok(next)
         })?;
@@ -98,6 +103,26 @@ impl App {
         }
         Ok(redactor.changed)
     }
+}
+
+/// The same in a directory that nobody has open yet, and that is none before this is done.
+pub fn redact_on(vfs: &dyn Vfs, names: &BTreeSet<String>) -> Result<()> {
+    let (saved, dashboard) = (saved::load_on(vfs)?, Dashboard::load_on(vfs)?);
+    let mut redactor = Redactor::new(names, placeholder(&saved, &dashboard));
+    let (new_saved, new_dashboard) = (redactor.saved(&saved), redactor.dashboard(&dashboard));
+    let put = |name: &str, bytes: Vec<u8>| {
+        vfs.remove(name)?;
+        let mut file = vfs.create(name)?;
+        file.write_all(&bytes)?;
+        file.sync()
+    };
+    if new_saved != saved {
+        put("saved.json", checked("saved.json", &new_saved)?)?;
+    }
+    if new_dashboard != dashboard {
+        put("dashboard.json", checked("dashboard.json", &new_dashboard)?)?;
+    }
+    Ok(())
 }
 
 /// All identities of the persons of some.

@@ -83,7 +83,7 @@ impl StoredKeys {
 
     /// The same on any disk.
     pub fn load_on(vfs: &dyn Vfs) -> Result<Option<Self>> {
-        read(vfs, FILE, "remove the file to have new keys made")
+        read_checked(vfs, FILE, "restore the file from a backup, or remove it to have new keys made")
     }
 
     /// Puts another API key, given as its hash, in the place of the one that is lost or known.
@@ -128,8 +128,7 @@ impl StoredKeys {
 
     /// Puts them in the store directory `dir`.
     pub fn store(&self, dir: &Path) -> Result<()> {
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
-        replace(dir, FILE, FILE_NEW, &text)
+        replace(dir, FILE, FILE_NEW, &checked(FILE, self)?)
     }
 }
 
@@ -139,9 +138,41 @@ pub fn read<T: DeserializeOwned>(vfs: &dyn Vfs, name: &str, hint: &str) -> Resul
         return Ok(None);
     }
     let value = serde_json::from_slice(&vfs.open(name)?);
-    value
-        .map(Some)
-        .map_err(|e| Error::corrupt(Path::new(&vfs.describe()).join(name).display(), 0, e).hint(hint))
+    value.map(Some).map_err(|e| damaged(vfs, name, e).hint(hint))
+}
+
+fn damaged(vfs: &dyn Vfs, name: &str, what: impl std::fmt::Display) -> Error {
+    Error::corrupt(Path::new(&vfs.describe()).join(name).display(), 0, what)
+}
+
+/// As [`read`], of a file that has a checksum, `crc`, of the rest of it: a bit that flips may leave it JSON. Files from before have none,
+/// nor do those that were written by hand.
+pub fn read_checked<T: DeserializeOwned>(vfs: &dyn Vfs, name: &str, hint: &str) -> Result<Option<T>> {
+    let Some(mut json) = read::<serde_json::Value>(vfs, name, hint)? else { return Ok(None) };
+    let crc = json.as_object_mut().and_then(|fields| fields.remove("crc"));
+    if crc.is_some_and(|crc| crc != sum(&json)) {
+        let error = damaged(vfs, name, "it does not match its checksum");
+        return Err(error.hint(format!("{hint}; whoever writes it by hand leaves out crc")));
+    }
+    serde_json::from_value(json).map(Some).map_err(|e| damaged(vfs, name, e).hint(hint))
+}
+
+/// The bytes of a file that says this, for [`read_checked`].
+pub fn checked(name: &str, value: &impl Serialize) -> Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Checked<'a, T> {
+        #[serde(flatten)]
+        value: &'a T,
+        crc: u32,
+    }
+    let crc = serde_json::to_value(value).map(|json| sum(&json));
+    let bytes = crc.and_then(|crc| serde_json::to_vec_pretty(&Checked { value, crc }));
+    bytes.map_err(|e| Error::corrupt(name, 0, e))
+}
+
+/// The checksum of what a file says, however it is laid out.
+fn sum(json: &serde_json::Value) -> u32 {
+    crc32fast::hash(json.to_string().as_bytes())
 }
 
 /// Replaces the small file `name` in `dir` as a whole, by way of the file `new`.
@@ -155,4 +186,33 @@ pub fn replace(dir: &Path, name: &str, new: &str, bytes: &[u8]) -> Result<()> {
     file.sync()?;
     vfs.rename(new, name)?;
     vfs.sync_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flipped_bit_is_no_other_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keys = StoredKeys::new("w".to_owned(), "0123456789abcdef".to_owned());
+        keys.add(ScopedKey { name: "crc".to_owned(), scope: Scope::Read, sha256: "ff".to_owned() }).unwrap();
+        keys.store(dir.path()).unwrap();
+        let path = dir.path().join(FILE);
+        let good = std::fs::read(&path).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bad).unwrap();
+            match StoredKeys::load(dir.path()) {
+                // Between words, or in the name of the checksum.
+                Ok(same) => assert_eq!(same.as_ref(), Some(&keys), "bit {bit}"),
+                Err(error) => assert!(error.message().contains(FILE), "{error}"),
+            }
+        }
+        // A file from before gets its checksum when it is written again.
+        std::fs::write(&path, serde_json::to_vec(&keys).unwrap()).unwrap();
+        StoredKeys::load(dir.path()).unwrap().unwrap().store(dir.path()).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), good);
+    }
 }

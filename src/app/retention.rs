@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::App;
-use super::keys::{read, replace};
+use super::keys::{checked, read_checked, replace};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::events_before;
@@ -34,19 +34,6 @@ pub struct Retention {
     pub events: BTreeMap<String, Option<u32>>,
 }
 
-/// The same in its file, with a checksum: a bit that flips in a number of days would take out what is to be kept.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    #[serde(default)]
-    days: Option<u32>,
-    #[serde(default)]
-    events: BTreeMap<String, Option<u32>>,
-    /// Not in files from before, nor in those that were written by hand.
-    #[serde(default)]
-    crc: Option<u32>,
-}
-
 impl Retention {
     /// That of the store in `dir`: for ever, if nothing was said.
     pub fn load(dir: &Path) -> Result<Self> {
@@ -56,14 +43,7 @@ impl Retention {
     /// The same on any disk.
     pub fn load_on(vfs: &dyn Vfs) -> Result<Self> {
         let hint = "restore the file from a backup, or remove it to keep everything";
-        let Some(stored) = read::<Stored>(vfs, FILE, hint)? else { return Ok(Self::default()) };
-        let (retention, crc) = (Self { days: stored.days, events: stored.events }, stored.crc);
-        if crc.is_some_and(|crc| retention.crc().ok() != Some(crc)) {
-            let path = Path::new(&vfs.describe()).join(FILE);
-            let error = Error::corrupt(path.display(), 0, "it does not match its checksum");
-            return Err(error.hint(format!("{hint}; whoever writes it by hand leaves out crc")));
-        }
-        Ok(retention)
+        Ok(read_checked(vfs, FILE, hint)?.unwrap_or_default())
     }
 
     /// What a JSON text says.
@@ -90,16 +70,8 @@ impl Retention {
         Err(Error::invalid("out_of_range", message).at("days"))
     }
 
-    /// The checksum of what it says.
-    fn crc(&self) -> Result<u32> {
-        let text = serde_json::to_vec(self).map_err(|e| Error::corrupt(FILE, 0, e))?;
-        Ok(crc32fast::hash(&text))
-    }
-
     fn store(&self, dir: &Path) -> Result<()> {
-        let stored = Stored { days: self.days, events: self.events.clone(), crc: Some(self.crc()?) };
-        let text = serde_json::to_vec_pretty(&stored).map_err(|e| Error::corrupt(FILE, 0, e))?;
-        replace(dir, FILE, FILE_NEW, &text)
+        replace(dir, FILE, FILE_NEW, &checked(FILE, self)?)
     }
 
     /// The instants before which events go, at `now`: of all events, and by name.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keys::{read, replace};
+use super::keys::{checked, read_checked, replace};
 use super::reports::check_query;
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,13 +30,12 @@ pub fn load(dir: &Path) -> Result<Saved> {
 /// The same on any disk.
 pub fn load_on(vfs: &dyn Vfs) -> Result<Saved> {
     let hint = "restore the file from a backup, or remove it to begin anew";
-    Ok(read(vfs, FILE, hint)?.unwrap_or_default())
+    Ok(read_checked(vfs, FILE, hint)?.unwrap_or_default())
 }
 
 /// Puts them in the store directory `dir`.
 pub fn store(dir: &Path, saved: &Saved) -> Result<()> {
-    let text = serde_json::to_vec_pretty(saved).map_err(|e| Error::corrupt(FILE, 0, e))?;
-    replace(dir, FILE, FILE_NEW, &text)
+    replace(dir, FILE, FILE_NEW, &checked(FILE, saved)?)
 }
 
 /// `saved` with the definition in `body` under `name`, if everything in it is well defined then.

@@ -4,8 +4,9 @@ use std::num::NonZero;
 use std::path::Path;
 
 use super::args::{Backup, Restore};
+use super::format::counted;
 use super::output;
-use crate::app::{self, BackupReport, projects};
+use crate::app::{self, BackupReport, RestoreReport, projects};
 use crate::engine::Options;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -32,10 +33,10 @@ fn told(report: &BackupReport) -> Result<()> {
         n => format!("; {n} older or unfinished removed"),
     };
     output::line(&format!(
-        "{}: {} records, every byte checked; {} files copied ({:.1} MiB), {} shared with the backup before{removed}",
+        "{}: {}, every byte checked; {} copied ({:.1} MiB), {} shared with the backup before{removed}",
         report.path.display(),
-        report.records,
-        report.copied,
+        counted(report.records, "record", "records"),
+        counted(report.copied as u64, "file", "files"),
         report.copied_bytes as f64 / (1024.0 * 1024.0),
         report.shared
     ))
@@ -44,26 +45,22 @@ fn told(report: &BackupReport) -> Result<()> {
 /// Makes a new store of a backup; with the newest of all come the newest of each further project.
 pub fn restore(data: &Path, args: &Restore) -> Result<()> {
     let dir = args.dir.as_deref().unwrap_or(data);
-    one_restore(&args.backup, dir, args)?;
-    for project in projects::numbers(&args.backup)? {
-        one_restore(&projects::dir(&args.backup, project), &projects::dir(dir, project), args)?;
-    }
-    Ok(())
+    let report = app::restore(&args.backup, dir, &args.erased, Options::default())?;
+    let told = |dir: &Path, report| if args.json { json(report) } else { restored(dir, report) };
+    told(dir, &report)?;
+    report.projects.iter().try_for_each(|(number, report)| told(&projects::dir(dir, *number), report))
 }
 
-fn one_restore(backup: &Path, dir: &Path, args: &Restore) -> Result<()> {
-    let report = app::restore(backup, dir, &args.erased, Options::default())?;
-    if args.json {
-        return json(&report);
-    }
+fn restored(dir: &Path, report: &RestoreReport) -> Result<()> {
     let erased = match report.erased.people {
         0 => "nobody was erased since, as far as the lists at hand say".to_owned(),
+        1 => "1 person who was erased since is erased here, too".to_owned(),
         people => format!("{people} people who were erased since are erased here, too"),
     };
     output::line(&format!(
-        "{} from {}: {} records; {erased}",
+        "{} from {}: {}; {erased}",
         dir.display(),
         report.from.display(),
-        report.records
+        counted(report.records, "record", "records")
     ))
 }

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{output, table};
+use super::{format, output, table};
 use crate::app::{Memory, beside, projects};
 use crate::disk::{RealVfs, Vfs, system};
-use crate::engine;
+use crate::engine::{self, Snapshot};
 use crate::error::{ErrorKind, Result};
 use crate::limits;
 use crate::model::{Clock, SystemClock, format_millis};
@@ -169,7 +169,14 @@ fn store(data: &Path) -> Finding {
         }
         Err(error) => return Bad(error.to_string()),
     };
-    let text = format!("opens: {} records, {} segments", snapshot.rows(), snapshot.segments.len());
+    if let Some(damaged) = left_out(&snapshot) {
+        return Bad(damaged);
+    }
+    let text = format!(
+        "opens: {}, {}",
+        format::counted(snapshot.rows(), "record", "records"),
+        format::counted(snapshot.segments.len() as u64, "segment", "segments")
+    );
     // Held and given back at once.
     match RealVfs::new(data).and_then(|vfs| vfs.lock().map(drop)) {
         Ok(()) => Good(format!("{text}; nobody serves it")),
@@ -180,6 +187,12 @@ fn store(data: &Path) -> Finding {
     }
 }
 
+/// That a store opens, but without a part of it.
+fn left_out(snapshot: &Snapshot) -> Option<String> {
+    let first = snapshot.damaged.first()?;
+    Some(format!("{}; everything else is served without it: whodid check says what to do", first.message))
+}
+
 /// The stores of further projects.
 fn others(data: &Path) -> Finding {
     let numbers = match projects::all(data) {
@@ -188,8 +201,10 @@ fn others(data: &Path) -> Finding {
     };
     let others = numbers.iter().filter(|number| **number != projects::FIRST);
     for number in others.clone() {
-        if let Err(error) = engine::read_only(&projects::dir(data, *number)) {
-            return Bad(projects::named(*number, error).to_string());
+        match engine::read_only(&projects::dir(data, *number)).map(|snapshot| left_out(&snapshot)) {
+            Ok(None) => {}
+            Ok(Some(damaged)) => return Bad(format!("{}{damaged}", projects::prefix(*number))),
+            Err(error) => return Bad(projects::named(*number, error).to_string()),
         }
     }
     match others.count() {

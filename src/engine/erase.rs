@@ -4,7 +4,7 @@
 //! memory, writes anew what has come since, and replaces the manifest: before that nothing has changed, behind it nothing of them is
 //! named any more, and what no manifest names is removed. A crash leaves one or the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,14 +78,7 @@ impl Engine {
         let shared = &self.shared;
         let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let _of_identities = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.healthy()?;
-        if let Some(damaged) = shared.snapshot().damaged.first() {
-            let message =
-                format!("{} is damaged, so what it holds of them cannot be taken out", damaged.file);
-            return Err(Error::new(ErrorKind::Conflict, "damaged", message).hint(
-                "put a sound copy from a backup in its place and restart, or give it up: whodid check --drop-damaged",
-            ));
-        }
+        self.can_erase()?;
         // Most of what is in memory is then written anew beside the writer, too.
         self.flush()?;
         for _ in 0..TRIES {
@@ -110,8 +103,19 @@ impl Engine {
             .hint("try again"))
     }
 
-    /// Erases everybody in this list, of this store, who is not somebody new; how many identities were in it.
-    pub fn erase_listed(&self, list: &Erasures) -> Result<Erased> {
+    /// An error if nobody can be erased: nothing can be written, or what is damaged may hold something of them.
+    pub fn can_erase(&self) -> Result<()> {
+        self.shared.healthy()?;
+        let snapshot = self.snapshot();
+        let Some(damaged) = snapshot.damaged.first() else { return Ok(()) };
+        let message = format!("{} is damaged, so what it holds of them cannot be taken out", damaged.file);
+        Err(Error::new(ErrorKind::Conflict, "damaged", message).hint(
+            "put a sound copy from a backup in its place and restart, or give it up: whodid check --drop-damaged",
+        ))
+    }
+
+    /// The identities in this list, of this store, that are not somebody new.
+    pub fn listed(&self, list: &Erasures) -> Result<BTreeSet<String>> {
         let secret = {
             let manifest = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
             if manifest.store_id != list.store_id {
@@ -121,16 +125,32 @@ impl Engine {
         };
         self.flush()?;
         let snapshot = self.snapshot();
-        let mut found = Vec::new();
+        let mut found = BTreeSet::new();
         snapshot.identities.for_each_stored(|id, text| {
             if !text.is_empty() && list.names(&erasure_hash(secret, text), id) {
-                found.push(text.to_owned());
+                found.insert(text.to_owned());
             }
         })?;
-        if found.is_empty() {
+        Ok(found)
+    }
+
+    /// Erases these identities and no other: whoever is one person with them here was not when they were erased, and stays, as after
+    /// [`Engine::unmerge`].
+    pub fn erase_only(&self, identities: &BTreeSet<String>) -> Result<Erased> {
+        let (snapshot, mut people) = (self.snapshot(), BTreeMap::<_, Vec<&String>>::new());
+        for identity in identities {
+            people.entry(snapshot.person(identity)?).or_default().push(identity);
+        }
+        for (person, listed) in &people {
+            if snapshot.persons.members(*person).len() > listed.len() {
+                listed.iter().try_for_each(|identity| self.unmerge(identity).map(drop))?;
+            }
+        }
+        if people.is_empty() {
             return Ok(Erased::default());
         }
-        self.erase(&found)
+        let erased = self.erase(&identities.iter().cloned().collect::<Vec<_>>())?;
+        Ok(Erased { people: people.len() as u64, ..erased })
     }
 
     /// Who was erased.
