@@ -116,6 +116,40 @@ fn a_control_that_is_not_shown_is_compared_with_as_well() {
 }
 
 #[test]
+fn a_control_that_nobody_has_is_warned_of_and_counts_for_nothing() {
+    let mut engine = fill(100, [20, 35]);
+    let mut ask = |control: &str| {
+        let query =
+            json!({"steps": [{"event": "A"}, {"event": "B"}], "by": "person.Test", "control": control});
+        engine.report("funnel", &query.to_string(), TIME + 1000)
+    };
+    let (right, wrong) = (ask("Original"), ask("original"));
+    assert_eq!(right["warnings"], Json::Null);
+    assert_eq!(
+        wrong["warnings"],
+        json!([{"at": "control", "message": "nobody in this funnel has \"original\"",
+            "hint": "did you mean \"Original\"?"}])
+    );
+    let experiment = &wrong["experiment"];
+    assert_eq!(
+        (&experiment["sample_ratio_p"], &experiment["enough_data"], &experiment["winner"]),
+        (&json!(1.0), &json!(false), &Json::Null)
+    );
+    let variants = experiment["variants"].as_array().unwrap();
+    assert_eq!(variants.len(), 3);
+    for variant in variants {
+        let same = right["experiment"]["variants"].as_array().unwrap();
+        let same = same.iter().find(|v| v["value"] == variant["value"]);
+        let best = same.map_or(Json::Null, |v| v["probability_best"].clone());
+        assert_eq!(variant["probability_best"], best, "{variant}");
+    }
+    // Where nobody entered nobody can have it.
+    let query = json!({"steps": [{"event": "A"}], "by": "person.Test", "control": "x", "to": "2000-01-01"});
+    let empty = engine.report("funnel", &query.to_string(), TIME + 1000);
+    assert_eq!(empty["warnings"], Json::Null, "{empty}");
+}
+
+#[test]
 fn too_few_people_are_no_winner() {
     let experiment = ask(&mut fill(10, [0, 9]));
     assert_eq!((&experiment["enough_data"], &experiment["winner"]), (&json!(false), &Json::Null));

@@ -6,6 +6,8 @@ mod attacks;
 mod backup;
 mod browser;
 mod cli;
+mod cli_shown;
+mod cli_start;
 mod clients;
 mod conformance;
 mod copies;

@@ -70,7 +70,7 @@ fn retention_is_said_on_the_command_line_and_over_http() {
     assert_eq!(said(&[]), (Some(0), "events are kept for ever\n".to_owned()));
     assert_eq!(said(&["--days", "x"]).0, Some(2));
     let told = said(&["--days", "30", "--event", "Bought=forever"]).1;
-    assert_eq!(told, "events are kept 30 days\nBought: for ever\n1 events were older and are gone\n");
+    assert_eq!(told, "events are kept 30 days\nBought: for ever\n1 event was older and is gone\n");
     let server = Server::start(&data);
     assert_eq!(server.get("/api/v1/retention")["days"], 30);
     let put = |body: &str| {

@@ -65,6 +65,13 @@ impl Server {
         Self::spawn(command, data).0
     }
 
+    /// Serves on a free port with these arguments and whatever keys the store has; gives what it printed as well.
+    pub fn start_as(data: &Path, arguments: &[&str]) -> (Self, Vec<String>) {
+        let mut command = whodid(data);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        Self::spawn(command, data)
+    }
+
     fn spawn(mut command: Command, data: &Path) -> (Self, Vec<String>) {
         let log = File::create(data.with_extension("log")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -216,7 +223,7 @@ pub fn sorted_records(text: &str) -> Vec<String> {
 pub fn whodid(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whodid"));
     command.env_remove("WHODID_API_KEY").env_remove("WHODID_WRITE_KEY").env_remove("WHODID_LISTEN");
-    command.env("WHODID_DATA", data);
+    command.env_remove("COLUMNS").env("WHODID_DATA", data);
     command
 }
 

@@ -125,7 +125,7 @@ fn many(count: u32) -> String {
 fn half_imported(data: &Path, file: &Path) -> Child {
     let mut command = whodid(data);
     command
-        .args(["import", "--memory", "1"])
+        .args(["import", "--memory", "1MiB"])
         .arg(file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -380,7 +380,7 @@ fn what_is_exported_gives_the_same_answers_once_it_is_imported() {
         let output = run(&first, &["export", "--format", form, "--out", file], b"");
         assert_eq!(
             (output.status.code(), text(&output.stderr)),
-            (Some(0), format!("{} records\n", records.len()))
+            (Some(0), format!("{} records\n", whodid::model::thousands(records.len() as u64)))
         );
         let second = dir.path().join(form);
         let output = if form == "parquet" {

@@ -14,7 +14,11 @@ pub enum User {
         role: String,
     },
     /// Everybody with access
-    List,
+    List {
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a link with which somebody chooses another password
     Password {
         /// Their e-mail address
@@ -58,7 +62,11 @@ pub enum KeyCommand {
         scope: KeyScope,
     },
     /// Names and scopes
-    List,
+    List {
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Take a key away
     Remove {
         /// What you called it

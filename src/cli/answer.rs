@@ -2,6 +2,7 @@
 
 use super::format;
 use super::table::visible;
+use crate::http::pages::words;
 use crate::model::Json;
 
 /// Stands for people without a value.
@@ -20,6 +21,17 @@ pub fn text<'a>(answer: &'a Json, field: &str) -> &'a str {
 /// The count in a field with its digits grouped.
 pub fn count(answer: &Json, field: &str) -> String {
     answer.get(field).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), crate::model::thousands)
+}
+
+/// The count in a field of what is called so.
+pub fn counted(answer: &Json, field: &str, one: &str, many: &str) -> String {
+    let number = answer.get(field).and_then(Json::as_u64);
+    number.map_or_else(|| format!("- {many}"), |number| format::counted(number, one, many))
+}
+
+/// Money as the dashboard has it, with the signs that programs read.
+pub fn money(value: &Json) -> String {
+    words::money(value).replace(['\u{2212}', '\u{2013}'], "-")
 }
 
 /// The share in a field.

@@ -205,6 +205,12 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "that is too much".into())
 }
 
+/// The same, of a mebibyte at least: a number without a unit is of bytes.
+fn mebibytes(text: &str) -> Result<u64, String> {
+    let least = |bytes: &u64| *bytes >= 1 << 20;
+    size(text).and_then(|bytes| Some(bytes).filter(least).ok_or_else(|| "at least 1MiB".into()))
+}
+
 /// The form of records in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -264,9 +270,9 @@ pub struct Import {
     /// Write rejected lines to this file, one JSON object each: file, line, code, message, and the line itself as text
     #[arg(long, value_name = "PATH")]
     pub rejects: Option<PathBuf>,
-    /// MiB of records in memory before they are written; the whole takes about as much again [default: 512, or a quarter of what is free]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
-    pub memory: Option<u32>,
+    /// Records in memory before they are written, at least 1MiB; the whole takes about as much again [default: 512MiB, or a quarter of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
+    pub memory: Option<u64>,
     /// Print the counts as JSON
     #[arg(long)]
     pub json: bool,
@@ -289,7 +295,7 @@ pub struct Export {
 /// A funnel.
 #[derive(Debug, Args)]
 pub struct Funnel {
-    /// An event; once for each step
+    /// An event, or as JSON several and what they must meet; once for each step
     #[arg(long = "step", value_name = "EVENT", required_unless_present = "spec")]
     pub steps: Vec<String>,
     /// How long a whole attempt may take, such as 7d
@@ -298,21 +304,9 @@ pub struct Funnel {
     /// In which order: ordered, strict or any
     #[arg(long)]
     pub order: Option<String>,
-    /// Split by: person.NAME, first:person.NAME, at:person.NAME or step1.NAME
+    /// Split by: source, channel, person.NAME, first:person.NAME, at:person.NAME, step1.NAME or audience:NAME
     #[arg(long)]
     pub by: Option<String>,
-    /// First day or instant of entry
-    #[arg(long)]
-    pub from: Option<String>,
-    /// Last day of entry, or the instant behind it
-    #[arg(long)]
-    pub to: Option<String>,
-    /// Time zone of days, such as Europe/Berlin
-    #[arg(long)]
-    pub tz: Option<String>,
-    /// The instant that the report pretends it is
-    #[arg(long, value_name = "INSTANT")]
-    pub as_of: Option<String>,
     /// "to": later steps must lie before the end as well
     #[arg(long, value_name = "to")]
     pub until: Option<String>,
@@ -325,12 +319,9 @@ pub struct Funnel {
     /// Segments shown
     #[arg(long)]
     pub limit: Option<u64>,
-    /// A whole query as JSON, from a file or - for standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "within", "order", "by", "from", "to", "tz", "as_of", "until", "control", "exclude", "limit"])]
-    pub spec: Option<PathBuf>,
-    /// Print the answer as JSON
-    #[arg(long)]
-    pub json: bool,
+    /// What all reports take
+    #[command(flatten)]
+    pub basis: Basis,
 }
 
 /// What all reports take.
@@ -351,7 +342,7 @@ pub struct Basis {
     /// Only these people: the name of a saved audience, or an audience as JSON
     #[arg(long, value_name = "AUDIENCE")]
     pub people: Option<String>,
-    /// A whole query as JSON, from a file or - for standard input, instead of the flags
+    /// A whole query as JSON, from a file or - for standard input, instead of all flags but --json
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
     /// Print the answer as JSON
@@ -389,7 +380,7 @@ pub struct Cohort {
     /// The property that is summed
     #[arg(long)]
     pub property: Option<String>,
-    /// Cohorts by value: person.NAME, first:person.NAME or at:person.NAME
+    /// Cohorts by value: source, channel, person.NAME, first:person.NAME, at:person.NAME or audience:NAME
     #[arg(long)]
     pub by: Option<String>,
     /// Values shown
@@ -493,7 +484,7 @@ pub struct Trend {
     /// Points by day, week or month (day if not given)
     #[arg(long)]
     pub unit: Option<String>,
-    /// Split by: event.NAME, person.NAME, first:person.NAME or audience:NAME
+    /// Split by: source, channel, event.NAME, person.NAME, first:person.NAME or audience:NAME
     #[arg(long)]
     pub by: Option<String>,
     /// Segments shown
@@ -532,6 +523,9 @@ pub struct Person {
     /// Events shown
     #[arg(long, default_value_t = 20)]
     pub limit: usize,
+    /// Where to go on
+    #[arg(long)]
+    pub cursor: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
@@ -561,6 +555,9 @@ pub struct Retention {
     /// The same for one event; NAME= for as long as all others
     #[arg(long, value_name = "NAME=DAYS")]
     pub event: Vec<String>,
+    /// Print what holds as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Whom to erase.

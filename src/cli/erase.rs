@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::args::Erase;
-use super::output;
+use super::format::counted;
+use super::{answer, output};
 use crate::app::{App, Reports};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Json;
@@ -22,17 +23,16 @@ pub fn run(data: &Path, args: &Erase) -> Result<()> {
         }
         let erased = receipt.erased;
         output::line(&format!(
-            "erased at {}: {} people with {} identities, {} events, {} sets, {} identifies, {} refusals and {} saved \
-             definitions that named them; {} segments written anew",
+            "erased at {}: {} with {}, {}, {}, {}, {} and {} that named them; {} written anew",
             receipt.at,
-            erased.people,
-            erased.identities,
-            erased.events,
-            erased.sets,
-            erased.identifies,
-            erased.refusals,
-            receipt.saved,
-            erased.segments
+            counted(erased.people, "person", "people"),
+            counted(erased.identities, "identity", "identities"),
+            counted(erased.events, "event", "events"),
+            counted(erased.sets, "set", "sets"),
+            counted(erased.identifies, "identify", "identifies"),
+            counted(erased.refusals, "refusal", "refusals"),
+            counted(receipt.saved as u64, "saved definition", "saved definitions"),
+            counted(erased.segments, "segment", "segments")
         ))
     })
 }
@@ -44,13 +44,14 @@ fn preview(data: &Path, identities: &[String]) -> Result<()> {
     for identity in identities {
         let person = Json::parse(&reports.person(&snapshot, identity)?)?;
         let of = |field: &str| person[field].as_array().map_or(0, <[_]>::len);
+        let properties = person["properties"].as_object().map_or(0, <[_]>::len);
         let seen = |field: &str| person[field].as_str().unwrap_or("never").to_owned();
         output::note(&format!(
-            "{}: {} identities, {} properties, {} events, first seen {}, last seen {}",
+            "{}: {}, {}, {}, first seen {}, last seen {}",
             super::table::visible(person["person"].as_str().unwrap_or(identity)),
-            of("identities"),
-            person["properties"].as_object().map_or(0, <[_]>::len),
-            person["events"],
+            counted(of("identities") as u64, "identity", "identities"),
+            counted(properties as u64, "property", "properties"),
+            answer::counted(&person, "events", "event", "events"),
             seen("first_seen"),
             seen("last_seen"),
         ));

@@ -1,5 +1,12 @@
 //! Numbers, shares and durations as people read them.
 
+use crate::model::thousands;
+
+/// "1 segment", "2 segments".
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+}
+
 /// A share as `43.2 %`; a share of nothing is `-`.
 pub fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
@@ -73,6 +80,12 @@ mod tests {
     fn texts_are_wrapped_between_words() {
         assert_eq!(wrap("one two  three", 8), "one two\nthree");
         assert_eq!(wrap("unbreakable a", 5), "unbreakable\na");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let shown = [0, 1, 1200].map(|count| counted(count, "person", "people"));
+        assert_eq!(shown, ["0 people", "1 person", "1,200 people"]);
     }
 
     #[test]

@@ -3,7 +3,32 @@
 use super::answer;
 use super::format;
 use super::table::{Align, Table, visible};
+use crate::app::Dashboard;
+use crate::http::pages::words::{self, Wording};
 use crate::model::Json;
+
+/// What is asked, in words.
+pub fn sentence(query: &Json) -> String {
+    let names = &Dashboard::default();
+    let steps: Vec<String> =
+        answer::list(query, "steps").iter().map(|step| words::pattern(names, step)).collect();
+    let joint = match query["order"].as_str() {
+        Some("any") => ", ",
+        Some("strict") => ", directly then ",
+        _ => ", then ",
+    };
+    let mut out = format!("People who did {}", steps.join(joint));
+    if query["order"] == "any" {
+        out.push_str(" in any order");
+    }
+    for (field, words) in [("within", "within"), ("from", "from"), ("to", "to"), ("tz", "in")] {
+        if let Some(value) = query[field].as_str() {
+            out.push_str(&format!(" {words} {value}"));
+        }
+    }
+    let zone = words::zone(query["tz"].as_str().unwrap_or("UTC"));
+    out + &Wording { names, zone }.only_people(query)
+}
 
 /// The answer below `definition`, which says in words what was asked, for a terminal of `width` columns.
 pub fn render(definition: &str, funnel: &Json, width: usize) -> String {
@@ -54,7 +79,10 @@ fn comparison(experiment: &Json, width: usize) -> String {
             } else {
                 answer::share(variant, "lift")
             },
-            p.map_or_else(|| "-".to_owned(), |p| format!("{p:.4}")),
+            p.map_or_else(
+                || "-".to_owned(),
+                |p| if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{p:.4}") },
+            ),
             answer::share(variant, "probability_best"),
         ]);
     }
@@ -67,7 +95,7 @@ fn comparison(experiment: &Json, width: usize) -> String {
     let mixed = if several == 0 {
         String::new()
     } else {
-        format!("{} people have had several variants.\n", crate::model::thousands(several))
+        format!("{} had several variants.\n", format::counted(several, "person has", "people have"))
     };
     format!("{}{verdict}\n{mixed}", table.render(width))
 }
@@ -207,6 +235,26 @@ warning: steps[1]: no event named \"Sgned Up\" (did you mean \"Signed Up\"?)
         let text = render("People who looked at the prices, tried and bought", &funnel(), 80);
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn a_query_reads_as_a_sentence() {
+        let query = json!({"steps": [{"event": "A"}, {"event": ["B", "C"], "where": [{"property": "P", "gt": 5}]}],
+            "within": "7d", "from": "2025-01-01", "people": {"did": "D"}});
+        assert_eq!(
+            sentence(&query),
+            "People who did A, then B or C where P is above 5 within 7d from 2025-01-01. Only people: did D"
+        );
+    }
+
+    #[test]
+    fn a_small_chance_is_not_none() {
+        let variant = |value: &str, p: Json| json!({"value": value, "people": 9, "p_value": p});
+        let answer = json!({"experiment": {"control": "A", "several_variants": 1,
+            "variants": [variant("A", Json::Null), variant("B", 0.00004.into()), variant("C", 0.0123.into())]}});
+        let text = render("x", &answer, 80);
+        assert!(text.contains(" < 0.0001 ") && text.contains(" 0.0123 "), "{text}");
+        assert!(text.ends_with("1 person has had several variants.\n"), "{text}");
     }
 
     #[test]

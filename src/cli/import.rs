@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::{Format, Import};
 use super::input::{self, Input};
 use super::rejects::Rejects;
-use super::{output, served};
+use super::{format, output, served};
 use crate::app::{App, Form, ImportReport, Marks};
 use crate::disk::system::memory_available;
 use crate::engine::Options;
@@ -46,7 +46,7 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
     let mut rejects = Rejects::new(args.rejects.as_deref(), &args.files)?;
     let stop = input::stop_flag()?;
     let mut options = Options::bulk();
-    let given = args.memory.map(|mib| (mib as usize) << 20);
+    let given = args.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     options.load_bytes = Some(given.unwrap_or_else(|| fitting(memory_available())));
     let app = App::open_with(data, options).map_err(served)?;
     let mut marks = Marks::load(data)?;
@@ -88,9 +88,14 @@ fn tell(total: &ImportReport, json: bool) -> Result<()> {
         let text = serde_json::to_string(&total);
         return output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?);
     }
+    let s = |count: u64| if count == 1 { "" } else { "s" };
+    let (duplicates, merges) = (total.duplicates, total.merges_refused);
     output::line(&format!(
-        "{} accepted, {} duplicates, {} rejected, {} merges refused",
-        total.accepted, total.duplicates, total.rejected, total.merges_refused
+        "{} accepted, {duplicates} duplicate{}, {} rejected, {merges} merge{} refused",
+        total.accepted,
+        s(duplicates),
+        total.rejected,
+        s(merges)
     ))
 }
 
@@ -153,7 +158,7 @@ impl One<'_> {
             bar.wrap_read(input),
             &form,
             |report| {
-                bar.set_message(format!("{} records", report.accepted + report.duplicates));
+                bar.set_message(format::counted(report.accepted + report.duplicates, "record", "records"));
                 if let (Some(mark), true) = (&mark, marked.is_ok()) {
                     marked = self.marks.advance(&mark.token, report.line, false);
                 }

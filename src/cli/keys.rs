@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::access_args::{KeyCommand, KeyScope};
 use super::{output, table};
 use crate::app::{Scope, ScopedKey, StoredKeys};
@@ -20,7 +22,11 @@ pub fn run(data: &Path, command: &KeyCommand) -> Result<()> {
             .hint("start the server once, which makes the first two")
     })?;
     match command {
-        KeyCommand::List => {
+        KeyCommand::List { json: true } => {
+            let of = |key: &ScopedKey| json!({ "name": key.name, "scope": key.scope.name() });
+            output::line(&json!({ "keys": keys.more.iter().map(of).collect::<Vec<_>>() }).to_string())
+        }
+        KeyCommand::List { json: false } => {
             if keys.more.is_empty() {
                 output::note("there is no key beside the write key and the API key");
             }

@@ -53,7 +53,7 @@ impl log::Log for Logger {
         let message = clipped(&message);
         match &self.0 {
             // Escaped, so that hostile text stays on its line.
-            None => output::note(&format!("whodid: {}", message.escape_debug())),
+            None => output::note(&format!("whodid: {}", table::visible(message))),
             Some(out) => {
                 let line = line(&format_millis(SystemClock.now()), record.level(), record.target(), message);
                 let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,6 @@ mod doctor;
 mod erase;
 mod events_table;
 mod format;
-mod funnel_args;
 mod funnel_table;
 mod import;
 mod input;
@@ -34,7 +33,7 @@ mod user;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::app::App;
 use crate::disk::system::keep_to_small_pages;
@@ -72,15 +71,32 @@ fn log_of(cli: &Cli) -> Result<()> {
 
 /// Prints the help or version that was asked for, or what is wrong with the arguments.
 fn no_command(error: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    use clap::error::ErrorKind::{
+        DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, MissingSubcommand,
+    };
     let help = [DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion];
-    if help.contains(&error.kind()) {
+    if error.kind() == MissingSubcommand {
+        // The parser gives help only where no variable names the store: it takes that for an argument.
+        output::note(help_of(std::env::args().skip(1)).trim_end());
+    } else if help.contains(&error.kind()) {
         // Whoever does not read the help to its end has seen enough.
         let _ = error.print();
     } else {
         output::note(&format!("whodid: {}", one_line(&error.render().to_string())));
     }
     if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}
+
+/// The help of the command that these words name, which takes one of its own.
+fn help_of(words: impl Iterator<Item = String>) -> String {
+    let mut command = Cli::command();
+    command.build();
+    for word in words {
+        if let Some(named) = command.find_subcommand(&word).cloned() {
+            command = named;
+        }
+    }
+    command.render_help().to_string()
 }
 
 /// What the parser of arguments says in paragraphs, as one line like all errors: what is wrong, and in parentheses what to do.
@@ -194,11 +210,16 @@ fn change(data: &Path, act: impl FnOnce(&App) -> Result<()>) -> Result<()> {
 
 /// Says how to do it through the server that holds the store.
 fn served(error: Error) -> Error {
+    served_by(error, "its HTTP API (/api/v1/import, /compact, /people/{identity}, /projects/{project})")
+}
+
+/// The same of what the server has `way` for.
+fn served_by(error: Error, way: &str) -> Error {
     if error.kind() != ErrorKind::Locked {
         return error;
     }
     Error::new(ErrorKind::Locked, "locked", error.message().to_owned())
-        .hint("a server runs on it: use its HTTP API (/api/v1/import, /compact, /people/{identity}, /projects/{project}), or stop it first")
+        .hint(format!("a server runs on it: use {way}, or stop it first"))
 }
 
 fn compact(data: &Path) -> Result<()> {
@@ -207,11 +228,12 @@ fn compact(data: &Path) -> Result<()> {
         app.engine().compact()?;
         let after = (app.snapshot().segments.len(), app.engine().disk_bytes());
         let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+        let segments = |(count, _): (usize, _)| format::counted(count as u64, "segment", "segments");
         output::line(&format!(
-            "{} segments, {:.1} MiB; before {} segments, {:.1} MiB",
-            after.0,
+            "{}, {:.1} MiB; before {}, {:.1} MiB",
+            segments(after),
             mib(after.1),
-            before.0,
+            segments(before),
             mib(before.1)
         ))
     })

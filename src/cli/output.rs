@@ -7,12 +7,19 @@ use std::path::Path;
 use crate::disk::system::terminal_columns;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Columns that tables may fill where no terminal says, and the least that they need.
-const COLUMNS: usize = 80;
+/// The least that tables take of a terminal.
+const COLUMNS_MIN: usize = 80;
 
-/// Columns that tables may fill: those of the terminal.
+/// Columns that tables may fill: what the variable COLUMNS says, or else those of the terminal. A file or a pipe takes any.
 pub fn width() -> usize {
-    terminal_columns(&io::stdout()).map_or(COLUMNS, |columns| columns.max(COLUMNS))
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.filter(|columns| *columns > 0).unwrap_or_else(|| {
+        let out = io::stdout();
+        if !out.is_terminal() {
+            return usize::MAX;
+        }
+        terminal_columns(&out).map_or(COLUMNS_MIN, |columns| columns.max(COLUMNS_MIN))
+    })
 }
 
 /// Prints one line.

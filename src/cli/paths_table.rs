@@ -23,7 +23,7 @@ pub fn render(report: &Json, width: usize) -> String {
     }
     let mut out = table.render(width);
     let others = report.get("other").and_then(Json::as_u64).unwrap_or(0);
-    out.push_str(&format!("{} people", answer::count(report, "people")));
+    out.push_str(&answer::counted(report, "people", "person", "people"));
     if others > 0 {
         out.push_str(&format!(", {} of them on other paths", crate::model::thousands(others)));
     }

@@ -26,7 +26,7 @@ pub fn render(report: &Json, width: usize) -> String {
         ]);
     }
     let mut out = if people.is_empty() { String::new() } else { table.render(width) };
-    out.push_str(&format!("{} people", answer::count(report, "total")));
+    out.push_str(&answer::counted(report, "total", "person", "people"));
     if let Some(cursor) = report.get("cursor").and_then(Json::as_str) {
         out.push_str(&format!(", more with --cursor {cursor}"));
     }

@@ -8,15 +8,15 @@ use crate::model::Json;
 pub fn profile(person: &Json, width: usize) -> String {
     let identified = person.get("identified").and_then(Json::as_bool).unwrap_or(false);
     let mut out = format!(
-        "{} ({})\n{} events from {} to {} UTC",
+        "{} ({})\n{} from {} to {} UTC",
         visible(answer::text(person, "person")),
         if identified { "identified" } else { "anonymous" },
-        answer::count(person, "events"),
+        answer::counted(person, "events", "event", "events"),
         visible(&answer::instant(person, "first_seen")),
         visible(&answer::instant(person, "last_seen")),
     );
     if let Some(revenue) = person.get("revenue").filter(|revenue| !revenue.is_null()) {
-        out.push_str(&format!(", revenue {}", visible(&answer::value(revenue))));
+        out.push_str(&format!(", revenue {}", visible(&answer::money(revenue))));
     }
     out.push_str("\n\n");
     let mut identities = Table::new(&[("Identity", Align::Left)]);
@@ -75,7 +75,7 @@ pub fn timeline(page: &Json, width: usize) -> String {
     }
     let mut out = table.render(width);
     if let Some(cursor) = page.get("cursor").and_then(Json::as_str) {
-        out.push_str(&format!("\nThere is more behind cursor {}\n", visible(cursor)));
+        out.push_str(&format!("\nmore with --cursor {}\n", visible(cursor)));
     }
     out
 }
@@ -136,7 +136,7 @@ Time (UTC)           Event         Identity        Properties
 2025-03-02 10:00:00  Purchased     jane@x.example  Plan=Pro, Revenue=49.99
 2025-03-01 10:00:00  Visited Site  anon-7
 
-There is more behind cursor c2
+more with --cursor c2
 ";
         assert_eq!(timeline(&page, 80), expected);
     }

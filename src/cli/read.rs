@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{Basis, Export, Funnel, Generate, Person};
-use super::{events_table, funnel_args, funnel_table, output, person_table};
+use super::{events_table, format, funnel_table, output, person_table, report_args};
 use crate::app::{Dashboard, Reports, beside, export as export_records, export_person, projects, saved};
 use crate::demo::Company;
+use crate::disk::system::bytes_in;
 use crate::engine::{check_files, read_only};
 use crate::error::Result;
-use crate::model::{Clock, Json, SystemClock, parse_instant};
+use crate::model::{Clock, Json, SystemClock, parse_instant, thousands};
 use crate::transfer::format::ExportFormat;
 use crate::transfer::ndjson::write_record;
 
@@ -26,9 +27,9 @@ fn reports(data: &Path) -> Result<Reports> {
 
 /// Answers a funnel.
 pub fn funnel(data: &Path, args: &Funnel) -> Result<()> {
-    let query = funnel_args::query(args)?;
+    let query = report_args::funnel(args)?;
     let answer = reports(data)?.answer("funnel", &read_only(data)?, &query, SystemClock.now())?;
-    if args.json { output::line(&answer) } else { print_funnel(&query, &answer) }
+    if args.basis.json { output::line(&answer) } else { print_funnel(&query, &answer) }
 }
 
 /// Answers a report, as a table that `render` makes for a terminal.
@@ -49,17 +50,15 @@ pub fn report(
 
 /// Prints the answer to a funnel query as a table.
 pub fn print_funnel(query: &str, answer: &str) -> Result<()> {
-    output::line(
-        funnel_table::render(&funnel_args::sentence(query), &Json::parse(answer)?, output::width())
-            .trim_end(),
-    )
+    let sentence = funnel_table::sentence(&Json::parse(query)?);
+    output::line(funnel_table::render(&sentence, &Json::parse(answer)?, output::width()).trim_end())
 }
 
 /// Shows a person and its latest events.
 pub fn person(data: &Path, args: &Person) -> Result<()> {
     let (snapshot, reports) = (read_only(data)?, Reports::default());
     let profile = reports.person(&snapshot, &args.identity)?;
-    let timeline = reports.timeline(&snapshot, &args.identity, None, args.limit, None)?;
+    let timeline = reports.timeline(&snapshot, &args.identity, None, args.limit, args.cursor.as_deref())?;
     if args.json {
         return output::line(&format!("{{\"profile\":{profile},\"timeline\":{timeline}}}"));
     }
@@ -80,13 +79,14 @@ pub fn events(data: &Path, json: bool) -> Result<()> {
 
 /// Shows counts and sizes.
 pub fn stats(data: &Path, json: bool) -> Result<()> {
-    let stats = Reports::default().stats(&read_only(data)?);
+    let mut stats = Reports::default().stats(&read_only(data)?);
+    stats["directory_bytes"] = bytes_in(data)?.into();
     if json {
         return output::line(&stats.to_string());
     }
     for (name, value) in stats.as_object().into_iter().flatten() {
         if name != "cached_bytes" {
-            let number = value.as_u64().map_or_else(|| value.to_string(), crate::model::thousands);
+            let number = value.as_u64().map_or_else(|| value.to_string(), thousands);
             output::line(&format!("{:<16}{number:>16}", name.replace('_', " ")))?;
         }
     }
@@ -101,7 +101,7 @@ pub fn export(data: &Path, args: &Export) -> Result<()> {
         Some(person) => export_person(&snapshot, person, form, out),
         None => export_records(&snapshot, form, out),
     })?;
-    output::note(&format!("{count} records"));
+    output::note(&format::counted(count, "record", "records"));
     Ok(())
 }
 
@@ -137,10 +137,10 @@ fn check_project(data: &Path, project: u32) -> Result<usize> {
     if let Some(snapshot) = &checked.snapshot {
         let place = if prefix.is_empty() { prefix } else { format!("{prefix}: ") };
         output::line(&format!(
-            "{place}{} records in {} segments and {} in the log",
-            snapshot.rows() - snapshot.recent_rows() as u64,
-            snapshot.segments.len(),
-            snapshot.recent_rows()
+            "{place}{} in {} and {} in the log",
+            format::counted(snapshot.rows() - snapshot.recent_rows() as u64, "record", "records"),
+            format::counted(snapshot.segments.len() as u64, "segment", "segments"),
+            thousands(snapshot.recent_rows() as u64)
         ))?;
     }
     Ok(damaged)
@@ -176,6 +176,6 @@ pub fn generate(args: &Generate) -> Result<()> {
         out.write_all(&buffer).map_err(output::broken)?;
         Ok(count)
     })?;
-    output::note(&format!("{count} records"));
+    output::note(&format::counted(count, "record", "records"));
     Ok(())
 }

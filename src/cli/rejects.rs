@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::output;
+use super::{format, output, table};
 use crate::app::Rejected;
 use crate::error::{Error, Result};
 
@@ -62,8 +62,8 @@ impl Rejects {
             Self::Told { lines, .. } => {
                 for (file, line) in lines {
                     let place = file.map(|file| format!("{}: ", file.display())).unwrap_or_default();
-                    let at = line.at.map(|at| format!(" at {}", at.escape_debug())).unwrap_or_default();
-                    let message = line.message.escape_debug();
+                    let at = line.at.map(|at| format!(" at {}", table::visible(&at))).unwrap_or_default();
+                    let message = table::visible(&line.message);
                     output::note(&format!("{place}line {}: {}{at}: {message}", line.line, line.code));
                 }
                 Ok(())
@@ -72,11 +72,7 @@ impl Rejects {
             Self::Written { path, mut out, count, .. } => {
                 out.flush().map_err(|e| Error::io("cannot write", &path, e))?;
                 if count > 0 {
-                    let lines = if count == 1 {
-                        "1 rejected line is"
-                    } else {
-                        &format!("{count} rejected lines are")
-                    };
+                    let lines = format::counted(count, "rejected line is", "rejected lines are");
                     output::note(&format!("{lines} in {}", path.display()));
                 }
                 Ok(())

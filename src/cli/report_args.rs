@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::args::{Basis, Cohort, Lifecycle, Paths, People, Revenue, Trend};
+use super::args::{Basis, Cohort, Funnel, Lifecycle, Paths, People, Revenue, Trend};
 use crate::error::{Error, Result};
 use crate::report::params;
 
@@ -19,23 +19,40 @@ impl Pairs {
 
     /// The JSON query: what `--spec` names, or the flags.
     pub fn query(mut self, report: &str, basis: &Basis) -> Result<String> {
-        if let Some(path) = &basis.spec {
-            return spec(path);
-        }
         self.put("from", basis.from.as_ref()).put("to", basis.to.as_ref()).put("tz", basis.tz.as_ref());
         self.put("as_of", basis.as_of.as_ref()).put("people", basis.people.as_ref());
-        params::query(report, self.0)
+        match &basis.spec {
+            None => params::query(report, self.0),
+            Some(path) if self.0.is_empty() => spec(path),
+            Some(_) => Err(Error::invalid("spec_and_flags", "the file has the whole query")
+                .at("--spec")
+                .hint("leave out all other flags but --json, or --spec")),
+        }
     }
 }
 
 /// A query from a file, or from standard input for `-`.
-pub fn spec(path: &Path) -> Result<String> {
+fn spec(path: &Path) -> Result<String> {
     let text = if path.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {
         std::fs::read_to_string(path)
     };
     text.map_err(|e| Error::io("cannot read", path, e))
+}
+
+/// The query of a funnel.
+pub fn funnel(args: &Funnel) -> Result<String> {
+    let mut pairs = Pairs::default();
+    for step in &args.steps {
+        pairs.put("step", Some(step));
+    }
+    for event in &args.exclude {
+        pairs.put("exclude", Some(event));
+    }
+    pairs.put("within", args.within.as_ref()).put("order", args.order.as_ref()).put("by", args.by.as_ref());
+    pairs.put("until", args.until.as_ref()).put("control", args.control.as_ref()).put("limit", args.limit);
+    pairs.query("funnel", &args.basis)
 }
 
 /// The query of a cohort report.

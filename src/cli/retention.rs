@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use super::args::Retention as Args;
-use super::output;
+use super::{format, output};
 use crate::app::Retention;
 use crate::engine::read_only;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Shows it, or changes it and takes out what is too old.
 pub fn run(data: &Path, args: &Args) -> Result<()> {
     drop(read_only(data)?);
     let mut retention = Retention::load(data)?;
     if args.days.is_none() && args.event.is_empty() {
-        return show(&retention);
+        return show(&retention, args.json);
     }
     if let Some(days) = &args.days {
         retention.days = number(days)?;
@@ -31,8 +31,13 @@ pub fn run(data: &Path, args: &Args) -> Result<()> {
     let retention = retention.checked()?;
     super::change(data, |app| {
         let events = app.retain(&retention)?;
-        show(&retention)?;
-        output::line(&format!("{events} events were older and are gone"))
+        show(&retention, args.json)?;
+        let gone = format::counted(events, "event was older and is gone", "events were older and are gone");
+        if args.json {
+            output::note(&gone);
+            return Ok(());
+        }
+        output::line(&gone)
     })
 }
 
@@ -44,8 +49,13 @@ fn number(days: &str) -> Result<Option<u32>> {
     days.parse().map(Some).map_err(|e: std::num::ParseIntError| bad(e).hint("a whole number, or forever"))
 }
 
-fn show(retention: &Retention) -> Result<()> {
-    let told = |days: Option<u32>| days.map_or("for ever".to_owned(), |days| format!("{days} days"));
+fn show(retention: &Retention, json: bool) -> Result<()> {
+    if json {
+        let text = serde_json::to_string(retention);
+        return output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?);
+    }
+    let days = |days: u32| format::counted(days.into(), "day", "days");
+    let told = |kept: Option<u32>| kept.map_or("for ever".to_owned(), days);
     output::line(&format!("events are kept {}", told(retention.days)))?;
     retention.events.iter().try_for_each(|(name, days)| {
         output::line(&format!("{}: {}", super::table::visible(name), told(*days)))

@@ -6,15 +6,14 @@ use crate::model::Json;
 
 /// The answer for a terminal of `width` columns.
 pub fn render(report: &Json, width: usize) -> String {
-    let text = |field| answer::text(report, field);
     let mut out = format!(
-        "{} from {} of {} people (refunds {})\n{} per person, {} per paying person\n\n",
-        text("total"),
+        "{} from {} of {} (refunds {})\n{} per person, {} per paying person\n\n",
+        money(report, "total"),
         answer::count(report, "paying"),
-        answer::count(report, "people"),
-        text("refunds"),
-        cents(report, "per_person"),
-        cents(report, "arppu"),
+        answer::counted(report, "people", "person", "people"),
+        money(report, "refunds"),
+        money(report, "per_person"),
+        money(report, "arppu"),
     );
     let mut series = Table::new(&[
         ("From", Align::Whole),
@@ -26,8 +25,8 @@ pub fn render(report: &Json, width: usize) -> String {
     for point in answer::list(report, "series") {
         series.row(vec![
             answer::text(point, "start").to_owned(),
-            answer::text(point, "total").to_owned(),
-            answer::text(point, "refunds").to_owned(),
+            money(point, "total"),
+            money(point, "refunds"),
             answer::count(point, "events"),
             answer::count(point, "paying"),
         ]);
@@ -45,11 +44,11 @@ pub fn render(report: &Json, width: usize) -> String {
     for segment in answer::list(report, "segments") {
         segments.row(vec![
             segment.get("value").map_or_else(|| "(other)".to_owned(), answer::value),
-            answer::text(segment, "total").to_owned(),
+            money(segment, "total"),
             answer::count(segment, "people"),
             answer::count(segment, "paying"),
-            cents(segment, "per_person"),
-            cents(segment, "arppu"),
+            money(segment, "per_person"),
+            money(segment, "arppu"),
         ]);
     }
     out.push_str(&segments.render(width));
@@ -63,14 +62,14 @@ pub fn render(report: &Json, width: usize) -> String {
 fn lifetimes(lifetime: &Json, width: usize) -> String {
     let churn = |part: &Json| answer::share(part, "churn");
     let mut out = format!(
-        "\n{} people ever paid, {} pay now\nThey brought {}, {} each; expected {}; churn {}\nMonthly recurring revenue {}\n\n",
-        answer::count(lifetime, "customers"),
-        answer::count(lifetime, "current"),
-        answer::text(lifetime, "revenue"),
-        cents(lifetime, "ltv"),
-        cents(lifetime, "ltv_expected"),
+        "\n{} ever paid, {} now\nThey brought {}, {} each; expected {}; churn {}\nMonthly recurring revenue {}\n\n",
+        answer::counted(lifetime, "customers", "person", "people"),
+        answer::counted(lifetime, "current", "pays", "pay"),
+        money(lifetime, "revenue"),
+        money(lifetime, "ltv"),
+        money(lifetime, "ltv_expected"),
         churn(lifetime),
-        cents(lifetime, "mrr"),
+        money(lifetime, "mrr"),
     );
     let (mut people, mut recurring) = (Vec::new(), Vec::new());
     let mut subscribed = false;
@@ -87,7 +86,7 @@ fn lifetimes(lifetime: &Json, width: usize) -> String {
         let fields = ["start", "new", "reactivation", "expansion", "contraction", "churn", "end"];
         subscribed |= fields.iter().any(|field| answer::text(mrr, field) != "0");
         let mut row = vec![start];
-        row.extend(fields.map(|field| cents(mrr, field)));
+        row.extend(fields.map(|field| money(mrr, field)));
         recurring.push(row);
     }
     let titles = ["From", "At start", "Gained", "Regained", "Kept", "Lost", "At end", "Churn"];
@@ -114,10 +113,8 @@ fn table(titles: &[&'static str], rows: Vec<Vec<String>>, width: usize) -> Strin
     table.render(width)
 }
 
-/// A quotient to the cent: more digits help nobody who reads a table.
-fn cents(part: &Json, field: &str) -> String {
-    let number = part.get(field).and_then(Json::as_str).and_then(|text| text.parse::<f64>().ok());
-    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.2}"))
+fn money(part: &Json, field: &str) -> String {
+    answer::money(&part[field])
 }
 
 #[cfg(test)]
@@ -128,14 +125,14 @@ mod tests {
 
     #[test]
     fn money_is_shown_to_the_cent() {
-        let part = json!({"total": "130", "refunds": "-20", "events": 3, "people": 3, "paying": 2,
+        let part = json!({"total": "2130.5", "refunds": "-20", "events": 3, "people": 3, "paying": 2,
             "per_person": "43.333333", "arppu": "65", "value": null});
         let mut report = part.clone();
         report.set("segments", vec![part].into());
         let text = render(&report, 80);
         assert!(
             text.starts_with(
-                "130 from 2 of 3 people (refunds -20)\n43.33 per person, 65.00 per paying person\n"
+                "2,130.50 from 2 of 3 people (refunds -20.00)\n43.33 per person, 65.00 per paying person\n"
             ),
             "{text}"
         );
@@ -146,7 +143,7 @@ mod tests {
                 "reactivation": "0", "expansion": "0", "contraction": "0", "churn": "10", "end": "10"}}]}));
         let with_lifetime = render(&report, 80);
         assert!(
-            with_lifetime.contains("They brought 130, 65.00 each; expected -; churn 50.0 %"),
+            with_lifetime.contains("They brought 130.00, 65.00 each; expected -; churn 50.0 %"),
             "{with_lifetime}"
         );
         assert!(with_lifetime.contains("2025-01-01*") && with_lifetime.contains("MRR from"));

@@ -40,6 +40,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let silent_after = args.silent_after.as_deref().map(parse_duration).transpose();
     let silent_after = silent_after.map_err(|e| e.at("--silent-after"))?;
     let tracker_path = args.tracker_path.as_deref().map(tracker_path).transpose()?;
+    args.name.iter().try_for_each(|name| host_name(name))?;
     let memory = Memory::of(args.memory, data)?;
     let app = App::open_within(data, memory)?.limit_names(args.names).warn_below(args.disk_warning);
     let app = Arc::new(app.with_backups(args.backups.clone(), args.keep_backups.map(NonZero::get)));
@@ -58,7 +59,6 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let mut config = Config::new(args.listen, sockets.clone());
     config.reserved_files += own_files;
     config.in_flight_bytes = memory.in_flight_bytes();
-    args.name.iter().try_for_each(|name| host_name(name))?;
     config.names.clone_from(&args.name);
     config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);
@@ -67,6 +67,10 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     let api = Arc::new(api);
     let mut server = Server::start(config, Arc::clone(&api) as Arc<dyn Handler>)?;
     announce(&server, &keys, data, args.name.first(), login.as_deref())?;
+    if keys.changed {
+        // Only now: of a key that was stored and not shown nothing but its hash would be left.
+        keys.stored.store(data)?;
+    }
     let silent_after = silent_after.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let watch = Watch::start(Arc::clone(&app), silent_after)?;
     log::info!("whodid {} serves {} on {}", env!("CARGO_PKG_VERSION"), data.display(), server.addr());
@@ -138,10 +142,13 @@ fn socket_dir(data: &Path) -> Result<PathBuf> {
 
 struct Keys {
     stored: StoredKeys,
+    /// Whether the store has others, or none.
+    changed: bool,
     /// Shown once, when it was made.
     new_api_key: Option<String>,
 }
 
+/// The keys of this start, which are not stored yet.
 fn keys(data: &Path, args: &Serve) -> Result<Keys> {
     let known = StoredKeys::load(data)?;
     let mut new_api_key_text = None;
@@ -172,13 +179,10 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
         }
     };
     let stored = StoredKeys { write_key, api_key_sha256, more, replaced };
-    if known.as_ref() != Some(&stored) {
-        stored.store(data)?;
-    }
-    Ok(Keys { stored, new_api_key: new_api_key_text })
+    Ok(Keys { changed: known.as_ref() != Some(&stored), stored, new_api_key: new_api_key_text })
 }
 
-/// Says where the server is. `name` is what requests from outside are for.
+/// Says where the server is. `name` is what requests from outside are for, and where its pages are then.
 fn announce(
     server: &Server,
     keys: &Keys,
@@ -192,16 +196,16 @@ fn announce(
     if here.ip().is_unspecified() {
         here.set_ip(if here.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }
-    output::line(&format!("dashboard: http://{here}/"))?;
-    output::line(&format!("write key: {}", keys.stored.write_key))?;
     let site = name.map_or_else(|| format!("http://{here}"), |name| format!("https://{name}"));
+    output::line(&format!("dashboard: {site}/"))?;
+    output::line(&format!("write key: {}", keys.stored.write_key))?;
     let script = format!("{site}/{}.2.js", keys.stored.write_key);
     output::line(&format!("tracker:   <script async src=\"{script}\"></script>"))?;
     if let Some(key) = &keys.new_api_key {
         output::line(&format!("API key:   {key}\n           shown this once: only its hash is kept"))?;
     }
     if let Some(login) = login {
-        output::line(&format!("log in:    http://{here}{login}\n           works once, within an hour"))?;
+        output::line(&format!("log in:    {site}{login}\n           works once, within an hour"))?;
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ pub fn trend(report: &Json, width: usize) -> String {
         let mut headers = vec![("From", Align::Whole), ("All", Align::Right)];
         headers.extend(names.iter().map(|name| (name.as_str(), Align::Right)));
         let mut table = Table::new(&headers);
+        // All alike, so that the digits of a column stand below each other.
+        let fractions = segments.iter().chain([series]).any(has_fractions);
+        let number = |value: &Json| number(value, fractions);
         for (k, point) in answer::list(series, "points").iter().enumerate() {
             let mut row = vec![answer::text(point, "start").to_owned(), number(&point["value"])];
             row.extend(segments.iter().map(|segment| number(&segment["points"][k]["value"])));
@@ -40,13 +43,21 @@ fn label(segment: &Json) -> String {
         .map_or_else(|| "(other)".to_owned(), |value| super::table::visible(&answer::value(value)))
 }
 
-/// Whole numbers with their digits grouped, others to two digits.
-fn number(value: &Json) -> String {
-    match (value.as_u64(), value.as_f64()) {
-        (Some(whole), _) => crate::model::thousands(whole),
-        (None, Some(real)) => format!("{real:.2}"),
-        (None, None) => "-".to_owned(),
-    }
+/// Whether any number of a series or segment is not whole.
+fn has_fractions(part: &Json) -> bool {
+    let points = answer::list(part, "points").iter().map(|point| &point["value"]);
+    points.chain([&part["total"]]).filter_map(Json::as_f64).any(|number| number.fract() != 0.0)
+}
+
+/// Digits grouped, and two of them behind the point if the series has fractions.
+fn number(value: &Json, fractions: bool) -> String {
+    let text = match (value.as_u64(), value.as_f64()) {
+        (Some(whole), _) => whole.to_string(),
+        (None, Some(real)) => format!("{real:.6}"),
+        (None, None) => return "-".to_owned(),
+    };
+    let text = answer::money(&text.into());
+    if fractions { text } else { text.trim_end_matches(".00").to_owned() }
 }
 
 /// A lifecycle for a terminal of `width` columns.
@@ -79,6 +90,15 @@ mod tests {
             "segments": [{"value": null, "points": points, "total": 12.5}]}]});
         let text = trend(&report, 80);
         assert!(text.starts_with("A or B: events\n") && text.contains("(not set)"), "{text}");
-        assert!(text.contains("2025-01-01  1,200      1,200\nin all      1,200      12.50\n"), "{text}");
+        assert!(
+            text.contains("2025-01-01  1,200.00   1,200.00\nin all      1,200.00      12.50\n"),
+            "{text}"
+        );
+        let whole = json!({"series": [{"event": "A", "points": [{"start": "2025-01-01", "value": -5800}], "total": null}]});
+        assert!(
+            trend(&whole, 80).contains("2025-01-01  -5,800\nin all           -\n"),
+            "{}",
+            trend(&whole, 80)
+        );
     }
 }

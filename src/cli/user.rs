@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::access_args::User;
-use super::{output, served};
+use super::{output, served_by};
 use crate::app::Role;
 use crate::app::accounts::{Accounts, INVITATION_MS, Invitation, User as Account};
 use crate::disk::{RealVfs, Vfs};
@@ -16,8 +18,12 @@ use crate::model::{Clock, SystemClock};
 /// Lists accounts or changes one.
 pub fn run(data: &Path, what: &User) -> Result<()> {
     drop(crate::engine::read_only(data)?);
-    if let User::List = what {
+    if let User::List { json } = what {
         let users = Accounts::load(data)?.users();
+        if *json {
+            let of = |(email, user): (&String, &Account)| json!({ "email": email, "role": user.role.name(), "projects": user.projects, "password": !user.password.is_empty() });
+            return output::line(&json!({ "users": users.iter().map(of).collect::<Vec<_>>() }).to_string());
+        }
         if users.is_empty() {
             output::note(
                 "nobody has an account: the login link that the server prints, and the API key, are the ways in",
@@ -28,10 +34,12 @@ pub fn run(data: &Path, what: &User) -> Result<()> {
             output::line(&format!("{:<8}{email}{note}", user.role.name()))
         });
     }
-    let _lock = RealVfs::new(data)?.lock().map_err(served)?;
+    let _lock = RealVfs::new(data)?
+        .lock()
+        .map_err(|error| served_by(error, "the page \"Settings\" of the dashboard"))?;
     let accounts = Accounts::load(data)?;
     match what {
-        User::List => Ok(()),
+        User::List { .. } => Ok(()),
         User::Add { email, role } => {
             let (token, invitation) = invitation()?;
             let (role, projects, password) = (Role::parse(role)?, BTreeSet::new(), String::new());

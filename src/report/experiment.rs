@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::nearest::nearest;
 use super::segment::{Label, Segment};
 use super::statistics::{Rate, p_value, probability_best, sample_ratio};
-use super::tally::Part;
+use super::tally::{Part, Warning};
 use crate::model::Value;
 
 /// People that each variant needs before anything is said of it.
@@ -21,7 +22,7 @@ pub struct Experiment {
     pub control: Value,
     /// All variants, the control among them.
     pub variants: Vec<Variant>,
-    /// The p-value that people were split equally.
+    /// The p-value that people were split equally among the variants that anybody has.
     pub sample_ratio_p: Option<f64>,
     /// People who have had more than one variant.
     pub several_variants: u64,
@@ -48,8 +49,8 @@ pub struct Variant {
     pub lift: Option<f64>,
     /// The chance of such a difference if there were none.
     pub p_value: Option<f64>,
-    /// The chance that this variant has the highest rate.
-    pub probability_best: f64,
+    /// The chance that this variant has the highest rate; none of one that nobody has.
+    pub probability_best: Option<f64>,
 }
 
 impl Experiment {
@@ -66,8 +67,11 @@ impl Experiment {
         if !rates.iter().any(|(value, _)| value == control) {
             rates.push((control.clone(), base));
         }
-        let chances = probability_best(&rates.iter().map(|(_, rate)| *rate).collect::<Vec<_>>());
-        let variant = |((value, rate), probability_best): (&(Value, Rate), f64)| {
+        // Of a variant that nobody has every rate is as likely, and people were never split among it.
+        let tried: Vec<Rate> = rates.iter().map(|(_, rate)| *rate).filter(|rate| rate.people > 0).collect();
+        let people: Vec<u64> = tried.iter().map(|rate| rate.people).collect();
+        let mut chances = probability_best(&tried).into_iter();
+        let variant = |(value, rate): &(Value, Rate)| {
             let compared = (value != control).then_some(base);
             let lift = compared.and_then(|base| Some(rate.rate()? / base.rate().filter(|r| *r > 0.0)? - 1.0));
             Variant {
@@ -78,10 +82,10 @@ impl Experiment {
                 interval: rate.interval(),
                 lift,
                 p_value: compared.and_then(|base| p_value(*rate, base)),
-                probability_best,
+                probability_best: if rate.people > 0 { chances.next() } else { None },
             }
         };
-        let variants: Vec<Variant> = rates.iter().zip(chances).map(variant).collect();
+        let variants: Vec<Variant> = rates.iter().map(variant).collect();
         let enough = |v: &Variant| {
             v.people >= PEOPLE_MIN && v.converted >= EACH_MIN && v.people - v.converted >= EACH_MIN
         };
@@ -89,9 +93,8 @@ impl Experiment {
         let better = variants.iter().filter(|v| {
             enough_data && v.p_value.is_some_and(|p| p < SIGNIFICANT) && v.lift.is_some_and(|lift| lift > 0.0)
         });
-        let winner =
-            better.max_by(|a, b| a.probability_best.total_cmp(&b.probability_best)).map(|v| v.value.clone());
-        let people: Vec<u64> = variants.iter().map(|v| v.people).collect();
+        let chance = |v: &Variant| v.probability_best.unwrap_or(0.0);
+        let winner = better.max_by(|a, b| chance(a).total_cmp(&chance(b))).map(|v| v.value.clone());
         Self {
             control: control.clone(),
             sample_ratio_p: sample_ratio(&people),
@@ -100,5 +103,20 @@ impl Experiment {
             winner,
             variants,
         }
+    }
+
+    /// That nobody has the control, if anybody has another variant: its name may be mistyped.
+    pub fn warning(&self) -> Option<Warning> {
+        if self.variants.len() < 2 || self.variants.iter().all(|variant| variant.people > 0) {
+            return None;
+        }
+        let control = self.control.to_string();
+        let others: Vec<String> = self.variants.iter().map(|variant| variant.value.to_string()).collect();
+        let near = nearest(&control, others.iter().map(String::as_str).filter(|other| *other != control));
+        Some(Warning {
+            at: "control".to_owned(),
+            message: format!("nobody in this funnel has \"{control}\""),
+            hint: near.map(|near| format!("did you mean \"{near}\"?")),
+        })
     }
 }

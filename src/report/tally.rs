@@ -288,7 +288,7 @@ impl FunnelReport {
         whole: FunnelTally,
         by_value: Option<Vec<(Option<Value>, FunnelTally)>>,
         several_variants: u64,
-        warnings: Vec<Warning>,
+        mut warnings: Vec<Warning>,
         as_of: Millis,
     ) -> Result<Self> {
         // Whether it is shown or not.
@@ -308,11 +308,13 @@ impl FunnelReport {
             let both = groups.into_iter().zip(parts);
             both.map(|(s, part)| Segment { label: s.label, part }).collect::<Vec<_>>()
         });
+        let experiment = control.map(|(control, base)| {
+            Experiment::new(control, base, segments.as_deref().unwrap_or(&[]), several_variants)
+        });
+        warnings.extend(experiment.as_ref().and_then(Experiment::warning));
         Ok(Self {
             whole,
-            experiment: control.map(|(control, base)| {
-                Experiment::new(control, base, segments.as_deref().unwrap_or(&[]), several_variants)
-            }),
+            experiment,
             segments,
             warnings,
             from: funnel.basis.period.from.map(format_millis),
