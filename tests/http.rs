@@ -6,12 +6,14 @@ mod errors;
 mod import;
 mod limits;
 mod live;
+mod numbers;
 mod pages;
 mod projects;
 mod reading;
 mod saved;
 mod segment;
 mod settings;
+mod shown;
 mod survival;
 mod tracking;
 

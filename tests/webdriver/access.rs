@@ -61,6 +61,8 @@ fn pages_are_for_everybody() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("store"));
     server.import(&history());
+    // Somebody whose properties have changed.
+    server.import("{\"type\":\"set\",\"person\":\"p1@example.com\",\"time\":\"2025-03-09T09:00:00Z\",\"properties\":{\"Campaign Source\":\"google\"}}\n");
     let mut browser = driver.browser();
     logged_in(&mut browser, &server, "/");
     let loaded = browser.run(
@@ -99,5 +101,9 @@ fn pages_are_for_everybody() {
         }
     }
     assert_eq!(found, [""; 0]);
+    browser.appear(1280, "light");
+    browser.go(&format!("http://{}{}", server.addr, PAGES[8]));
+    let cut = browser.run("var t = document.querySelector('.scroll'); return t.scrollWidth - t.clientWidth");
+    assert_eq!(cut, 0, "the table of variants is whole beside its form");
     assert_eq!(browser.errors(), [""; 0]);
 }

@@ -185,7 +185,7 @@ fn pages_show_the_clocks_of_the_project() {
         ("/".to_owned(), "2025-07-02 01:30"),
         ("/people".to_owned(), "2025-07-02 01:30"),
         (format!("/people?people={did}"), "2 people"),
-        (format!("/funnels?step=Visited&people={did}"), "did Visited from 2025-07-02 until 2025-07-03"),
+        (format!("/funnels?step=Visited&people={did}"), "did Visited on 2025-07-02"),
         ("/funnels?step=Visited&from=2025-07-02".to_owned(), "Entered from 2025-07-02 on"),
         ("/funnels/people?step=Visited&at_step=1".to_owned(), "2025-07-02 01:30"),
         ("/cohorts/people?start=Visited&return=Visited".to_owned(), "2025-07-02 01:30"),

@@ -225,7 +225,7 @@ fn save_report(app: &App, form: &Form) -> Result<String> {
     if back != "/" {
         return Ok(back);
     }
-    Ok(overview::address(report, &query))
+    Ok(overview::address(&app.dashboard(), report, &query))
 }
 
 /// Changes what the dashboard remembers; where to go on.
@@ -274,14 +274,9 @@ fn share(visit: &Visit<'_>, request: &Request, address: &str) -> Result<Response
     Ok(view::respond(visit, page, Answered::new("A link to this report", body)))
 }
 
-/// The query of a report as it is saved: what was asked, and not when.
+/// The query of a report as it is saved: what was asked with its days, which stay the same, and not when it was asked.
 pub fn kept_query(context: &Context<'_>, report: &str, answer: &Json) -> String {
-    if report == "people" {
-        let people = Some(context.value("people")).filter(|text| !text.is_empty());
-        let all = context.with_or_without_robots(people.map(edit::all_of).unwrap_or_default());
-        return edit::search(all).to_string();
-    }
-    let pairs = context.with_defaults(&view::without(&context.pairs, &["add", "over"]));
+    let pairs = context.with_defaults(&view::without(&context.pairs, &["add", "over", "who", "cursor"]));
     params::query(report, pairs).unwrap_or_else(|_| answer["receipt"]["query"].to_string())
 }
 

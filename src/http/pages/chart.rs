@@ -18,7 +18,7 @@ pub struct Layer<'a> {
 pub fn lines(layers: &[Layer<'_>], axis: &[String], open: Option<usize>, unit: &str) -> Markup {
     if axis.len() == 1 && layers.len() == 1 {
         // A line needs two points.
-        return columns(layers, axis, unit);
+        return columns(layers, axis, open, unit);
     }
     let scale = Scale::of(layers.iter().flat_map(|l| l.values.iter()).copied());
     let step = WIDTH / axis.len().max(1) as f64;
@@ -42,8 +42,9 @@ pub fn lines(layers: &[Layer<'_>], axis: &[String], open: Option<usize>, unit: &
     figure(&drawing, layers, axis, &scale, unit)
 }
 
-/// Columns over an axis, one layer on the other: amounts up from the line of zero, and what is less than nothing down from it.
-pub fn columns(layers: &[Layer<'_>], axis: &[String], unit: &str) -> Markup {
+/// Columns over an axis, one layer on the other: amounts up from the line of zero, and what is less than nothing down from it. From
+/// the place `open` on they are pale: not over yet.
+pub fn columns(layers: &[Layer<'_>], axis: &[String], open: Option<usize>, unit: &str) -> Markup {
     let value = |number: usize, at: usize| layers[number].values.get(at).copied().unwrap_or(0.0);
     let same_sign = |at: usize, up: bool, layers: usize| -> f64 {
         (0..layers).map(|number| value(number, at)).filter(|value| (*value > 0.0) == up).sum()
@@ -53,12 +54,13 @@ pub fn columns(layers: &[Layer<'_>], axis: &[String], unit: &str) -> Markup {
     let step = WIDTH / axis.len().max(1) as f64;
     let drawing = html! {
         @for at in 0..axis.len() {
+            @let open = if open.is_some_and(|open| at >= open) { " open" } else { "" };
             @for number in 0..layers.len() {
                 @let own = value(number, at);
                 @let base = same_sign(at, own > 0.0, number);
                 @let (above, below) = (scale.y(base.max(base + own)), scale.y(base.min(base + own)));
                 @if own != 0.0 {
-                    rect class=(format!("c{}", number % COLOURS)) x=(format!("{:.2}", (at as f64 + 0.1) * step)) width=(format!("{:.2}", step * 0.8))
+                    rect class=(format!("c{}{open}", number % COLOURS)) x=(format!("{:.2}", (at as f64 + 0.1) * step)) width=(format!("{:.2}", step * 0.8))
                         y=(format!("{above:.2}")) height=(format!("{:.2}", below - above)) {}
                 }
             }
@@ -76,13 +78,16 @@ struct Scale {
 
 impl Scale {
     /// One that values fit into, with two parts up to the largest; with four where some are below zero, so that these need not take half.
+    /// Of whole numbers, such as people, the parts are whole too.
     fn of(values: impl Iterator<Item = f64>) -> Self {
-        let (least, most) =
-            values.fold((0.0, 0.0), |(least, most), v| (f64::min(least, v), f64::max(most, v)));
+        let (least, most, whole) = values.fold((0.0, 0.0, true), |(least, most, whole), v| {
+            (f64::min(least, v), f64::max(most, v), whole && v.fract() == 0.0)
+        });
+        let part = |size: f64| if whole { (size - 1e-9).ceil() } else { size };
         if least == 0.0 {
-            return Self { part: nice(most) / 2.0, up: 2.0, down: 0.0 };
+            return Self { part: part(nice(most) / 2.0), up: 2.0, down: 0.0 };
         }
-        let part = nice(f64::max(most, -least)) / 4.0;
+        let part = part(nice(f64::max(most, -least)) / 4.0);
         let parts = |value: f64| (value / part - 1e-9).ceil();
         Self { part, up: parts(most), down: parts(-least) }
     }
@@ -180,10 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn axes_of_whole_numbers_have_whole_marks() {
+        let marks = |values: &[f64]| Scale::of(values.iter().copied()).marks().collect::<Vec<_>>();
+        assert_eq!(marks(&[15.0, 3.0]), [16.0, 8.0, 0.0]);
+        assert_eq!((marks(&[1.0]), marks(&[])), (vec![2.0, 1.0, 0.0], vec![2.0, 1.0, 0.0]));
+        assert_eq!((marks(&[15.0, 2.5]), marks(&[300.0])), (vec![15.0, 7.5, 0.0], vec![300.0, 150.0, 0.0]));
+        assert_eq!(marks(&[5.0, -1.0]), [6.0, 4.0, 2.0, 0.0, -2.0]);
+    }
+
+    #[test]
     fn what_is_less_than_nothing_hangs_below_zero() {
         let values = vec![30.0, -40.0, 0.0];
-        let drawn = columns(&[Layer { name: "total", values }], &["a", "b", "c"].map(str::to_owned), "")
-            .into_string();
+        let drawn =
+            columns(&[Layer { name: "total", values }], &["a", "b", "c"].map(str::to_owned), None, "")
+                .into_string();
         // From 30 down to -40, in parts of 10.
         let expected = ["y=\"0.00\" height=\"85.71\"", "y=\"85.71\" height=\"114.29\""];
         assert!(
@@ -195,7 +210,7 @@ mod tests {
     #[test]
     fn empty_charts_are_drawn_too() {
         let none = lines(&[Layer { name: "a", values: Vec::new() }], &[], None, "").into_string();
-        assert!(!none.contains("NaN") && !columns(&[], &[], "").into_string().contains("NaN"));
+        assert!(!none.contains("NaN") && !columns(&[], &[], None, "").into_string().contains("NaN"));
         assert!(!bar(0, 0, 0, 0).into_string().contains("NaN"));
     }
 }

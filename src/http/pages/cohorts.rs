@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::chart::{self, Layer};
 use super::table::{Cell, Table};
-use super::view::{Answered, count, link, list, number, without};
-use super::words::{self, percent};
+use super::view::{Answered, count, for_list, link, list, number};
+use super::words;
 use super::{Context, form};
 use crate::error::Result;
 use crate::model::Json;
@@ -77,7 +77,7 @@ fn curve(answer: &Json) -> Markup {
 fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     let rows = list(answer, "cohorts");
     let columns = rows.iter().map(|row| list(row, "cells").len()).max().unwrap_or(0);
-    let base = without(&context.pairs, &["limit"]);
+    let base = for_list(&context.pairs);
     let behind = |row: &Json, column: Option<usize>| {
         let (name, column) = (words::row_label(row), column.map(|c| c.to_string()));
         let mut more = vec![("row", name.as_str())];
@@ -106,7 +106,7 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     }
     html! {
         (context.table(&table))
-        p.hint { "A hatched cell is not over: more may still come back. The first row pools the cells that are." }
+        p.hint { "A hatched cell (in the file a star, or nothing) is not over: more may still come back. The first row pools the cells that are." }
     }
 }
 
@@ -117,8 +117,11 @@ fn shown(cell: &Json, size: &Json) -> Cell {
         return Cell::percent(&cell["share"]).class(shade(&cell["share"])).title(title);
     }
     // Nothing has come of a time that has not begun; a share would read as a bad one.
-    let text = if people == 0 { "\u{b7}".to_owned() } else { format!("{}*", percent(&cell["share"])) };
-    Cell::shown_number(text, &cell["share"]).class("open").title(format!("{title}, not over yet"))
+    let cell = match people {
+        0 => Cell::shown_number("\u{b7}".to_owned(), &Json::Null),
+        _ => Cell::percent(&cell["share"]).starred(),
+    };
+    cell.class("open").title(format!("{title}, not over yet"))
 }
 
 /// A class of a cell, by how much of the cohort came back.

@@ -155,6 +155,11 @@ pub fn all_of(people: &str) -> Vec<Json> {
     }
 }
 
+/// Whether one of these conditions says whether robots count.
+pub fn speaks_of_robots(all: &[Json]) -> bool {
+    all.iter().any(|one| one.get("bot").is_some())
+}
+
 /// Conditions as the parameter `people`; none without any.
 pub fn written(mut all: Vec<Json>) -> Option<String> {
     match all.len() {

@@ -48,16 +48,15 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
 /// What the numbers say.
 fn verdict(context: &Context<'_>, experiment: &Json) -> Markup {
     let variants = list(experiment, "variants");
-    let winner = experiment["winner"]
-        .as_str()
-        .and_then(|name| Some((name, variants.iter().find(|v| v["value"] == name)?)));
+    let won = &experiment["winner"];
+    let winner = variants.iter().find(|v| !won.is_null() && v["value"] == *won);
     let doubts = experiment["sample_ratio_p"].as_f64().is_some_and(|p| p < 0.01);
     let several = number(&experiment["several_variants"]);
     html! {
         @match winner {
             _ if experiment["enough_data"] != true => p.headline.verdict { strong { "Too early to tell." } " Each variant needs 30 people, 5 who converted and 5 who did not." }
-            Some((name, variant)) => p.headline.verdict.good {
-                strong { (name) " wins" } ": " (percent(&variant["lift"])) " more of its people convert than of the control\u{2019}s"
+            Some(variant) => p.headline.verdict.good {
+                strong { (words::value(won)) " wins" } ": " (percent(&variant["lift"])) " more of its people convert than of the control\u{2019}s"
                 @if let Some(p) = variant["p_value"].as_f64() { ". By chance alone so large a difference comes up in " (if p < 0.001 { "fewer than 0.1 %".to_owned() } else { percent(&p.into()) }) " of experiments." }
             }
             None => p.headline.verdict { strong { "No winner." } " No variant is better than the control by more than chance explains." }

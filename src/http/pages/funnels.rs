@@ -1,14 +1,16 @@
 //! The page of funnels.
 
+use jiff::{Span, civil::Date};
 use maud::{Markup, html};
 
 use super::chart::{self, Layer};
 use super::edit::Pairs;
 use super::table::{Cell, Table};
-use super::view::{Answered, link, list, number, without};
+use super::view::{Answered, for_list, link, list, number, without};
 use super::words::{self, percent};
 use super::{Context, form};
 use crate::error::Result;
+use crate::limits::SERIES_MAX;
 use crate::model::Json;
 use crate::report::HISTOGRAM_SECONDS;
 
@@ -23,8 +25,8 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let pairs = without(&context.pairs, &["add", "over"]);
     let ready = !steps.is_empty() && context.value("add").is_empty();
     let result = ready.then(|| context.ask("funnel", &pairs));
-    let over = match context.value("over") {
-        unit @ ("day" | "week" | "month") if ready => Some(over_time(context, &pairs, unit)?),
+    let over = match words::length(context.value("over")) {
+        Some(length) if ready => Some(over_time(context, &pairs, length)?),
         _ => None,
     };
     let body = html! {
@@ -110,18 +112,18 @@ pub fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     }
 }
 
-/// The list's page has a limit of its own; what compares variants is no part of it.
-fn report_only(pairs: &[(String, String)]) -> Pairs {
-    without(pairs, &["limit", "control", "over"])
+/// What compares variants is no part of a list.
+fn listed(pairs: &[(String, String)]) -> Pairs {
+    for_list(&without(pairs, &["control"]))
 }
 
 fn behind(pairs: &[(String, String)], at: usize, outcome: &str) -> String {
-    link("/funnels/people", &report_only(pairs), &[("at_step", &(at + 1).to_string()), ("outcome", outcome)])
+    link("/funnels/people", &listed(pairs), &[("at_step", &(at + 1).to_string()), ("outcome", outcome)])
 }
 
 /// The people of an outcome at whichever step they are.
 fn anywhere(pairs: &[(String, String)], outcome: &str) -> String {
-    link("/funnels/people", &report_only(pairs), &[("outcome", outcome)])
+    link("/funnels/people", &listed(pairs), &[("outcome", outcome)])
 }
 
 /// How many may still go on, over all steps.
@@ -135,7 +137,7 @@ fn headline(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let entered = words::some_people(number(&first["people"]));
     let open = in_progress(steps);
     html! {
-        p.headline { strong { (percent(&answer["conversion"])) } " of " (entered) " did all " (steps.len()) " steps"
+        p.headline { strong { (percent(&answer["conversion"])) } " of " (entered) " did " @if steps.len() == 1 { "the step" } @else { "all " (steps.len()) " steps" }
             ": " (context.people(&last["people"], &behind(pairs, steps.len() - 1, "reached"))) "."
             @if open > 0 { small { " " (context.people(&open.into(), &anywhere(pairs, "in_progress"))) " more are still on their way; of those whose time is over " (percent(&answer["conversion_decided"])) " did." } }
         }
@@ -156,7 +158,7 @@ fn bars(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
             @let (here, open, lost) = (number(&step["people"]), number(&step["in_progress"]), number(&step["lost"]));
             @let on = here.saturating_sub(open + lost);
             li {
-                div.top { b { (context.pattern(step)) } span { (people(step, "people", at, "reached")) " people" @if at > 0 { ", " (percent(&step["from_first"])) } } }
+                div.top { b { (context.pattern(step)) } span { (people(step, "people", at, "reached")) " " (words::plural(here, "person", "people")) @if at > 0 { ", " (percent(&step["from_first"])) } } }
                 (chart::bar(on, open, lost, entered))
                 @if let Some(next) = next {
                     div.bottom {
@@ -250,45 +252,64 @@ fn histogram(seconds: &Json) -> Markup {
     let values = places.iter().map(|start| people(start) as f64).collect();
     let axis: Vec<String> =
         places.iter().map(|start| format!("{}+", words::duration_of(*start as f64))).collect();
-    chart::columns(&[Layer { name: "people", values }], &axis, "")
+    chart::columns(&[Layer { name: "people", values }], &axis, None, "")
+}
+
+/// The first days of the units in which people entered. In any order each step is a way in.
+fn units(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Vec<Date>> {
+    let steps = context.values("step");
+    let ways_in = if context.value("order") == "any" { steps.len() } else { 1 };
+    let mut starts = Vec::new();
+    for some in steps[..ways_in].chunks(SERIES_MAX) {
+        let own = |name: &str| ["from", "to", "tz", "as_of", "people"].contains(&name);
+        let mut ask: Pairs = pairs.iter().filter(|(name, _)| own(name)).cloned().collect();
+        ask.push(("unit".to_owned(), context.value("over").to_owned()));
+        ask.extend(some.iter().map(|step| ("series".to_owned(), (*step).to_owned())));
+        let trend = context.ask("trend", &ask)?;
+        let points = list(&trend["series"][0], "points").iter();
+        starts.extend(points.filter_map(|point| point["start"].as_str()?.parse::<Date>().ok()));
+    }
+    let ends = starts.iter().min().zip(starts.iter().max());
+    Ok(ends.map_or_else(Vec::new, |(first, last)| {
+        first.series(length).take_while(|start| start <= last).collect()
+    }))
 }
 
 /// The funnel of each unit in which people entered.
-fn over_time(context: &Context<'_>, pairs: &Pairs, unit: &str) -> Result<Markup> {
-    let mut ask = vec![("measure".to_owned(), "people".to_owned()), ("unit".to_owned(), unit.to_owned())];
-    ask.extend(pairs.iter().filter(|(n, _)| ["from", "to", "people", "tz"].contains(&n.as_str())).cloned());
-    ask.extend(context.values("step").first().map(|step| ("series".to_owned(), (*step).to_owned())));
-    let trend = context.ask("trend", &ask)?;
-    let starts: Vec<&str> =
-        list(&trend["series"][0], "points").iter().filter_map(|p| p["start"].as_str()).collect();
-    let shown = starts.get(starts.len().saturating_sub(UNITS_MAX)..).unwrap_or(&[]);
+fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Markup> {
+    let starts = units(context, pairs, length)?;
+    let left_out = starts.len().saturating_sub(UNITS_MAX);
     let steps = context.values("step").len();
     let mut table = Table::new(
         "over",
         "Conversion by when people entered",
         &["Entered", "#Entered", "#Converted", "#Conversion", "#In progress"],
     );
-    let (mut values, mut open_from) = (Vec::new(), None);
-    for (at, start) in shown.iter().enumerate() {
-        let mut own = without(pairs, &["from", "by", "limit", "control", "times"]);
-        own.push(("from".to_owned(), (*start).to_owned()));
-        if let Some(last) =
-            shown.get(at + 1).and_then(|next| next.parse::<jiff::civil::Date>().ok()?.yesterday().ok())
-        {
-            own.retain(|(name, _)| name != "to");
-            own.push(("to".to_owned(), last.to_string()));
-        }
+    let (mut axis, mut values, mut open_from) = (Vec::new(), Vec::new(), None);
+    for (at, start) in starts.iter().enumerate().skip(left_out) {
+        let mut own = without(pairs, &["by", "limit", "control", "times"]);
+        // The first and the last unit begin and end with the whole, if that says when.
+        let mut bound = |name: &str, day: Option<Date>, outermost: bool| {
+            if !outermost || !own.iter().any(|(known, _)| known == name) {
+                own.retain(|(known, _)| known != name);
+                own.extend(day.map(|day| (name.to_owned(), day.to_string())));
+            }
+        };
+        bound("from", Some(*start), at == 0);
+        let last = start.checked_add(length).and_then(Date::yesterday).ok();
+        bound("to", last, at + 1 == starts.len());
         let mut timeless = own.clone();
         timeless.push(("times".to_owned(), "false".to_owned()));
         let answer = context.ask("funnel", &timeless)?;
         let rows = list(&answer, "steps");
         let open = in_progress(rows);
         if open > 0 && open_from.is_none() {
-            open_from = Some(at);
+            open_from = Some(values.len());
         }
+        axis.push(start.to_string());
         values.push(answer["conversion"].as_f64().unwrap_or(0.0) * 100.0);
         table.row(vec![
-            Cell::head(*start).class("date"),
+            Cell::head(start.to_string()).class("date"),
             Cell::people(
                 &rows.first().map_or(Json::Null, |s| s["people"].clone()),
                 behind(&own, 0, "reached"),
@@ -301,23 +322,21 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, unit: &str) -> Result<Markup>
             Cell::people(&open.into(), anywhere(&own, "in_progress")),
         ]);
     }
-    let axis: Vec<String> = shown.iter().map(|s| (*s).to_owned()).collect();
     Ok(html! {
         h2 { "Over time" }
         (chart::lines(&[Layer { name: "conversion", values }], &axis, open_from, " %"))
-        p.hint { "A funnel for each " (unit) " of entry, dotted where people are still on their way. Who entered in two of them counts in both."
-            @if starts.len() > shown.len() { " The last " (shown.len()) " are shown." } }
+        p.hint { "A funnel for each " (context.value("over")) " of entry, dotted where people are still on their way. Who entered in two of them counts in both."
+            @if left_out > 0 { " The last " (UNITS_MAX) " are shown." } }
         (context.table(&table))
     })
 }
 
 fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let steps = list(answer, "steps").len();
-    let shown = pairs.iter().find(|(name, _)| name == "limit").map_or("25", |(_, value)| value.as_str());
     let behind = |segment: &Json, at: usize| {
         let (value, at) = (words::segment_label(segment), (at + 1).to_string());
-        let more = [("at_step", at.as_str()), ("outcome", "reached"), ("segment", &value), ("shown", shown)];
-        link("/funnels/people", &report_only(pairs), &more)
+        let more = [("at_step", at.as_str()), ("outcome", "reached"), ("segment", &value)];
+        link("/funnels/people", &listed(pairs), &more)
     };
     let mut table = Table::new("segments", "The funnel by segment", &["Segment"]);
     (1..=steps).for_each(|at| table.column(&format!("#Step {at}")));

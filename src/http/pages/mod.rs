@@ -26,7 +26,7 @@ mod table;
 mod trends;
 mod tries;
 mod view;
-mod words;
+pub mod words;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -189,8 +189,15 @@ impl Context<'_> {
         self.ask_json(report, &params::query(report, self.with_defaults(pairs))?)
     }
 
+    /// The parameters of an address as the API takes them.
     fn with_defaults(&self, pairs: &[(String, String)]) -> Pairs {
         let mut pairs = pairs.to_vec();
+        // People have all the properties that a page can show.
+        for (_, column) in pairs.iter_mut().filter(|(name, _)| name == "columns") {
+            if !column.starts_with("person.") && !column.starts_with("first:person.") {
+                *column = format!("person.{column}");
+            }
+        }
         // What is compared is asked apart, and robots are a matter of people.
         pairs.retain(|(name, _)| name != "compare" && name != "robots");
         let people: Vec<Json> = pairs
@@ -215,8 +222,7 @@ impl Context<'_> {
 
     /// The conditions of a report, and that its people are no robots if those are left out.
     fn with_or_without_robots(&self, mut all: Vec<Json>) -> Vec<Json> {
-        let said = all.iter().any(|one| one.get("bot").is_some());
-        if self.leaves_robots_out() && !said {
+        if self.leaves_robots_out() && !edit::speaks_of_robots(&all) {
             all.push(Json::object([("bot", false.into())]));
         }
         all

@@ -8,8 +8,8 @@ use super::dictionary::event_table;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, link, list, number};
 use super::words::{self, money, percent};
-use super::{Context, asset, edit, settings};
-use crate::app::Role;
+use super::{Context, asset, edit, pairs_of, settings};
+use crate::app::{Dashboard, Role};
 use crate::error::Result;
 use crate::limits;
 use crate::model::{Json, format_millis};
@@ -152,21 +152,33 @@ fn pinned(context: &Context<'_>) -> Result<Markup> {
             Ok(answer) => says(&report.report, &answer),
             Err(error) => error.message().to_owned(),
         };
-        cards.push((name, address(&report.report, &query), says));
+        let address = address(&context.dashboard, &report.report, &query);
+        cards.push((name, address, says, days(context, &report.report, &query)));
     }
     Ok(html! {
         @if !cards.is_empty() {
             h2 { "Pinned" }
-            ul.cards { @for (name, address, says) in &cards { li { a href=(address) { (name) } p { (says) } } } }
-        } @else if context.may(Role::Editor) { p.hint { "Save a report, and it is pinned here with what it says now." } }
+            ul.cards { @for (name, address, says, days) in &cards { li { a href=(address) { (name) } p { (says) } small { (days) } } } }
+        } @else if context.may(Role::Editor) { p.hint { "Save a report, and it is pinned here with what it says now of the days it was saved with." } }
     })
 }
 
+/// The days that a saved report covers. Of a search they may be a matter of its conditions.
+pub fn days(context: &Context<'_>, report: &str, query: &Json) -> String {
+    match context.range(query) {
+        days if !days.is_empty() => words::sentence(days.trim_start()),
+        _ if report == "people" => String::new(),
+        _ => "All time".to_owned(),
+    }
+}
+
 /// The address of the page that shows a saved report.
-pub fn address(report: &str, query: &Json) -> String {
+pub fn address(dashboard: &Dashboard, report: &str, query: &Json) -> String {
     let page = if query.get("control").is_some() { "/experiments" } else { view::report_page(report) };
-    let text = params::text(report, query);
-    if text.is_empty() { page.to_owned() } else { format!("{page}?{text}") }
+    // Robots count in it unless it says otherwise, whatever pages do.
+    let spoken = edit::speaks_of_robots(&edit::all_of(&query["people"].to_string()));
+    let robots: &[_] = if dashboard.without_robots && !spoken { &[("robots", "with")] } else { &[] };
+    link(page, &pairs_of(&params::text(report, query)), robots)
 }
 
 /// A report's answer in a line.
@@ -179,10 +191,11 @@ fn says(report: &str, answer: &Json) -> String {
         "cohort" => {
             let average = list(answer, "average");
             format!(
-                "{} came back in {} 1, of {} cohorts",
+                "{} came back in {} 1, of {} {}",
                 percent(average.get(1).unwrap_or(&Json::Null)),
                 answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month"),
-                list(answer, "cohorts").len()
+                list(answer, "cohorts").len(),
+                words::plural(list(answer, "cohorts").len() as u64, "cohort", "cohorts")
             )
         }
         "revenue" => {
@@ -205,7 +218,7 @@ pub fn compared(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let length = from.until(to).map_or(1, |span| span.get_days() + 1).max(1);
     let earlier = |day: Date| day.checked_sub(length.days()).map(|day| day.to_string()).unwrap_or_default();
     let (first, last) = (earlier(from), earlier(to));
-    let mut pairs = view::without(&context.pairs, &["from", "to", "add", "over"]);
+    let mut pairs = view::without(&context.pairs, &["from", "to", "add", "over", "who", "cursor"]);
     pairs.extend([("from".to_owned(), first.clone()), ("to".to_owned(), last.clone())]);
     let target = link(&context.path, &pairs, &[]);
     let before = match context.ask(report, &pairs) {
@@ -237,20 +250,27 @@ fn weeks(context: &Context<'_>) -> Result<Markup> {
         "Active people by week",
         &["Week from", "#New", "#Returning", "#Back after a pause", "#Gone quiet"],
     );
-    for point in shown.iter().rev() {
+    let open = words::open_from(&answer, shown);
+    for (at, point) in shown.iter().enumerate().rev() {
         let start = point["start"].as_str().unwrap_or_default();
-        let mut cells = vec![Cell::head(start).class("date")];
+        let unfinished = open.is_some_and(|open| at >= open);
+        let mut cells = vec![Cell::unit(&point["start"], unfinished)];
         cells.extend(["new", "returning", "resurrected", "dormant"].map(|which| {
             Cell::people(
                 &point[which],
                 link("/lifecycle/people", &[], &[("unit", "week"), ("start_of", start), ("which", which)]),
             )
         }));
+        // Whoever has not come so far may still come.
+        if let Some(quiet) = cells.last_mut().filter(|_| unfinished) {
+            *quiet = Cell::shown_number("\u{2013}".to_owned(), &Json::Null);
+        }
         table.row(cells);
     }
     Ok(html! {
         h2 { "Active people by week" }
-        (chart::columns(&layers, &axis, ""))
+        (chart::columns(&layers, &axis, open, ""))
+        (view::not_over(open))
         details.more { summary { "Numbers" } (context.table(&table)) }
     })
 }

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::chart;
 use super::table::{Cell, Table};
-use super::view::{Answered, count, link, list, number, without};
-use super::{Context, form};
+use super::view::{Answered, count, for_list, link, list, number};
+use super::{Context, form, words};
 use crate::error::Result;
 use crate::model::Json;
 
@@ -19,20 +19,16 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         @if !context.shared() { (builder(context)?) }
         (context.shown("paths", result, "What people did after a start, before a goal, or between the two.", |answer| html! {
             (rule(context, answer))
-            p.headline { (context.people(&answer["people"], &link("/paths/people", &without(&context.pairs, &["limit"]), &[]))) " people"
-                @if number(&answer["other"]) > 0 { ", " (context.people(&answer["other"], &others(context))) " of them on ways that are not shown" } }
+            p.headline { (context.people(&answer["people"], &behind(context, &[]))) " " (words::plural(number(&answer["people"]), "person", "people"))
+                @if number(&answer["other"]) > 0 { ", " (context.people(&answer["other"], &behind(context, &[("path", "{\"other\":true}")]))) " of them on ways that are not shown" } }
             (ways(context, answer))
         }))
     };
     Ok(Answered::new("Paths", body))
 }
 
-/// The people on ways that are not shown.
-fn others(context: &Context<'_>) -> String {
-    let base = without(&context.pairs, &["limit"]);
-    let limit = context.value("limit");
-    let more = [("path", "{\"other\":true}"), ("shown", limit)];
-    link("/paths/people", &base, &more[..if limit.is_empty() { 1 } else { 2 }])
+fn behind(context: &Context<'_>, more: &[(&str, &str)]) -> String {
+    link("/paths/people", &for_list(&context.pairs), more)
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
@@ -71,7 +67,6 @@ fn rule(context: &Context<'_>, answer: &Json) -> Markup {
 }
 
 fn ways(context: &Context<'_>, answer: &Json) -> Markup {
-    let base = without(&context.pairs, &["limit"]);
     let mut table =
         Table::new("paths", "The most common ways", &["Way", "", "#People", "#Share", "#Median time"]);
     let most = list(answer, "paths").first().map_or(0, |path| number(&path["people"]));
@@ -87,11 +82,10 @@ fn ways(context: &Context<'_>, answer: &Json) -> Markup {
             @if events.is_empty() { "(nothing in between)" }
             @else { ol.way { @for event in &events { li { (event) } } } }
         };
-        let behind = link("/paths/people", &base, &[("path", &path["events"].to_string())]);
         table.row(vec![
             Cell::marked(way, events.join(" > ")).heading(),
             Cell::marked(chart::bar(number(&path["people"]), 0, 0, most), "").class("wide"),
-            Cell::people(&path["people"], behind),
+            Cell::people(&path["people"], behind(context, &[("path", &path["events"].to_string())])),
             Cell::percent(&path["share"]),
             Cell::duration(&path["seconds"]["median"]),
         ]);

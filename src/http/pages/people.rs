@@ -2,63 +2,53 @@
 
 use maud::{Markup, html};
 
+use super::edit::{self, Pairs};
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, link, number, person_link, person_path, without};
 use super::words;
-use super::{Context, edit, form};
+use super::{Context, form};
 use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
 use crate::model::Json;
-use crate::report::params;
 
-/// People on a page of a search.
-const PAGE: usize = 50;
 /// Properties shown where no columns were chosen.
 const PROPERTIES: usize = 4;
 
 /// A search: who somebody is, what they did, what they are.
 pub fn search(context: &Context<'_>) -> Result<Answered> {
-    let people = edit::all_of(context.value("people"));
-    let people: Vec<Json> = if context.value("people").is_empty() { Vec::new() } else { people };
-    let people = context.with_or_without_robots(people);
-    let columns = context.values("columns");
-    let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
-    let mut query = edit::search(people.clone());
-    query.set("limit", (limit as u64).into());
-    for (name, value) in [("cursor", context.value("cursor")), ("tz", &context.zone_name())] {
-        if !value.is_empty() {
-            query.set(name, value.into());
-        }
-    }
-    if !columns.is_empty() {
-        let columns: Vec<Json> = columns.iter().map(|name| format!("person.{name}").into()).collect();
-        query.set("columns", columns.into());
-    }
-    // What no field and no parameter of a search means is refused as the API refuses it.
-    let sound = params::query("people", without(&context.pairs, &["people", "robots", "compare", "who"]));
-    let result = sound.and_then(|_| context.ask_json("people", &query.to_string()));
-    let (_, chips) = form::others("/people", context, &["who", "columns", "cursor"]);
+    let result = context.ask("people", &paged(context, &["who"]));
+    let (hidden, chips) = form::others("/people", context, &["who", "cursor"]);
     let body = html! {
-        (builder(context)?)
+        (builder(context, &hidden)?)
         (chips)
         (known(context)?)
         (context.shown("people", Some(result), "", |answer| html! {
             (headcount(answer))
-            (found(context, answer, &columns))
+            (found(context, answer))
             (more(context, "/people", answer))
-            @if context.may(Role::Editor) && let Some(people) = edit::written(people) { (keep_audience(&people)) }
+            @if context.may(Role::Editor) { (keep_audience(context, answer)) }
         }))
     };
     Ok(Answered::new("People", body))
 }
 
-fn builder(context: &Context<'_>) -> Result<Markup> {
+/// The parameters of a page of people without some. A file has all people.
+fn paged(context: &Context<'_>, names: &[&str]) -> Pairs {
+    let mut pairs = without(&context.pairs, names);
+    if context.wanted.is_some() {
+        pairs.retain(|(name, _)| name != "limit" && name != "cursor");
+        pairs.push(("limit".to_owned(), limits::PAGE_MAX.to_string()));
+    }
+    pairs
+}
+
+fn builder(context: &Context<'_>, hidden: &Markup) -> Result<Markup> {
     let properties = context.properties_of(Some(crate::exec::properties::Owner::Person))?;
     let audiences: Vec<String> = context.app.reports().saved().audiences.keys().cloned().collect();
     Ok(html! {
         form.builder method="get" action="/people" role="search" {
-            @for (name, value) in context.pairs.iter().filter(|(n, _)| n == "people" || n == "columns") { input type="hidden" name=(name) value=(value); }
+            (hidden)
             div.row {
                 (form::field("Search people", "who", context.value("who"), ""))
                 button.go { "Search" }
@@ -77,6 +67,8 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
                     (form::choice("Test", "op", "", &words::OPERATORS))
                     (form::field("Value", "val", "", ""))
                     @if !audiences.is_empty() { (form::field("In audience", "among", "", "audiences")) (form::offers("audiences", &audiences)) }
+                    (form::date("Seen from", "from", context.value("from")))
+                    (form::date("Seen to", "to", context.value("to")))
                     (form::field("Show property", "columns", "", "properties"))
                     (form::robots(context))
                 }
@@ -109,12 +101,17 @@ fn known(context: &Context<'_>) -> Result<Markup> {
     })
 }
 
-fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
+fn found(context: &Context<'_>, answer: &Json) -> Markup {
+    // Each as an answer calls it: the latest value by the name of the property, the first one with `first:` before.
+    let columns: Vec<String> = view::list(&answer["receipt"]["query"], "columns")
+        .iter()
+        .map(|column| words::value(column).replacen("person.", "", 1))
+        .collect();
     let mut table = Table::new("people", "People", &["Person"]);
     if columns.is_empty() {
         table.column("Properties")
     } else {
-        columns.iter().for_each(|name| table.column(name))
+        columns.iter().for_each(|name| table.column(&name.replacen("first:", "first ", 1)))
     }
     ["#Events", "First seen", "Last seen"].iter().for_each(|name| table.column(name));
     for person in view::list(answer, "people") {
@@ -128,7 +125,9 @@ fn found(context: &Context<'_>, answer: &Json, columns: &[&str]) -> Markup {
                 some.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
             cells.push(Cell::marked(shown, plain.join("; ")).class("properties"));
         } else {
-            cells.extend(columns.iter().map(|name| Cell::text(words::value(&person["properties"][*name]))));
+            cells.extend(
+                columns.iter().map(|name| Cell::text(words::value(&person["properties"][name.as_str()]))),
+            );
         }
         cells.extend([
             Cell::number(&person["events"]),
@@ -145,7 +144,18 @@ fn some(context: &Context<'_>, table: &Table) -> Markup {
     html! { @if !table.is_empty() || context.wanted.is_some() { (context.table(table)) } }
 }
 
-fn keep_audience(people: &str) -> Markup {
+/// The people of a search as an audience, unless they are everybody.
+fn keep_audience(context: &Context<'_>, answer: &Json) -> Markup {
+    let people = context.values("people").into_iter().flat_map(edit::all_of).collect();
+    let mut people = context.with_or_without_robots(people);
+    let query = &answer["receipt"]["query"];
+    let days =
+        ["from", "to"].into_iter().filter_map(|name| Some((name.to_owned(), query.get(name)?.clone())));
+    let days: Vec<(String, Json)> = days.collect();
+    if !days.is_empty() {
+        people.push(Json::object([("seen", Json::Object(days))]));
+    }
+    let Some(people) = edit::written(people) else { return html! {} };
     html! {
         section.keep aria-label="Keep these people" { details {
             summary { "Save as audience" }
@@ -185,19 +195,19 @@ const OF_LIST: [&str; 13] = [
 /// The people behind a number of a report.
 pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     let name = format!("{report}/people");
-    let mut pairs = without(&context.pairs, &["over", "add"]);
-    if context.wanted.is_some() {
-        pairs.retain(|(name, _)| name != "limit" && name != "cursor");
-        pairs.push(("limit".to_owned(), limits::PAGE_MAX.to_string()));
-    }
-    let answer = context.ask_json(&name, &params::query(&name, context.with_defaults(&pairs))?)?;
+    let answer = context.ask(&name, &paged(context, &["over", "add"]))?;
     let page = view::report_page(report);
-    let back = without(&context.pairs, &OF_LIST);
+    let (back, shown) = (without(&context.pairs, &OF_LIST), context.value("shown"));
+    let back = match shown {
+        _ if report == "lifecycle" => page.to_owned(),
+        "" => link(page, &back, &[]),
+        shown => link(page, &back, &[("limit", shown)]),
+    };
     let which = context.pairs.iter().filter(|(n, _)| {
         OF_LIST.contains(&n.as_str()) && !matches!(n.as_str(), "cursor" | "shown" | "limit")
     });
     let body = html! {
-        p { a href=(link(page, if report == "lifecycle" { &[] } else { &back }, &[])) { "Back to the report" } }
+        p { a href=(back) { "Back to the report" } }
         ul.chips aria-label="Which people" {
             @for (name, value) in which { li { (chip(context, name, value)) } }
         }

@@ -215,7 +215,7 @@ pub fn unmerge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         @if alone { p.headline { "It is the only identity of its person." } }
         @else {
             p.headline { code { (identity) } " leaves " (person_link(person["person"].as_str().unwrap_or_default())) " and is a person of its own again" }
-            p { (count(own as u64)) (more) " of " (count(all.len() as u64)) " events go with it: those that came under this identity. So do the properties that were set under it." }
+            p { (count(own as u64)) (more) " of " (count(all.len() as u64)) " " (words::plural(all.len() as u64, "event goes", "events go")) " with it: those that came under this identity. So do the properties that were set under it." }
             @if context.may(Role::Editor) { form method="post" action=(format!("{}/unmerge", person_path(identity))) { button { "Take it out" } } }
         }
     };

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::chart::{self, Layer};
 use super::edit::Pairs;
 use super::table::{Cell, Table};
-use super::view::{Answered, facts, link, list, without};
+use super::view::{self, Answered, facts, for_list, link, list, number};
 use super::words::{self, money, percent};
 use super::{Context, form};
 use crate::error::Result;
@@ -41,40 +41,42 @@ fn amount(value: &Json) -> f64 {
 }
 
 fn amounts(context: &Context<'_>, answer: &Json) -> Markup {
-    let base = without(&context.pairs, &["limit"]);
+    let base = for_list(&context.pairs);
     let behind = |more: &[(&str, &str)]| link("/revenue/people", &base, more);
     let series = list(answer, "series");
     let axis: Vec<String> = series.iter().map(|p| words::value(&p["start"])).collect();
     let total = Layer { name: "total", values: series.iter().map(|p| amount(&p["total"])).collect() };
     let query = &answer["receipt"]["query"];
+    let open = words::open_from(answer, series);
     html! {
         p.rule { "The sum of " (words::value(&query["property"])) " of all events" (context.range(query)) ", refunds taken off"
             (context.only_people(query)) "." }
         p.headline { strong { (money(&answer["total"])) } " from " (context.people(&answer["paying"], &behind(&[])))
-            " of " (context.people(&answer["people"], &behind(&[("which", "people")]))) " people" }
+            " of " (context.people(&answer["people"], &behind(&[("which", "people")]))) " " (words::plural(number(&answer["people"]), "person", "people")) }
         (facts(&[
             ("Refunds", html! { (money(&answer["refunds"])) }),
             ("Per paying person", html! { (money(&answer["arppu"])) }),
             ("Per person", html! { (money(&answer["per_person"])) }),
         ]))
-        (chart::columns(&[total], &axis, ""))
-        (series_table(context, answer, &base))
+        (chart::columns(&[total], &axis, open, ""))
+        (series_table(context, series, &base, open))
+        (view::not_over(open))
         h2 { "Where they came from" }
         (segments_table(context, answer, &base))
         @if let Some(lifetime) = answer.get("lifetime") { (lifetimes(context, lifetime, &base)) }
     }
 }
 
-fn series_table(context: &Context<'_>, answer: &Json, base: &Pairs) -> Markup {
+fn series_table(context: &Context<'_>, series: &[Json], base: &Pairs, open: Option<usize>) -> Markup {
     let mut table = Table::new(
         "series",
         "Revenue over time",
         &["From", "#Total", "#Refunds", "#Payments and refunds", "#Paying people"],
     );
-    for point in list(answer, "series") {
+    for (at, point) in series.iter().enumerate() {
         let start = point["start"].as_str().unwrap_or_default();
         table.row(vec![
-            Cell::head(start).class("date"),
+            Cell::unit(&point["start"], open.is_some_and(|open| at >= open)),
             Cell::money(&point["total"]),
             Cell::money(&point["refunds"]),
             Cell::number(&point["events"]),
@@ -134,13 +136,12 @@ fn lifetimes(context: &Context<'_>, lifetime: &Json, base: &Pairs) -> Markup {
         }
         h3 { "Who began, stayed and left" }
         (standing(context, lifetime, base))
-        p.hint { "* not over yet." }
+        (view::not_over(open))
     }
 }
 
 fn start_of(point: &Json) -> Cell {
-    let open = if point["complete"] == true { "" } else { "*" };
-    Cell::head(format!("{}{open}", words::value(&point["start"]))).class("date")
+    Cell::unit(&point["start"], point["complete"] != true)
 }
 
 fn behind(base: &Pairs, which: &str, point: &Json) -> String {

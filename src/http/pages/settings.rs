@@ -48,7 +48,8 @@ pub fn snippet_of(write_key: &str, host: &str) -> Markup {
 }
 
 fn calendar(context: &Context<'_>) -> Markup {
-    let days: Vec<(&str, &str)> = WEEKDAYS.iter().map(|day| (*day, *day)).collect();
+    let named = WEEKDAYS.map(words::sentence);
+    let days: Vec<(&str, &str)> = WEEKDAYS.into_iter().zip(named.iter().map(String::as_str)).collect();
     let zones: Vec<String> =
         jiff::tz::db().available().map(|name| name.to_string()).filter(|name| name.contains('/')).collect();
     let robots = if context.dashboard.without_robots { "without" } else { "with" };
@@ -72,15 +73,16 @@ pub fn button(action: &str, name: &str, value: &str, text: &str, label: &str) ->
 
 fn saved(context: &Context<'_>) -> Markup {
     let (saved, edits) = (context.app.reports().saved(), context.may(Role::Editor));
-    let mut reports = Table::new("reports", "Saved reports", &["Report", "Kind", ""]);
+    let mut reports = Table::new("reports", "Saved reports", &["Report", "Kind", "Days", ""]);
     for (name, report) in &saved.reports {
         let query = Json::parse(&report.query).unwrap_or_default();
         let pinned = context.dashboard.pinned.contains(name);
         let (action, text) = if pinned { ("/reports/unpin", "Unpin") } else { ("/reports/pin", "Pin") };
         let buttons = html! { @if edits { (button(action, "name", name, text, &format!("{text} {name}"))) " " (button("/reports/delete", "name", name, "Delete", &format!("Delete {name}"))) } };
         reports.row(vec![
-            Cell::head(name.as_str()).link(overview::address(&report.report, &query)),
+            Cell::head(name.as_str()).link(overview::address(&context.dashboard, &report.report, &query)),
             Cell::text(report.report.as_str()),
+            Cell::text(overview::days(context, &report.report, &query)),
             Cell::marked(buttons, ""),
         ]);
     }

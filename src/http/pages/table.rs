@@ -53,6 +53,12 @@ impl Cell {
         Self { heads: true, ..Self::text(text) }
     }
 
+    /// The first day of a unit of time; a star marks one that is not over.
+    pub fn unit(start: &Json, open: bool) -> Self {
+        let cell = Self::head(words::value(start)).class("date");
+        if open { cell.starred() } else { cell }
+    }
+
     /// Something that is shown in more than words.
     pub fn marked(shown: Markup, plain: impl Into<String>) -> Self {
         Self::new(shown, Plain::Text(plain.into()))
@@ -114,6 +120,15 @@ impl Cell {
     /// Opens this address.
     pub fn link(mut self, target: String) -> Self {
         self.link = Some(target);
+        self
+    }
+
+    /// Has a star, in a file too, where a number becomes text by it: spreadsheets leave it out of sums and means.
+    pub fn starred(mut self) -> Self {
+        self.shown = html! { (self.shown) "*" };
+        match &mut self.plain {
+            Plain::Text(text) | Plain::Number(text) => text.push('*'),
+        }
         self
     }
 

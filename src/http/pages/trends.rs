@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::chart::{self, Layer};
 use super::edit::Pairs;
 use super::table::{Cell, Table};
-use super::view::{Answered, link, list, without};
+use super::view::{self, Answered, for_list, link, list, without};
 use super::words;
 use super::{Context, form};
 use crate::error::Result;
@@ -68,20 +68,22 @@ fn series(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let layers: Vec<Layer<'_>> =
         all.iter().zip(&names).map(|(series, name)| Layer { name, values: values(series) }).collect();
     let query = &answer["receipt"]["query"];
+    let open = all.first().and_then(|series| words::open_from(answer, list(series, "points")));
     html! {
         p.rule { "By " (query["unit"].as_str().unwrap_or("day")) (context.range(query))
             (context.only_people(query)) "." }
-        @if !split && layers.len() > 1 { (chart::lines(&layers, &all.first().map(axis).unwrap_or_default(), None, "")) }
+        @if !split && layers.len() > 1 { (chart::lines(&layers, &all.first().map(axis).unwrap_or_default(), open, "")) }
         @for (at, series) in all.iter().enumerate() {
             h2 { (names.get(at).map_or("", String::as_str)) ": " (measure(series, &query["series"][at])) }
             @if split {
                 @let parts: Vec<(String, &Json)> = list(series, "segments").iter().take(DRAWN_MAX).map(|s| (words::segment(s), s)).collect();
-                (chart::lines(&parts.iter().map(|(name, part)| Layer { name, values: values(part) }).collect::<Vec<_>>(), &axis(series), None, ""))
+                (chart::lines(&parts.iter().map(|(name, part)| Layer { name, values: values(part) }).collect::<Vec<_>>(), &axis(series), open, ""))
             } @else if layers.len() == 1 {
-                (chart::lines(&layers, &axis(series), None, ""))
+                (chart::lines(&layers, &axis(series), open, ""))
             }
-            (numbers(context, series, at + 1, pairs))
+            (numbers(context, series, at + 1, pairs, open))
         }
+        (view::not_over(open))
     }
 }
 
@@ -91,16 +93,20 @@ fn measure(series: &Json, asked: &Json) -> String {
     words.replace("a property", &words::value(&asked["property"]))
 }
 
-fn numbers(context: &Context<'_>, series: &Json, number: usize, pairs: &Pairs) -> Markup {
-    let base = without(pairs, &["limit"]);
+fn numbers(
+    context: &Context<'_>,
+    series: &Json,
+    number: usize,
+    pairs: &Pairs,
+    open: Option<usize>,
+) -> Markup {
+    let base = for_list(pairs);
     let number = number.to_string();
-    let shown = Some(context.value("limit")).filter(|limit| !limit.is_empty());
     let behind = |start: Option<&str>, segment: Option<&Json>| {
         let mut more = vec![("number", number.as_str())];
         more.extend(start.map(|start| ("start_of", start)));
         let segment = segment.map(words::segment_label);
         more.extend(segment.as_deref().map(|segment| ("segment", segment)));
-        more.extend(shown.map(|shown| ("shown", shown)));
         link("/trends/people", &base, &more)
     };
     let segments = list(series, "segments");
@@ -114,7 +120,7 @@ fn numbers(context: &Context<'_>, series: &Json, number: usize, pairs: &Pairs) -
     for (row, point) in list(series, "points").iter().enumerate() {
         let start = point["start"].as_str();
         let mut cells = vec![
-            Cell::head(start.unwrap_or_default()).class("date"),
+            Cell::unit(&point["start"], open.is_some_and(|open| row >= open)),
             Cell::measured(&point["value"]).link(behind(start, None)),
         ];
         cells.extend(segments.iter().map(|segment| {

@@ -172,8 +172,17 @@ pub fn problem(error: &Error) -> Markup {
         p.problem role="alert" {
             (words::sentence(error.message()))
             @if let Some(at) = error.place() { " (at " code { (at) } ")" }
-            @if let Some(hint) = error.advice() { ": " (hint) }
+            @if let Some(hint) = error.advice() { ": " (in_pages(hint)) }
         }
+    }
+}
+
+/// A hint in the terms of pages, where it names a route.
+fn in_pages(hint: &str) -> &str {
+    if hint.starts_with("PUT /api/v1/audiences/") {
+        "search for them under People and save them as an audience"
+    } else {
+        hint
     }
 }
 
@@ -199,14 +208,24 @@ pub fn footing(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let millis = answer["elapsed_ms"].as_f64().unwrap_or(0.0);
     let as_of = context.local(&answer["receipt"]["as_of"]);
     html! {
-        p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " records, as of " (as_of) }
+        p.footing { (format!("{millis:.1}")) " ms over " (count(records)) " " (words::plural(records, "record", "records")) ", as of " (as_of) }
         @if context.may(Role::Editor) { (keep(context, report, answer)) }
     }
 }
 
+/// What pages show beside a report, which is no part of its query.
+const NOT_KEPT: [(&str, &str); 3] = [
+    ("over", "the course over time"),
+    ("compare", "the period before"),
+    ("who", "whose identity was looked for"),
+];
+
 /// Ways to keep a report: under a name, and as a link for others.
 fn keep(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
     let address = link(&context.path, &context.pairs, &[]);
+    let days = context.range(&answer["receipt"]["query"]);
+    let lost: Vec<&str> =
+        NOT_KEPT.iter().filter(|(name, _)| !context.value(name).is_empty()).map(|(_, what)| *what).collect();
     html! {
         section.keep aria-label="Keep this report" {
             details {
@@ -218,6 +237,8 @@ fn keep(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
                     div.field { label for="keep-name" { "Report name" } input #keep-name name="name" required maxlength="255" autocomplete="off"; }
                     label.check { input type="checkbox" name="pinned" value="1" checked; " Pin to the overview" }
                     button { "Save report" }
+                    @if !days.is_empty() { p.hint { "It keeps its days:" (days) ". One of all time goes on with every new day." } }
+                    @if !lost.is_empty() { p.hint { "Not kept: " (lost.join(", ")) "." @if report != "people" { " A link to share keeps all." } } }
                 }
             }
             @if report != "people" {
@@ -254,6 +275,12 @@ pub fn without(pairs: &[(String, String)], names: &[&str]) -> Vec<(String, Strin
     pairs.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect()
 }
 
+/// The parameters of a report as the lists behind its numbers take them: their `limit` is another one.
+pub fn for_list(pairs: &[(String, String)]) -> Vec<(String, String)> {
+    let named = |name: &str| if name == "limit" { "shown".to_owned() } else { name.to_owned() };
+    pairs.iter().map(|(name, value)| (named(name), value.clone())).collect()
+}
+
 /// The address of a person's page.
 pub fn person_path(identity: &str) -> String {
     // A plus means a space in forms only.
@@ -264,6 +291,11 @@ pub fn person_path(identity: &str) -> String {
 /// A link to a person.
 pub fn person_link(identity: &str) -> Markup {
     html! { a href=(person_path(identity)) { (identity) } }
+}
+
+/// What the star of a unit means, if there is one from a place `open` on.
+pub fn not_over(open: Option<usize>) -> Markup {
+    html! { @if open.is_some() { p.hint { "* not over yet; dotted or pale in the drawing." } } }
 }
 
 /// Figures that say what a page is about.

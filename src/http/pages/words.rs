@@ -1,7 +1,8 @@
 //! How numbers, instants and definitions read on pages.
 
-use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, ToSpan};
 
 use crate::app::Dashboard;
 use crate::enrich::USER_AGENT;
@@ -25,7 +26,12 @@ pub fn number(value: &Json) -> u64 {
 
 /// "1 person", "2 people".
 pub fn some_people(number: u64) -> String {
-    format!("{} {}", count(number), if number == 1 { "person" } else { "people" })
+    format!("{} {}", count(number), plural(number, "person", "people"))
+}
+
+/// The word for one, or that for any other number.
+pub fn plural(number: u64, one: &'static str, several: &'static str) -> &'static str {
+    if number == 1 { one } else { several }
 }
 
 /// A share in percent.
@@ -129,6 +135,30 @@ pub fn to_the_second(zone: &TimeZone, value: &Json) -> String {
 pub fn instant(zone: &TimeZone, value: &Json) -> String {
     let text = to_the_second(zone, value);
     text.get(..16).map_or(text.clone(), str::to_owned)
+}
+
+/// How long a unit of time is.
+pub fn length(unit: &str) -> Option<Span> {
+    match unit {
+        "day" => Some(1.day()),
+        "week" => Some(1.week()),
+        "month" => Some(1.month()),
+        _ => None,
+    }
+}
+
+/// The place of the first of these units that was not over when they were counted; `None` if all were.
+pub fn open_from(answer: &Json, points: &[Json]) -> Option<usize> {
+    let receipt = &answer["receipt"];
+    let unit = length(receipt["query"]["unit"].as_str()?)?;
+    // The last instant counts, so a unit is over with its last millisecond.
+    let seen = receipt["as_of"].as_str()?.parse::<Timestamp>().ok()?;
+    let next = seen.checked_add(1.millisecond()).ok()?;
+    let today = zone(receipt["tz"].as_str().unwrap_or_default()).to_datetime(next).date();
+    points.iter().position(|point| {
+        let start = point["start"].as_str().and_then(|start| start.parse::<Date>().ok());
+        start.and_then(|start| start.checked_add(unit).ok()).is_some_and(|end| end > today)
+    })
 }
 
 /// An event as people call it.
@@ -265,17 +295,29 @@ impl Wording<'_> {
 
     /// The days of a range, with a space before them; nothing if there is none.
     pub fn range(&self, range: &Json) -> String {
-        let day = |name: &str| {
-            let text = range.get(name).filter(|text| text.as_str().is_some())?;
-            let text = instant(&self.zone, text);
-            Some(text.strip_suffix(" 00:00").map_or(text.clone(), str::to_owned))
-        };
-        match (day("from"), day("to")) {
+        let given = |name: &str| range.get(name).filter(|text| text.as_str().is_some());
+        let from = given("from")
+            .map(|from| self.day_from(from).map_or_else(|| instant(&self.zone, from), |day| day.to_string()));
+        // An answer has the instant behind the last one, a question may have the last day itself.
+        let to = given("to").map(|to| match self.day_from(to).and_then(|day| day.yesterday().ok()) {
+            Some(last) => (last.to_string(), true),
+            None => (instant(&self.zone, to), to.as_str().is_some_and(|text| text.len() == 10)),
+        });
+        match (from, to) {
             (None, None) => String::new(),
             (Some(from), None) => format!(" from {from} on"),
-            (None, Some(to)) => format!(" before {to}"),
-            (Some(from), Some(to)) => format!(" from {from} until {to}"),
+            (None, Some((last, true))) => format!(" up to {last}"),
+            (None, Some((end, false))) => format!(" before {end}"),
+            (Some(from), Some((last, true))) if from == last => format!(" on {last}"),
+            (Some(from), Some((last, true))) => format!(" from {from} to {last}"),
+            (Some(from), Some((end, false))) => format!(" from {from} until {end}"),
         }
+    }
+
+    /// The day that begins with an instant, if one does.
+    fn day_from(&self, instant: &Json) -> Option<Date> {
+        let at = instant.as_str()?.parse::<Timestamp>().ok()?.to_zoned(self.zone.clone());
+        at.start_of_day().is_ok_and(|first| first == at).then(|| at.date())
     }
 }
 
@@ -343,7 +385,7 @@ mod tests {
         };
         assert_eq!(words("", &people), "did Paid at least 2 times and not: Plan is Pro");
         let march = json!({"seen": {"from": "2025-02-28T23:00:00Z", "to": "2025-03-31T22:00:00Z"}});
-        assert_eq!(words("Europe/Berlin", &march), "seen from 2025-03-01 until 2025-04-01");
+        assert_eq!(words("Europe/Berlin", &march), "seen from 2025-03-01 to 2025-03-31");
         assert_eq!(words("Mars", &march), "seen from 2025-02-28 23:00 until 2025-03-31 22:00");
         let step = json!({"event": ["A", "B"], "where": [{"property": "Price", "gte": 5}]});
         assert_eq!(pattern(&names, &step), "A or B where Price is at least 5");
