@@ -195,6 +195,9 @@ impl Vfs for LyingDisk {
     fn open(&self, name: &str) -> Result<Bytes> {
         self.disk.open(name)
     }
+    fn read_through(&self, name: &str) -> Result<()> {
+        self.disk.read_through(name)
+    }
     fn list(&self) -> Result<Vec<String>> {
         self.disk.list()
     }

@@ -144,6 +144,18 @@ fn left_out(engine: &Engine, name: &str) {
 }
 
 #[test]
+fn a_segment_with_a_bad_sector_is_left_out_before_anybody_looks_at_it() {
+    let disk = sample();
+    let name = disk.files().into_keys().find(|name| name.starts_with("seg-")).unwrap();
+    disk.set_bad(&name);
+    let found = check_on(&disk).unwrap().damaged;
+    assert!(found.len() == 1 && found[0].message().contains("cannot be read"), "{found:?}");
+    let engine = open_with(&on(&disk), 10_000).unwrap();
+    left_out(&engine, &name);
+    assert_eq!(engine.snapshot().rows(), 330);
+}
+
+#[test]
 fn a_missing_segment_is_a_damaged_one() {
     let disk = sample();
     let files = disk.files();

@@ -312,6 +312,9 @@ impl Vfs for FullAtFirst {
     fn open(&self, name: &str) -> whodid::Result<Bytes> {
         self.disk.open(name)
     }
+    fn read_through(&self, name: &str) -> whodid::Result<()> {
+        self.disk.read_through(name)
+    }
     fn list(&self) -> whodid::Result<Vec<String>> {
         self.disk.list()
     }

@@ -39,6 +39,10 @@ impl Vfs for Unfinished {
         self.inner.open(hidden(name))
     }
 
+    fn read_through(&self, name: &str) -> Result<()> {
+        self.inner.read_through(hidden(name))
+    }
+
     fn list(&self) -> Result<Vec<String>> {
         let shown = |name| if name == HIDDEN { MANIFEST.to_owned() } else { name };
         Ok(self.inner.list()?.into_iter().map(shown).collect())

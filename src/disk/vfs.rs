@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ pub trait Vfs: Send + Sync {
     fn create(&self, name: &str) -> Result<Box<dyn WriteFile>>;
     /// The whole content of a file, mapped where that is possible. The file must never change afterwards.
     fn open(&self, name: &str) -> Result<Bytes>;
+    /// Reads a file to its end without mapping it, whatever it says. A sector that cannot be read is damage here, where it ends the
+    /// process of whoever looks at it in a mapped file.
+    fn read_through(&self, name: &str) -> Result<()>;
     /// The names of all files, sorted.
     fn list(&self) -> Result<Vec<String>>;
     /// Renames, replacing `to`; durable after [`Vfs::sync_dir`].
@@ -162,6 +165,22 @@ pub fn directories(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Bytes at the end of a file that are read before it is mapped: what opening looks at first.
+const END: u64 = 1 << 20;
+
+/// Reads what there is from an offset on.
+fn read_from(file: &File, path: &Path, from: u64) -> Result<()> {
+    let (mut scratch, mut at) = (vec![0; 1 << 18], from);
+    loop {
+        match file.read_at(&mut scratch, at) {
+            Ok(0) => return Ok(()),
+            Ok(read) => at += read as u64,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::corrupt(path.display(), at, format!("it cannot be read ({e})"))),
+        }
+    }
+}
+
 struct RealFile {
     file: File,
     path: PathBuf,
@@ -201,7 +220,15 @@ impl Vfs for RealVfs {
     fn open(&self, name: &str) -> Result<Bytes> {
         let path = self.path(name);
         let file = File::open(&path).map_err(|e| Error::io("cannot open", &path, e))?;
+        let length = file.metadata().map_err(|e| Error::io("cannot stat", &path, e))?.len();
+        read_from(&file, &path, length.saturating_sub(END))?;
         map::map(&file).map_err(|e| Error::io("cannot map", &path, e))
+    }
+
+    fn read_through(&self, name: &str) -> Result<()> {
+        let path = self.path(name);
+        let file = File::open(&path).map_err(|e| Error::io("cannot open", &path, e))?;
+        read_from(&file, &path, 0)
     }
 
     fn list(&self) -> Result<Vec<String>> {
@@ -330,5 +357,24 @@ impl Folders for RealFolders {
 
     fn describe(&self) -> String {
         self.dir.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let vfs = RealVfs::new(dir.path()).unwrap();
+        // Reading it fails as a bad sector does: after it was opened.
+        fs::create_dir(dir.path().join("bad")).unwrap();
+        fs::write(dir.path().join("good"), vec![7; 3 << 20]).unwrap();
+        for error in [vfs.read_through("bad").unwrap_err(), vfs.open("bad").err().unwrap()] {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        }
+        vfs.read_through("good").unwrap();
+        assert_eq!(vfs.read_through("none").unwrap_err().kind(), ErrorKind::Io);
     }
 }

@@ -249,7 +249,10 @@ pub(crate) fn scrub(shared: &Shared) {
         if shared.closing.load(Ordering::SeqCst) {
             return;
         }
-        let Some(error) = segment.check().into_iter().next() else { continue };
+        // A compaction may have removed the file: what is mapped stays readable.
+        let unreadable = shared.vfs.read_through(segment.name()).err();
+        let unreadable = unreadable.filter(|error| error.kind() == ErrorKind::Corrupt);
+        let Some(error) = unreadable.or_else(|| segment.check().into_iter().next()) else { continue };
         // No merge must read it at the same time.
         let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |other: &Arc<Segment>| other.name() == segment.name();

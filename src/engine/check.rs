@@ -72,7 +72,8 @@ fn check_files_of(
     mut checked: Checked,
 ) -> Result<Checked> {
     for file in &manifest.segments {
-        let found = match Segment::open(vfs, &file.name, file.bytes) {
+        let opened = vfs.read_through(&file.name).and_then(|()| Segment::open(vfs, &file.name, file.bytes));
+        let found = match opened {
             Ok(segment) => segment.check(),
             Err(_) if recovery::is_missing(vfs, file)? => vec![recovery::missing(file)],
             Err(error) => vec![error],
@@ -80,18 +81,24 @@ fn check_files_of(
         checked.file(vfs, file, found, REPLACE)?;
     }
     for file in &manifest.identities {
-        let read = || IdentityFile::open(&file.name, vfs.open(&file.name)?)?.for_each(|_| Ok(()));
+        let read = || {
+            vfs.read_through(&file.name)?;
+            IdentityFile::open(&file.name, vfs.open(&file.name)?)?.for_each(|_| Ok(()))
+        };
         checked.file(vfs, file, read().err().into_iter().collect(), RESTORE)?;
     }
     if let Some(file) = &manifest.checkpoint {
-        let found = Checkpoint::load(vfs, file).err().into_iter().collect();
+        let read = vfs.read_through(&file.name).and_then(|()| Checkpoint::load(vfs, file).map(drop));
+        let found = read.err().into_iter().collect();
         checked.file(vfs, file, found, RESTORE)?;
     }
     for (name, number) in files.iter().filter_map(|f| Some((f, parse_wal_name(f)?))) {
         if number >= manifest.first_log {
-            let bytes = vfs.open(name)?;
-            match read_wal(name, &bytes, number, manifest.store_id) {
-                Ok(content) => checked.notes.extend(torn(name, bytes.len(), content.as_ref())),
+            let bytes = vfs.read_through(name).and_then(|()| vfs.open(name));
+            let content =
+                bytes.and_then(|bytes| Ok((read_wal(name, &bytes, number, manifest.store_id)?, bytes.len())));
+            match content {
+                Ok((content, length)) => checked.notes.extend(torn(name, length, content.as_ref())),
                 Err(error) => checked.note(error, RESTORE)?,
             }
         }

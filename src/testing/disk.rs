@@ -104,6 +104,8 @@ struct State {
     fault: Option<(Fault, u64)>,
     struck: bool,
     free: u64,
+    /// A file with a sector that cannot be read.
+    bad: Option<String>,
     /// Directories that are locked.
     locked: BTreeSet<String>,
 }
@@ -332,6 +334,11 @@ impl SimDisk {
         self.state().free = bytes;
     }
 
+    /// A sector of a file cannot be read from now on.
+    pub fn set_bad(&self, name: &str) {
+        self.state().bad = Some(name.to_owned());
+    }
+
     /// Another disk with the same content, in good order: what the next process finds if only the process dies.
     pub fn copy(&self) -> Self {
         let state = State {
@@ -448,6 +455,13 @@ impl Vfs for SimDisk {
         }
         let node = state.find("cannot open", &self.at(name))?;
         Ok(Bytes::from_vec(state.nodes.get(&node).map(|n| n.data.clone()).unwrap_or_default()))
+    }
+
+    fn read_through(&self, name: &str) -> Result<()> {
+        if self.state().bad.as_deref() == Some(name) {
+            return Err(Error::corrupt(name, 1, "it cannot be read"));
+        }
+        self.open(name).map(drop)
     }
 
     fn list(&self) -> Result<Vec<String>> {
