@@ -14,7 +14,7 @@ use super::message::{Method, Request, Response};
 use super::pages::session::{self, Sessions, Who};
 use super::pages::{self, Change, Page, Visit};
 use super::projects::{self, Project, Projects};
-use super::router::{self, Access, Action, Class, Route, SCRIPT_PATH};
+use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, respond, script, segment};
 use crate::app::projects::FIRST;
 use crate::app::{Accounts, App, Retention, Sent, export, export_person, live, saved};
@@ -352,23 +352,28 @@ fn foreign_page() -> Error {
 }
 
 impl Handler for Api {
-    /// Who has no access is answered as if there were no body, which can say nothing for them.
     fn turn_away(&self, route: &Route, request: &Request) -> Option<Response> {
-        let known = match route.access {
-            Access::Open => true,
+        match route.access {
+            Access::Open => return None,
             Access::Write => {
                 let seconds = self.limits.comes(request.peer).err()?;
                 return Some(limit::too_often(seconds, "this address sends too often"));
             }
-            Access::Session => self.who(request).is_some(),
-            Access::Read | Access::Manage | Access::WriteOrRead => {
-                self.project(route, request).and_then(|project| self.may(&project, route, request)).is_ok()
-            }
+            Access::Session | Access::Read | Access::Manage | Access::WriteOrRead => {}
+        }
+        let project = match self.project(route, request) {
+            Ok(project) => project,
+            Err(error) => return Some(pages::lost(request, &error)),
         };
-        (!known).then(|| match route.class {
-            Class::Stream | Class::Watch => self.stream(route, request, &mut std::io::empty()),
-            _ => self.handle(route, request.clone()),
-        })
+        let answer = if route.access != Access::Session {
+            Err(self.may(&project, route, request).err()?)
+        } else if self.who(request).is_some() {
+            return None;
+        } else {
+            let path = router::split(&request.path).1.to_owned();
+            session::ask(&Request { path, ..request.clone() })
+        };
+        Some(projects::within(&project.base(), private(route, answer)))
     }
 
     fn refused(&self, request: &Request, code: &'static str, message: &str) {

@@ -283,7 +283,7 @@ pub(super) fn http_date(at: Millis) -> Option<String> {
 
 /// Whether it can be the name of a header.
 pub(super) fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]

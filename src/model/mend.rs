@@ -1,12 +1,12 @@
 //! What clients write in the place of JSON, made JSON: Python has words for numbers that are none, and a text that JavaScript cut in the
-//! middle of a character ends in half of it.
+//! middle of a character ends in half of it. Nothing is said that was not: a word stays a word, which is no time and no number.
 
 use std::borrow::Cow;
 
 /// What is no number in JSON.
 const NO_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// `text` with `null` in the place of `NaN` and the infinities, and U+FFFD in the place of half a pair of surrogates. What else is
+/// `text` with `NaN` and the infinities in quotes, as on the tracking wire, and U+FFFD in the place of half a pair of surrogates. What else is
 /// wrong with it stays.
 pub fn mend_json(text: &str) -> Cow<'_, str> {
     let may_be_half = || {
@@ -39,7 +39,10 @@ pub fn mend_json(text: &str) -> Cow<'_, str> {
 /// Writes the word that `rest` begins with; how long it was.
 fn word(rest: &str, out: &mut String) -> usize {
     let found = NO_NUMBERS.iter().find(|word| rest.starts_with(**word));
-    out.push_str(found.map_or_else(|| rest.get(..1).unwrap_or(""), |_| "null"));
+    match found {
+        Some(word) => out.extend(["\"", word, "\""]),
+        None => out.push_str(rest.get(..1).unwrap_or("")),
+    }
     found.map_or(1, |word| word.len())
 }
 
@@ -79,10 +82,10 @@ mod tests {
     #[test]
     fn what_clients_write_in_its_place_becomes_json() {
         for (text, mended) in [
-            (r#"{"a":NaN,"b":[Infinity,-Infinity,-1]}"#, r#"{"a":null,"b":[null,null,-1]}"#),
+            (r#"{"a":NaN,"b":[Infinity,-Infinity,-1]}"#, r#"{"a":"NaN","b":["Infinity","-Infinity",-1]}"#),
             (r#"{"t":"a\ud83d"}"#, r#"{"t":"a\ufffd"}"#),
             (r#"{"t":"\uDE00\ud83d\uD83D\ude00\ud83dx"}"#, r#"{"t":"\ufffd\ufffd\uD83D\ude00\ufffdx"}"#),
-            (r#"{"t":"\\\ud83d","u":NaN}"#, r#"{"t":"\\\ufffd","u":null}"#),
+            (r#"{"t":"\\\ud83d","u":NaN}"#, r#"{"t":"\\\ufffd","u":"NaN"}"#),
         ] {
             assert_eq!(mend_json(text), mended);
             assert!(serde_json::from_str::<serde_json::Value>(mended).is_ok());

@@ -36,13 +36,13 @@ impl Format {
         if name.ends_with(".csv") || (!line.starts_with(b"{") && line.contains(&b',')) {
             return Self::Csv;
         }
-        // Of our own lines each has a person; a property of theirs may have any name.
-        let keys = serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(line).ok();
-        let has = |key: &str| {
-            let written = || line.windows(key.len() + 2).any(|part| part == format!("\"{key}\"").as_bytes());
-            keys.as_ref().map_or_else(written, |keys| keys.contains_key(key))
-        };
-        if has("_p") && !has("person") { Self::Kissmetrics } else { Self::Ndjson }
+        // None of our own lines has such a field, though a property in it may be called so.
+        let written = |key: &[u8]| line.windows(key.len()).any(|part| part == key);
+        let theirs = serde_json::from_slice::<BTreeMap<Cow<'_, str>, IgnoredAny>>(line).map_or_else(
+            |_| written(b"\"_p\"") && !written(b"\"person\""),
+            |fields| fields.contains_key("_p"),
+        );
+        if theirs { Self::Kissmetrics } else { Self::Ndjson }
     }
 }
 
@@ -105,11 +105,11 @@ mod tests {
         assert_eq!(guess("a.csv.gz", "{"), Format::Csv);
         assert_eq!(guess("-", "\u{feff}Identity,Timestamp\n"), Format::Csv);
         assert_eq!(guess("1.json", "{\"_n\":\"A\",\"_p\":\"b\",\"_t\":1}"), Format::Kissmetrics);
-        let typed = "{\"_n\":\"Paid\",\"_p\":\"k1\",\"type\":\"card\",\"note\":\"\\303\"}";
+        let typed = "{\"_n\":\"Paid\",\"_p\":\"k1\",\"type\":\"card\",\"person\":\"vip\"}";
         assert_eq!(guess("1.json", typed), Format::Kissmetrics);
-        assert_eq!(guess("1.json", &typed.replace("\\303", "\"person\"")), Format::Ndjson);
-        let typed = typed.replace("\\303", "\\\"person\\\"");
-        assert_eq!(guess("1.json", &typed), Format::Kissmetrics);
+        assert_eq!(guess("1.json", &typed.replace("person", "n\\303\\251")), Format::Kissmetrics);
+        let ours = "{\"type\":\"event\",\"person\":\"p\",\"event\":\"e\",\"properties\":{\"_p\":1}}";
+        assert_eq!(guess("1.json", ours), Format::Ndjson);
         assert_eq!(guess("1.json", "\n{\"type\":\"event\",\"person\":\"p\"}"), Format::Ndjson);
         assert_eq!((guess("-", ""), guess("-", "nonsense\n")), (Format::Ndjson, Format::Ndjson));
         let of = |name: &str| ExportFormat::of(Some(Path::new(name)));

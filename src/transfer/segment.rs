@@ -434,6 +434,7 @@ mod tests {
             (time(""), time(r#""timestamp":"","#), time(r#""timestamp":null,"#)),
             (Ok(NOW), Ok(NOW), Ok(NOW))
         );
+        assert_eq!(time(&mend_json("\"timestamp\":NaN,")), Err("bad_time"));
         for odd in [r#""yesterday""#, "true", "{}", r#""1 March 2025""#] {
             assert_eq!(time(&format!(r#""timestamp":{odd},"#)), Err("bad_time"), "{odd}");
         }
@@ -520,7 +521,7 @@ mod tests {
         let record = records[0].clone().checked(NOW).unwrap();
         let shown: Vec<_> = record.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
         let tiny = "tiny=0.00000012345678901235";
-        assert_eq!(shown, ["half=a\u{fffd}b", "huge=1e40", "in.x=4", "list=null,c\u{fffd}", tiny]);
+        assert_eq!(shown, ["half=a\u{fffd}b", "huge=1e40", "in.x=4", "list=NaN,c\u{fffd}", "none=NaN", tiny]);
     }
 
     #[test]

@@ -211,3 +211,25 @@ impl Read for BodyReader<'_> {
         })
     }
 }
+
+/// A body that is unpacked as it is read. Not before: the decoder waits for the client's first bytes as soon as it is made.
+pub(super) enum Unpacked<R> {
+    /// Nobody has read any of it.
+    Not(Option<R>),
+    /// Somebody does.
+    Plain(flate2::read::MultiGzDecoder<R>),
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if let Self::Not(packed) = self
+            && let Some(packed) = packed.take()
+        {
+            *self = Self::Plain(flate2::read::MultiGzDecoder::new(packed));
+        }
+        match self {
+            Self::Plain(plain) => plain.read(out),
+            Self::Not(_) => Ok(0),
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::Shared;
 use super::answer::{self, Form};
-use super::body::{BodyReader, Fault, Pace};
+use super::body::{BodyReader, Fault, Pace, Unpacked};
 use super::head::{self, Coding, Framing, Head, Refusal, refuse};
 use super::wire::{Gone, Wire};
 use crate::error::{Error, ErrorKind};
@@ -94,10 +94,7 @@ fn read_head(shared: &Shared, wire: &mut Wire, peer: IpAddr) -> Result<Head, Fau
 /// reason to pass over what came behind.
 fn answer(shared: &Shared, wire: &mut Wire, response: Response, form: Form) -> Result<(), Gone> {
     match answer::write(wire, response, form, shared.config.deadlines.write) {
-        Err(Gone::Closed) if form.keep_alive => {
-            wire.deaf = true;
-            Ok(())
-        }
+        Err(Gone::Closed) if form.keep_alive && wire.deaf => Ok(()),
         written => written,
     }
 }
@@ -353,15 +350,14 @@ fn run_stream(
         (_, Method::Post) => &shared.imports,
         _ => &shared.exports,
     };
-    let Some(_permit) = permits.take(deadlines.turn) else {
+    let Some(permit) = permits.take(deadlines.turn) else {
         let refusal = refuse(503, "busy", "too many of this kind at once: try again");
         return refuse_and_close(shared, wire, refusal, form.cross_origin);
     };
     let pace = Pace::progress(deadlines.progress);
     let mut reader = BodyReader::new(wire, head.framing, head.expects_continue, pace);
     let mut response = if head.coding == Coding::Gzip {
-        let mut plain = flate2::read::MultiGzDecoder::new(&mut reader);
-        stream(shared, route, head, &mut plain)
+        stream(shared, route, head, &mut Unpacked::Not(Some(&mut reader)))
     } else {
         stream(shared, route, head, &mut reader)
     };
@@ -375,6 +371,8 @@ fn run_stream(
         _ => {}
     }
     let form = whole_only(&response, Form { keep_alive: form.keep_alive && ended, ..form });
+    // What is done waits for no client.
+    let _permit = Some(permit).filter(|_| matches!(response.body, ResponseBody::Stream(_)));
     answer(shared, wire, response, form)?;
     Ok(match (form.keep_alive, ended) {
         (true, _) => After::KeepAlive,

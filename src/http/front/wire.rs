@@ -101,7 +101,11 @@ impl Wire {
                 Ok(0) => return Err(Gone::Closed),
                 Ok(n) => bytes = bytes.get(n..).unwrap_or(&[]),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(gone(&e)),
+                Err(e) => {
+                    let gone = gone(&e);
+                    self.deaf = gone == Gone::Closed;
+                    return Err(gone);
+                }
             }
             if !bytes.is_empty() {
                 // The first write nearly always takes everything: the clock is read only when it did not.

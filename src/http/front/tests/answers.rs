@@ -115,6 +115,10 @@ fn exports_stream_and_show_when_they_are_cut() {
     assert!(answer.contains("{\"line\":9999}"));
     let cut = site.send(get("/api/v1/export?fail", ""));
     assert!(status_of(&cut) == 200 && !cut.ends_with("0\r\n\r\n"), "no last chunk");
+    // At once, also where the connection would have been kept.
+    let begin = Instant::now();
+    let kept = site.send("GET /api/v1/export?fail HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(kept.contains("chunked") && begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     let old = site.send("GET /api/v1/export HTTP/1.0\r\n\r\n");
     assert!(
         !old.contains("chunked") && old.ends_with("{\"line\":9999}\n") && old.contains("Connection: close")
