@@ -455,7 +455,7 @@ fn each_project_is_given_its_own_list_of_the_erased() {
         let mut args = vec!["restore".to_owned(), path(&target), path(&new)];
         args.extend(lists.iter().flat_map(|list| ["--erased".to_owned(), list.clone()]));
         let (code, said) = told(&data, &args.iter().map(String::as_str).collect::<Vec<_>>());
-        let records = |dir: &Path| dir.is_dir().then(|| everything(dir).len());
+        let records = |dir: &Path| dir.join("MANIFEST").exists().then(|| everything(dir).len());
         (code, said, records(&new), records(&new.join("projects/2")), new)
     };
     let (code, said, first, shop, _) = restored(&[path(&data)], "all");
@@ -470,10 +470,30 @@ fn each_project_is_given_its_own_list_of_the_erased() {
     engine.close().unwrap();
     let (code, said, .., new) = restored(&[path(&data), path(&other)], "none");
     assert!(code == Some(2) && said.contains(other.to_str().unwrap()) && !new.exists(), "{said}");
-    // What stops one project stops all of them.
+    // Nor is one that lived then passed over, nor one kept that is there already.
+    let away = dir.path().join("away");
+    std::fs::rename(target.join("projects"), &away).unwrap();
+    let (code, said, .., new) = restored(&[], "less");
+    assert!(code == Some(1) && said.contains("project 2") && !new.exists(), "{said}");
+    std::fs::rename(&away, target.join("projects")).unwrap();
+    std::fs::create_dir_all(dir.path().join("more/projects/7")).unwrap();
+    std::fs::write(dir.path().join("more/projects/7/MANIFEST"), "x").unwrap();
+    let (code, said, ..) = restored(&[], "more");
+    assert!(code == Some(1) && said.contains("projects/7 is not empty"), "{said}");
+    // What stops one project stops all of them: those that were done are taken back, also out of directories that were there.
+    let wal_in = |dir: &Path| {
+        std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path()).find(|f| path(f).contains("wal-")).unwrap()
+    };
+    let mut made = std::fs::read_dir(&target).unwrap().map(|f| f.unwrap().path());
+    let log = wal_in(&made.find(|dir| dir.join("MANIFEST").exists()).unwrap());
+    std::fs::rename(&log, &away).unwrap();
+    let there = dir.path().join("there/projects/2");
+    std::fs::create_dir_all(&there).unwrap();
+    let (code, said, ..) = restored(&[], "there");
+    assert!(code == Some(1) && std::fs::read_dir(&there).unwrap().next().is_none(), "{said}");
+    std::fs::rename(&away, &log).unwrap();
     let log = std::fs::read_dir(target.join("projects/2")).unwrap().next().unwrap().unwrap().path();
-    let log = std::fs::read_dir(log).unwrap().map(|f| f.unwrap().path()).find(|f| path(f).contains("wal-"));
-    std::fs::remove_file(log.unwrap()).unwrap();
+    std::fs::remove_file(wal_in(&log)).unwrap();
     let (code, said, .., new) = restored(&[path(&data)], "half");
     assert!(code == Some(1) && said.contains("has lost something") && !new.exists(), "{said}");
 }

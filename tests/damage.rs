@@ -9,6 +9,7 @@ use whodid::app::saved::SavedKind;
 use whodid::app::{App, Memory, StoredKeys, projects};
 use whodid::disk::Vfs;
 use whodid::engine::{Engine, check_on};
+use whodid::error::ErrorKind;
 use whodid::model::{Record, RecordKind};
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random::{NOW, Random};
@@ -144,15 +145,24 @@ fn left_out(engine: &Engine, name: &str) {
 }
 
 #[test]
-fn a_segment_with_a_bad_sector_is_left_out_before_anybody_looks_at_it() {
-    let disk = sample();
-    let name = disk.files().into_keys().find(|name| name.starts_with("seg-")).unwrap();
-    disk.set_bad(&name);
-    let found = check_on(&disk).unwrap().damaged;
-    assert!(found.len() == 1 && found[0].message().contains("cannot be read"), "{found:?}");
-    let engine = open_with(&on(&disk), 10_000).unwrap();
-    left_out(&engine, &name);
-    assert_eq!(engine.snapshot().rows(), 330);
+fn a_bad_sector_is_damage_before_anybody_looks_at_it() {
+    let sample = sample();
+    for name in sample.files().into_keys() {
+        let kind = name.split('-').next().unwrap();
+        if !["seg", "ids", "state", "wal"].contains(&kind) {
+            continue;
+        }
+        let disk = sample.copy();
+        disk.set_bad(&name);
+        let found = check_on(&disk).unwrap().damaged;
+        assert!(found.len() == 1 && found[0].message().contains("cannot be read"), "{name}: {found:?}");
+        let engine = open_with(&on(&disk), 10_000);
+        if kind == "seg" {
+            left_out(&engine.unwrap(), &name);
+        } else {
+            assert_eq!(engine.err().unwrap().kind(), ErrorKind::Corrupt, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -303,15 +303,17 @@ impl Part {
         let read = |vfs| keys::read(vfs, PROJECTS, "take another backup");
         let lived = if is_store(from)? { None } else { read(first.backup.vfs.as_ref())? };
         let numbers: Vec<u32> = lived.map_or_else(|| projects::numbers(from), Ok)?;
-        let mut others = Vec::new();
-        for number in numbers.into_iter().filter(|number| *number != projects::FIRST) {
-            match Self::new(&projects::dir(from, number), projects::dir(dir, number)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    log::warn!("project {number} is not restored: {error}");
-                }
-                part => others.push((number, part?)),
-            }
-        }
+        let others = numbers.into_iter().filter(|number| *number != projects::FIRST).map(|number| {
+            let part = Self::new(&projects::dir(from, number), projects::dir(dir, number));
+            let part = part.map_err(|error| match error.kind() {
+                ErrorKind::NotFound => error.hint(format!(
+                    "project {number} lived when the backup was made; to restore without it, name the backup of each project itself"
+                )),
+                _ => error,
+            });
+            Ok((number, part?))
+        });
+        let others = others.collect::<Result<Vec<_>>>()?;
         Ok((first, others))
     }
 
@@ -341,28 +343,48 @@ pub fn restore(from: &Path, dir: &Path, lists: &[PathBuf], options: Options) -> 
         }
         given.extend(found.into_iter().map(|list| (list, name.clone())));
     }
-    for dir in parts().map(|part| &part.dir).filter(|dir| dir.is_dir()) {
-        if RealVfs::existing(dir)?.list()?.iter().any(|name| name != "LOCK") {
+    // A project that is there would be one of the restored server.
+    let there = if dir.is_dir() { projects::numbers(dir)? } else { Vec::new() };
+    let there = there.into_iter().map(|number| projects::dir(dir, number));
+    for dir in parts().map(|part| part.dir.clone()).chain(there).filter(|dir| dir.is_dir()) {
+        if RealVfs::existing(&dir)?.list()?.iter().any(|name| name != "LOCK") {
             let message = format!("{} is not empty", dir.display());
             return Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"));
         }
     }
-    let made = parts().map(|part| part.dir.clone()).chain([dir.join("projects")]);
-    let new: Vec<PathBuf> = made.filter(|dir| !dir.is_dir()).collect();
+    let new = parts().map(|part| part.dir.clone()).chain([dir.join("projects")]);
+    let new: Vec<PathBuf> = new.filter(|dir| !dir.is_dir()).collect();
+    let mut done = Vec::new();
+    let mut restore = |part: &Part| {
+        let report = part.restore(&given, options.clone())?;
+        done.push(part.dir.clone());
+        Ok(report)
+    };
     // The first comes last: without it the others are no server.
-    let others = others.iter().map(|(number, part)| Ok((*number, part.restore(&given, options.clone())?)));
-    let others = others.collect::<Result<Vec<_>>>();
-    let made = others.and_then(|projects| {
-        let first = first.restore(&given, options)?;
-        Ok(RestoreReport { projects, ..first })
-    });
-    if made.is_err() {
-        for dir in new.iter().filter(|dir| dir.is_dir()) {
-            let (folders, name) = RealFolders::around(dir)?;
-            folders.remove(&name)?;
-        }
+    let projects =
+        others.iter().map(|(number, part)| Ok((*number, restore(part)?))).collect::<Result<Vec<_>>>();
+    let made = projects.and_then(|projects| Ok(RestoreReport { projects, ..restore(&first)? }));
+    if made.is_err()
+        && let Err(error) = undo(&done, &new)
+    {
+        log::error!("what was restored in part is still there: {error}");
     }
     made
+}
+
+/// Empties the directories in which a store was made, and removes those that were not there before.
+fn undo(done: &[PathBuf], new: &[PathBuf]) -> Result<()> {
+    for dir in done {
+        let vfs = RealVfs::existing(dir)?;
+        // Without its manifest it is no store.
+        let (first, rest): (Vec<_>, Vec<_>) = vfs.list()?.into_iter().partition(|name| name == MANIFEST);
+        first.iter().chain(&rest).try_for_each(|name| vfs.remove(name))?;
+    }
+    for dir in new.iter().filter(|dir| dir.is_dir()) {
+        let (folders, name) = RealFolders::around(dir)?;
+        folders.remove(&name)?;
+    }
+    Ok(())
 }
 
 /// The same on any disk: of the backup of this name, or of the newest, into what `dir` opens; `lists` have names for messages.

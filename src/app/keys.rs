@@ -126,6 +126,13 @@ impl StoredKeys {
         Ok(())
     }
 
+    /// Takes them out of the store directory `dir`: the next start makes others.
+    pub fn forget(dir: &Path) -> Result<()> {
+        let vfs = RealVfs::existing(dir)?;
+        vfs.remove(FILE)?;
+        vfs.sync_dir()
+    }
+
     /// Puts them in the store directory `dir`.
     pub fn store(&self, dir: &Path) -> Result<()> {
         replace(dir, FILE, FILE_NEW, &checked(FILE, self)?)

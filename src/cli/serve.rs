@@ -66,11 +66,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
     let api = Arc::new(api);
     let mut server = Server::start(config, Arc::clone(&api) as Arc<dyn Handler>)?;
-    announce(&server, &keys, data, args.name.first(), login.as_deref())?;
-    if keys.changed {
-        // Only now: of a key that was stored and not shown nothing but its hash would be left.
-        keys.stored.store(data)?;
-    }
+    introduce(&server, &keys, data, args.name.first(), login.as_deref())?;
     let silent_after = silent_after.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let watch = Watch::start(Arc::clone(&app), silent_after)?;
     log::info!("whodid {} serves {} on {}", env!("CARGO_PKG_VERSION"), data.display(), server.addr());
@@ -142,13 +138,13 @@ fn socket_dir(data: &Path) -> Result<PathBuf> {
 
 struct Keys {
     stored: StoredKeys,
-    /// Whether the store has others, or none.
-    changed: bool,
+    /// Whether the store has none yet. They are stored once the server has its address.
+    first: bool,
     /// Shown once, when it was made.
     new_api_key: Option<String>,
 }
 
-/// The keys of this start, which are not stored yet.
+/// The keys of this start.
 fn keys(data: &Path, args: &Serve) -> Result<Keys> {
     let known = StoredKeys::load(data)?;
     let mut new_api_key_text = None;
@@ -179,7 +175,31 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
         }
     };
     let stored = StoredKeys { write_key, api_key_sha256, more, replaced };
-    Ok(Keys { changed: known.as_ref() != Some(&stored), stored, new_api_key: new_api_key_text })
+    if known.as_ref().is_some_and(|known| *known != stored) {
+        stored.store(data)?;
+    }
+    Ok(Keys { first: known.is_none(), stored, new_api_key: new_api_key_text })
+}
+
+/// Stores the first keys and shows them, or neither.
+fn introduce(
+    server: &Server,
+    keys: &Keys,
+    data: &Path,
+    name: Option<&String>,
+    login: Option<&str>,
+) -> Result<()> {
+    if keys.first {
+        keys.stored.store(data)?;
+    }
+    announce(server, keys, data, name, login).inspect_err(|_| {
+        // Of a key that nobody has seen nothing but its hash would be left.
+        if keys.first
+            && let Err(error) = StoredKeys::forget(data)
+        {
+            log::error!("the keys that were not shown stay: {error}");
+        }
+    })
 }
 
 /// Says where the server is. `name` is what requests from outside are for, and where its pages are then.

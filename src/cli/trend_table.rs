@@ -2,6 +2,7 @@
 
 use super::answer;
 use super::table::{Align, Table};
+use crate::http::pages::words;
 use crate::model::Json;
 
 /// A trend for a terminal of `width` columns: a table for each series, its segments as columns.
@@ -53,7 +54,7 @@ fn has_fractions(part: &Json) -> bool {
 fn number(value: &Json, fractions: bool) -> String {
     let text = match (value.as_u64(), value.as_f64()) {
         (Some(whole), _) => whole.to_string(),
-        (None, Some(real)) => format!("{real:.6}"),
+        (None, Some(_)) => words::decimal(value),
         (None, None) => return "-".to_owned(),
     };
     let text = answer::money(&text.into());

@@ -80,6 +80,7 @@ fn check_files_of(
         };
         checked.file(vfs, file, found, REPLACE)?;
     }
+    let of_segments = checked.damaged.len();
     for file in &manifest.identities {
         let read = || {
             vfs.read_through(&file.name)?;
@@ -103,11 +104,13 @@ fn check_files_of(
             }
         }
     }
-    // What each file says may be sound, and still contradict another.
-    match recovery::read_only(vfs) {
-        Ok(snapshot) => checked.snapshot = Some(snapshot),
-        Err(_) if !checked.damaged.is_empty() => {}
-        Err(error) => checked.note(error, RESTORE)?,
+    // What each file says may be sound, and still contradict another. Without a file that is not, it cannot be opened.
+    if checked.damaged.len() == of_segments {
+        match recovery::read_only(vfs) {
+            Ok(snapshot) => checked.snapshot = Some(snapshot),
+            Err(_) if of_segments > 0 => {}
+            Err(error) => checked.note(error, RESTORE)?,
+        }
     }
     // Behind the store: a list names people before they are erased.
     let erased = checked.snapshot.as_ref().map_or(0, |snapshot| snapshot.persons.erased() as usize);

@@ -140,6 +140,10 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
             Err(error) => return Err(error),
         }
     }
+    // They are all read now, and a sector that cannot be is damage before they are mapped.
+    let logs = files.iter().filter(|name| parse_wal_name(name).is_some_and(|n| n >= manifest.first_log));
+    let whole = manifest.identities.iter().chain(&manifest.checkpoint).map(|file| &file.name);
+    whole.chain(logs).try_for_each(|name| vfs.read_through(name))?;
     let key = (manifest.secret[0], manifest.secret[1]);
     let identity_files: Vec<(String, u64)> =
         manifest.identities.iter().map(|f| (f.name.clone(), f.bytes)).collect();

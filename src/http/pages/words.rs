@@ -55,11 +55,19 @@ pub fn money(value: &Json) -> String {
     format!("{sign}{}.{:02}", count(units), hundredths % 100)
 }
 
+/// The digits of a number as they were computed, which are more than a float has.
+pub fn decimal(value: &Json) -> String {
+    match value {
+        Json::Number(text) if !text.contains(['e', 'E']) => text.clone(),
+        _ => value.as_f64().map_or_else(String::new, |number| format!("{number:.6}")),
+    }
+}
+
 /// A measured value: whole numbers grouped, others with at most two digits behind the point.
 pub fn measured(value: &Json) -> String {
     match (value.as_u64(), value.as_f64()) {
         (Some(whole), _) => count(whole),
-        (None, Some(number)) => money(&Json::from(format!("{number:.6}"))),
+        (None, Some(_)) => money(&Json::from(decimal(value))),
         _ if value.as_str().is_some() => money(value),
         _ => "\u{2013}".to_owned(),
     }
