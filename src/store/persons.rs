@@ -339,6 +339,10 @@ impl Persons {
                 person.push(id as PersonId);
             } else {
                 let of = others.get(other) as PersonId;
+                // Whoever is a person of their own has the bit.
+                if of == id as PersonId {
+                    return None;
+                }
                 person.push(if of == image.identities { ERASED } else { of });
                 other += 1;
             }
@@ -510,6 +514,7 @@ mod tests {
         assert!(spoiled(&|image| image.persons = 0) && spoiled(&|image| image.persons += 1));
         assert!(spoiled(&|image| image.own[0] ^= 1), "one that is nobody's and one more than there are");
         assert!(spoiled(&|image| image.others[0] = 1), "somebody who is another's");
+        assert!(spoiled(&|image| image.others[0] &= !7), "one of their own who is not counted");
         assert!(spoiled(&|image| image.others.clear()) && spoiled(&|image| image.identities = u32::MAX));
         assert!(spoiled(&|image| image.moves_base = u32::MAX) && spoiled(&|image| image.moves = u32::MAX));
         assert!(spoiled(&|image| image.moved[2][0] = 0xff), "a move to nobody");
