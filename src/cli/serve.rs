@@ -66,7 +66,9 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
     let api = Arc::new(api);
     let mut server = Server::start(config, Arc::clone(&api) as Arc<dyn Handler>)?;
-    introduce(&server, &keys, data, args.name.first(), login.as_deref())?;
+    keys.store_first(data)?;
+    announce(&server, &keys, data, args.name.first(), login.as_deref())
+        .inspect_err(|_| keys.forget_first(data))?;
     let silent_after = silent_after.map(|ms| Duration::from_millis(ms.unsigned_abs()));
     let watch = Watch::start(Arc::clone(&app), silent_after)?;
     log::info!("whodid {} serves {} on {}", env!("CARGO_PKG_VERSION"), data.display(), server.addr());
@@ -144,6 +146,21 @@ struct Keys {
     new_api_key: Option<String>,
 }
 
+impl Keys {
+    fn store_first(&self, data: &Path) -> Result<()> {
+        if self.first { self.stored.store(data) } else { Ok(()) }
+    }
+
+    /// Of a key that nobody has seen nothing but its hash would be left.
+    fn forget_first(&self, data: &Path) {
+        if self.first
+            && let Err(error) = StoredKeys::forget(data)
+        {
+            log::error!("the keys that were not shown stay: {error}");
+        }
+    }
+}
+
 /// The keys of this start.
 fn keys(data: &Path, args: &Serve) -> Result<Keys> {
     let known = StoredKeys::load(data)?;
@@ -179,27 +196,6 @@ fn keys(data: &Path, args: &Serve) -> Result<Keys> {
         stored.store(data)?;
     }
     Ok(Keys { first: known.is_none(), stored, new_api_key: new_api_key_text })
-}
-
-/// Stores the first keys and shows them, or neither.
-fn introduce(
-    server: &Server,
-    keys: &Keys,
-    data: &Path,
-    name: Option<&String>,
-    login: Option<&str>,
-) -> Result<()> {
-    if keys.first {
-        keys.stored.store(data)?;
-    }
-    announce(server, keys, data, name, login).inspect_err(|_| {
-        // Of a key that nobody has seen nothing but its hash would be left.
-        if keys.first
-            && let Err(error) = StoredKeys::forget(data)
-        {
-            log::error!("the keys that were not shown stay: {error}");
-        }
-    })
 }
 
 /// Says where the server is. `name` is what requests from outside are for, and where its pages are then.

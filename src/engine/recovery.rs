@@ -140,7 +140,7 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
             Err(error) => return Err(error),
         }
     }
-    // They are all read now, and a sector that cannot be is damage before they are mapped.
+    // What the store cannot do without is read through before it is mapped, so that a bad sector is damage: 10 ms for 80 MB at hand.
     let logs = files.iter().filter(|name| parse_wal_name(name).is_some_and(|n| n >= manifest.first_log));
     let whole = manifest.identities.iter().chain(&manifest.checkpoint).map(|file| &file.name);
     whole.chain(logs).try_for_each(|name| vfs.read_through(name))?;
