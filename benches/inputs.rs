@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use whodid::demo::Company;
 use whodid::engine::{Engine, Options};
-use whodid::model::{Millis, Record};
+use whodid::model::{Admission, Millis, Record};
 
 /// The end of the year that records lie in, and the instant of all reports: 2026-01-01.
 pub const NOW: Millis = 1_767_225_600_000;
@@ -14,7 +14,7 @@ pub const NOW: Millis = 1_767_225_600_000;
 pub fn records(events: u64) -> Vec<Record> {
     let people = u32::try_from(events / 10).unwrap();
     let company = Company::new(people, events, 1, NOW).unwrap();
-    company.records().map(|record| record.checked(NOW).unwrap()).collect()
+    company.records().map(|record| record.checked(Admission::usual(NOW)).unwrap()).collect()
 }
 
 /// A store that flushes and merges only when it is told to.

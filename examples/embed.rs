@@ -5,7 +5,7 @@
 use whodid::Result;
 use whodid::engine::{Engine, Options};
 use whodid::exec::Executor;
-use whodid::model::{Clock, Record, RecordKind, SystemClock};
+use whodid::model::{Admission, Clock, Record, RecordKind, SystemClock};
 use whodid::report::{Funnel, Saved};
 
 fn record(kind: RecordKind, identity: &str, name: &str) -> Result<Record> {
@@ -17,7 +17,7 @@ fn record(kind: RecordKind, identity: &str, name: &str) -> Result<Record> {
         properties: Vec::new(),
         id: None,
     };
-    record.checked(SystemClock.now())
+    record.checked(Admission::usual(SystemClock.now()))
 }
 
 fn main() -> Result<()> {

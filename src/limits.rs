@@ -122,6 +122,8 @@ pub const SEGMENTS_DEFAULT: usize = 25;
 pub const SEGMENTS_MAX: usize = 1000;
 /// Buckets of a cohort report: more than a year of days.
 pub const COHORT_BUCKETS_MAX: usize = 400;
+/// Words that stand for nobody. Each identify is compared with all of them.
+pub const NOBODY_WORDS_MAX: usize = 100;
 /// Saved audiences, and apart from them saved reports.
 pub const SAVED_MAX: usize = 1000;
 /// Bytes of a saved definition.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use whodid::model::{
-    Millis, Properties, Record, RecordKind, Value, format_millis, parse_duration, parse_instant,
+    Admission, Millis, Properties, Record, RecordKind, Value, format_millis, parse_duration, parse_instant,
 };
 use whodid::testing::oracle::{Applied, Oracle, Regrouped};
 
@@ -221,7 +221,7 @@ fn apply(line: Line, backend: &mut dyn Backend, now: Millis) -> &'static str {
         Line::Merge(a, b) => backend.merge(&a, &b),
         Line::Unmerge(x) => backend.unmerge(&x),
         Line::Record(record) => {
-            return match record.checked(now).map(|r| backend.apply(&r, now)) {
+            return match record.checked(Admission::usual(now)).map(|r| backend.apply(&r, now)) {
                 Ok(Applied::Stored) => "stored",
                 Ok(Applied::Duplicate) => "duplicate",
                 Ok(Applied::MergeRefused { .. }) => "refused",

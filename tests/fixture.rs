@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use whodid::app::{Reports, export};
 use whodid::demo::Company;
 use whodid::engine::{Engine, Options, Snapshot, read_only};
-use whodid::model::parse_instant;
+use whodid::model::{Admission, parse_instant};
 use whodid::transfer::format::ExportFormat;
 
 const UNTIL: &str = "2026-01-01T00:00:00Z";
@@ -45,8 +45,11 @@ fn answers(snapshot: &Snapshot) -> Json {
 fn write(dir: &Path) {
     let engine = Engine::open(dir, Options { compaction: false, ..Options::default() }).unwrap();
     let until = parse_instant(UNTIL).unwrap();
-    let records: Vec<_> =
-        Company::new(12, 150, 3, until).unwrap().records().map(|r| r.checked(until).unwrap()).collect();
+    let records: Vec<_> = Company::new(12, 150, 3, until)
+        .unwrap()
+        .records()
+        .map(|r| r.checked(Admission::usual(until)).unwrap())
+        .collect();
     let names: Vec<String> = records.iter().map(|r| r.identity.clone()).collect();
     for (at, part) in records.chunks(records.len() / 3 + 1).enumerate() {
         engine.write(part.to_vec()).unwrap();

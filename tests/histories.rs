@@ -2,7 +2,7 @@
 //! between. `WHODID_HISTORIES=N` runs N of them (from `WHODID_SEED` on); the default is what a test run can afford.
 
 use serde_json::{Value as Json, json};
-use whodid::model::format_millis;
+use whodid::model::{Admission, format_millis};
 use whodid::testing::oracle::Oracle;
 use whodid::testing::random::{Action, Grid, History, NOW, random_funnel};
 
@@ -68,7 +68,7 @@ fn run_history(seed: u64, queries: u64) {
     for action in played(seed, Grid::HOURS) {
         match &action {
             Action::Record(record) => {
-                let Ok(record) = record.clone().checked(NOW) else { continue };
+                let Ok(record) = record.clone().checked(Admission::usual(NOW)) else { continue };
                 let (a, b) = (engine.apply(&record, NOW), oracle.apply(&record, NOW));
                 assert_eq!(format!("{a:?}"), format!("{b:?}"), "{context} {record:?}");
                 identities.push(record.identity.clone());
@@ -237,7 +237,7 @@ pub fn play_all(default: u64, grids: &[Grid], ask: Ask<'_>) {
             }
             match &action {
                 Action::Record(record) => {
-                    let Ok(record) = record.clone().checked(grid.now) else { continue };
+                    let Ok(record) = record.clone().checked(Admission::usual(grid.now)) else { continue };
                     engine.apply(&record, grid.now);
                     oracle.apply(&record, grid.now);
                 }

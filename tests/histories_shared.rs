@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use serde_json::Value as Json;
 use whodid::app::Reports;
 use whodid::engine::{Engine, Snapshot};
-use whodid::model::{Properties, Record, RecordKind};
+use whodid::model::{Admission, Properties, Record, RecordKind};
 use whodid::report::Saved;
 use whodid::testing::random::{Action, Grid, History, NOW, random_funnel};
 use whodid::testing::random_cohort::random_cohort;
@@ -26,7 +26,7 @@ fn play(engine: &Engine, action: Action) {
     match action {
         Action::Record(mut record) => {
             record.time.get_or_insert(NOW);
-            drop(engine.write(vec![record.checked(NOW).unwrap()]).unwrap());
+            drop(engine.write(vec![record.checked(Admission::usual(NOW)).unwrap()]).unwrap());
         }
         Action::Merge(a, b) => drop(engine.merge(&a, &b)),
         Action::Unmerge(a) => drop(engine.unmerge(&a)),
@@ -126,7 +126,7 @@ fn an_older_snapshot_knows_nobody_who_came_later() {
         let (identity, name) = (identity.to_owned(), "Came".to_owned());
         let (kind, properties) = (RecordKind::Event, Properties::default());
         let record = Record { kind, identity, name, time: Some(NOW), properties, id: None };
-        drop(engine.write(vec![record.checked(NOW).unwrap()]).unwrap());
+        drop(engine.write(vec![record.checked(Admission::usual(NOW)).unwrap()]).unwrap());
         engine.snapshot()
     };
     let (older, newer) = (came("ann@x.org"), came("bob@x.org"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use whodid::Error;
 use whodid::disk::Vfs;
 use whodid::engine::{Engine, Options, Outcome};
-use whodid::model::{Correction, Record};
+use whodid::model::{Admission, Correction, Record};
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random::{Action, History, NOW, Random};
 
@@ -21,7 +21,7 @@ fn batches(seed: u64) -> Vec<Vec<Op>> {
     let ops = ops.filter_map(|action| match action {
         Action::Record(record) => {
             let record = Record { time: record.time.or(Some(NOW)), ..record };
-            record.checked(NOW).ok().map(Op::Record)
+            record.checked(Admission::usual(NOW)).ok().map(Op::Record)
         }
         Action::Merge(a, b) => Some(Op::Merge(a, b)),
         Action::Unmerge(a) => Some(Op::Unmerge(a)),

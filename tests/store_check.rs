@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use whodid::disk::Vfs;
 use whodid::engine::{Engine, Options, Outcome};
 use whodid::exec::Executor;
-use whodid::model::{Clock, Millis, Record, format_millis};
+use whodid::model::{Admission, Clock, Millis, Record, format_millis};
 use whodid::testing::oracle::Oracle;
 use whodid::testing::random::{Action, History, NOW, Random};
 use whodid::{Error, ErrorKind};
@@ -92,7 +92,7 @@ pub fn workload(seed: u64) -> Vec<Step> {
     for action in History::random(2 * seed).into_iter().chain(History::random(2 * seed + 1)) {
         let step = match action {
             Action::Record(record) => {
-                group.extend(record.checked(NOW).ok());
+                group.extend(record.checked(Admission::usual(NOW)).ok());
                 if group.len() >= room {
                     steps.push(Step::Write(std::mem::take(&mut group)));
                     room = 1 + random.below(5) as usize;

@@ -10,7 +10,7 @@ use super::keys::{checked, read_checked, replace};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{WEEKDAYS, Zone};
+use crate::model::{Nobody, WEEKDAYS, Zone};
 use crate::report::ProjectTime;
 
 const FILE: &str = "dashboard.json";
@@ -28,6 +28,9 @@ pub struct Dashboard {
     pub week_start: String,
     /// Whether pages leave robots out unless their address says otherwise.
     pub without_robots: bool,
+    /// The words that nobody is identified with.
+    #[serde(skip_serializing_if = "Nobody::is_usual")]
+    pub nobody: Nobody,
     /// Names of saved reports that the overview shows.
     pub pinned: BTreeSet<String>,
     /// Links to reports.

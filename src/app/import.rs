@@ -11,7 +11,7 @@ use super::{App, Mark, names};
 use crate::engine::{Batch, BatchBuilder, Engine, Outcome, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Line, Millis, Record, RecordKind, RecordRef};
+use crate::model::{Admission, Line, Record, RecordKind, RecordRef};
 use crate::threads::processors;
 use crate::transfer::format::Format;
 use crate::transfer::lines::{Block as Lines, ParsedLine, Unread, for_each_block, unpacked};
@@ -140,6 +140,7 @@ struct Block {
 /// What a [`Block`] is made with.
 struct BlockBuilder<'a> {
     form: &'a Form,
+    admission: Admission<'a>,
     allowance: Option<&'a Mutex<names::Allowance<'a>>>,
     batch: BatchBuilder,
     numbers: Vec<u64>,
@@ -153,12 +154,14 @@ impl<'a> BlockBuilder<'a> {
     /// Of about so many bytes of input.
     fn new(
         form: &'a Form,
+        admission: Admission<'a>,
         allowance: Option<&'a Mutex<names::Allowance<'a>>>,
         batch: BatchBuilder,
         bytes: usize,
     ) -> Self {
         Self {
             form,
+            admission,
             allowance,
             batch,
             numbers: Vec::with_capacity(bytes / 160),
@@ -170,10 +173,10 @@ impl<'a> BlockBuilder<'a> {
     }
 
     /// Adds a line of the usual shape whose names are all known, which needs no record of its own; else nothing, and false.
-    fn add_plain<'t>(&mut self, number: u64, line: &'t str, now: Millis, view: &mut RecordRef<'t>) -> bool {
-        let taken = plain::read(line, view).is_some() && view.is_clean(now) && number > self.form.stored();
+    fn add_plain<'t>(&mut self, number: u64, line: &'t str, view: &mut RecordRef<'t>) -> bool {
+        let clean = plain::read(line, view).is_some() && view.is_clean(self.admission);
         // A record without a time needs an id, see `Form::identified`.
-        if !taken || view.time.is_none() || !self.batch.prepare(view) {
+        if !clean || number <= self.form.stored() || view.time.is_none() || !self.batch.prepare(view) {
             return false;
         }
         self.numbers.push(number);
@@ -210,40 +213,40 @@ impl<'a> BlockBuilder<'a> {
     }
 
     /// With all lines of records as JSON.
-    fn ndjson(mut self, lines: &Lines, now: Millis) -> Block {
+    fn ndjson(mut self, lines: &Lines) -> Block {
         let mut view = RecordRef::new();
         for (number, line) in lines.lines() {
             let text = line.as_ref().ok().and_then(|line| std::str::from_utf8(line).ok());
-            if !text.is_some_and(|line| self.add_plain(number, line, now, &mut view)) {
-                self.add((number, line.and_then(|line| checked(line, ndjson::parse_line, now))));
+            if !text.is_some_and(|line| self.add_plain(number, line, &mut view)) {
+                self.add((number, line.and_then(|line| self.checked(line, ndjson::parse_line))));
             }
         }
         self.finish()
     }
 
     /// With all lines of an export of Kissmetrics.
-    fn kissmetrics(mut self, lines: &Lines, now: Millis) -> Block {
+    fn kissmetrics(mut self, lines: &Lines) -> Block {
         for (number, line) in lines.lines() {
             let parse = |line: &[u8]| kissmetrics::parse_record(line).map(Line::Record);
-            self.add((number, line.and_then(|line| checked(line, parse, now))));
+            self.add((number, line.and_then(|line| self.checked(line, parse))));
         }
         self.finish()
+    }
+
+    /// What a line says, or the line and what is wrong with it.
+    fn checked(
+        &self,
+        line: &[u8],
+        parse: impl Fn(&[u8]) -> Result<Line>,
+    ) -> std::result::Result<Line, Box<Unread>> {
+        let said = parse(line).and_then(|said| said.checked(self.admission));
+        said.map_err(|error| Box::new(Unread { error, text: Some(line.to_vec()) }))
     }
 
     fn finish(self) -> Block {
         let Self { numbers, refusable, rejected, stored, last, batch, .. } = self;
         Block { numbers, batch: batch.finish(), refusable, rejected, stored, last }
     }
-}
-
-/// What a line says, or the line and what is wrong with it.
-fn checked(
-    line: &[u8],
-    parse: impl Fn(&[u8]) -> Result<Line>,
-    now: Millis,
-) -> std::result::Result<Line, Box<Unread>> {
-    let said = parse(line).and_then(|said| said.checked(now));
-    said.map_err(|error| Box::new(Unread { error, text: Some(line.to_vec()) }))
 }
 
 impl ImportReport {
@@ -303,22 +306,21 @@ impl App {
             }
             Ok(())
         };
+        let dashboard = self.dashboard();
+        let admission = Admission { now: self.now(), nobody: &dashboard.nobody };
         // On the parsing threads, with the names that are known by then.
-        let begin = |bytes| BlockBuilder::new(form, allowance.as_ref(), self.engine.batch(bytes), bytes);
-        let now = self.now();
+        let begin =
+            |bytes| BlockBuilder::new(form, admission, allowance.as_ref(), self.engine.batch(bytes), bytes);
         let read = match format {
             Format::Ndjson => {
-                for_each_block(input, threads, |lines| begin(lines.bytes().len()).ndjson(lines, now), each)
+                for_each_block(input, threads, |lines| begin(lines.bytes().len()).ndjson(lines), each)
             }
-            Format::Kissmetrics => for_each_block(
-                input,
-                threads,
-                |lines| begin(lines.bytes().len()).kissmetrics(lines, now),
-                each,
-            ),
+            Format::Kissmetrics => {
+                for_each_block(input, threads, |lines| begin(lines.bytes().len()).kissmetrics(lines), each)
+            }
             Format::Csv => {
                 let mut each = each;
-                csv::for_each_block(input, &form.mapping, now, |lines| {
+                csv::for_each_block(input, &form.mapping, admission, |lines| {
                     let mut block = begin(lines.len() * 160);
                     lines.into_iter().for_each(|line| block.add(line));
                     each(block.finish())

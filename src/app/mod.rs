@@ -48,7 +48,7 @@ use crate::demo::Company;
 use crate::engine::{Engine, Options, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Millis, Record, RecordKind};
+use crate::model::{Admission, Millis, Record, RecordKind};
 use crate::store::refusals::{Refusal, Refusals};
 pub use resume::{Mark, Marks, Source};
 
@@ -213,7 +213,7 @@ impl App {
         let (people, events) = DEMO_SIZE;
         let mut batch = Vec::new();
         for record in Company::new(people, events, 1, self.now())?.records() {
-            batch.push(record.checked(self.now())?);
+            batch.push(record.checked(Admission::usual(self.now()))?);
             if batch.len() == 10_000 {
                 self.engine.write(std::mem::take(&mut batch))?;
             }
@@ -244,14 +244,15 @@ impl App {
         let news = self.agents.news(&sent);
         let record = sent.record;
         let (identity, name) = (record.identity.clone(), record.name.clone());
-        let now = self.now();
-        let stored = record.checked(now).and_then(|record| {
+        let dashboard = self.dashboard();
+        let admission = Admission { now: self.now(), nobody: &dashboard.nobody };
+        let stored = record.checked(admission).and_then(|record| {
             let (seen, news) = news.unzip();
             let snapshot = self.snapshot();
             let mut allowance = names::Allowance::new(&snapshot.catalog, self.names_max);
             allowance.take(&record)?;
             let mut records = vec![record];
-            records.extend(news.map(|news| news.checked(now)).transpose()?);
+            records.extend(news.map(|news| news.checked(admission)).transpose()?);
             let outcomes = self.engine.try_write(records)?;
             seen.into_iter().for_each(|seen| self.agents.remember(seen));
             match outcomes.first() {
@@ -269,7 +270,8 @@ impl App {
     /// Checks and stores records together; returns once they are durable. Those that are refused are counted and kept, the others are
     /// stored. Identifies that say nothing new are left out; with the others goes what is new of people's browsers.
     pub fn track_all(&self, all: Vec<Sent>) -> Result<()> {
-        let (now, snapshot) = (self.now(), self.snapshot());
+        let (snapshot, dashboard) = (self.snapshot(), self.dashboard());
+        let admission = Admission { now: self.now(), nobody: &dashboard.nobody };
         let mut checked = Vec::with_capacity(all.len());
         let (mut joined, mut seen) = (HashSet::new(), HashSet::new());
         let mut allowance = names::Allowance::new(&snapshot.catalog, self.names_max);
@@ -283,11 +285,11 @@ impl App {
                 }
             }
             let (identity, name) = (record.identity.clone(), record.name.clone());
-            match record.checked(now).and_then(|record| allowance.take(&record).map(|()| record)) {
+            match record.checked(admission).and_then(|record| allowance.take(&record).map(|()| record)) {
                 Ok(record) => {
                     checked.push(record);
                     if let Some((new, news)) = news {
-                        checked.push(news.checked(now)?);
+                        checked.push(news.checked(admission)?);
                         seen.insert(new);
                     }
                 }

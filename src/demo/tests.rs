@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::*;
-use crate::model::{RecordKind, Sum, Value, parse_instant};
+use crate::model::{Admission, RecordKind, Sum, Value, parse_instant};
 
 fn company(people: u32, events: u64, seed: u64) -> Company {
     Company::new(people, events, seed, parse_instant("2026-01-01T00:00:00Z").unwrap()).unwrap()
@@ -25,7 +25,7 @@ fn events_are_as_many_as_asked_and_every_record_is_sound() {
         let mut count = 0;
         let mut seen = HashSet::new();
         for record in company.records() {
-            let checked = record.clone().checked(company.until).unwrap();
+            let checked = record.clone().checked(Admission::usual(company.until)).unwrap();
             assert_eq!(checked, record, "already in order");
             let time = record.time.unwrap();
             assert!(time > company.until - YEAR && time < company.until, "{record:?}");

@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(property(&record, "caf\u{e9}"), Some(&Value::from("a=b,c:d")));
         assert_eq!(property(&record, "bad"), Some(&Value::from("\u{ff}%zz")));
         assert_eq!(property(&record, "list[0]"), Some(&Value::from("a")));
-        let record = record.checked(0).unwrap();
+        let record = record.checked(crate::model::Admission::usual(0)).unwrap();
         assert_eq!(record.properties.len(), 6, "{:?}", record.properties);
     }
 

@@ -8,7 +8,8 @@ use super::projects::{Project, Projects};
 use super::respond;
 use crate::app::Sent;
 use crate::error::{Error, Result};
-use crate::transfer::segment::{self, Kind, Message, Messages};
+use crate::model::Admission;
+use crate::transfer::segment::{self, Kind, Message};
 
 /// Answers a call of `kind`, or of a batch. `allowed` checks a presented key that sends so many messages to its project.
 pub fn answer(
@@ -44,16 +45,17 @@ fn store(
 ) -> Result<()> {
     let presented = auth::presented(request).filter(|key| !key.is_empty());
     let presented = presented.or_else(|| request.parameter("writeKey"));
-    let read = segment::decode(&request.body)
-        .and_then(|text| segment::read(&text, kind, projects.first().app.now()));
-    // The key may be in the body, so that is read first; what it says counts only after the key.
-    let in_body = read.as_ref().ok().and_then(|messages| messages.write_key.clone());
-    let key = presented.or(in_body);
+    // The key may be in the body, so that is looked at first; what it says counts only after the key.
+    let text = segment::decode(&request.body);
+    let key = presented.or_else(|| segment::write_key(text.as_ref().ok()?));
     let project = projects.of_key(key.as_deref());
+    let dashboard = project.app.dashboard();
+    let admission = Admission { now: project.app.now(), nobody: &dashboard.nobody };
+    let read = text.and_then(|text| segment::read(&text, kind, admission));
     let refused = |error: &Error| project.app.refuse(error, "", "");
-    let count = read.as_ref().map_or(0, |messages| messages.messages.len());
+    let count = read.as_ref().map_or(0, Vec::len);
     allowed(&project, key.as_deref(), count).inspect_err(refused)?;
-    let Messages { messages, .. } = read.inspect_err(refused)?;
+    let messages = read.inspect_err(refused)?;
     let mut records = Vec::new();
     for message in messages {
         match message {

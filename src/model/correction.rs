@@ -1,6 +1,6 @@
 //! What an operator says of who is who. In a file it stands beside records, so that an export brings back the same people.
 
-use super::{Millis, Record, check_name};
+use super::{Admission, Record, check_name};
 use crate::error::{Error, Result};
 
 /// A change of who is who that no tracking makes.
@@ -59,9 +59,9 @@ impl Line {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn checked(self, now: Millis) -> Result<Self> {
+    pub fn checked(self, admission: Admission<'_>) -> Result<Self> {
         match self {
-            Self::Record(record) => record.checked(now).map(Self::Record),
+            Self::Record(record) => record.checked(admission).map(Self::Record),
             Self::Correction(correction) => correction.checked().map(Self::Correction),
         }
     }

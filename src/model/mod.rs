@@ -6,6 +6,7 @@ mod depth;
 mod ids;
 mod json;
 mod mend;
+mod nobody;
 mod record;
 mod sum;
 mod time;
@@ -20,9 +21,8 @@ pub use json::Json;
 #[cfg(test)]
 pub(crate) use json::json_of;
 pub use mend::mend_json;
-pub use record::{
-    Properties, Record, RecordKind, RecordRef, check_name, check_properties, stands_for_nobody,
-};
+pub use nobody::{Admission, Nobody};
+pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_properties};
 pub use sum::{Sum, overflow as sum_overflow};
 pub use time::{
     Clock, Millis, SystemClock, Zone, duration_text, format_millis, parse_duration, parse_instant,

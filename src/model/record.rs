@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::{Millis, Value, ValueRef};
+use super::{Admission, Millis, Value, ValueRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 
@@ -69,11 +69,12 @@ impl<'a> RecordRef<'a> {
     /// Whether [`Record::checked`] would leave the record as it is, but for the order of its properties and names given twice. Names
     /// of events and properties are not looked at: one that the store knows is clean. May say no where it would, never yes where
     /// it would not.
-    pub fn is_clean(&self, now: Millis) -> bool {
+    pub fn is_clean(&self, admission: Admission<'_>) -> bool {
         let named = match self.kind {
             RecordKind::Event => true,
             RecordKind::Identify => {
-                is_clean_name(self.name) && ![self.name, self.identity].into_iter().any(stands_for_nobody)
+                is_clean_name(self.name)
+                    && ![self.name, self.identity].into_iter().any(|word| admission.nobody.includes(word))
             }
             RecordKind::Set => !self.properties.is_empty(),
         };
@@ -85,7 +86,7 @@ impl<'a> RecordRef<'a> {
         };
         named
             && is_clean_name(self.identity)
-            && self.time.is_none_or(|time| check_time(time, now).is_ok())
+            && self.time.is_none_or(|time| check_time(time, admission.now).is_ok())
             && self.properties.len() <= limits::PROPERTIES_MAX
             && self.properties.iter().all(clean)
     }
@@ -114,15 +115,14 @@ fn is_clean_name(name: &str) -> bool {
 impl Record {
     /// Applies the rules that hold for every record: trims names, bounds lengths and counts, sorts the
     /// properties (of a name given twice the last value stands) and refuses what cannot be stored, naming the field.
-    /// `now` bounds the time.
-    pub fn checked(mut self, now: Millis) -> Result<Self> {
+    pub fn checked(mut self, admission: Admission<'_>) -> Result<Self> {
         self.identity = check_name(&self.identity, "identity")?.to_owned();
         if self.kind != RecordKind::Set {
             let what = if self.kind == RecordKind::Event { "event" } else { "identity" };
             self.name = check_name(&self.name, what)?.to_owned();
         }
         if let Some(time) = self.time {
-            check_time(time, now)?;
+            check_time(time, admission.now)?;
         }
         if let Some(id) = &self.id
             && (id.is_empty()
@@ -140,11 +140,10 @@ impl Record {
             );
         }
         // Either way round, as the two are one person from then on.
-        let nobody = [&self.name, &self.identity].into_iter().find(|identity| stands_for_nobody(identity));
-        if let Some(nobody) = nobody.filter(|_| self.kind == RecordKind::Identify) {
-            let message = format!(
-                "\"{nobody}\" stands for nobody: everybody identified with it would become one person"
-            );
+        let word = [&self.name, &self.identity].into_iter().find(|word| admission.nobody.includes(word));
+        if let Some(word) = word.filter(|_| self.kind == RecordKind::Identify) {
+            let message =
+                format!("\"{word}\" stands for nobody: everybody identified with it would become one person");
             return Err(Error::invalid("nobody", message)
                 .at("identity")
                 .hint("call identify only once the user is known"));
@@ -224,14 +223,6 @@ fn check_time(time: Millis, now: Millis) -> Result<()> {
     Ok(())
 }
 
-/// Whether an identity is one of the placeholders that clients send when they know nobody. Identified with anybody they would melt
-/// strangers into one person.
-pub fn stands_for_nobody(identity: &str) -> bool {
-    const NOBODY: [&str; 10] =
-        ["null", "nil", "undefined", "none", "anonymous", "guest", "0", "true", "[object object]", "nan"];
-    NOBODY.iter().any(|nobody| nobody.eq_ignore_ascii_case(identity))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +241,9 @@ mod tests {
 
     #[test]
     fn names_are_trimmed_and_the_last_of_equal_properties_stands() {
-        let r = event(" Signed Up ", &[("b", "1"), (" a ", "x"), ("a", "y")]).checked(0).unwrap();
+        let r = event(" Signed Up ", &[("b", "1"), (" a ", "x"), ("a", "y")])
+            .checked(Admission::usual(0))
+            .unwrap();
         assert_eq!((r.identity.as_str(), r.name.as_str()), ("jane", "Signed Up"));
         assert_eq!(r.properties, vec![("a".into(), Value::from("y")), ("b".into(), Value::from("1"))]);
     }
@@ -258,10 +251,16 @@ mod tests {
     #[test]
     fn over_long_input_is_refused_not_cut() {
         let long = "x".repeat(256);
-        assert_eq!(event(&long, &[]).checked(0).unwrap_err().code(), "bad_event");
-        assert_eq!(event("e", &[(&long, "v")]).checked(0).unwrap_err().code(), "bad_property");
-        assert_eq!(event("e", &[("p", &"v".repeat(8193))]).checked(0).unwrap_err().code(), "bad_value");
-        assert!(event(&"\u{e9}".repeat(255), &[]).checked(0).is_ok());
+        assert_eq!(event(&long, &[]).checked(Admission::usual(0)).unwrap_err().code(), "bad_event");
+        assert_eq!(
+            event("e", &[(&long, "v")]).checked(Admission::usual(0)).unwrap_err().code(),
+            "bad_property"
+        );
+        assert_eq!(
+            event("e", &[("p", &"v".repeat(8193))]).checked(Admission::usual(0)).unwrap_err().code(),
+            "bad_value"
+        );
+        assert!(event(&"\u{e9}".repeat(255), &[]).checked(Admission::usual(0)).is_ok());
     }
 
     #[test]
@@ -310,12 +309,15 @@ mod tests {
                 view.refer_to(&record);
                 let known = |name: &str| check_name(name, "event").is_ok_and(|n| n == name);
                 let names = kind == RecordKind::Event && !known(&name);
-                if view.is_clean(limits::TIME_MIN_MS)
+                if view.is_clean(Admission::usual(limits::TIME_MIN_MS))
                     && !names
                     && record.properties.iter().all(|(n, _)| known(n))
                 {
                     clean += 1;
-                    assert_eq!(record.clone().checked(limits::TIME_MIN_MS).unwrap(), record);
+                    assert_eq!(
+                        record.clone().checked(Admission::usual(limits::TIME_MIN_MS)).unwrap(),
+                        record
+                    );
                 }
             }
         }
@@ -326,7 +328,7 @@ mod tests {
     fn identify_with_a_placeholder_is_refused() {
         for name in ["null", "GUEST", "[object Object]", "NaN"] {
             let r = Record { kind: RecordKind::Identify, ..event(name, &[]) };
-            assert_eq!(r.checked(0).unwrap_err().code(), "nobody");
+            assert_eq!(r.checked(Admission::usual(0)).unwrap_err().code(), "nobody");
         }
     }
 }

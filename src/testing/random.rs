@@ -370,6 +370,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::model::Admission;
     use crate::testing::oracle::{Applied, Oracle};
 
     fn told(seed: u64) -> (Oracle, BTreeMap<&'static str, usize>) {
@@ -377,11 +378,13 @@ mod tests {
         let mut seen = BTreeMap::new();
         for action in History::random(seed) {
             let what = match action {
-                Action::Record(record) => match oracle.apply(&record.checked(NOW).unwrap(), NOW) {
-                    Applied::Stored => "stored",
-                    Applied::Duplicate => "duplicate",
-                    Applied::MergeRefused { .. } => "refused",
-                },
+                Action::Record(record) => {
+                    match oracle.apply(&record.checked(Admission::usual(NOW)).unwrap(), NOW) {
+                        Applied::Stored => "stored",
+                        Applied::Duplicate => "duplicate",
+                        Applied::MergeRefused { .. } => "refused",
+                    }
+                }
                 Action::Merge(a, b) => {
                     oracle.merge(&a, &b);
                     "merge"

@@ -8,7 +8,9 @@ use super::lines::{ParsedLine, Unread};
 use super::ndjson::{parse_line, write_properties};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Correction, Line, Millis, Record, RecordKind, Value, format_millis, parse_loose_instant};
+use crate::model::{
+    Admission, Correction, Line, Millis, Record, RecordKind, Value, format_millis, parse_loose_instant,
+};
 
 /// The columns of our own tables. Properties are one JSON object, so that each keeps its type.
 const OWN: [&str; 7] = ["type", "person", "event", "identity", "time", "properties", "id"];
@@ -118,11 +120,12 @@ impl<R> Bounded<R> {
     }
 }
 
-/// Reads all rows and calls `each` with some of them after the other. Rows are numbered as lines, the first row of names is line 1.
+/// Reads all rows and calls `each` with some of them after the other. Rows are numbered as lines, the first row of names is line 1. The
+/// lines are checked, see [`Record::checked`].
 pub fn for_each_block(
     input: impl Read,
     mapping: &Mapping,
-    now: Millis,
+    admission: Admission<'_>,
     mut each: impl FnMut(Vec<ParsedLine>) -> Result<()>,
 ) -> Result<()> {
     let broken = |e: csv::Error| {
@@ -172,7 +175,7 @@ pub fn for_each_block(
         match found {
             Err(error) => block.push(unread(error)),
             Ok(said) => block.extend(
-                said.into_iter().map(|l| l.checked(now).map_or_else(unread, |said| (line, Ok(said)))),
+                said.into_iter().map(|l| l.checked(admission).map_or_else(unread, |said| (line, Ok(said)))),
             ),
         }
         if block.len() >= TOGETHER {
@@ -348,7 +351,7 @@ mod tests {
         mapping: &Mapping,
     ) -> Result<Vec<(u64, std::result::Result<Line, &'static str>)>> {
         let mut out = Vec::new();
-        for_each_block(text.as_bytes(), mapping, NOW, |lines| {
+        for_each_block(text.as_bytes(), mapping, Admission::usual(NOW), |lines| {
             out.extend(lines.into_iter().map(|(n, r)| (n, r.map_err(|e| e.error.code()))));
             Ok(())
         })?;
@@ -432,8 +435,10 @@ mod tests {
             r#"{"type":"merge","person":"anon","identity":"-jane"}"#,
             r#"{"type":"unmerge","person":"'anon"}"#,
         ];
-        let said: Vec<Line> =
-            lines.iter().map(|l| parse_line(l.as_bytes()).unwrap().checked(NOW).unwrap()).collect();
+        let said: Vec<Line> = lines
+            .iter()
+            .map(|l| parse_line(l.as_bytes()).unwrap().checked(Admission::usual(NOW)).unwrap())
+            .collect();
         let mut out = Vec::new();
         let mut table = Table::new(&mut out).unwrap();
         said.iter().for_each(|line| table.write(line).unwrap());
@@ -451,7 +456,7 @@ mod tests {
     fn a_row_without_end_ends_the_input() {
         let text = format!("person,event\na,b\nc,\"{}", "x".repeat(3 * limits::IMPORT_LINE_BYTES_MAX));
         let mut good = 0;
-        let error = for_each_block(text.as_bytes(), &Vec::new(), NOW, |lines| {
+        let error = for_each_block(text.as_bytes(), &Vec::new(), Admission::usual(NOW), |lines| {
             good += lines.len();
             Ok(())
         });

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{
-    Millis, Number, Record, RecordKind, Value, json_depth, mend_json, parse_loose_instant, stands_for_nobody,
+    Admission, Millis, Number, Record, RecordKind, Value, json_depth, mend_json, parse_loose_instant,
 };
 
 /// What a message is about.
@@ -45,14 +45,6 @@ impl Kind {
             _ => return None,
         })
     }
-}
-
-/// What came with one request.
-pub struct Messages {
-    /// The write key, if it is in the body.
-    pub write_key: Option<String>,
-    /// Each message, or why it is none.
-    pub messages: Vec<Said>,
 }
 
 /// A message, or why it is none.
@@ -118,27 +110,32 @@ pub fn decode(body: &[u8]) -> Result<String> {
 /// The end of the year 9999.
 const CLOCK_END: Millis = 253_402_300_800_000;
 
-/// Reads a body: a batch, or one message of `kind`. A batch may be a bare list of messages. `now` is when it came.
-pub fn read(text: &str, kind: Option<Kind>, now: Millis) -> Result<Messages> {
+/// Reads a body: a batch, or one message of `kind`. A batch may be a bare list of messages. It came at the `now`
+/// of `admission`, whose words for nobody are no `userId`.
+pub fn read(text: &str, kind: Option<Kind>, admission: Admission<'_>) -> Result<Vec<Said>> {
     if kind.is_none() && text.trim_start().starts_with('[') {
-        return Ok(Messages { write_key: None, messages: batch(text, None, None, now)? });
+        return batch(text, None, None, admission);
     }
     let fields: Fields<'_> =
         serde_json::from_str(text).map_err(|e| malformed(format!("not a JSON object: {e}")))?;
-    let messages = match kind {
+    match kind {
         Some(kind) => {
-            let message =
-                shallow(text).and_then(|()| records(&fields, Some(kind), correction(&fields, now), now));
-            vec![message.map_err(|error| refused(error, &fields))]
+            let correction = correction(&fields, admission.now);
+            let message = shallow(text).and_then(|()| records(&fields, Some(kind), correction, admission));
+            Ok(vec![message.map_err(|error| refused(error, &fields))])
         }
         None => {
             let list = fields.get("batch").ok_or_else(|| malformed("there is no \"batch\"").at("batch"))?;
             let context = fields.get("context").copied();
             context.map_or(Ok(()), |context| shallow(context.get()))?;
-            batch(list.get(), context, correction(&fields, now), now)?
+            batch(list.get(), context, correction(&fields, admission.now), admission)
         }
-    };
-    Ok(Messages { write_key: text_of(&fields, "writeKey"), messages })
+    }
+}
+
+/// The key that a body names itself.
+pub fn write_key(text: &str) -> Option<String> {
+    text_of(&serde_json::from_str(text).ok()?, "writeKey")
 }
 
 /// How far a client's clock is off, by what it says the time was when it sent, if a clock can say so.
@@ -154,7 +151,12 @@ fn refused(error: Error, fields: &Fields<'_>) -> Box<Refused> {
 }
 
 /// The messages of a list. A message may say itself when it was sent, where the batch does not.
-fn batch(list: &str, context: Option<&RawValue>, corrected: Option<i64>, now: Millis) -> Result<Vec<Said>> {
+fn batch(
+    list: &str,
+    context: Option<&RawValue>,
+    corrected: Option<i64>,
+    admission: Admission<'_>,
+) -> Result<Vec<Said>> {
     let list: Vec<&RawValue> =
         serde_json::from_str(list).map_err(|_| malformed("\"batch\" is no list").at("batch"))?;
     let one = |raw: &&RawValue| {
@@ -164,8 +166,8 @@ fn batch(list: &str, context: Option<&RawValue>, corrected: Option<i64>, now: Mi
         if let Some(context) = context {
             fields.entry("context".to_owned()).or_insert(context);
         }
-        let correction = corrected.or_else(|| correction(&fields, now));
-        records(&fields, None, correction, now).map_err(|error| refused(error, &fields))
+        let correction = corrected.or_else(|| correction(&fields, admission.now));
+        records(&fields, None, correction, admission).map_err(|error| refused(error, &fields))
     };
     Ok(list.iter().map(one).collect())
 }
@@ -190,7 +192,12 @@ impl Common {
     }
 }
 
-fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: Option<i64>, now: Millis) -> Result<Message> {
+fn records(
+    fields: &Fields<'_>,
+    kind: Option<Kind>,
+    correction: Option<i64>,
+    admission: Admission<'_>,
+) -> Result<Message> {
     let named = text_of(fields, "type");
     let kind = kind.or_else(|| Kind::parse(named.as_deref()?)).ok_or_else(|| {
         let message = format!("\"{}\" is no type of message", named.unwrap_or_default());
@@ -199,11 +206,11 @@ fn records(fields: &Fields<'_>, kind: Option<Kind>, correction: Option<i64>, now
     let (user, anonymous) = (text_of(fields, "userId"), text_of(fields, "anonymousId"));
     // A word for nobody, where there is an id of somebody's own: strangers stay apart. That the two are one is refused below.
     let own_id = anonymous.is_some() && kind != Kind::Alias;
-    let known = user.clone().filter(|user| !(own_id && stands_for_nobody(user)));
+    let known = user.clone().filter(|user| !(own_id && admission.nobody.includes(user)));
     let person = known.or_else(|| anonymous.clone()).ok_or_else(|| {
         Error::invalid("bad_identity", "neither userId nor anonymousId").at("userId").hint("send one of them")
     })?;
-    let time = said_time(fields)?.map_or(now, |t| t.saturating_add(correction.unwrap_or(0)));
+    let time = said_time(fields)?.map_or(admission.now, |t| t.saturating_add(correction.unwrap_or(0)));
     let common = Common { person, time, id: text_of(fields, "messageId") };
     if kind == Kind::Alias {
         let previous = text_of(fields, "previousId")
@@ -417,7 +424,7 @@ mod tests {
     /// The time of a message with these fields, or why it is refused.
     fn time(fields: &str) -> std::result::Result<Millis, &'static str> {
         let text = format!(r#"{{"userId":"u","event":"E",{fields}"x":1}}"#);
-        let message = read(&text, Some(Kind::Track), NOW).unwrap().messages.remove(0);
+        let message = read(&text, Some(Kind::Track), Admission::usual(NOW)).unwrap().remove(0);
         message.map(|message| message.records[0].time.unwrap()).map_err(|refused| refused.error.code())
     }
 
@@ -441,7 +448,7 @@ mod tests {
     }
 
     fn one(text: &str, kind: Kind) -> Vec<Record> {
-        read(text, Some(kind), NOW).unwrap().messages.remove(0).unwrap().records
+        read(text, Some(kind), Admission::usual(NOW)).unwrap().remove(0).unwrap().records
     }
 
     fn property<'r>(record: &'r Record, name: &str) -> Option<&'r Value> {
@@ -514,11 +521,10 @@ mod tests {
             "half":"a\uDE00b","none":NaN,"":1," ":2,"list":[NaN,"c\ud800"],"in":{"":3,"x":4}}},
             {"type":"track","userId":"u","event":"B","properties":[ ]},{"type":"identify","userId":"u","traits":[]}]"#;
         let text = decode(body).unwrap();
-        let read = read(&text, None, NOW).unwrap();
-        let records: Vec<_> =
-            read.messages.iter().flat_map(|m| m.as_ref().unwrap().records.clone()).collect();
+        let messages = read(&text, None, Admission::usual(NOW)).unwrap();
+        let records: Vec<_> = messages.iter().flat_map(|m| m.as_ref().unwrap().records.clone()).collect();
         assert_eq!(records.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["A\u{fffd}", "B"]);
-        let record = records[0].clone().checked(NOW).unwrap();
+        let record = records[0].clone().checked(Admission::usual(NOW)).unwrap();
         let shown: Vec<_> = record.properties.iter().map(|(n, v)| format!("{n}={v}")).collect();
         let tiny = "tiny=0.00000012345678901235";
         assert_eq!(shown, ["half=a\u{fffd}b", "huge=1e40", "in.x=4", "list=NaN,c\u{fffd}", "none=NaN", tiny]);
@@ -528,7 +534,8 @@ mod tests {
     fn a_message_may_say_itself_when_it_was_sent() {
         // Its clock is a minute behind.
         let own = r#"{"type":"track","userId":"u","event":"A","timestamp":"2025-03-01T10:00:00Z","sentAt":"2025-03-01T10:00:00Z"}"#;
-        let time = |text: &str| read(text, None, NOW).unwrap().messages.remove(0).unwrap().records[0].time;
+        let time =
+            |text: &str| read(text, None, Admission::usual(NOW)).unwrap().remove(0).unwrap().records[0].time;
         assert_eq!(time(&format!("[{own}]")), Some(NOW));
         assert_eq!(
             time(&format!(r#"{{"sentAt":"2025-03-01T10:00:30Z","batch":[{own}]}}"#)),
@@ -540,16 +547,15 @@ mod tests {
     fn a_batch_takes_what_is_good() {
         let text = r#"{"writeKey":"WK","batch":[{"type":"track","userId":"u","event":"A"},{"type":"track","userId":"u"},
             {"type":"what","userId":"u"},{"type":"page"},7]}"#;
-        let read = read(text, None, NOW).unwrap();
-        assert_eq!(read.write_key.as_deref(), Some("WK"));
-        let codes: Vec<_> = read
-            .messages
+        let messages = read(text, None, Admission::usual(NOW)).unwrap();
+        assert_eq!((write_key(text).as_deref(), write_key("[7]")), (Some("WK"), None));
+        let codes: Vec<_> = messages
             .iter()
             .map(|m| m.as_ref().map_err(|refused| refused.error.code()).map(|m| m.records.len()))
             .collect();
         assert_eq!(codes, [Ok(1), Err("bad_event"), Err("bad_type"), Err("bad_identity"), Err("bad_json")]);
-        assert_eq!(super::read("7", None, NOW).err().unwrap().code(), "bad_json");
-        assert_eq!(super::read("{}", None, NOW).err().unwrap().place(), Some("batch"));
+        assert_eq!(read("7", None, Admission::usual(NOW)).err().unwrap().code(), "bad_json");
+        assert_eq!(read("{}", None, Admission::usual(NOW)).err().unwrap().place(), Some("batch"));
     }
 
     #[test]
@@ -559,13 +565,13 @@ mod tests {
             format!("{{\"type\":\"track\",\"userId\":\"u\",\"event\":\"A\",\"properties\":{open}1{close}}}")
         };
         let batch = format!("{{\"batch\":[{},{},{}]}}", deep(3), deep(100_000), deep(23));
-        let messages = read(&batch, None, NOW).unwrap().messages;
+        let messages = read(&batch, None, Admission::usual(NOW)).unwrap();
         let codes: Vec<_> = messages
             .iter()
             .map(|m| m.as_ref().map_err(|refused| refused.error.code()).map(|m| m.records.len()))
             .collect();
         assert_eq!(codes, [Ok(1), Err("too_deep"), Ok(1)]);
-        let single = read(&deep(24), Some(Kind::Track), NOW).unwrap().messages;
+        let single = read(&deep(24), Some(Kind::Track), Admission::usual(NOW)).unwrap();
         assert_eq!(single[0].as_ref().map_err(|refused| refused.error.code()).unwrap_err(), "too_deep");
     }
 

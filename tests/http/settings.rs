@@ -4,7 +4,7 @@ use super::accounts::{get, joined, send};
 use super::pages::{FORM, log_in, post};
 use super::projects::create;
 use super::{fresh, history};
-use crate::support::{API_KEY, Reply, Server};
+use crate::support::{API_KEY, Reply, Server, WRITE_KEY};
 
 fn with_key(server: &Server, method: &str, target: &str, key: &str, body: &str) -> Reply {
     server.client().send(method, target, &[("Authorization", &format!("Bearer {key}"))], body.as_bytes())
@@ -259,4 +259,46 @@ fn a_key_that_was_replaced_is_not_good_again_after_a_restart() {
     assert_eq!(good(&server), [401, 200]);
     let log = std::fs::read_to_string(dir.path().join("store.log")).unwrap();
     assert!(log.contains("was replaced"), "{log}");
+}
+
+#[test]
+fn words_for_nobody_are_those_of_the_settings() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    let _ = create(&server, &owner, "Shop");
+    let identify = |word: &str| {
+        let line = format!(
+            r#"{{"type":"identify","person":"anon-{word}","identity":"{word}","time":"2025-03-01T10:00:00Z"}}"#
+        );
+        let report = with_key(&server, "POST", "/api/v1/import", API_KEY, &line).json();
+        report["accepted"] == 1
+    };
+    let track = |word: &str| {
+        let body = format!(
+            r#"{{"writeKey":"{WRITE_KEY}","batch":[{{"type":"track","userId":"{word}","anonymousId":"a-{word}","event":"Paid"}}]}}"#
+        );
+        assert_eq!(server.client().send("POST", "/v1/batch", &[], body.as_bytes()).status, 200);
+        with_key(&server, "GET", &format!("/api/v1/people/{word}"), API_KEY, "").status == 200
+    };
+    assert_eq!((identify("guest"), track("nil")), (false, false));
+    let set = |words: &str| {
+        let said = [("tz", "UTC"), ("week_start", ""), ("robots", "with"), ("nobody", words)];
+        send(&server, &owner, "/settings", &said).status
+    };
+    assert_eq!(set(" Tester, -1,tester"), 303);
+    assert_eq!(
+        (identify("guest"), track("nil"), identify("TESTER"), track("-1")),
+        (true, true, false, false)
+    );
+    // The wire of Kissmetrics: who is known counts at once.
+    server.client().open(format!("/a?_k={WRITE_KEY}&_p=anon-9&_n=tester"));
+    assert_eq!(with_key(&server, "GET", "/api/v1/people/tester", API_KEY, "").status, 404);
+    let page = get(&server, "/settings", &owner).text();
+    assert!(page.contains(r#"name="nobody" value="tester, -1""#), "{page}");
+    let other = get(&server, "/p/2/settings", &owner).text();
+    assert!(other.contains(r#"value="null, nil,"#), "each project has its own: {other}");
+    assert_eq!(set(&"x,".repeat(400)), 303, "one word");
+    assert_eq!(set(&(0..101).map(|n| format!("{n},")).collect::<String>()), 422);
+    assert_eq!(set(""), 303);
+    assert_eq!((identify("Guest"), identify("-1")), (false, true));
 }

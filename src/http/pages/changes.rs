@@ -15,7 +15,7 @@ use crate::app::{App, Dashboard, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
-use crate::model::{Json, format_millis};
+use crate::model::{Json, Nobody, format_millis};
 use crate::report::params;
 
 /// Something that a page can change.
@@ -155,11 +155,7 @@ fn made(
             let hash = form.required("hash")?;
             set(app, |dashboard| dashboard.shares.retain(|share| share.token_sha256 != hash))?
         }
-        Change::Settings => set(app, |dashboard| {
-            form.get("tz").clone_into(&mut dashboard.tz);
-            form.get("week_start").clone_into(&mut dashboard.week_start);
-            dashboard.without_robots = form.get("robots") == "without";
-        })?,
+        Change::Settings => count(app, form)?,
         Change::EndSessions => {
             visit.sessions.end_others(request, &visit.who);
             "/settings".to_owned()
@@ -235,6 +231,17 @@ fn set(app: &App, change: impl FnOnce(&mut Dashboard)) -> Result<String> {
         Ok(())
     })?;
     Ok("/settings".to_owned())
+}
+
+/// Changes how days and weeks are counted, and who counts.
+fn count(app: &App, form: &Form) -> Result<String> {
+    let nobody = Nobody::parse(form.get("nobody"))?;
+    set(app, |dashboard| {
+        form.get("tz").clone_into(&mut dashboard.tz);
+        form.get("week_start").clone_into(&mut dashboard.week_start);
+        dashboard.without_robots = form.get("robots") == "without";
+        dashboard.nobody = nobody;
+    })
 }
 
 /// Shows a saved report on the overview, or no longer.

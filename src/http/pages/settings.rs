@@ -22,7 +22,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         h2 { "Project" }
         (projects::section(context))
         (accounts::section(context))
-        @if context.may(Role::Editor) { h2 { "Days, weeks and robots" } (calendar(context)) }
+        @if context.may(Role::Editor) { h2 { "Days, weeks and who counts" } (counting(context)) }
         (retention::section(context)?)
         (saved(context))
         h2 #events { "Events" }
@@ -47,7 +47,8 @@ pub fn snippet_of(write_key: &str, host: &str) -> Markup {
     html! { pre tabindex="0" { code { (text) } } }
 }
 
-fn calendar(context: &Context<'_>) -> Markup {
+/// How days and weeks are counted, and who counts as somebody.
+fn counting(context: &Context<'_>) -> Markup {
     let named = WEEKDAYS.map(words::sentence);
     let days: Vec<(&str, &str)> = WEEKDAYS.into_iter().zip(named.iter().map(String::as_str)).collect();
     let zones: Vec<String> =
@@ -59,10 +60,12 @@ fn calendar(context: &Context<'_>) -> Markup {
             (form::field("Time zone", "tz", tz, "zones"))
             (form::choice("Weeks begin on", "week_start", &context.dashboard.week_start, &days))
             (form::choice("Robots", "robots", robots, &[("with", "count like people"), ("without", "are left out of pages")]))
+            (form::field("Words for nobody", "nobody", &context.dashboard.nobody.text(), ""))
             button { "Save settings" }
             (form::offers("zones", &zones))
         }
         p.hint { "Robots are whoever sends with a robot\u{2019}s user agent. Nothing is dropped: each report can be asked either way under \u{201c}Filter people\u{201d}. The API counts everybody unless it is asked not to." }
+        p.hint { "Words for nobody are what your pages send when they know nobody, with commas between them: whoever is identified with one is refused, as strangers would become one person. Left empty they are the usual ones." }
     }
 }
 

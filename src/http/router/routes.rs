@@ -341,7 +341,7 @@ pub static ROUTES: [Route; 138] = [
     change("/audiences/delete", Change::DeleteAudience, "form: delete one"),
     change("/shares", Change::Share, "form: make a link to a report"),
     change("/shares/delete", Change::EndShare, "form: end one"),
-    change("/settings", Change::Settings, "form: time zone, week and robots"),
+    change("/settings", Change::Settings, "form: time zone, week, robots and words for nobody"),
     change("/sessions/end", Change::EndSessions, "form: end all other sessions"),
     change("/users", Change::AddUser, "form: give somebody access"),
     change("/users/role", Change::SetRole, "form: change what they may do"),

@@ -21,7 +21,7 @@ use whodid::http::message::{Headers, Method, Request, decode_segment};
 use whodid::http::projects::Projects;
 use whodid::http::router::{self, Found};
 use whodid::http::{collect, read_head};
-use whodid::model::{Json, Line, PropertyId, RecordKind, RecordRef};
+use whodid::model::{Admission, Json, Line, PropertyId, RecordKind, RecordRef};
 use whodid::report::{Cohort, Funnel, Lifecycle, Paths, People, Revenue, Saved, Trend, channel, params};
 use whodid::store::catalog::Catalog;
 use whodid::store::entry::{Entry, put_entry, read_entry};
@@ -447,19 +447,19 @@ pub fn agent(bytes: &[u8]) {
 
 /// What is checked means the same after it was written and read.
 fn stored(line: impl Into<Line>) {
-    let Ok(line) = line.into().checked(NOW) else { return };
+    let Ok(line) = line.into().checked(Admission::usual(NOW)) else { return };
     let mut written = Vec::new();
     ndjson::write_line(&line, &mut written);
     let again =
-        ndjson::parse_line(&written).and_then(|line| line.checked(NOW)).expect("it reads its own writing");
+        ndjson::parse_line(&written).and_then(|line| line.checked(Admission::usual(NOW))).expect("it reads its own writing");
     assert_eq!(again, line, "{}", String::from_utf8_lossy(&written));
 }
 
 pub fn segment_api(bytes: &[u8]) {
     let Ok(text) = segment::decode(bytes) else { return };
     for kind in [None, segment::Kind::parse("track"), segment::Kind::parse("identify")] {
-        let Ok(messages) = segment::read(&text, kind, NOW) else { continue };
-        for record in messages.messages.into_iter().flatten().flat_map(|message| message.records) {
+        let Ok(messages) = segment::read(&text, kind, Admission::usual(NOW)) else { continue };
+        for record in messages.into_iter().flatten().flat_map(|message| message.records) {
             stored(record);
         }
     }
@@ -474,9 +474,9 @@ pub fn ndjson(bytes: &[u8]) {
             let mut view = RecordRef::new();
             view.refer_to(&record);
             assert_eq!(usual, view);
-            if usual.is_clean(NOW) {
+            if usual.is_clean(Admission::usual(NOW)) {
                 // Its names are looked at by who knows them.
-                let _ = record.checked(NOW);
+                let _ = record.checked(Admission::usual(NOW));
             }
         }
     }
@@ -492,7 +492,7 @@ pub fn kissmetrics(bytes: &[u8]) {
 }
 
 pub fn csv(bytes: &[u8]) {
-    let _ = csv::for_each_block(bytes, &Vec::new(), NOW, |rows| {
+    let _ = csv::for_each_block(bytes, &Vec::new(), Admission::usual(NOW), |rows| {
         rows.into_iter().filter_map(|(_, row)| row.ok()).for_each(stored);
         Ok(())
     });
