@@ -1,7 +1,8 @@
 //! One operation of the disk fails, at each place in turn: nothing acknowledged is lost, the store refuses to write from then on, and
 //! reading goes on. And a disk that fills up.
 
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use whodid::disk::{Bytes, Vfs, WriteFile};
@@ -191,14 +192,14 @@ fn a_disk_that_is_full_for_a_moment_costs_nothing() {
     for which in first..first + count {
         let steps = workload_with_copies(which);
         let next = std::sync::atomic::AtomicU64::new(0);
-        let ended = std::sync::atomic::AtomicBool::new(false);
+        let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    while !ended.load(std::sync::atomic::Ordering::SeqCst) {
-                        let n = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    while !ended.load(Ordering::SeqCst) {
+                        let n = next.fetch_add(1, Ordering::SeqCst);
                         match full_once(&steps, n) {
-                            Ok(struck) => ended.fetch_or(!struck, std::sync::atomic::Ordering::SeqCst),
+                            Ok(struck) => ended.fetch_or(!struck, Ordering::SeqCst),
                             Err(what) => panic!("workload {which}, write {n}: {what}"),
                         };
                     }
@@ -293,18 +294,15 @@ fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
     check(&on(&disk.crashed(1)), &mut told, &[]).unwrap();
 }
 
-/// A disk that is full for the first segment, and lets it wait until it says so.
-struct FullAtFirst {
+/// A disk that is full for some segments.
+struct FullForSegments {
     disk: SimDisk,
-    gate: Mutex<Option<Receiver<()>>>,
+    is_full: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
-impl Vfs for FullAtFirst {
+impl Vfs for FullForSegments {
     fn create(&self, name: &str) -> whodid::Result<Box<dyn WriteFile>> {
-        if name.starts_with("seg-")
-            && let Some(gate) = self.gate.lock().unwrap().take()
-        {
-            gate.recv().unwrap();
+        if name.starts_with("seg-") && (self.is_full)() {
             return Err(Error::new(ErrorKind::Full, "disk_full", "no room for now"));
         }
         self.disk.create(name)
@@ -343,7 +341,10 @@ impl Vfs for FullAtFirst {
 fn a_store_that_closes_on_a_full_disk_flushes_nothing_behind_what_it_could_not() {
     let disk = SimDisk::new();
     let (open_gate, gate) = channel();
-    let full = FullAtFirst { disk: disk.clone(), gate: Mutex::new(Some(gate)) };
+    // For the first one, which waits until it is told so.
+    let gate = Mutex::new(Some(gate));
+    let is_full = move || gate.lock().unwrap().take().is_some_and(|gate| gate.recv().is_ok());
+    let full = FullForSegments { disk: disk.clone(), is_full: Box::new(is_full) };
     let engine = open_with(&(Arc::new(full) as Arc<dyn Vfs>), 2).unwrap();
     let mut told = Told::default();
     // One flush at work, and another that waits for it.
@@ -358,4 +359,37 @@ fn a_store_that_closes_on_a_full_disk_flushes_nothing_behind_what_it_could_not()
         closed.join().unwrap().unwrap();
     });
     check(&on(&disk), &mut told, &[]).unwrap();
+}
+
+/// More of them than the flusher takes at once.
+#[test]
+fn who_waits_for_a_flush_learns_that_the_disk_is_full() {
+    let disk = SimDisk::new();
+    let full = Arc::new(AtomicBool::new(true));
+    let is_full = Arc::clone(&full);
+    let vfs =
+        FullForSegments { disk: disk.clone(), is_full: Box::new(move || is_full.load(Ordering::SeqCst)) };
+    let engine = open_with(&(Arc::new(vfs) as Arc<dyn Vfs>), 100).unwrap();
+    let mut told = Told::default();
+    write_one(&engine, "A", &mut told).unwrap();
+    for _ in 0..4 {
+        let refused = [
+            engine.flush().unwrap_err(),
+            engine.compact().unwrap_err(),
+            engine.erase(&["anon-1".to_owned()]).unwrap_err(),
+        ];
+        assert!(refused.iter().all(|error| error.kind() == ErrorKind::Full), "{refused:?}");
+        assert!(wrong(&readings(&engine).unwrap(), &told.acknowledged).is_empty());
+    }
+    full.store(false, Ordering::SeqCst);
+    let begun = std::time::Instant::now();
+    while engine.healthy().is_err() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it never goes on");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    write_one(&engine, "B", &mut told).unwrap();
+    engine.flush().unwrap();
+    assert!(wrong(&readings(&engine).unwrap(), &told.acknowledged).is_empty());
+    drop(engine);
+    check(&on(&disk.crashed(1)), &mut told, &[]).unwrap();
 }

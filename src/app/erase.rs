@@ -72,12 +72,12 @@ impl App {
     pub fn erase(&self, identities: &[String]) -> Result<Receipt> {
         let snapshot = self.snapshot();
         let names = names_of(&snapshot, identities)?;
-        // What is refused changes nothing.
+        // What is refused changes nothing, and what finds no room.
         self.engine().can_erase()?;
+        self.engine().flush()?;
         // First what names them: once they are erased nobody knows their names, but if the rest fails, this can be done again.
         let saved = self.redact(&names)?;
         let erased = self.engine().erase(identities)?;
-        self.agents.forget(&names);
         Ok(Receipt { erased, saved, at: format_millis(self.now()) })
     }
 

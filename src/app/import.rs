@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::{App, Mark, names};
-use crate::engine::{Batch, BatchBuilder, Engine, Outcome, Ticket};
+use crate::engine::{Batch, BatchBuilder, Engine, Input, Outcome, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Admission, Line, Record, RecordKind, RecordRef};
+use crate::model::{Admission, Line, Record, RecordKind, RecordRef, thousands};
 use crate::threads::processors;
 use crate::transfer::format::Format;
 use crate::transfer::lines::{Block as Lines, ParsedLine, Unread, for_each_block, unpacked};
@@ -250,6 +250,24 @@ impl<'a> BlockBuilder<'a> {
 }
 
 impl ImportReport {
+    /// The error that ended an import, with what was stored before it: the store knows of its last records only.
+    fn broken_off(&self, error: Error) -> Error {
+        let stored = self.accepted + self.duplicates;
+        if stored == 0 || !matches!(error.kind(), ErrorKind::Full | ErrorKind::Busy | ErrorKind::Poisoned) {
+            return error;
+        }
+        let message = format!(
+            "{}; {} of the import are stored, all up to line {}",
+            error.message(),
+            thousands(stored),
+            self.line
+        );
+        let hint = if error.kind() == ErrorKind::Full { "make room, then send" } else { "send" };
+        Error::new(error.kind(), error.code(), message).hint(format!(
+            "{hint} the lines behind it; those that have a time or an id can be sent again, and are stored once"
+        ))
+    }
+
     fn reject(&mut self, line: u64, error: &Error, text: Option<Vec<u8>>, each: &mut dyn FnMut(&Rejected)) {
         self.rejected += 1;
         let message = match error.advice() {
@@ -290,14 +308,14 @@ impl App {
         let format = form.format.unwrap_or_else(|| Format::guess(None, &begin));
         let snapshot = self.snapshot();
         let allowance = form.names_max.map(|most| Mutex::new(names::Allowance::new(&snapshot.catalog, most)));
-        let threads = processors();
+        let (threads, whole) = (processors(), Input::default());
         let each = |block: Block| {
             report.duplicates += block.stored;
             for (line, unread) in block.rejected {
                 report.reject(line, &unread.error, unread.text, &mut rejected);
                 self.refuse(&unread.error, "", "");
             }
-            let ticket = self.engine.begin_write(block.batch)?;
+            let ticket = self.engine.begin_write(block.batch.of_input(&whole))?;
             let Block { numbers, refusable, last, .. } = block;
             underway.ahead.push_back(Ahead { numbers, refusable, ticket, last });
             if underway.ahead.len() > BLOCKS_AHEAD {
@@ -327,9 +345,12 @@ impl App {
                 })
             }
         };
-        underway.finish(&self.engine, read.is_err(), &mut report, &mut rejected)?;
+        let ended = underway.finish(&self.engine, read, &mut report, &mut rejected);
         progress(&report);
-        read.map(|()| report)
+        match ended {
+            Ok(()) => Ok(report),
+            Err(error) => Err(report.broken_off(error)),
+        }
     }
 }
 
@@ -348,7 +369,9 @@ impl Underway {
     ) -> Result<()> {
         let Some(Ahead { numbers, refusable, ticket, last }) = self.ahead.pop_front() else { return Ok(()) };
         let write = ticket.number();
-        for (at, (line, outcome)) in numbers.into_iter().zip(ticket.wait()?).enumerate() {
+        // What is stored behind lines that are not is no part of what is stored without a gap.
+        let outcomes = ticket.wait().inspect_err(|_| report.held = true)?;
+        for (at, (line, outcome)) in numbers.into_iter().zip(outcomes).enumerate() {
             match outcome {
                 Outcome::Stored => report.accepted += 1,
                 Outcome::Duplicate => report.duplicates += 1,
@@ -383,22 +406,22 @@ impl Underway {
         }
     }
 
-    /// Settles all that was begun, which is done even if the input broke off, so that the counts are true; then all of it is made durable,
-    /// too.
+    /// Settles all that was begun, which is done even if the input or the store broke off, so that the counts are true; then all of it
+    /// is made durable, too. What broke off first is told.
     fn finish(
         &mut self,
         engine: &Engine,
-        is_broken: bool,
+        mut ended: Result<()>,
         report: &mut ImportReport,
         rejected: &mut dyn FnMut(&Rejected),
     ) -> Result<()> {
         while !self.ahead.is_empty() {
-            self.settle(engine, report, rejected)?;
+            ended = ended.and(self.settle(engine, report, rejected));
         }
-        if is_broken && !self.taken.is_empty() {
-            engine.flush()?;
+        if ended.is_err() && !self.taken.is_empty() {
+            ended = ended.and(engine.flush());
         }
         self.confirm(engine, report);
-        Ok(())
+        ended
     }
 }

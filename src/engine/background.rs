@@ -57,10 +57,10 @@ pub(crate) fn spawn_flusher(
     start("flusher", move || {
         let mut closing: Option<Error> = None;
         for mut job in jobs {
-            let waiting = std::mem::take(&mut job.waiting);
+            let mut waiting = std::mem::take(&mut job.waiting);
             let done = match &closing {
                 Some(error) => Err(error.again()),
-                None => shared.healthy().and_then(|()| flush(&shared, job)),
+                None => shared.healthy().and_then(|()| flush(&shared, job, &mut waiting)),
             };
             match &done {
                 // What is not flushed because the store closes is in the log. Nothing behind it is flushed either, or that log would go.
@@ -85,8 +85,8 @@ struct Flushed {
 }
 
 /// Writes the files of a flush. On a full disk it waits for room: what was acknowledged is in the log, and nothing more is taken
-/// meanwhile.
-fn write_files(shared: &Shared, job: &FlushJob) -> Result<Flushed> {
+/// meanwhile. Who waits for the flush is told that the disk is full.
+fn write_files(shared: &Shared, job: &FlushJob, waiting: &mut Vec<Reply>) -> Result<Flushed> {
     loop {
         let numbers = {
             let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,14 +103,17 @@ fn write_files(shared: &Shared, job: &FlushJob) -> Result<Flushed> {
             // Named nowhere, and in the way.
             shared.vfs.remove(name)?;
         }
-        wait_for_room(shared, &full)?;
+        wait_for_room(shared, &full, waiting)?;
     }
 }
 
-/// Returns when there is room again; until then records are refused.
-fn wait_for_room(shared: &Shared, full: &Error) -> Result<()> {
+/// Returns when there is room again; until then records are refused. Nobody else waits as long: that may be days.
+fn wait_for_room(shared: &Shared, full: &Error, waiting: &mut Vec<Reply>) -> Result<()> {
     if !shared.cramped.swap(true, Ordering::SeqCst) {
         log::error!("records are refused until there is room: {full}");
+    }
+    for reply in waiting.drain(..) {
+        reply.tell(Err(full.again()));
     }
     let mut pause = Duration::from_millis(20);
     loop {
@@ -165,9 +168,9 @@ fn try_write_files(shared: &Shared, job: &FlushJob, numbers: [u64; 3]) -> Result
     Ok(Flushed { segment, identities, checkpoint })
 }
 
-fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
+fn flush(shared: &Shared, job: FlushJob, waiting: &mut Vec<Reply>) -> Result<()> {
     let vfs = shared.vfs.as_ref();
-    let Flushed { segment, identities, checkpoint } = write_files(shared, &job)?;
+    let Flushed { segment, identities, checkpoint } = write_files(shared, &job, waiting)?;
     let mut old_checkpoint = None;
     let mut name_them = || {
         edit_manifest(shared, |manifest| {
@@ -180,7 +183,7 @@ fn flush(shared: &Shared, job: FlushJob) -> Result<()> {
     };
     loop {
         match name_them() {
-            Err(full) if full.kind() == ErrorKind::Full => wait_for_room(shared, &full)?,
+            Err(full) if full.kind() == ErrorKind::Full => wait_for_room(shared, &full, waiting)?,
             done => break done?,
         }
     }

@@ -3,6 +3,7 @@
 //! the writer does itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::load::Numbering;
 use super::snapshot::Snapshot;
@@ -18,6 +19,22 @@ pub struct Batch {
     /// The identities of the prepared ones.
     texts: String,
     properties: Properties,
+    /// What it is a part of.
+    pub(super) input: Option<Input>,
+}
+
+/// An input of many batches. Once one of them is refused so are those behind it, and what is stored of it has no gap.
+#[derive(Clone, Debug, Default)]
+pub struct Input(Arc<AtomicBool>);
+
+impl Input {
+    pub(super) fn is_refused(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn refuse_behind(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// The properties of the prepared records of a batch.
@@ -87,13 +104,20 @@ impl Batch {
     /// Records as they came.
     pub fn of(records: Vec<Record>) -> Self {
         let items = records.into_iter().map(Item::Record).collect();
-        Self { items, texts: String::new(), properties: Properties::default() }
+        Self { items, texts: String::new(), properties: Properties::default(), input: None }
     }
 
     /// A correction alone.
     pub fn correction(correction: Correction) -> Self {
         let items = vec![Item::Correction(correction)];
-        Self { items, texts: String::new(), properties: Properties::default() }
+        Self { items, texts: String::new(), properties: Properties::default(), input: None }
+    }
+
+    /// As a part of an input.
+    #[must_use]
+    pub fn of_input(mut self, input: &Input) -> Self {
+        self.input = Some(input.clone());
+        self
     }
 
     /// Records and corrections in it.
@@ -133,7 +157,7 @@ impl Batch {
 
     /// Ends it.
     pub(super) fn emptied(self) -> UsedBatch {
-        let Self { mut items, mut texts, properties } = self;
+        let Self { mut items, mut texts, properties, .. } = self;
         let mut numbers = if let Properties::Numbers(numbers, _) = properties { numbers } else { Vec::new() };
         items.clear();
         texts.clear();
@@ -281,7 +305,8 @@ impl BatchBuilder {
 
     /// All that was added.
     pub fn finish(self) -> Batch {
-        Batch { items: self.items, texts: self.texts, properties: self.properties.finish() }
+        let properties = self.properties.finish();
+        Batch { items: self.items, texts: self.texts, properties, input: None }
     }
 
     /// `None` if a name is new, or given twice.

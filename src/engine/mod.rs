@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use crossbeam::channel::{Sender, TrySendError, bounded};
 
-pub use batch::{Batch, BatchBuilder};
+pub use batch::{Batch, BatchBuilder, Input};
 pub use check::{Checked, check_files, check_on};
 pub use erase::Erased;
 pub use snapshot::{Counters, Damaged, Sealed, Snapshot};

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::background::FlushJob;
-use super::batch::{Batch, Item};
+use super::batch::{Batch, Input, Item};
 use super::erase::Plan;
 use super::feed::Happening;
 use super::load::Load;
@@ -31,6 +31,22 @@ pub(crate) enum Op {
     Flush,
     /// Erase people.
     Erase(Arc<Plan>),
+}
+
+impl Op {
+    /// The input that its records are a part of.
+    fn input(&self) -> Option<Input> {
+        if let Self::Records(batch) = self { batch.input.clone() } else { None }
+    }
+
+    /// Whether an earlier part of the same input was refused.
+    fn is_behind_refused(&self) -> bool {
+        self.input().is_some_and(|input| input.is_refused())
+    }
+
+    fn refuse_behind(&self) {
+        self.input().iter().for_each(Input::refuse_behind);
+    }
 }
 
 /// An [`Op`] and where to answer.
@@ -74,6 +90,8 @@ pub(super) struct Writer {
 pub(super) const LOOK_AHEAD: usize = 32;
 /// Bytes of a log frame above which a large group gets another one.
 const FRAME_BYTES: usize = 4 << 20;
+/// Bytes that a batch of an import rarely has more of.
+const BATCH_BYTES: usize = 1 << 20;
 const _: () = assert!(FRAME_BYTES + limits::IMPORT_LINE_BYTES_MAX < limits::FRAME_BYTES_MAX as usize);
 
 /// Tells callers that their request failed.
@@ -96,6 +114,12 @@ impl Writer {
             if self.load.is_some() {
                 group.into_iter().for_each(|request| self.load_request(request));
                 continue;
+            }
+            let behind: Vec<_> = group.extract_if(.., |r| r.op.is_behind_refused()).collect();
+            if !behind.is_empty() {
+                let message = "an earlier part of the same input was refused";
+                let error = Error::new(ErrorKind::Full, "disk_full", message);
+                refuse(behind.into_iter().map(|r| r.reply), &error);
             }
             let flushes: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Flush)).collect();
             let erasures: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Erase(_))).collect();
@@ -158,8 +182,10 @@ impl Writer {
         }
         // No room is no failure: nothing was tried, and the next group may find some.
         if let Err(error) = self.ready() {
+            group.iter().for_each(|request| request.op.refuse_behind());
             return refuse(group.into_iter().map(|r| r.reply), &error);
         }
+        let inputs: Vec<_> = group.iter().map(|request| request.op.input()).collect();
         let mut log = std::mem::take(&mut self.buffer);
         log.clear();
         let mut answers: Vec<(Reply, Vec<Outcome>)> = Vec::with_capacity(group.len());
@@ -168,7 +194,7 @@ impl Writer {
             let frame = self.log.next_sequence();
             let answer = if done.is_ok() { self.resolve(request.op, &mut log) } else { Ok(Vec::new()) };
             if self.log.next_sequence() != frame {
-                durable = answers.len();
+                durable = answers.len() + usize::from(answer.is_ok() && log.is_empty());
             }
             let outcomes = answer.unwrap_or_else(|error| {
                 done = Err(error);
@@ -182,6 +208,7 @@ impl Writer {
             Ok(()) => Vec::new(),
             Err(error) => {
                 self.give_up(error);
+                inputs.iter().skip(durable).flatten().for_each(Input::refuse_behind);
                 answers.split_off(durable)
             }
         };
@@ -295,11 +322,12 @@ impl Writer {
                     };
                     outcomes.push(outcome?);
                     if log.len() >= FRAME_BYTES {
-                        // Synced one by one: of several unsynced frames a crash could keep a later one alone. And published, so
-                        // that what is published is always what is in the log.
-                        self.commit(log)?;
-                        log.clear();
+                        self.commit_frame(log)?;
                     }
+                }
+                // Where a batch ends, so that all of it is stored or nothing, if it is not a large one.
+                if log.len() >= FRAME_BYTES - BATCH_BYTES {
+                    self.commit_frame(log)?;
                 }
                 Ok(outcomes)
             }
@@ -316,6 +344,14 @@ impl Writer {
         meters.synced.add(begun.elapsed());
         meters.log_bytes.store(self.log.bytes(), Ordering::Relaxed);
         meters.last_stored.store(self.shared.options.clock.now(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One frame of several of a group. Synced one by one: of several unsynced frames a crash could keep a later one alone. And
+    /// published, so that what is published is always what is in the log.
+    fn commit_frame(&mut self, log: &mut Vec<u8>) -> Result<()> {
+        self.commit(log)?;
+        log.clear();
         Ok(())
     }
 
@@ -355,7 +391,11 @@ impl Writer {
 
     /// The same, with what was loaded.
     pub(super) fn seal_with(&mut self, waiting: Vec<Reply>, loaded: Option<(PackedRows, Arc<Values>)>) {
-        if let Err(error) = self.shared.healthy() {
+        // Behind a flush that waits for room another would wait as long, and a third hold up the writer.
+        let cramped = self.shared.cramped.load(Ordering::SeqCst);
+        let well = self.shared.healthy();
+        let well = well.and_then(|()| if cramped { room(&self.shared, self.log.bytes()) } else { Ok(()) });
+        if let Err(error) = well {
             return refuse(waiting.into_iter(), &error);
         }
         match self.try_seal() {
@@ -421,10 +461,12 @@ fn records_in(group: &[Request]) -> usize {
 
 /// An error if the disk has no room for what is in memory and some more.
 pub(crate) fn room(shared: &Shared, log_bytes: u64) -> Result<()> {
-    let free = shared.vfs.free_bytes()?;
+    let (free, cramped) = (shared.vfs.free_bytes()?, shared.cramped.load(Ordering::SeqCst));
     // A flush writes at most about as much as its log holds, and the log itself grows meanwhile.
-    if free < limits::FREE_BYTES_MIN + 2 * log_bytes || shared.cramped.load(Ordering::SeqCst) {
-        let message = format!("only {} MiB are free on the disk of {}", free >> 20, shared.vfs.describe());
+    if free < limits::FREE_BYTES_MIN + 2 * log_bytes || cramped {
+        let waits = if cramped { ", and what is in memory waits for room" } else { "" };
+        let disk = shared.vfs.describe();
+        let message = format!("only {} MiB are free on the disk of {disk}{waits}", free >> 20);
         return Err(Error::new(ErrorKind::Full, "disk_full", message)
             .hint("make room; nothing was stored, send it again"));
     }

@@ -1,10 +1,13 @@
 //! Power cuts, restarts and full disks.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use super::{STEPS, fresh, funnel, history, people};
 use crate::support::{API_KEY, Client, Server, WRITE_KEY, authorized};
@@ -183,6 +186,80 @@ fn a_full_disk_refuses_records_and_goes_on_reading() {
     assert!(!API_KEY.is_empty());
 }
 
+/// Leaves so many bytes of the disk.
+fn fill(disk: &Path, leave: u64) -> std::path::PathBuf {
+    let output = Command::new("df").args(["--output=avail", "-B1"]).arg(disk).output().unwrap();
+    let free: u64 = String::from_utf8(output.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap();
+    let filler = disk.join("filler");
+    let zeros = io::copy(&mut io::repeat(0).take(free - leave), &mut fs::File::create(&filler).unwrap());
+    assert_eq!(zeros.unwrap(), free - leave);
+    filler
+}
+
+#[test]
+fn what_finds_no_room_says_so_at_once_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(dir.path(), "40m") else {
+        eprintln!("SKIPPED: a full disk could not be tried, as no file system can be mounted here");
+        return;
+    };
+    let data = disk.0.join("store");
+    let server = Server::start(&data);
+    let untimed = |n: u64| {
+        format!(
+            "{{\"type\":\"event\",\"person\":\"p{}\",\"event\":\"V\",\"properties\":{{\"n\":\"{n:0300}\"}}}}\n",
+            n % 500
+        )
+    };
+    server.import(&history());
+    server.import(&(0..3000).map(untimed).collect::<String>());
+    // Room for the head of a log and not for the segment.
+    let filler = fill(disk.0, 20 << 10);
+    let begun = Instant::now();
+    for _ in 0..4 {
+        let put = br#"{"events":{"V":1}}"#;
+        let changes: [(&str, &str, &[u8]); 3] = [
+            ("DELETE", "/api/v1/people/p7", b""),
+            ("POST", "/api/v1/compact", b""),
+            ("PUT", "/api/v1/retention", put),
+        ];
+        for (method, target, body) in changes {
+            let reply = server.client().send(method, target, &[authorized()], body);
+            assert_eq!((reply.status, reply.code().as_str()), (507, "disk_full"), "{method} {target}");
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(server.get("/api/v1/retention")["events"], json!({}), "refused is not stored");
+    assert_eq!(server.client().get("/api/v1/people/p7").status, 200);
+    server.stop();
+    for command in [&["compact"][..], &["erase", "p7", "--yes"], &["import", "/dev/null"]] {
+        let begun = Instant::now();
+        let output = crate::support::run(&data, command, b"");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{command:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) || command[0] == "import", "{command:?}: {told}");
+    }
+    fs::remove_file(filler).unwrap();
+    let server = Server::start(&data);
+    assert_eq!(server.get("/api/v1/stats")["events"], 3105);
+    // An import that ends in the middle says where, so that what has no time and no id is not stored twice.
+    let lines: Vec<String> = (0..30_000).map(untimed).collect();
+    let filler = fill(disk.0, 9 << 20);
+    let reply = server.client().send("POST", "/api/v1/import", &[authorized()], lines.concat().as_bytes());
+    assert_eq!(reply.status, 507, "{}", reply.text());
+    let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+    let line: usize = message.rsplit(' ').next().unwrap().parse().unwrap();
+    let stored = server.get("/api/v1/stats")["events"].as_u64().unwrap() - 3105;
+    assert!(line > 0 && line as u64 == stored, "{stored}: {message}");
+    fs::remove_file(filler).unwrap();
+    let begun = Instant::now();
+    while server.client().open("/healthz").status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it goes on");
+        thread::sleep(Duration::from_millis(50));
+    }
+    server.stop();
+}
+
 #[test]
 fn a_store_on_a_disk_that_others_filled_can_be_opened_and_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
@@ -201,11 +278,11 @@ fn a_store_on_a_disk_that_others_filled_can_be_opened_and_goes_on_when_there_is_
     let filler = disk.0.join("filler");
     let mut file = fs::File::create(&filler).unwrap();
     let piece = vec![1; 4096];
-    while std::io::Write::write_all(&mut file, &piece).is_ok() {}
+    while io::Write::write_all(&mut file, &piece).is_ok() {}
     let server = Server::start(&data);
     assert!(!data.join("reserve").exists(), "it was needed");
     assert_eq!(people(&funnel(&server, &format!("{{{STEPS}}}"))), [60, 30, 15]);
-    while std::io::Write::write_all(&mut file, &piece).is_ok() {}
+    while io::Write::write_all(&mut file, &piece).is_ok() {}
     let target = format!("/e?_k={WRITE_KEY}&_p=late&_n=x");
     assert_eq!(server.client().open(&target).status, 507);
     assert_eq!(server.client().open("/healthz").status, 503);
@@ -213,7 +290,10 @@ fn a_store_on_a_disk_that_others_filled_can_be_opened_and_goes_on_when_there_is_
     fs::remove_file(&filler).unwrap();
     assert_eq!(server.client().open(&target).status, 200, "without a restart");
     assert_eq!(server.export().len(), 166);
+    let begun = Instant::now();
+    while !data.join("reserve").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "set aside again, without a restart");
+        thread::sleep(Duration::from_millis(50));
+    }
     server.stop();
-    Server::start(&data).stop();
-    assert!(data.join("reserve").exists(), "set aside again");
 }
