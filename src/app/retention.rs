@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use super::keys::{checked, read_checked, replace};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::events_before;
-use crate::model::Millis;
+use crate::model::{Millis, format_millis};
 
 const FILE: &str = "retention.json";
 const FILE_NEW: &str = "retention.json.new";
@@ -23,6 +23,14 @@ const DAY: Millis = 86_400_000;
 const DAYS_MAX: u32 = 36_500;
 /// How often events that have become too old are taken out.
 const ROUND: Duration = Duration::from_secs(3600);
+/// Not every hour for what an hour has added.
+const PATIENCE: Millis = DAY;
+/// A clock by which nothing has come for so long may be wrong.
+const IDLE: Millis = 30 * DAY;
+/// So does one that runs ahead by this between two rounds.
+const LEAP: Millis = 3_600_000;
+/// Time to set it right.
+const HOLD: Duration = Duration::from_secs(24 * 3600);
 
 /// How many days events are kept. `null` is for ever.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,10 +97,19 @@ impl App {
         Retention::load(&self.dir)
     }
 
-    /// Changes how long events are kept, and takes out those that are too old; how many.
+    /// Changes how long events are kept, and takes out those that are too old; how many. If that cannot be done it stays as it was.
     pub fn retain(&self, retention: &Retention) -> Result<u64> {
+        // What keeps events from being taken out is known before the rule is there: the next start would go by it.
+        self.engine().flush()?;
+        let before = self.retention().ok();
         retention.store(&self.dir)?;
-        self.expire(0)
+        let removed = self.expire(0);
+        if let (Err(_), Some(before)) = (&removed, before)
+            && let Err(error) = before.store(&self.dir)
+        {
+            log::error!("how long events are kept stays as it was asked for: {error}");
+        }
+        removed
     }
 
     /// How many events would be too old.
@@ -101,6 +118,20 @@ impl App {
         let before = |name| by_name.get(name).copied().or(all).filter(|before| *before > Millis::MIN);
         let names = snapshot.catalog.events().filter_map(|(id, name)| Some((id, before(name)?)));
         names.map(|(name, before)| events_before(&snapshot, name, before)).sum()
+    }
+
+    /// Whether it has events, and all are older.
+    fn is_idle_since(&self, before: Millis) -> Result<bool> {
+        let snapshot = self.snapshot();
+        let mut events = 0;
+        for (name, _) in snapshot.catalog.events() {
+            let rows = snapshot.rows_of(name);
+            if events_before(&snapshot, name, before)? < rows {
+                return Ok(false);
+            }
+            events += rows;
+        }
+        Ok(events > 0)
     }
 
     /// Takes out the events that are too old, where some are by `patience` milliseconds; how many.
@@ -135,10 +166,10 @@ impl Keeper {
 }
 
 fn look_after(app: &Weak<App>, stopped: &mpsc::Receiver<()>) {
+    let mut trust = Trust::new();
     loop {
         let Some(app) = app.upgrade() else { return };
-        // Not every hour for what an hour has added.
-        match app.expire(DAY) {
+        match trust.of_clock(&app).and_then(|trusted| if trusted { app.expire(PATIENCE) } else { Ok(0) }) {
             Ok(0) => {}
             Ok(events) => log::info!("{events} events were older than they are kept"),
             Err(error) => log::error!("events that are too old stay for now: {error}"),
@@ -147,6 +178,40 @@ fn look_after(app: &Weak<App>, stopped: &mpsc::Receiver<()>) {
         if stopped.recv_timeout(ROUND) != Err(RecvTimeoutError::Timeout) {
             return;
         }
+    }
+}
+
+/// Whether the clock may be gone by. One that is years ahead, as after a battery has died, would take everything out at once.
+struct Trust {
+    /// When it was last looked at: by a watch that cannot leap, and by the clock.
+    seen: Option<(Instant, Millis)>,
+    /// Until when it is not gone by.
+    held: Option<Instant>,
+}
+
+impl Trust {
+    fn new() -> Self {
+        Self { seen: None, held: None }
+    }
+
+    /// False for a day after it leapt ahead: at a start if no event is of the last 30 days, later if an hour took it more than two.
+    fn of_clock(&mut self, app: &App) -> Result<bool> {
+        let (instant, now) = (Instant::now(), app.now());
+        let leapt = match self.seen.replace((instant, now)) {
+            None => app.retention()? != Retention::default() && app.is_idle_since(now - IDLE)?,
+            Some((before, then)) => {
+                let passed = Millis::try_from((instant - before).as_millis()).unwrap_or(Millis::MAX);
+                now - then > passed.saturating_add(LEAP)
+            }
+        };
+        if leapt {
+            log::warn!(
+                "the clock says {}, long after all that was stored: if that is so, events that are too old go in a day, or at once with `whodid retention`",
+                format_millis(now)
+            );
+            self.held = Some(instant + HOLD);
+        }
+        Ok(self.held.is_none_or(|until| instant >= until))
     }
 }
 
@@ -193,5 +258,33 @@ mod tests {
         let before = [&good[..no_crc], b"}".as_slice()].concat();
         std::fs::write(&path, before).unwrap();
         assert_eq!(Retention::load(dir.path()).unwrap(), retention, "a file from before");
+    }
+
+    #[test]
+    fn a_clock_far_ahead_of_all_that_is_stored_is_not_gone_by_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = App::open(dir.path()).unwrap();
+        let now = app.now();
+        let event = |days: Millis| crate::model::Record {
+            kind: crate::model::RecordKind::Event,
+            identity: "a".into(),
+            name: "E".into(),
+            time: Some(now - days * DAY),
+            properties: Vec::new(),
+            id: None,
+        };
+        assert!(Trust::new().of_clock(&app).unwrap(), "nothing is stored and nothing is asked for");
+        app.engine().write(vec![event(40), event(50)]).unwrap();
+        assert!(Trust::new().of_clock(&app).unwrap(), "kept for ever");
+        Retention { days: Some(30), ..Retention::default() }.store(dir.path()).unwrap();
+        let mut trust = Trust::new();
+        assert!(!trust.of_clock(&app).unwrap() && !trust.of_clock(&app).unwrap());
+        trust.held = Some(Instant::now());
+        assert!(trust.of_clock(&app).unwrap(), "a day later");
+        app.engine().write(vec![event(1)]).unwrap();
+        let mut trust = Trust::new();
+        assert!(trust.of_clock(&app).unwrap() && trust.of_clock(&app).unwrap());
+        trust.seen = trust.seen.map(|(instant, now)| (instant, now - 2 * LEAP));
+        assert!(!trust.of_clock(&app).unwrap(), "it leapt");
     }
 }
