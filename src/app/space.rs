@@ -44,6 +44,11 @@ impl App {
         };
         Ok((room, free))
     }
+
+    /// Sets the reserve aside, if there is none and plenty of room.
+    pub(super) fn keep_reserve(&self) -> Result<()> {
+        after_opening(&self.dir)
+    }
 }
 
 /// Gives the reserve to the opening of the store in `dir`, if there is no other room.

@@ -24,7 +24,8 @@ impl Watch {
     /// Watches `app`; records stay away if none came for `silent_after`.
     pub fn start(app: Arc<App>, silent_after: Option<Duration>) -> Result<Self> {
         let (stop, stopped) = bounded(0);
-        let look = Look { silent_after, room: Room::Enough, silent: false, begun: Instant::now() };
+        let (room, begun) = (Room::Enough, Instant::now());
+        let look = Look { silent_after, room, silent: false, no_reserve: false, begun };
         let thread = thread::Builder::new().name("watch".into()).spawn(move || look.run(&app, &stopped));
         let thread = thread.map_err(|e| {
             Error::new(ErrorKind::Io, "thread", format!("cannot start the watch thread: {e}"))
@@ -46,6 +47,7 @@ struct Look {
     silent_after: Option<Duration>,
     room: Room,
     silent: bool,
+    no_reserve: bool,
     begun: Instant,
 }
 
@@ -53,6 +55,7 @@ impl Look {
     fn run(mut self, app: &App, stopped: &Receiver<()>) {
         loop {
             self.at_room(app.room());
+            self.at_reserve(app);
             self.at_silence(app.silence(self.begun.elapsed()));
             if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
                 return;
@@ -76,6 +79,15 @@ impl Look {
                 log::error!("the disk is full: {free} MiB are free; records are refused until there is room")
             }
         }
+    }
+
+    /// A reserve that was used is set aside again.
+    fn at_reserve(&mut self, app: &App) {
+        let failed = app.keep_reserve().err();
+        if let Some(error) = failed.as_ref().filter(|_| !self.no_reserve) {
+            log::warn!("no reserve of room could be set aside: {error}");
+        }
+        self.no_reserve = failed.is_some();
     }
 
     fn at_silence(&mut self, silence: Duration) {
