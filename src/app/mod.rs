@@ -241,30 +241,39 @@ impl App {
     /// Checks and stores one record; returns once it is durable. What is refused is counted and kept.
     /// With it goes what is new of the person's browser.
     pub fn track(&self, sent: Sent) -> Result<Outcome> {
-        let news = self.agents.news(&sent);
-        let record = sent.record;
-        let (identity, name) = (record.identity.clone(), record.name.clone());
-        let dashboard = self.dashboard();
-        let admission = Admission { now: self.now(), nobody: &dashboard.nobody };
-        let stored = record.checked(admission).and_then(|record| {
-            let (seen, news) = news.unzip();
-            let snapshot = self.snapshot();
-            let mut allowance = names::Allowance::new(&snapshot.catalog, self.names_max);
-            allowance.take(&record)?;
-            let mut records = vec![record];
-            records.extend(news.map(|news| news.checked(admission)).transpose()?);
-            let outcomes = self.engine.try_write(records)?;
-            seen.into_iter().for_each(|seen| self.agents.remember(seen));
-            match outcomes.first() {
-                Some(Outcome::TooManyNames) => Err(names::too_many(limits::NAMES_MAX)),
-                Some(outcome) => Ok(*outcome),
-                None => Err(Error::new(ErrorKind::Io, "no_answer", "the store gave no answer")),
-            }
-        });
+        let (identity, name) = (sent.record.identity.clone(), sent.record.name.clone());
+        let stored = self.track_one(sent);
         if let Err(error) = &stored {
             self.refuse(error, &identity, &name);
         }
         stored
+    }
+
+    fn track_one(&self, sent: Sent) -> Result<Outcome> {
+        let (snapshot, dashboard) = (self.snapshot(), self.dashboard());
+        let admission = Admission { now: self.now(), nobody: &dashboard.nobody };
+        let mut news = agents::News::default();
+        let record = sent.record.checked(admission)?;
+        names::Allowance::new(&snapshot.catalog, self.names_max).take(&record)?;
+        let told = self.agents.news(&record, sent.agent.as_deref(), &snapshot, admission.now, &mut news)?;
+        let told = told.map(|told| told.checked(admission)).transpose()?;
+        let is_told = told.is_some();
+        let outcomes = self.engine.try_write([record].into_iter().chain(told).collect())?;
+        if is_told {
+            self.remember(news);
+        }
+        match outcomes.first() {
+            Some(Outcome::TooManyNames) => Err(names::too_many(limits::NAMES_MAX)),
+            Some(outcome) => Ok(*outcome),
+            None => Err(Error::new(ErrorKind::Io, "no_answer", "the store gave no answer")),
+        }
+    }
+
+    /// What was stored of browsers need not be told again. It is, if that cannot be remembered.
+    fn remember(&self, news: agents::News) {
+        if let Err(error) = self.agents.remember(news, &self.snapshot()) {
+            log::error!("whose browser was told is not known: {error}");
+        }
     }
 
     /// Checks and stores records together; returns once they are durable. Those that are refused are counted and kept, the others are
@@ -273,11 +282,10 @@ impl App {
         let (snapshot, dashboard) = (self.snapshot(), self.dashboard());
         let admission = Admission { now: self.now(), nobody: &dashboard.nobody };
         let mut checked = Vec::with_capacity(all.len());
-        let (mut joined, mut seen) = (HashSet::new(), HashSet::new());
+        let (mut joined, mut news) = (HashSet::new(), agents::News::default());
         let mut allowance = names::Allowance::new(&snapshot.catalog, self.names_max);
         for sent in all {
-            let news = self.agents.news(&sent).filter(|(new, _)| !seen.contains(new));
-            let record = sent.record;
+            let (record, agent) = (sent.record, sent.agent);
             if record.kind == RecordKind::Identify {
                 let new = joined.insert((record.identity.clone(), record.name.clone()));
                 if !new || known_as_one(&snapshot, &record)? {
@@ -287,11 +295,10 @@ impl App {
             let (identity, name) = (record.identity.clone(), record.name.clone());
             match record.checked(admission).and_then(|record| allowance.take(&record).map(|()| record)) {
                 Ok(record) => {
+                    let now = admission.now;
+                    let told = self.agents.news(&record, agent.as_deref(), &snapshot, now, &mut news)?;
                     checked.push(record);
-                    if let Some((new, news)) = news {
-                        checked.push(news.checked(admission)?);
-                        seen.insert(new);
-                    }
+                    checked.extend(told.map(|told| told.checked(admission)).transpose()?);
                 }
                 Err(error) => self.refuse(&error, &identity, &name),
             }
@@ -302,7 +309,7 @@ impl App {
         let names: Vec<(String, String)> =
             checked.iter().map(|r| (r.identity.clone(), r.name.clone())).collect();
         let outcomes = self.engine.try_write(checked)?;
-        seen.into_iter().for_each(|seen| self.agents.remember(seen));
+        self.remember(news);
         for (outcome, (identity, name)) in outcomes.into_iter().zip(names) {
             if outcome == Outcome::TooManyNames {
                 self.refuse(&names::too_many(limits::NAMES_MAX), &identity, &name);
