@@ -96,6 +96,16 @@ fn a_file_of_cohorts_holds_what_the_page_shows() {
     assert!(page.contains("25.0 %*") && page.matches(">\u{b7}<").count() == 2, "{page}");
     let file = look(&server, &session, &format!("{target}&csv=cohorts"));
     assert_eq!(file.lines().last(), Some("\"2025-03\",60,0.25*,,"), "{file}");
+    for (measure, value, said) in [
+        ("events", "15", "how many times they came back"),
+        ("sum&property=n", "420", "the sum of n of those who came back"),
+    ] {
+        let target = format!("{target}&measure={measure}");
+        let page = look(&server, &session, &target);
+        assert!(page.contains(&format!(">{value}*<")) && page.contains(said), "{page}");
+        let file = look(&server, &session, &format!("{target}&csv=cohorts"));
+        assert_eq!(file.lines().last(), Some(format!("\"2025-03\",60,{value}*,,").as_str()), "{file}");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
 fn builder(context: &Context<'_>) -> Result<Markup> {
     let cohort = context.value_or("cohort", "month");
     let modes = [("", "in that time"), ("at_least", "then or later")];
+    let measures = [("", "people"), ("events", "times"), ("sum", "sum of a property")];
     let fields = html! {
         fieldset {
             legend { "People who first did \u{2026} and came back to do \u{2026}" }
@@ -46,6 +47,10 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
             (form::field("Columns", "count", context.value("count"), ""))
             (form::field("Segment by", "by", context.value("by"), "splits"))
         }
+        div.row {
+            (form::choice("In each cell", "measure", context.value("measure"), &measures))
+            (form::field("Property", "property", context.value("property"), "properties"))
+        }
         (form::show(context))
     };
     form::report(context, "/cohorts", &KNOWN, &fields)
@@ -58,10 +63,24 @@ fn rule(context: &Context<'_>, answer: &Json) -> Markup {
         p.rule {
             "People who first did " (context.pattern(&query["start"])) (context.range(query))
             @match query["by"].as_str() { Some(by) => { ", by " (by) } None => { ", by the " (unit("cohort")) " in which they did" } }
-            "; and the share of them who came back to do " (context.pattern(&query["return"])) ", by " (unit("bucket")) " since"
+            "; and " (measured(query)) " came back to do " (context.pattern(&query["return"])) ", by " (unit("bucket")) " since"
             (context.only_people(query))
             "."
         }
+    }
+}
+
+/// What a cell counts of those who came back, if not them.
+fn is_valued(query: &Json) -> bool {
+    !matches!(query["measure"].as_str(), None | Some("people"))
+}
+
+/// What the triangle shows of who came back, before they did.
+fn measured(query: &Json) -> String {
+    match query["measure"].as_str() {
+        Some("events") => "how many times they".to_owned(),
+        Some("sum") => format!("the sum of {} of those who", query["property"].as_str().unwrap_or_default()),
+        _ => "the share of them who".to_owned(),
     }
 }
 
@@ -71,7 +90,7 @@ fn curve(answer: &Json) -> Markup {
         list(answer, "average").iter().map_while(Json::as_f64).map(|share| share * 100.0).collect();
     let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month").to_owned();
     let axis: Vec<String> = (0..values.len()).map(|at| format!("{unit} {at}")).collect();
-    html! { @if values.len() > 1 { (chart::lines(&[Layer { name: "came back", values }], &axis, None, " %")) } }
+    html! { @if values.len() > 1 && !is_valued(&answer["receipt"]["query"]) { (chart::lines(&[Layer { name: "came back", values }], &axis, None, " %")) } }
 }
 
 fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
@@ -85,13 +104,23 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
         link("/cohorts/people", &base, &more)
     };
     let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
-    let mut table = Table::new("cohorts", "Share of each cohort that came back", &["Cohort", "#People"]);
+    let query = &answer["receipt"]["query"];
+    let caption = match query["measure"].as_str() {
+        Some("events") => "How many times each cohort came back".to_owned(),
+        Some("sum") => format!("Sum of {} of each cohort", query["property"].as_str().unwrap_or_default()),
+        _ => "Share of each cohort that came back".to_owned(),
+    };
+    let mut table = Table::new("cohorts", &caption, &["Cohort", "#People"]);
     table.class = "triangle";
     (0..columns).for_each(|at| table.column(&format!("#{unit} {at}")));
     let all: u64 = rows.iter().map(|row| number(&row["size"])).sum();
     let mut pooled =
         vec![Cell::head("All that are over"), Cell::people(&all.into(), link("/cohorts/people", &base, &[]))];
+    let valued = is_valued(query);
     pooled.extend((0..columns).map(|at| {
+        if valued {
+            return Cell::shown_number(String::new(), &Json::Null);
+        }
         let share = list(answer, "average").get(at).cloned().unwrap_or_default();
         Cell::percent(&share).class(shade(&share))
     }));
@@ -100,14 +129,29 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
         let name = row.get("cohort").map_or_else(|| "(other)".to_owned(), words::value);
         let mut cells = vec![Cell::head(name).class("date"), Cell::people(&row["size"], behind(row, None))];
         for (at, cell) in list(row, "cells").iter().enumerate() {
-            cells.push(shown(cell, &row["size"]).link(behind(row, Some(at))));
+            let shown = if valued { shown_value(cell) } else { shown(cell, &row["size"]) };
+            cells.push(shown.link(behind(row, Some(at))));
         }
         table.row(cells);
     }
     html! {
         (context.table(&table))
-        p.hint { "A hatched cell (in the file a star, or nothing) is not over: more may still come back. The first row pools the cells that are." }
+        p.hint { "A hatched cell (in the file a star, or nothing) is not over: more may still come back." @if !valued { " The first row pools the cells that are." } }
     }
+}
+
+/// A cell of events or of a sum; a link leads to the people.
+fn shown_value(cell: &Json) -> Cell {
+    let people = number(&cell["people"]);
+    let title = words::some_people(people);
+    if cell["complete"] == true {
+        return Cell::measured(&cell["value"]).title(title);
+    }
+    let cell = match people {
+        0 => Cell::shown_number("\u{b7}".to_owned(), &Json::Null),
+        _ => Cell::measured(&cell["value"]).starred(),
+    };
+    cell.class("open").title(format!("{title}, not over yet"))
 }
 
 fn shown(cell: &Json, size: &Json) -> Cell {
