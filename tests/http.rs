@@ -7,6 +7,7 @@ mod import;
 mod limits;
 mod live;
 mod numbers;
+mod operator;
 mod pages;
 mod projects;
 mod reading;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::args::Erase;
 use super::format::counted;
-use super::{answer, output};
+use super::{answer, output, running};
 use crate::app::{App, Reports};
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::message::Method;
 use crate::model::Json;
 
 /// Erases the persons of some identities for good.
@@ -15,26 +16,40 @@ pub fn run(data: &Path, args: &Erase) -> Result<()> {
     if !args.yes && !output::confirmed("Erase them for good? It cannot be undone. Type yes:")? {
         return Err(Error::invalid("not_confirmed", "nobody was erased").hint("say --yes to do it"));
     }
-    super::change(data, |app: &App| {
-        let receipt = app.erase(&args.identities)?;
-        if args.json {
-            let text = serde_json::to_string(&receipt);
-            return output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?);
-        }
-        let erased = receipt.erased;
-        output::line(&format!(
-            "erased at {}: {} with {}, {}, {}, {}, {} and {} that named them; {} written anew",
-            receipt.at,
-            counted(erased.people, "person", "people"),
-            counted(erased.identities, "identity", "identities"),
-            counted(erased.events, "event", "events"),
-            counted(erased.sets, "set", "sets"),
-            counted(erased.identifies, "identify", "identifies"),
-            counted(erased.refusals, "refusal", "refusals"),
-            counted(receipt.saved as u64, "saved definition", "saved definitions"),
-            counted(erased.segments, "segment", "segments")
-        ))
-    })
+    let here = |app: &App| {
+        let receipt = serde_json::to_value(app.erase(&args.identities)?);
+        let receipt = receipt.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?;
+        Ok(vec![Json::from(receipt)])
+    };
+    let receipts = running::change(data, here, |server| {
+        // One after the other: two identities may be one person, who is unknown by the second once the first is gone.
+        let erase = |identity: &String| match server.ask_of(Method::Delete, identity, "", "") {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            receipt => Some(receipt),
+        };
+        args.identities.iter().filter_map(erase).collect::<Result<Vec<_>>>()
+    })?;
+    receipts.iter().try_for_each(|receipt| tell(receipt, args.json))
+}
+
+/// Prints what was erased.
+fn tell(receipt: &Json, json: bool) -> Result<()> {
+    if json {
+        return output::line(&receipt.to_string());
+    }
+    let erased = |field: &str, one: &str, more: &str| answer::counted(&receipt["erased"], field, one, more);
+    output::line(&format!(
+        "erased at {}: {} with {}, {}, {}, {}, {} and {} that named them; {} written anew",
+        receipt["at"].as_str().unwrap_or_default(),
+        erased("people", "person", "people"),
+        erased("identities", "identity", "identities"),
+        erased("events", "event", "events"),
+        erased("sets", "set", "sets"),
+        erased("identifies", "identify", "identifies"),
+        erased("refusals", "refusal", "refusals"),
+        answer::counted(receipt, "saved", "saved definition", "saved definitions"),
+        erased("segments", "segment", "segments")
+    ))
 }
 
 /// Says what there is of each person.

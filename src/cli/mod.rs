@@ -25,6 +25,7 @@ mod rejects;
 mod report_args;
 mod retention;
 mod revenue_table;
+mod running;
 mod serve;
 mod table;
 mod trend_table;
@@ -38,6 +39,8 @@ use clap::{CommandFactory, Parser};
 use crate::app::App;
 use crate::disk::system::keep_to_small_pages;
 use crate::error::{Error, ErrorKind, Result};
+use crate::http::message::Method;
+use crate::model::Json;
 use args::{Cli, Command};
 
 /// Runs the program with the arguments of the process.
@@ -185,19 +188,18 @@ fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 fn merge(data: &Path, identity: &str, into: &str) -> Result<()> {
-    change(data, |app| {
-        app.merge(identity, into)?;
-        output::line(&format!(
-            "{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"
-        ))
-    })
+    let act = |app: &App| app.merge(identity, into).map(drop);
+    let body = Json::from(serde_json::json!({ "into": into }));
+    running::change(data, act, |server| {
+        server.ask_of(Method::Post, identity, "/merge", &body.to_string()).map(drop)
+    })?;
+    output::line(&format!("{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"))
 }
 
 fn unmerge(data: &Path, identity: &str) -> Result<()> {
-    change(data, |app| {
-        app.unmerge(identity)?;
-        output::line(&format!("{identity} is a person of its own now"))
-    })
+    let act = |app: &App| app.unmerge(identity).map(drop);
+    running::change(data, act, |server| server.ask_of(Method::Post, identity, "/unmerge", "").map(drop))?;
+    output::line(&format!("{identity} is a person of its own now"))
 }
 
 /// Opens a store that is there, changes it and closes it.
@@ -210,7 +212,7 @@ fn change(data: &Path, act: impl FnOnce(&App) -> Result<()>) -> Result<()> {
 
 /// Says how to do it through the server that holds the store.
 fn served(error: Error) -> Error {
-    served_by(error, "its HTTP API (/api/v1/import, /compact, /people/{identity}, /projects/{project})")
+    served_by(error, "its HTTP API (/api/v1/import, /retention, /projects/{project})")
 }
 
 /// The same of what the server has `way` for.
@@ -223,20 +225,28 @@ fn served_by(error: Error, way: &str) -> Error {
 }
 
 fn compact(data: &Path) -> Result<()> {
-    change(data, |app| {
-        let before = (app.snapshot().segments.len(), app.engine().disk_bytes());
-        app.engine().compact()?;
-        let after = (app.snapshot().segments.len(), app.engine().disk_bytes());
-        let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
-        let segments = |(count, _): (usize, _)| format::counted(count as u64, "segment", "segments");
-        output::line(&format!(
-            "{}, {:.1} MiB; before {}, {:.1} MiB",
-            segments(after),
-            mib(after.1),
-            segments(before),
-            mib(before.1)
-        ))
-    })
+    let size = |app: &App| (app.snapshot().segments.len() as u64, app.engine().disk_bytes());
+    let act = |app: &App| {
+        let before = size(app);
+        app.engine().compact().map(|()| (before, size(app)))
+    };
+    let (before, after) = running::change(data, act, |server| {
+        let of = |stats: Json| {
+            let number = |field: &str| stats[field].as_u64().unwrap_or(0);
+            (number("segments"), number("disk_bytes"))
+        };
+        let before = of(server.ask(Method::Get, "/stats", "")?);
+        Ok((before, of(server.ask(Method::Post, "/compact", "")?)))
+    })?;
+    let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+    let segments = |count: u64| format::counted(count, "segment", "segments");
+    output::line(&format!(
+        "{}, {:.1} MiB; before {}, {:.1} MiB",
+        segments(after.0),
+        mib(after.1),
+        segments(before.0),
+        mib(before.1)
+    ))
 }
 
 #[cfg(test)]

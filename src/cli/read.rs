@@ -5,12 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{Basis, Export, Funnel, Generate, Person};
+use super::running::Running;
 use super::{events_table, format, funnel_table, output, person_table, report_args};
 use crate::app::{Dashboard, Reports, beside, export as export_records, export_person, projects, saved};
 use crate::demo::Company;
 use crate::disk::system::bytes_in;
 use crate::engine::{check_files, read_only};
 use crate::error::Result;
+use crate::http::message::Method;
 use crate::model::{Clock, Json, SystemClock, parse_instant, thousands};
 use crate::transfer::format::ExportFormat;
 use crate::transfer::ndjson::write_record;
@@ -79,15 +81,17 @@ pub fn events(data: &Path, json: bool) -> Result<()> {
 
 /// Shows counts and sizes.
 pub fn stats(data: &Path, json: bool) -> Result<()> {
-    let mut stats = Reports::default().stats(&read_only(data)?);
-    stats["directory_bytes"] = bytes_in(data)?.into();
+    let files = Json::from(Reports::default().stats(&read_only(data)?));
+    // A server knows more: what it refused, and what it did since it was started. Sockets without one are of a server that was killed.
+    let told = Running::of(data).and_then(|server| server.ask(Method::Get, "/stats", "").ok());
+    let mut stats = told.unwrap_or(files);
+    stats.set("directory_bytes", bytes_in(data)?.into());
     if json {
         return output::line(&stats.to_string());
     }
     for (name, value) in stats.as_object().into_iter().flatten() {
-        if name != "cached_bytes" {
-            let number = value.as_u64().map_or_else(|| value.to_string(), thousands);
-            output::line(&format!("{:<16}{number:>16}", name.replace('_', " ")))?;
+        if let Some(number) = value.as_u64().filter(|_| name != "cached_bytes") {
+            output::line(&format!("{:<16}{:>16}", name.replace('_', " "), thousands(number)))?;
         }
     }
     Ok(())

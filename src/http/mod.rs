@@ -9,6 +9,7 @@ mod hosts;
 pub mod limit;
 pub mod message;
 mod metrics;
+pub mod operator;
 pub mod pages;
 mod pairs;
 pub mod projects;

@@ -87,6 +87,15 @@ fn make_private(dir: &Path) -> Result<()> {
         .map_err(|e| Error::io("make the socket directory", dir, e))
 }
 
+/// The name of a pool's socket.
+pub(super) fn socket_name(pool: Pool) -> &'static str {
+    match pool {
+        Pool::Write => "write.sock",
+        Pool::Bulk => "bulk.sock",
+        Pool::Health => "health.sock",
+    }
+}
+
 fn start_pool(
     dir: &Path,
     pool: Pool,
@@ -94,11 +103,7 @@ fn start_pool(
     handler: &Arc<dyn Handler>,
     stopping: &Arc<AtomicBool>,
 ) -> Result<Workers> {
-    let path = dir.join(match pool {
-        Pool::Write => "write.sock",
-        Pool::Bulk => "bulk.sock",
-        Pool::Health => "health.sock",
-    });
+    let path = dir.join(socket_name(pool));
     if path.as_os_str().len() > PATH_BYTES_MAX {
         let message = format!("the path of the socket {} is too long", path.display());
         return Err(Error::invalid("socket_path", message).hint("use a data directory with a shorter path"));
@@ -149,7 +154,9 @@ fn serve(mut raw: tiny_http::Request, handler: &dyn Handler) {
         }
     };
     let mut headers = Vec::new();
-    let fields = response.headers().chain([("Content-Type", response.content_type.as_ref())]);
+    // tiny_http would panic for the date of a clock before 1970. The front leaves this one out and says its own.
+    let own = [("Content-Type", response.content_type.as_ref()), ("Date", "Thu, 01 Jan 1970 00:00:00 GMT")];
+    let fields = response.headers().chain(own);
     for (name, value) in fields.filter(|(_, value)| !value.is_empty()) {
         match tiny_http::Header::from_bytes(name, value) {
             Ok(header) => headers.push(header),

@@ -12,6 +12,8 @@ mod slots;
 mod tests;
 mod wire;
 
+pub(in crate::http) use relay::ask_worker;
+
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};

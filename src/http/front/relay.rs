@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::budget::Reserved;
+use super::budget::{Budget, Reserved};
 use super::head::{Refusal, end_of_head, refuse};
 use crate::error::{Error, Result};
 use crate::http::message::{Request, Response, ResponseBody};
@@ -146,6 +146,17 @@ impl Upstreams {
     fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Has one request answered over a connection of its own, however long that takes.
+pub(in crate::http) fn ask_worker(path: &Path, request: &Request) -> io::Result<Response> {
+    const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+    let budget = Budget::new(limits::ANSWER_BYTES_MAX);
+    let mut stream = dial(path)?;
+    exchange(&mut stream, request, &mut budget.reserve(), PATIENCE).map_err(|fault| match fault {
+        Fault::Io(error) => error,
+        Fault::NoRoom => io::Error::other("the answer is longer than it may be"),
+    })
 }
 
 /// Opens a connection and has it answer once.

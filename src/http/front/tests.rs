@@ -41,7 +41,7 @@ impl Handler for Echo {
             _ => {}
         }
         let text = format!(
-            "{:?} {} {} ?{} peer={} referer={:?} guard={:?} body={}",
+            "{:?} {} {} ?{} peer={} referer={:?} guard={:?} operator={} body={}",
             route.action,
             request.method.name(),
             request.path,
@@ -49,6 +49,7 @@ impl Handler for Echo {
             request.peer,
             request.headers.get("referer"),
             request.headers.get("x-guard-peer"),
+            crate::http::operator::asks(&request),
             String::from_utf8_lossy(&request.body)
         );
         Response::new(200, "text/plain", text.into_bytes())
@@ -86,7 +87,7 @@ impl Handler for Echo {
 struct Site {
     server: Server,
     echo: Arc<Echo>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Site {
@@ -109,11 +110,15 @@ impl Site {
         change(&mut config);
         let echo = Arc::new(Echo::default());
         let server = Server::start(config, Arc::clone(&echo) as Arc<dyn Handler>).unwrap();
-        Self { server, echo, _dir: dir }
+        Self { server, echo, dir }
     }
 
     fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    fn sockets(&self) -> std::path::PathBuf {
+        self.dir.path().join("sockets")
     }
 
     fn connect(&self) -> TcpStream {

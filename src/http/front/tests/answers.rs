@@ -1,6 +1,9 @@
 //! What answers say and to whom: headers, hosts, origins, methods, streams.
 
 use super::*;
+use std::os::unix::net::UnixStream;
+
+use crate::http::message::Method;
 
 #[test]
 fn clients_cannot_speak_as_the_front() {
@@ -11,6 +14,13 @@ fn clients_cannot_speak_as_the_front() {
         assert!(answer.contains("peer=127.0.0.1 "), "{answer}");
         assert!(answer.contains("guard=None"), "{answer}");
     }
+    // The door of the operator is for its socket only.
+    let front = site.send(get("/e?do=operator", "X-Guard-Operator: 1\r\n"));
+    assert!(front.contains("operator=false"), "{front}");
+    let sockets = site.sockets();
+    let own = crate::http::operator::ask(&sockets, Method::Get, "/e", "").unwrap();
+    let own = String::from_utf8_lossy(own.bytes()).into_owned();
+    assert!(own.contains("operator=true"), "{own}");
     let proxy = Site::with(|config| config.trusted_proxies = vec![IpAddr::from([127, 0, 0, 1])]);
     let answer = proxy.send(get("/api/v1/events", "X-Forwarded-For: 6.6.6.6, 7.7.7.7\r\n"));
     assert!(answer.contains("peer=7.7.7.7 "), "only what the proxy itself added counts: {answer}");
@@ -141,4 +151,17 @@ fn the_sockets_are_private_and_stale_ones_are_replaced() {
     drop(server);
     let long = dir.path().join("x".repeat(120));
     assert_eq!(start(&long).err().unwrap().code(), "socket_path");
+}
+
+#[test]
+fn workers_name_a_date_that_no_clock_can_break() {
+    let site = Site::new();
+    let mut worker = UnixStream::connect(site.sockets().join("health.sock")).unwrap();
+    worker.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    worker.write_all(b"GET /e HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    worker.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"), "{answer}");
+    let front = site.send(get("/api/v1/stats", ""));
+    assert!(!front.contains("1970") && front.matches("\r\nDate: ").count() == 1, "{front}");
 }

@@ -1,0 +1,84 @@
+//! The server that has the store while it runs: what changes a store goes through it then.
+
+use std::path::{Path, PathBuf};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::served;
+use crate::app::App;
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::message::Method;
+use crate::http::operator;
+use crate::model::Json;
+
+/// A server that has a store.
+pub struct Running {
+    sockets: PathBuf,
+    /// What the paths of its project begin with.
+    base: String,
+}
+
+impl Running {
+    /// That of the store in `data`, which may be one of several projects; `None` if its sockets are not where they are looked for.
+    pub fn of(data: &Path) -> Option<Self> {
+        let data = data.canonicalize().ok()?;
+        let own = Self { sockets: data.join("sockets"), base: String::new() };
+        if operator::is_there(&own.sockets) {
+            return Some(own);
+        }
+        let projects = data.parent().filter(|dir| dir.ends_with("projects"))?;
+        let base = format!("/p/{}", data.file_name()?.to_str()?);
+        let first = Self { sockets: projects.parent()?.join("sockets"), base };
+        operator::is_there(&first.sockets).then_some(first)
+    }
+
+    /// Its answer.
+    pub fn ask(&self, method: Method, path: &str, body: &str) -> Result<Json> {
+        let response = operator::ask(&self.sockets, method, &format!("{}/api/v1{path}", self.base), body)?;
+        let text = String::from_utf8_lossy(response.bytes()).into_owned();
+        let answer = Json::parse(&text).unwrap_or_default();
+        if response.status < 400 {
+            return Ok(answer);
+        }
+        let said = |field: &str| answer["error"][field].as_str().map(str::to_owned);
+        let kind = match response.status {
+            404 => ErrorKind::NotFound,
+            422 | 400 => ErrorKind::Invalid,
+            503 => ErrorKind::Busy,
+            507 => ErrorKind::Full,
+            _ => ErrorKind::Conflict,
+        };
+        let message = said("message").unwrap_or_else(|| format!("the server answered {}", response.status));
+        let error = Error::new(kind, "refused", message);
+        Err(match said("hint") {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    }
+
+    /// The same of a person.
+    pub fn ask_of(&self, method: Method, identity: &str, what: &str, body: &str) -> Result<Json> {
+        let identity = utf8_percent_encode(identity, NON_ALPHANUMERIC);
+        self.ask(method, &format!("/people/{identity}{what}"), body)
+    }
+}
+
+/// Opens a store that is there and changes it, or has the server that runs on it do so.
+pub fn change<T>(
+    data: &Path,
+    act: impl FnOnce(&App) -> Result<T>,
+    ask: impl FnOnce(&Running) -> Result<T>,
+) -> Result<T> {
+    drop(crate::engine::read_only(data)?);
+    match App::open(data) {
+        Ok(app) => {
+            let done = act(&app)?;
+            app.close().map(|()| done)
+        }
+        Err(error) if error.kind() == ErrorKind::Locked => match Running::of(data) {
+            Some(server) => ask(&server),
+            None => Err(served(error)),
+        },
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,66 @@
+//! Commands on a store that a server has: they go through it.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::pages::log_in;
+use super::projects::create;
+use super::{fresh, history};
+use crate::cli::{code, err};
+use crate::support::run;
+
+const P0: &str = "person0@example.com";
+const P1: &str = "person1@example.com";
+
+#[test]
+fn changes_go_through_the_server_that_has_the_store() {
+    let (dir, server) = fresh();
+    let data = dir.path().join("store");
+    server.import(&history());
+    let owner = log_in(&server);
+    let (_, key) = create(&server, &owner, "Shop");
+    let own = |name: &str| {
+        format!(
+            "{{\"type\":\"event\",\"person\":\"{name}\",\"event\":\"Bought\",\"time\":\"2025-03-01T10:00:00Z\"}}\n"
+        )
+    };
+    let bearer = format!("Bearer {key}");
+    let lines = own("ann") + &own("zo\u{eb}/1");
+    let sent =
+        server.client().send("POST", "/api/v1/import", &[("Authorization", &bearer)], lines.as_bytes());
+    assert_eq!(sent.json()["accepted"], 2);
+    let said = |arguments: &[&str]| {
+        let output = run(&data, arguments, b"");
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", err(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let compacted = said(&["compact"]);
+    assert!(compacted.starts_with("1 segment, ") && compacted.contains("; before "), "{compacted}");
+    assert_eq!(server.get("/api/v1/stats")["segments"], 1);
+    let stats: serde_json::Value = serde_json::from_str(&said(&["stats", "--json"])).unwrap();
+    assert!(
+        stats["since_start"]["stored"] == 165 && stats["refused"].is_object(),
+        "as the server says: {stats}"
+    );
+    assert!(said(&["merge", P0, P1]).contains("are one person now"));
+    assert_eq!(server.get(&format!("/api/v1/people/{P0}"))["identities"].as_array().unwrap().len(), 2);
+    assert!(said(&["unmerge", P0]).contains("is a person of its own now"));
+    let erased = said(&["erase", P0, P1, "--yes"]);
+    assert_eq!(erased.matches("1 person with 1 identity").count(), 2, "{erased}");
+    assert_eq!(server.client().get(&format!("/api/v1/people/{P0}")).status, 404);
+    let unknown = run(&data, &["merge", "nobody", "person2@example.com"], b"");
+    assert!(code(&unknown) == 1 && err(&unknown).contains("nobody"), "{}", err(&unknown));
+    // Of a further project, too, whose server is that of the first.
+    let second = data.join("projects/2");
+    let output = run(&second, &["merge", "ann", "zo\u{eb}/1"], b"");
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let ann = server.client().send("GET", "/api/v1/people/ann", &[("Authorization", &bearer)], b"").json();
+    assert_eq!(ann["identities"], json!(["ann", "zo\u{eb}/1"]));
+    // The lock of a directory is more than a file that can be removed.
+    fs::remove_file(data.join("LOCK")).unwrap();
+    let other = run(&data, &["serve", "--listen", "127.0.0.1:0"], b"");
+    assert!(code(&other) == 1 && err(&other).contains("in use by another"), "{}", err(&other));
+    server.stop();
+    assert!(said(&["compact"]).starts_with("1 segment, "));
+}
