@@ -3,6 +3,7 @@
 
 mod cdp;
 mod site;
+mod visitors;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ const VARIABLES: [(&str, &str); 3] =
 struct World {
     server: Server,
     browser: Browser,
+    site: String,
     _dir: tempfile::TempDir,
 }
 
@@ -39,10 +41,10 @@ impl World {
         let server = Server::start_with(&dir.path().join("store"), &VARIABLES).0;
         let site = site::start();
         let mut hosts = vec![("stats.example", server.addr.clone())];
-        let names = ["www.shop.example", "blog.shop.example", "other.example", "search.lycos.com"];
+        let names = ["shop.example", "*.shop.example", "other.example", "search.lycos.com", "*.co.uk"];
         hosts.extend(names.map(|name| (name, site.clone())));
         let browser = Browser::start(&program, &hosts);
-        Some(Self { server, browser, _dir: dir })
+        Some(Self { server, browser, site, _dir: dir })
     }
 
     fn visitor(&mut self) -> Tab {

@@ -1,0 +1,87 @@
+//! Who the tracker takes a visitor for: on the hosts of a site, by name, and after a choice.
+
+use serde_json::Value as Json;
+
+use super::{SHOP, World};
+
+const BLOG: &str = "http://blog.shop.example/";
+
+#[test]
+fn the_hosts_of_a_site_know_and_forget_one_visitor() {
+    let Some(mut world) = World::new() else { return };
+    for parent in [SHOP, "http://shop.example/"] {
+        let tab = world.visitor();
+        world.open(&tab, parent);
+        world.run(&tab, "KM.optIn(); KM.identify('jane')");
+        world.delivered(&tab);
+        world.open(&tab, BLOG);
+        assert_eq!(world.id(&tab), "jane");
+        world.run(&tab, "KM.identify('bob')");
+        assert_eq!(world.id(&tab), "bob");
+        world.run(&tab, "KM.clearIdentity()");
+        let stranger = world.id(&tab);
+        assert_eq!(stranger.len(), 28, "nobody is known any more: {stranger}");
+        world.delivered(&tab);
+        world.open(&tab, parent);
+        assert_eq!(world.id(&tab), stranger);
+        world.delivered(&tab);
+        world.open(&tab, BLOG);
+        world.run(&tab, "KM.optOut()");
+        assert_eq!(world.run(&tab, "document.cookie"), "km_oo=1");
+        world.browser.open(&tab, parent);
+        assert_eq!(world.run(&tab, "document.cookie"), "km_oo=1");
+    }
+}
+
+#[test]
+fn cookies_of_both_levels_become_one() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    world.browser.open(&tab, &format!("{BLOG}there"));
+    for (cookie, domain) in [
+        ("km_ni=jane", "shop.example"),
+        ("km_ni=bob", "blog.shop.example"),
+        ("km_lv=1700000000", "shop.example"),
+    ] {
+        world.run(&tab, &format!("document.cookie = '{cookie};path=/;max-age=9999;domain={domain}'"));
+    }
+    for _ in 0..3 {
+        world.open(&tab, BLOG);
+        world.delivered(&tab);
+        let names = "document.cookie.split('; ').map((pair) => pair.split('=')[0]).sort().join()";
+        assert_eq!(world.run(&tab, names), "km_lv,km_ni,km_vs");
+        assert_eq!(world.id(&tab), "jane", "what was found first goes on");
+    }
+    let returning = |record: &&Json| record["properties"]["Returning"] == 1;
+    assert_eq!(world.records().iter().filter(returning).count(), 1, "once for each browser");
+}
+
+#[test]
+fn cookies_are_never_everybodys() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    let others = "/km_(?!ai=|lv=|vs=)/.test(document.cookie)";
+    world.open(&tab, "http://blog.shop.co.uk/");
+    let first = world.id(&tab);
+    assert_eq!(world.run(&tab, others), false, "what was tried is gone");
+    world.open(&tab, "http://www.shop.co.uk/");
+    assert_eq!(world.id(&tab), first, "co.uk is refused, shop.co.uk is not");
+    world.open(&tab, "http://www.other.co.uk/");
+    assert_ne!(world.id(&tab), first);
+    // Neither has a domain to share.
+    for host in ["localhost", "127.0.0.1"] {
+        let url = format!("http://{host}:{}/", world.site.rsplit(':').next().unwrap());
+        world.open(&tab, &url);
+        let id = world.id(&tab);
+        world.open(&tab, &url);
+        assert_eq!(world.id(&tab), id, "{host}");
+        assert_eq!(world.run(&tab, others), false);
+    }
+    // A site may keep a host to itself.
+    world.browser.before_pages(&tab, "KM_COOKIE_DOMAIN = '.blog.shop.example'");
+    world.open(&tab, BLOG);
+    world.run(&tab, "KM.identify('jane')");
+    world.delivered(&tab);
+    world.open(&tab, SHOP);
+    assert_ne!(world.id(&tab), "jane");
+}
