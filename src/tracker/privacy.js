@@ -17,7 +17,6 @@ function optOut() {
 }
 
 function optIn() {
-  const before = off();
   put('oo', '0', YEARS);
-  if (before) arrive();
+  arrive();
 }

@@ -55,6 +55,7 @@ function start() {
   const commands = window._kmq;
   window._kmq = { push: (...items) => items.forEach(run) };
   if (Array.isArray(commands)) commands.forEach(run);
+  due = true;
   arrive();
   resume();
 }

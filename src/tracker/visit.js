@@ -68,8 +68,12 @@ function shownAgain() {
   return !!entry && /reload|back/.test(entry.type);
 }
 
+// Once for each page: whoever opts out and in again does not arrive anew.
+let due = false;
+
 function arrive() {
-  if (off()) return;
+  if (!due || off()) return;
+  due = false;
   // Some browsers keep no cookie for long, so every page prolongs.
   ['ai', 'ni'].forEach((name) => get(name) && put(name, get(name), YEARS));
   if (!window.KM_SKIP_URL && !shownAgain()) taggedLink();

@@ -85,3 +85,31 @@ fn cookies_are_never_everybodys() {
     world.open(&tab, SHOP);
     assert_ne!(world.id(&tab), "jane");
 }
+
+#[test]
+fn a_visitor_arrives_once_whenever_the_consent_comes() {
+    let Some(mut world) = World::new() else { return };
+    let signal = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { get: () => true });";
+    let mut expected = Vec::new();
+    for (path, signal) in [("asks", ""), ("", signal)] {
+        let tab = world.visitor();
+        let commands = format!("{signal} KM_PAGE_VIEWS = 1; _kmq = [['optIn'], ['record', 'Own']]");
+        world.browser.before_pages(&tab, &commands);
+        world.open(&tab, &format!("{SHOP}{path}?utm_source=news&kme=Clicked"));
+        world.delivered(&tab);
+        expected.extend(["Own", "Clicked", "Visited Site", "Ad Campaign Hit", "Page View"]);
+        world.expect_events(&expected);
+        let id = world.id(&tab);
+        let mut own: Vec<Json> = world
+            .records()
+            .into_iter()
+            .filter(|r| r["person"] == id.as_str() && r["event"] != Json::Null)
+            .collect();
+        own.sort_by(|a, b| a["time"].as_f64().unwrap().total_cmp(&b["time"].as_f64().unwrap()));
+        assert_eq!(own[0]["event"], "Own", "the page's commands come first: {own:?}");
+        world.run(&tab, "KM.optOut(); KM.optIn(); KM.record('Again')");
+        world.delivered(&tab);
+        expected.push("Again");
+        world.expect_events(&expected);
+    }
+}
