@@ -3,6 +3,8 @@
 // Placeholders of pages that know nobody: under one of them strangers would become one person.
 const CLEARS = /^(['"]?)(?:null|nil|)\1$/i;
 const NOBODY = /^(?:undefined|none|anonymous|guest|0|true|nan|\[object object\])$/i;
+// The server refuses others, and all that would be sent under them.
+const ACCEPTED = /^[^\0-\x1f\x7f-\x9f]{1,255}$/u;
 
 function anonymous() {
   let id = get('ai');
@@ -26,8 +28,7 @@ function identify(id) {
   const name = id === null ? '' : String(id).trim();
   if (CLEARS.test(name)) return clearIdentity();
   const known = get('ni');
-  // Longer ones are refused by the server, and all that would be sent under them.
-  if (name === known || NOBODY.test(name) || name.length > 255) return;
+  if (name === known || NOBODY.test(name) || !ACCEPTED.test(name)) return;
   if (known) {
     // Somebody else at this browser. Two named people are never joined, and the random id is the first one's.
     forget('ai');

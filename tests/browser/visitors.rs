@@ -1,6 +1,6 @@
 //! Who the tracker takes a visitor for: on the hosts of a site, by name, and after a choice.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::{SHOP, World};
 
@@ -112,4 +112,22 @@ fn a_visitor_arrives_once_whenever_the_consent_comes() {
         expected.push("Again");
         world.expect_events(&expected);
     }
+}
+
+#[test]
+fn only_names_that_the_server_takes_are_kept() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    world.open(&tab, SHOP);
+    for refused in ["Jane\\nDoe", "Jane\\tDoe", "Jane\\0Doe", "Jane\\x7fDoe", "Jane\\x85Doe"] {
+        world.run(&tab, &format!("KM.identify('{refused}')"));
+        assert_eq!(world.run(&tab, "KM.gc('ni')"), Json::Null, "{refused}");
+    }
+    world.run(&tab, "KM.identify('\\u{1f600}'.repeat(256)); KM.record('Before')");
+    assert_eq!(world.run(&tab, "KM.gc('ni')"), Json::Null);
+    world.run(&tab, "KM.identify('\\n' + '\\u{1f600}'.repeat(255) + ' '); KM.record('After')");
+    world.delivered(&tab);
+    let name = "\u{1f600}".repeat(255);
+    assert_eq!(world.person(&name)["events"], json!(3), "characters count, not their halves");
+    assert_eq!(world.server.get("/api/v1/refusals")["counts"], json!({}));
 }
