@@ -9,7 +9,7 @@ const ACCEPTED = /^[^\0-\x1f\x7f-\x9f]{1,255}$/u;
 function anonymous() {
   let id = get('ai');
   if (!id) {
-    id = window.KMCID || btoa(random(20));
+    id = window.KMCID || random(21);
     put('ai', id, YEARS);
   }
   return id;

@@ -23,12 +23,14 @@ const storage = (() => {
   }
 })();
 
-const random = (bytes) => String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)));
+// Three bytes are four characters, all of which a URL takes as they are.
+const random = (bytes) =>
+  btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)))).replace(/[+/]/g, '-');
 
 // Names sort by time. No two records of a page have the same, so that their order is told by it.
 function newName() {
   latest = Math.max(Date.now(), latest + 1);
-  return PREFIX + latest.toString(36) + btoa(random(12)).replace(/[+/]/g, '-');
+  return PREFIX + latest.toString(36) + random(12);
 }
 
 const timeOf = (name) => parseInt(name.slice(PREFIX.length, PREFIX.length + 8), 36);

@@ -51,7 +51,7 @@ function share(text) {
 
 function ab(name, variants, done) {
   const weights = Array.isArray(variants) ? variants.map((v) => [v, 1]) : Object.entries(variants);
-  if (!off() && !get('abi')) put('abi', btoa(random(20)), YEARS);
+  if (!off() && !get('abi')) put('abi', random(21), YEARS);
   let left = share(get('abi') + name) * weights.reduce((sum, [, weight]) => sum + +weight, 0);
   const chosen = weights.find(([, weight]) => (left -= weight) < 0) || weights[0];
   set({ [name]: chosen[0] });

@@ -22,7 +22,8 @@ function taggedLink() {
     const found = /^km(?![ei]$)_?(.+)$/.exec(name);
     if (found) properties[found[1]] = params[name];
   }
-  if (params.kmi) identify(params.kmi);
+  // The plus of an id, which ids once had, comes as a space.
+  if (params.kmi) identify(params.kmi.replace(/^[\w/ ]{27}=$/, (id) => id.replace(/ /g, '+')));
   if (params.kme) record(params.kme, properties);
   else set(properties);
 }

@@ -131,3 +131,22 @@ fn only_names_that_the_server_takes_are_kept() {
     assert_eq!(world.person(&name)["events"], json!(3), "characters count, not their halves");
     assert_eq!(world.server.get("/api/v1/refusals")["counts"], json!({}));
 }
+
+#[test]
+fn an_id_goes_through_a_link_as_it_is() {
+    let Some(mut world) = World::new() else { return };
+    // The worst of chances: in base64 these bytes are pluses and slashes.
+    let dice = "crypto.getRandomValues = (bytes) => bytes.map((_, at) => [251, 239, 191][at % 3]);";
+    let old = "ab+cd/ef+ghijklmnopqrstuvw+=";
+    for (id, before) in [("", dice.to_owned()), (old, format!("KMCID = '{old}'"))] {
+        let tab = world.visitor();
+        world.browser.before_pages(&tab, &before);
+        world.open(&tab, SHOP);
+        let here = world.id(&tab);
+        assert!(here == id || here.chars().all(|c| c == '-' || c.is_ascii_alphanumeric()), "{here}");
+        world.delivered(&tab);
+        let other = world.visitor();
+        world.open(&other, &format!("http://other.example/?kmi={here}"));
+        assert_eq!(world.id(&other), here);
+    }
+}
