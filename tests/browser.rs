@@ -213,7 +213,7 @@ fn clicks_forms_and_outbound_links_are_recorded_once() {
     assert_eq!(world.event("Asked")["properties"], json!({ "topic": "prices" }));
     let submitted = world.event("Submitted");
     let fields = json!({ "user_name": "Jane", "email": "jane@example.com", "plan": "Pro", "likes": "cake,tea",
-                         "source": "footer", "country": "DE", "form": 1 });
+                         "shipping": "Post", "source": "footer", "country": "DE", "form": 1 });
     assert_eq!(submitted["properties"], fields);
     assert_eq!(submitted["person"], "jane@example.com", "the field says who");
     assert_eq!(world.person("jane@example.com")["events"], 8);

@@ -5,7 +5,7 @@ const trackSubmit = watch(submits);
 
 const TAKEN = /^(?:text|email|radio|checkbox|select-one|select-multiple)$/;
 const NEVER =
-  /pass|billing|creditcard|cardnum|^cc|ccnum|exp|seccode|securitycode|securitynum|cvc|cvv|ssn|socialsec|socsec|csc/i;
+  /pass|pwd|billing|bank|iban|card|\bcc|ccnum|exp|seccode|security|cvc|cvv|\bpin(?:code|n[our])|pin\b|ssn|socialsec|socsec|csc/i;
 
 // Whether a field is one to take, by type, name and what the page says of it.
 function taken(field, bare) {

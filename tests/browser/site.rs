@@ -32,6 +32,8 @@ const SHOP: &str = r#"
 <form id=signup action=/thanks>
 <input name="user[name]" value=Jane><input name=email type=email value=jane@example.com>
 <input name=password type=password value=hunter2><input name=card_number_cc value=1><input name=cvc value=123>
+<input name=bank_account value=1><input name=iban value=1><input name=card_no value=1><input name=pin value=1>
+<input name=user_pin value=1><input name="payment[cc]" value=1><input name=shipping value=Post>
 <input name=plan type=radio value=Free><input name=plan type=radio value=Pro checked>
 <input name="likes[]" type=checkbox value=tea checked><input name="likes[]" type=checkbox value=cake checked>
 <input name=hidden type=hidden value=1><input class=km_include name=source type=hidden value=footer>
