@@ -2,6 +2,7 @@
 //! person. Without a Chromium these tests say so and pass; `tests/install` installs one.
 
 mod cdp;
+mod delivery;
 mod site;
 mod visitors;
 

@@ -5,6 +5,7 @@
 const PREFIX = 'kmq.' + key + '.';
 const KEPT_DAYS = 7;
 const KEPT_MAX = 500;
+const PATIENCE_MS = 15000;
 // Statuses that another try will not change.
 const HOPELESS = [400, 411, 413, 414, 415, 431];
 const unstored = {};
@@ -86,13 +87,8 @@ function pump() {
   if (busy || off()) return;
   const name = waiting()[0];
   if (!name) return;
-  const parcel = request(name);
-  if (!parcel) {
-    drop(name);
-    return pump();
-  }
   busy = name;
-  deliver(...parcel).then((arrived) => {
+  deliver(name).then((arrived) => {
     busy = '';
     clearTimeout(timer);
     if (!arrived) {
@@ -107,27 +103,34 @@ function pump() {
   });
 }
 
-// As an image where the page's policy or the browser allows nothing else.
-function image(url, body) {
+// As an image where the page's policy or the browser allows nothing else. The request is made anew: its age has grown.
+function image(name) {
   return new Promise((resolve) => {
-    if (url.length + body.length > 7000) return resolve(false);
+    const url = (request(name) || []).join('?');
+    if (url.length > 7000) return resolve(false);
     const pixel = new Image(1, 1);
     pixel.onload = () => resolve(true);
     pixel.onerror = () => resolve(false);
-    pixel.src = url + '?' + body;
+    setTimeout(pixel.onerror, PATIENCE_MS);
+    pixel.src = url;
   });
 }
 
-function deliver(url, body) {
-  if (!window.fetch) return image(url, body);
-  const aborted = window.AbortController && new AbortController();
-  const patience = setTimeout(() => aborted && aborted.abort(), 15000);
-  const options = { method: 'POST', body, credentials: 'omit', signal: aborted ? aborted.signal : undefined };
+function deliver(name) {
+  const parcel = request(name);
+  // Another tab has delivered it, or it never was a record.
+  if (!parcel) return Promise.resolve(true);
+  if (!window.fetch) return image(name);
+  const [url, body] = parcel;
+  const patience = new AbortController();
+  setTimeout(() => patience.abort(), PATIENCE_MS);
+  const options = { method: 'POST', body, credentials: 'omit', signal: patience.signal };
   // Browsers take 64 KiB of these at once.
   options.keepalive = body.length < 30000;
-  return fetch(url, options)
-    .then((answer) => answer.ok || HOPELESS.includes(answer.status), () => image(url, body))
-    .finally(() => clearTimeout(patience));
+  return fetch(url, options).then(
+    (answer) => answer.ok || HOPELESS.includes(answer.status),
+    () => image(name),
+  );
 }
 
 // The page is left. Nobody will hear an answer, so what is handed over stays in the storage, to be asked about later.

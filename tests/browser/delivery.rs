@@ -1,0 +1,41 @@
+//! How records come through where something is in their way.
+
+use super::{SHOP, World};
+
+/// Before a page: its way to the server hangs or is broken as `way` says, and its patience is short.
+const WAYS: &str = "{
+    const [ask, wait] = [window.fetch, window.setTimeout];
+    window.setTimeout = (task, ms, ...more) => wait(task, ms === 15000 ? 700 : ms, ...more);
+    window.fetch = (url, options) => new Promise((done, fail) => {
+        if (!window.way) return ask(url, options).then(done, fail);
+        if (way === 'broken') return fail(new TypeError());
+        options.signal.addEventListener('abort', () => fail(new TypeError()));
+    });
+    const source = Object.getOwnPropertyDescriptor(HTMLImageElement.prototype, 'src');
+    window.images = [];
+    Object.defineProperty(HTMLImageElement.prototype, 'src', { set(url) {
+        images.push(url);
+        if (!window.way || way === 'posts hang') source.set.call(this, url);
+        else if (way === 'broken') this.onerror();
+    } });
+    navigator.sendBeacon = (...all) => !!window.way || Navigator.prototype.sendBeacon.apply(navigator, all);
+}";
+
+#[test]
+fn a_server_that_hangs_is_left_and_asked_again() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    world.browser.before_pages(&tab, WAYS);
+    world.open(&tab, SHOP);
+    world.delivered(&tab);
+    world.run(&tab, "way = 'posts hang'; KM.record('Late')");
+    world.browser.wait(&tab, "images.length");
+    let age = world.run(&tab, "+new URL(images[0]).searchParams.get('_o')");
+    assert!(age.as_f64().unwrap() >= 690.0, "as old as when it was sent, not when it was tried first: {age}");
+    world.delivered(&tab);
+    world.run(&tab, "way = 'hung'; KM.record('Held'); KM.record('Behind')");
+    world.browser.wait(&tab, "images.length > 1");
+    world.run(&tab, "way = ''");
+    world.delivered(&tab);
+    world.expect_events(&["Visited Site", "Late", "Held", "Behind"]);
+}
