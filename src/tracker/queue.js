@@ -10,6 +10,7 @@ const PATIENCE_MS = 15000;
 const HOPELESS = [400, 411, 413, 414, 415, 431];
 const unstored = {};
 const callbacks = {};
+const tooLong = {};
 const handedOver = {};
 let latest = 0;
 let busy = '';
@@ -82,23 +83,30 @@ function request(name) {
   return [host + line.slice(0, at), line.slice(at + 1) + '&_o=' + age];
 }
 
-// One after the other: what happened first arrives first.
+// What happened first arrives first. What turned out too long for an image lets the others pass.
+function next() {
+  const names = waiting();
+  return names.find((name) => !tooLong[name]) || names[0];
+}
+
+// One after the other.
 function pump() {
   if (busy || off()) return;
-  const name = waiting()[0];
+  const name = next();
   if (!name) return;
   busy = name;
   deliver(name).then((arrived) => {
     busy = '';
     clearTimeout(timer);
-    if (!arrived) {
+    if (arrived) {
+      failures = 0;
+      drop(name);
+      if (callbacks[name]) callbacks[name]();
+      delete callbacks[name];
+    } else if (!tooLong[name] || tooLong[next()]) {
       timer = setTimeout(pump, Math.min(1000 * 2 ** failures++, 60000));
       return;
     }
-    failures = 0;
-    drop(name);
-    if (callbacks[name]) callbacks[name]();
-    delete callbacks[name];
     pump();
   });
 }
@@ -107,7 +115,8 @@ function pump() {
 function image(name) {
   return new Promise((resolve) => {
     const url = (request(name) || []).join('?');
-    if (url.length > 7000) return resolve(false);
+    tooLong[name] = url.length > 7000;
+    if (tooLong[name]) return resolve(false);
     const pixel = new Image(1, 1);
     pixel.onload = () => resolve(true);
     pixel.onerror = () => resolve(false);

@@ -39,3 +39,26 @@ fn a_server_that_hangs_is_left_and_asked_again() {
     world.delivered(&tab);
     world.expect_events(&["Visited Site", "Late", "Held", "Behind"]);
 }
+
+#[test]
+fn what_is_too_long_for_an_image_lets_the_others_pass() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    let left = "Object.keys(localStorage).filter((name) => name.startsWith('kmq.')).length";
+    world.open(&tab, &format!("{SHOP}images"));
+    world.delivered(&tab);
+    world.run(
+        &tab,
+        "KM.record('Long', { text: '\\u65e5'.repeat(1000) }); KM.record('Behind'); KM.record('Last')",
+    );
+    world.browser.wait(&tab, &format!("{left} === 1"));
+    world.open(&tab, &format!("{SHOP}images"));
+    world.browser.wait(&tab, &format!("{left} === 1"));
+    let mut expected = vec!["Visited Site", "Loaded", "Behind", "Last", "Loaded"];
+    world.expect_events(&expected);
+    // A page with another policy lets it out.
+    world.open(&tab, SHOP);
+    world.delivered(&tab);
+    expected.push("Long");
+    world.expect_events(&expected);
+}
