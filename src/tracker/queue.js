@@ -11,7 +11,7 @@ const HOPELESS = [400, 411, 413, 414, 415, 431];
 const unstored = {};
 const callbacks = {};
 const tooLong = {};
-const handedOver = {};
+let handedOver = {};
 let latest = 0;
 let busy = '';
 let failures = 0;
@@ -147,10 +147,7 @@ function handOver() {
   if (!navigator.sendBeacon || off()) return;
   for (const name of waiting()) {
     const parcel = !handedOver[name] && name !== busy && request(name);
-    if (parcel && navigator.sendBeacon(...parcel)) {
-      handedOver[name] = true;
-      delete unstored[name];
-    }
+    if (parcel && navigator.sendBeacon(...parcel)) handedOver[name] = true;
   }
 }
 
@@ -160,6 +157,7 @@ function resume() {
   [...old, ...names.slice(0, Math.max(0, names.length - KEPT_MAX))].forEach(drop);
   addEventListener('pagehide', handOver);
   addEventListener('online', pump);
-  document.addEventListener('visibilitychange', () => document.hidden && handOver());
+  // A page that is shown again was not left.
+  document.addEventListener('visibilitychange', () => (document.hidden ? handOver() : (handedOver = {})));
   pump();
 }

@@ -62,3 +62,23 @@ fn what_is_too_long_for_an_image_lets_the_others_pass() {
     expected.push("Long");
     world.expect_events(&expected);
 }
+
+#[test]
+fn another_tab_loses_nothing_of_a_page_without_storage() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    world.browser.before_pages(&tab, WAYS);
+    world.open(&tab, &format!("{SHOP}bare"));
+    world.expect_events(&["Visited Site"]);
+    world.run(&tab, "way = 'broken'; KM.record('Kept')");
+    let look = |hidden| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }}); \
+             document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    };
+    world.run(&tab, &look(true));
+    world.run(&tab, &look(false));
+    world.run(&tab, "way = ''");
+    world.expect_events(&["Visited Site", "Kept"]);
+}
