@@ -3,7 +3,7 @@
 // stores an id once, so whatever is in doubt is sent again.
 
 const PREFIX = 'kmq.' + key + '.';
-const KEPT_DAYS = 7;
+const KEPT_MS = 7 * 86400000;
 const KEPT_MAX = 500;
 const PATIENCE_MS = 15000;
 // Statuses that another try will not change.
@@ -35,7 +35,7 @@ function newName() {
   return PREFIX + latest.toString(36) + random(12);
 }
 
-const timeOf = (name) => parseInt(name.slice(PREFIX.length, PREFIX.length + 8), 36);
+const ageOf = (name) => Date.now() - parseInt(name.slice(PREFIX.length, -16), 36);
 
 function waiting() {
   const names = Object.keys(unstored);
@@ -79,8 +79,9 @@ function request(name) {
   const line = unstored[name] || (storage && storage.getItem(name));
   const at = line ? line.indexOf('?') : -1;
   if (at < 0) return null;
-  const age = Math.max(0, Date.now() - timeOf(name));
-  return [host + line.slice(0, at), line.slice(at + 1) + '&_o=' + age];
+  const age = ageOf(name);
+  // Any other age is that of a clock which was set meanwhile, and says nothing.
+  return [host + line.slice(0, at), line.slice(at + 1) + '&_o=' + (age > 0 && age < KEPT_MS ? age : 0)];
 }
 
 // What happened first arrives first. What turned out too long for an image lets the others pass.
@@ -153,7 +154,7 @@ function handOver() {
 
 function resume() {
   const names = waiting();
-  const old = names.filter((name) => !(Date.now() - timeOf(name) < KEPT_DAYS * 86400000));
+  const old = names.filter((name) => !(ageOf(name) < KEPT_MS));
   [...old, ...names.slice(0, Math.max(0, names.length - KEPT_MAX))].forEach(drop);
   addEventListener('pagehide', handOver);
   addEventListener('online', pump);

@@ -1,5 +1,9 @@
 //! How records come through where something is in their way.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value as Json, json};
+
 use super::{SHOP, World};
 
 /// Before a page: its way to the server hangs or is broken as `way` says, and its patience is short.
@@ -81,4 +85,27 @@ fn another_tab_loses_nothing_of_a_page_without_storage() {
     world.run(&tab, &look(false));
     world.run(&tab, "way = ''");
     world.expect_events(&["Visited Site", "Kept"]);
+}
+
+#[test]
+fn a_clock_that_is_set_while_a_record_waits_loses_nothing() {
+    let Some(mut world) = World::new() else { return };
+    for days in [-365, 365] {
+        let tab = world.visitor();
+        let clock = format!(
+            "window.days = {days}; {{ const now = Date.now; Date.now = () => now() + days * 86400000 }}"
+        );
+        world.browser.before_pages(&tab, &format!("{WAYS} {clock}"));
+        world.open(&tab, SHOP);
+        world.delivered(&tab);
+        world.run(&tab, "way = 'broken'; KM.record('Waited')");
+        world.browser.wait(&tab, "images.length");
+        world.run(&tab, "days = 0; way = ''");
+        world.delivered(&tab);
+    }
+    world.expect_events(&["Visited Site", "Waited"].repeat(2));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let is_now = |record: &Json| (record["time"].as_f64().unwrap() - now).abs() < 60.0;
+    assert!(world.records().iter().all(is_now), "{:?}", world.records());
+    assert_eq!(world.server.get("/api/v1/refusals")["counts"], json!({}));
 }
