@@ -197,6 +197,17 @@ fn clicks_forms_and_outbound_links_are_recorded_once() {
     world.browser.wait(&tab, "location.pathname === '/thanks'");
     world.tracked(&tab);
     world.delivered(&tab);
+    // A field hides the member of its form that is called like it.
+    world.run(
+        &tab,
+        "document.body.insertAdjacentHTML('afterbegin', `<form id=hiding data-km-event=Hidden \
+         data-km-prop-a=1 data-km-props='{\"b\":5}'><input name=elements value=2><input name=attributes value=3>\
+         <input name=getAttribute value=4></form>`);\
+         hiding.onsubmit = () => false; hiding.requestSubmit()",
+    );
+    world.delivered(&tab);
+    let hidden = json!({ "a": 1, "b": 5, "elements": 2, "attributes": 3, "getAttribute": 4 });
+    assert_eq!(world.event("Hidden")["properties"], hidden);
     world.run(&tab, "_kmq.push(['trackClickOnOutboundLink', '#out', 'Left', { to: 'other' }])");
     world.browser.click(&tab, "#out");
     world.browser.wait(&tab, "location.pathname === '/there' && document.readyState === 'complete'");
@@ -208,6 +219,7 @@ fn clicks_forms_and_outbound_links_are_recorded_once() {
         "Came Later",
         "Asked",
         "Submitted",
+        "Hidden",
         "Left",
     ]);
     assert_eq!(world.event("Bought")["properties"], json!({ "by": "id" }));
@@ -217,7 +229,7 @@ fn clicks_forms_and_outbound_links_are_recorded_once() {
                          "shipping": "Post", "source": "footer", "country": "DE", "form": 1 });
     assert_eq!(submitted["properties"], fields);
     assert_eq!(submitted["person"], "jane@example.com", "the field says who");
-    assert_eq!(world.person("jane@example.com")["events"], 8);
+    assert_eq!(world.person("jane@example.com")["events"], 9);
 }
 
 #[test]

@@ -17,15 +17,19 @@ function inside(target, what) {
   }
 }
 
+// A field of a form may be called like a member of it, which it then hides.
+const own = (element, member) => Reflect.get(HTMLFormElement.prototype, member, element);
+const attribute = (element, name) => own(element, 'getAttribute').call(element, name);
+
 // `data-km-props='{"Plan":"Pro"}'`, and `data-km-prop-plan="Pro"` for one.
 function declared(element) {
   let properties = {};
   try {
-    properties = JSON.parse(element.getAttribute('data-km-props') || '{}');
+    properties = JSON.parse(attribute(element, 'data-km-props') || '{}');
   } catch (e) {
     console.warn('data-km-props is no JSON', element);
   }
-  for (const { name, value } of element.attributes) {
+  for (const { name, value } of own(element, 'attributes')) {
     if (name.startsWith('data-km-prop-')) properties[name.slice(13)] = value;
   }
   return properties;
@@ -40,7 +44,7 @@ function onPress(event) {
     if (inside(event.target, what)) record(name, properties);
   }
   const marked = event.target.closest && event.target.closest('[data-km-event]');
-  if (marked && marked.tagName !== 'FORM') record(marked.getAttribute('data-km-event'), declared(marked));
+  if (marked && marked.tagName !== 'FORM') record(attribute(marked, 'data-km-event'), declared(marked));
 }
 
 function onLeave(event) {

@@ -20,7 +20,7 @@ function fieldsOf(form) {
   const properties = {};
   const lists = {};
   let who = '';
-  for (const field of form.elements) {
+  for (const field of own(form, 'elements')) {
     const given = field.name || '';
     const bare = given.replace(/[_-]/g, '');
     if (!taken(field, bare)) continue;
@@ -50,8 +50,7 @@ function onSubmit(event) {
   for (const [what, name, properties] of submits) {
     if (inside(form, what)) submitted(form, name, properties);
   }
-  // A field may be called like a method, so the element's own is taken.
-  const marked = Element.prototype.getAttribute.call(form, 'data-km-event');
+  const marked = attribute(form, 'data-km-event');
   if (marked) submitted(form, marked, declared(form));
 }
 
