@@ -476,3 +476,24 @@ fn a_clock_that_is_wrong_is_not_believed() {
         assert!((time - expected).abs() < 60.0, "{record}");
     }
 }
+
+#[test]
+fn addresses_keep_no_secrets() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    let secrets = [
+        "token",
+        "apikey",
+        "authtoken",
+        "accessToken",
+        "user[email]",
+        "user%5Bemail%5D",
+        "a[b][password]",
+        "x-key",
+    ];
+    let with = |value: &str| secrets.map(|name| format!("{name}={value}")).join("&");
+    let rest = |value: &str| format!("?author=me&{}&keys=2#top;session={value}", with(value));
+    world.open(&tab, &format!("{SHOP}{}", rest("abc")));
+    world.delivered(&tab);
+    assert_eq!(world.event("Visited Site")["properties"]["URL"], format!("{SHOP}{}", rest("")));
+}
