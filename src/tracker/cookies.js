@@ -4,23 +4,33 @@ const YEARS = 157680000;
 // Half an hour without anything ends a visit.
 const VISIT_SECONDS = 1800;
 const memory = {};
-// Where a cookie may lie, the widest domain first and the host alone last. An address or a name without a dot has no
-// domain to share.
-const domains = [''];
-if (/\.[a-z][^.]*$/i.test(location.hostname)) {
-  const least = (window.KM_COOKIE_DOMAIN || '.').length;
-  for (let rest = '.' + location.hostname; rest.length >= least; rest = rest.replace(/^\.[^.]+/, '')) {
-    domains.unshift(';domain=' + rest);
+const dotted = location.hostname.replace(/^www\./, '');
+// Where a cookie may lie: the domain of its own first, the wider ones, and the host alone. An address or a name without
+// a dot has no domain to share.
+const reach = [''];
+if (window.KM_COOKIE_DOMAIN) {
+  reach.unshift(';domain=' + window.KM_COOKIE_DOMAIN);
+} else if (/\.[a-z][^.]*$/i.test(dotted)) {
+  for (let rest = dotted; rest.includes('.'); rest = rest.replace(/^[^.]+\./, '')) {
+    reach.splice(-1, 0, ';domain=.' + rest);
   }
 }
-let reach;
+
+function cookies(name) {
+  try {
+    return document.cookie.split('; ').filter((pair) => pair.startsWith('km_' + name + '='));
+  } catch (e) {
+    // A frame without an origin may not look.
+    return [];
+  }
+}
 
 function cookie(name) {
   try {
-    const found = document.cookie.split('; ').find((pair) => pair.startsWith('km_' + name + '='));
+    const [found] = cookies(name);
     return found && decodeURIComponent(found.slice(name.length + 4));
   } catch (e) {
-    // A frame without an origin may not look, and what others wrote may be badly encoded.
+    // What others wrote may be badly encoded.
     return undefined;
   }
 }
@@ -37,34 +47,22 @@ function writeCookie(name, value, age, where) {
   }
 }
 
-function takes(where) {
-  // Tabs try at the same time, so each has a name of its own.
-  const name = 't' + Math.random();
-  writeCookie(name, 1, 9, where);
-  const found = cookie(name);
-  writeCookie(name, '', 0, where);
-  return found;
-}
-
-// On the widest domain that is not everybody's, which a browser refuses: all hosts of a site know the same visitor, and
-// each can change and delete what another wrote. One of a narrower domain would hide it.
-function write(name, value, age) {
-  // Tried when there is something to write, since nothing is stored before.
-  reach = reach || domains.slice(domains.findIndex(takes));
-  for (const where of reach.slice(1)) writeCookie(name, '', 0, where);
-  writeCookie(name, value, age, reach[0]);
-}
-
 function put(name, value, age) {
   // A choice has to outlast the page even where nothing else may.
   if (!cookieless || name === 'oo') {
-    write(name, value, age);
-    if (cookie(name) === value) return;
+    // One that lies on a wider domain is another host's of the same site, which is to see the change: it is changed where
+    // it lies. Where a browser refuses a domain, which is everybody's, the host alone is left.
+    for (const where of reach) {
+      writeCookie(name, value, age, where);
+      const { length } = cookies(name);
+      if (length === 1 && cookie(name) === value) return;
+      if (length) writeCookie(name, '', 0, where);
+    }
   }
   memory[name] = value;
 }
 
 function forget(name) {
   delete memory[name];
-  if (cookie(name) !== undefined) write(name, '', 0);
+  if (cookie(name) !== undefined) reach.forEach((where) => writeCookie(name, '', 0, where));
 }

@@ -33,7 +33,7 @@ function parts(url) {
 
 // Without values that let their reader in or tell who somebody is: a URL is sent as a property and kept.
 const SECRETS =
-  /([?&#;][^?&#;=]*(?:token|code|password|passwd|pwd|secret|key|session|auth|e-?mail|kmi)(?:\]|%5D)*=)[^&#;]*/gi;
+  /([?&#;](?:[^?&#;=]*(?:token|password|passwd|pwd|secret|key|session|auth|e-?mail|kmi)|(?:[^?&#;=]*[_.-])?code)(?:\]|%5D)*=)[^&#;]*/gi;
 
 function clean(url) {
   const text = url.replace(SECRETS, '$1');
