@@ -56,9 +56,9 @@ impl Api {
 
     fn answer(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
         let owns_all = self.may(project, route, request)?;
+        route.check_parameters(request)?;
         let identity = || route.parameter(&request.path);
-        let (app, snapshot) = (&project.app, project.app.snapshot());
-        let reports = app.reports();
+        let (app, snapshot, reports) = (&project.app, project.app.snapshot(), project.app.reports());
         match route.action {
             Action::Report(report) => {
                 reports.answer(report, &snapshot, &query(report, request)?, app.now()).map(Response::json)
@@ -416,7 +416,7 @@ impl Handler for Api {
 
     fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response {
         let answer = match route.action {
-            Action::Import => self.import(request, body),
+            Action::Import => self.import(route, request, body),
             _ => self.project(route, request).and_then(|project| {
                 let mut request = request.clone();
                 request.path = router::split(&request.path).1.to_owned();

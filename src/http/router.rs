@@ -1,6 +1,7 @@
 //! The one list of routes: method, path, who may call it, how it is run and what it is. What is not on the list
 //! does not exist; help, checks of access and dispatch all read it from here.
 
+mod parameters;
 mod paths;
 mod routes;
 #[cfg(test)]

@@ -158,15 +158,8 @@ pub fn query<N: AsRef<str>, V: AsRef<str>>(
     for (name, value) in pairs {
         let (name, value) = (name.as_ref(), value.as_ref());
         let Some((_, field, form)) = known.iter().find(|(parameter, ..)| *parameter == name) else {
-            let error =
-                Error::invalid("unknown_field", format!("there is no parameter \"{name}\" here")).at(name);
-            return Err(match nearest(name, known.iter().map(|(parameter, ..)| *parameter)) {
-                Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-                None => error.hint(format!(
-                    "the parameters here are {}",
-                    known.iter().map(|(parameter, ..)| *parameter).collect::<Vec<_>>().join(", ")
-                )),
-            });
+            let names: Vec<&str> = known.iter().map(|(parameter, ..)| *parameter).collect();
+            return Err(unknown(name, &names));
         };
         let read = form.read(value).map_err(|e| e.at(name))?;
         let repeats = matches!(form, Form::Patterns | Form::Exclusions | Form::Texts);
@@ -174,12 +167,42 @@ pub fn query<N: AsRef<str>, V: AsRef<str>>(
             (None, true) => out.set(field, vec![read].into()),
             (None, false) => out.set(field, read),
             (Some(Json::Array(list)), true) => list.push(read),
-            (Some(_), _) => {
-                return Err(Error::invalid("given_twice", format!("\"{name}\" is given twice")).at(name));
-            }
+            (Some(_), _) => return Err(twice(name)),
         }
     }
     Ok(out.to_string())
+}
+
+/// An error if one of `pairs` has another name than those known, or two have the same.
+pub fn check<N: AsRef<str>, V>(
+    pairs: impl IntoIterator<Item = (N, V)>,
+    known: &[&'static str],
+) -> Result<()> {
+    let mut met: Vec<&str> = Vec::with_capacity(known.len());
+    for (name, _) in pairs {
+        let name = name.as_ref();
+        let Some(found) = known.iter().find(|known| **known == name) else {
+            return Err(unknown(name, known));
+        };
+        if met.contains(found) {
+            return Err(twice(name));
+        }
+        met.push(found);
+    }
+    Ok(())
+}
+
+fn unknown(name: &str, known: &[&str]) -> Error {
+    let error = Error::invalid("unknown_field", format!("there is no parameter \"{name}\" here")).at(name);
+    match nearest(name, known.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+        None if known.is_empty() => error.hint("no parameters are taken here"),
+        None => error.hint(format!("the parameters here are {}", known.join(", "))),
+    }
+}
+
+fn twice(name: &str) -> Error {
+    Error::invalid("given_twice", format!("\"{name}\" is given twice")).at(name)
 }
 
 /// The JSON query of a definition in its text form, `name=value` pairs joined by `&` and encoded as in URLs.

@@ -1,5 +1,7 @@
 //! Every error that the interface names, as the client sees it.
 
+use whodid::http::router::ROUTES;
+
 use super::{fresh, history};
 use crate::support::{WRITE_KEY, authorized};
 
@@ -89,6 +91,42 @@ fn queries_that_mean_nothing_say_where_and_what_instead() {
     let reply = server.client().send("POST", "/api/v1/funnel", &[authorized()], b"{\"steps\":\"\xff\"}");
     assert_eq!((reply.status, reply.code().as_str()), (400, "bad_utf8"));
     assert_eq!(server.client().get("/api/v1/funnel").code(), "no_query");
+}
+
+#[test]
+fn a_parameter_that_a_route_does_not_take_is_an_error() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let refused = |method: &str, target: &str, code: &str, at: &str| {
+        let body: &[u8] = if method == "GET" { b"" } else { b"{}" };
+        let reply = server.client().send(method, target, &[authorized()], body);
+        assert_eq!((reply.status, reply.code().as_str()), (422, code), "{method} {target}");
+        assert_eq!(reply.json()["error"]["at"], at, "{method} {target}");
+    };
+    let of_api: Vec<_> = ROUTES.iter().filter(|route| route.pattern.starts_with("/api/")).collect();
+    assert!(of_api.len() > 50);
+    for route in of_api {
+        let path = route.pattern.replace("{identity}", "person0%40example.com");
+        let path = path.replace("{project}", "1").replace("{name}", "Plan");
+        refused(route.method.name(), &format!("{path}?bogus=1"), "unknown_field", "bogus");
+    }
+    for (target, code, at) in [
+        ("/api/v1/export?persn=person0%40example.com", "unknown_field", "persn"),
+        ("/api/v1/export?person=person0%40example.com&person=x", "given_twice", "person"),
+        ("/api/v1/people/person0%40example.com/events?limit=2&limit=3", "given_twice", "limit"),
+        ("/api/v1/people/person0%40example.com?limit=2", "unknown_field", "limit"),
+        ("/api/v1/properties/Plan/values?like=a", "unknown_field", "like"),
+        ("/api/v1/funnel?q=%7B%7D&from=2030-01-01", "unknown_field", "from"),
+        ("/api/v1/funnel?from=2030-01-01&q=%7B%7D", "unknown_field", "from"),
+        ("/api/v1/funnel?q=%7B%7D&q=%7B%7D", "given_twice", "q"),
+        ("/api/v1/funnel?step=Visited&limit=1&limit=2", "given_twice", "limit"),
+    ] {
+        refused("GET", target, code, at);
+    }
+    refused("POST", "/api/v1/funnel?step=Visited", "unknown_field", "step");
+    let hint = server.client().get("/api/v1/export?persn=x").json()["error"]["hint"].clone();
+    assert_eq!(hint, "did you mean \"person\"?");
+    assert_eq!(server.get("/api/v1/stats")["people"], 60, "nothing was erased or imported");
 }
 
 #[test]

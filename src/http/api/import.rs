@@ -7,15 +7,21 @@ use crate::app::Form;
 use crate::error::{Error, Result};
 use crate::http::auth;
 use crate::http::message::{Request, Response};
-use crate::http::router::Access;
+use crate::http::router::{Access, Route};
 use crate::transfer::format::Format;
 
 impl Api {
     /// The answer to an import.
-    pub(super) fn import(&self, request: &Request, body: &mut (dyn Read + Send)) -> Result<Response> {
+    pub(super) fn import(
+        &self,
+        route: &Route,
+        request: &Request,
+        body: &mut (dyn Read + Send),
+    ) -> Result<Response> {
         let key = auth::presented(request);
         let project = self.projects.of_key(key.as_deref());
         project.check(Access::WriteOrRead, key.as_deref())?;
+        route.check_parameters(request)?;
         // The write key is public.
         let tracks = project.check(Access::Manage, key.as_deref()).is_err();
         let names_max = tracks.then(|| project.app.names_max());

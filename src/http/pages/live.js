@@ -75,7 +75,12 @@
     while (table.rows.length > 200) table.deleteRow(200);
   }
 
-  var source = new EventSource('api/v1/live' + location.search);
+  // What else the address says is for this page alone.
+  var asked = new URLSearchParams(location.search), wanted = new URLSearchParams();
+  ['event', 'person'].forEach(function (name) {
+    if (asked.get(name)) wanted.set(name, asked.get(name));
+  });
+  var source = new EventSource('api/v1/live?' + wanted);
   source.addEventListener('record', function (event) {
     var record = JSON.parse(event.data);
     if (property && Object.keys(record.properties).indexOf(property) < 0) return;
