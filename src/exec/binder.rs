@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::exec::cell::Cell;
 use crate::exec::scope::Scope;
 use crate::model::{NameId, Number, PropertyId, Value, ValueRef};
-use crate::report::{Audience, Basis, Pattern, PropertyCondition, Test, Warning, nearest};
+use crate::report::{Audience, Basis, By, Label, Pattern, PropertyCondition, Test, Warning, nearest};
 use crate::store::memtable::Run;
 use crate::store::row::Row;
 use crate::store::segment::Segment;
@@ -35,6 +35,11 @@ impl<'a> Binder<'a> {
     /// To `snapshot`.
     pub fn new(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, warnings: Vec::new() }
+    }
+
+    /// The same for a list of people, to the warnings of the report that it is of.
+    pub fn of_list(snapshot: &'a Snapshot, warnings: &[Warning]) -> Self {
+        Self { snapshot, warnings: warnings.to_vec() }
     }
 
     /// The name of an event, if anybody has done it.
@@ -72,12 +77,24 @@ impl<'a> Binder<'a> {
             Test::In(list) => list.as_slice(),
             _ => return,
         };
-        for value in wanted {
-            if !self.has_value(property, &condition.property, value) {
-                let near = self.near_value(property, &value.to_string());
-                let message = format!("no \"{}\" that is \"{value}\" has come in", condition.property);
-                self.warn(at, message, near);
-            }
+        wanted.iter().for_each(|value| self.value(property, &condition.property, value, at));
+    }
+
+    /// Warns of a segment by the value of a property, if no record has it.
+    pub fn segment(&mut self, by: Option<&By>, segment: Option<&Label>, at: &str) {
+        use By::{AtEntry, Event, First, Latest, Step};
+        if let Some(Latest(name) | First(name) | AtEntry(name) | Step(_, name) | Event(name)) = by
+            && let Some(Label::Value(Some(value))) = segment
+            && let Some(property) = self.snapshot.property(name)
+        {
+            self.value(property, name, value, at);
+        }
+    }
+
+    fn value(&mut self, property: PropertyId, name: &str, value: &Value, at: &str) {
+        if !self.has_value(property, name, value) {
+            let near = self.near_value(property, &value.to_string());
+            self.warn(at, format!("no \"{name}\" that is \"{value}\" has come in"), near);
         }
     }
 

@@ -431,6 +431,9 @@ pub struct CohortPeoplePage {
     pub total: u64,
     /// Where the next page begins.
     pub cursor: Option<String>,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One of them.
@@ -465,7 +468,9 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
     }
     people.sort_unstable_by_key(|(person, _)| *person);
     let people = people.into_iter().map(|(_, person)| person).collect();
-    Ok(CohortPeoplePage { people, total: found.len(), cursor })
+    let mut binder = Binder::of_list(snapshot, &plan.warnings);
+    binder.segment(query.cohort.by.as_ref(), query.row.as_ref(), "row");
+    Ok(CohortPeoplePage { people, total: found.len(), cursor, warnings: binder.warnings })
 }
 
 /// A cell of a cohort report, bound to a snapshot.

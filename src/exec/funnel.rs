@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::attempt::{Stop, Want};
 use super::audience;
+use super::binder::Binder;
 use super::cell::{Cell, RowRef};
 use super::funnel_fast::{self, Entry};
 use super::funnel_plan::FunnelPlan;
@@ -20,7 +21,8 @@ use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
 use crate::report::{
-    Chosen, Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order, Outcome, Tally, shown,
+    Chosen, Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order, Outcome, Tally, Warning,
+    shown,
 };
 
 /// Answers a funnel.
@@ -227,6 +229,9 @@ pub struct FunnelPeoplePage {
     pub total: u64,
     /// Where the next page begins.
     pub cursor: Option<String>,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One of them.
@@ -299,7 +304,10 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
         })?;
     }
     people.sort_unstable_by_key(|(person, _)| *person);
-    Ok(FunnelPeoplePage { people: people.into_iter().map(|(_, p)| p).collect(), total, cursor })
+    let mut binder = Binder::of_list(&view.source.snapshot, &plan.warnings);
+    binder.segment(query.funnel.by.as_ref(), query.segment.as_ref(), "segment");
+    let people = people.into_iter().map(|(_, person)| person).collect();
+    Ok(FunnelPeoplePage { people, total, cursor, warnings: binder.warnings })
 }
 
 /// Whether a person is behind the number of `outcome` at `step`, from 0, or at any.

@@ -185,5 +185,5 @@ pub fn people(view: &View, plan: &LifecyclePlan<'_>, query: &LifecyclePeople) ->
         Ok(found)
     };
     let found = listing::gather(&view.scopes(&plan.names)?, work)?;
-    listing::list(view, &found, query.limit, query.cursor.as_deref())
+    listing::list(view, &found, query.limit, query.cursor.as_deref(), plan.warnings.clone())
 }

@@ -6,6 +6,7 @@ use super::persons::{People, PersonSet};
 use super::scope::{Scope, View, map_scopes};
 use crate::error::{Error, Result};
 use crate::model::PersonId;
+use crate::report::Warning;
 
 /// A page of a list of people.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +17,9 @@ pub struct PeoplePage {
     pub total: u64,
     /// Where the next page begins.
     pub cursor: Option<String>,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One of them.
@@ -53,7 +57,13 @@ pub fn gather<'a>(
 }
 
 /// A page of `found`.
-pub fn list(view: &View, found: &People, limit: usize, cursor: Option<&str>) -> Result<PeoplePage> {
+pub fn list(
+    view: &View,
+    found: &People,
+    limit: usize,
+    cursor: Option<&str>,
+    warnings: Vec<Warning>,
+) -> Result<PeoplePage> {
     let (persons, cursor) = page(found, limit, cursor)?;
     let snapshot = &view.source.snapshot;
     let one = |person: PersonId| {
@@ -61,5 +71,5 @@ pub fn list(view: &View, found: &People, limit: usize, cursor: Option<&str>) -> 
         Ok(Listed { person, identities })
     };
     let people = persons.into_iter().map(one).collect::<Result<_>>()?;
-    Ok(PeoplePage { people, total: found.len(), cursor })
+    Ok(PeoplePage { people, total: found.len(), cursor, warnings })
 }

@@ -245,5 +245,11 @@ pub fn people(view: &View, plan: &PathsPlan<'_>, query: &PathsPeople) -> Result<
         Ok(found)
     };
     let found = listing::gather(&scopes, work)?;
-    listing::list(view, &found, query.limit, query.cursor.as_deref())
+    let mut binder = Binder::of_list(snapshot, &plan.warnings);
+    if let Some(ChosenPath::This(path)) = &query.path {
+        for event in path {
+            binder.event(&event.event, "path");
+        }
+    }
+    listing::list(view, &found, query.limit, query.cursor.as_deref(), binder.warnings)
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::binder::Binder;
 use super::cell::RowRef;
 use super::rows::StoredRow;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Sum, Value, format_millis};
+use crate::report::Warning;
 use crate::store::segment::members::Totals;
 use crate::store::segment::{Segment, chunk_of};
 
@@ -90,6 +92,9 @@ pub struct Timeline {
     pub events: Vec<TimelineEvent>,
     /// Where the next page begins.
     pub cursor: Option<String>,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One event of a time line.
@@ -404,7 +409,8 @@ pub fn timeline(
 ) -> Result<Timeline> {
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
-    let only = event.map(|name| snapshot.event(name));
+    let mut binder = Binder::new(snapshot);
+    let only = event.map(|name| binder.event(name, "event"));
     let mut rows = rows(source, person, |name| name.is_event() && only.is_none_or(|o| o == Some(name)))?;
     // Newest first; names and places only make the order of one instant definite.
     rows.sort_by_key(|r| (std::cmp::Reverse(r.time), r.name, r.identity, r.at));
@@ -426,7 +432,7 @@ pub fn timeline(
         let given = rows.get(..end).unwrap_or(&[]).iter().rev().take_while(|r| r.time == next.time).count();
         format!("{}.{given}", next.time)
     });
-    Ok(Timeline { events, cursor })
+    Ok(Timeline { events, cursor, warnings: binder.warnings })
 }
 
 /// A cursor is the time of the next event and how many of that time were given already.

@@ -19,8 +19,8 @@ use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Unit};
 use crate::report::{
-    Amounts, Audience, Basis, Chosen, Lost, Payers, Point, Revenue, RevenuePeople, RevenueReport, Tally,
-    Warning, by_total, unit_that_begins,
+    Amounts, Audience, Basis, Chosen, Lost, PERIOD_DEFAULT, Payers, Point, Revenue, RevenuePeople,
+    RevenueReport, Tally, Warning, by_total, unit_that_begins,
 };
 
 /// A revenue report bound to a snapshot.
@@ -48,8 +48,12 @@ impl<'d> RevenuePlan<'d> {
                 Lost::After(_) => Vec::new(),
                 Lost::By(events) => events.iter().filter_map(|e| binder.event(e, "lost_by")).collect(),
             };
-            // That nothing is billed by period is no mistake.
-            LifetimePlan::new(lifetime, snapshot.property(&lifetime.period), by)
+            // That nothing is billed by period is no mistake of who asked for none.
+            let period = match lifetime.period.as_str() {
+                PERIOD_DEFAULT => snapshot.property(PERIOD_DEFAULT),
+                named => binder.property(named, "period"),
+            };
+            LifetimePlan::new(lifetime, period, by)
         });
         let warnings = binder.warnings;
         let calendar = Calendar::new(&definition.basis.period.zone, definition.units.week_start)?;
@@ -332,5 +336,7 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
         Ok(of_segment)
     };
     let found = listing::gather(&view.all_scopes(), work)?;
-    listing::list(view, &found, query.limit, query.cursor.as_deref())
+    let mut binder = Binder::of_list(&view.source.snapshot, &plan.warnings);
+    binder.segment(Some(&plan.definition.by), query.segment.as_ref(), "segment");
+    listing::list(view, &found, query.limit, query.cursor.as_deref(), binder.warnings)
 }

@@ -209,5 +209,7 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
         Ok(found)
     };
     let found = listing::gather(&view.scopes(&plan.entries())?, work)?;
-    listing::list(view, &found, query.limit, query.cursor.as_deref())
+    let mut binder = Binder::of_list(&view.source.snapshot, &plan.warnings);
+    binder.segment(plan.definition.by.as_ref(), query.segment.as_ref(), "segment");
+    listing::list(view, &found, query.limit, query.cursor.as_deref(), binder.warnings)
 }

@@ -17,6 +17,9 @@ const LOST_AFTER_DEFAULT: i64 = 30 * 86_400_000;
 /// Recurring revenue is summed in these parts of a month's amount, of which every period is a whole number.
 const PARTS_OF_A_MONTH: u64 = 24;
 
+/// The property that holds how long a payment is for, if none is named.
+pub const PERIOD_DEFAULT: &str = "Billing Period";
+
 /// When a paying person is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
@@ -99,7 +102,7 @@ impl Lifetime {
             }
             (None, Some(by)) => Lost::By(by.names(limits::STEP_EVENTS_MAX)?),
         };
-        let period = period.map(Node::name).transpose()?.unwrap_or_else(|| "Billing Period".to_owned());
+        let period = period.map(Node::name).transpose()?.unwrap_or_else(|| PERIOD_DEFAULT.to_owned());
         Ok(Some(Self { lost, period }))
     }
 

@@ -38,7 +38,8 @@ pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
 pub use json::Node;
 pub use lifecycle::{Lifecycle, LifecyclePeople, LifecyclePoint, LifecycleReport, Stage, Stages};
 pub use lifetime::{
-    Lifetime, LifetimeReport, LifetimeTally, Lost, Movement, Period as LifetimePeriod, Standing,
+    Lifetime, LifetimeReport, LifetimeTally, Lost, Movement, PERIOD_DEFAULT, Period as LifetimePeriod,
+    Standing,
 };
 pub use nearest::nearest;
 pub use order::Order;

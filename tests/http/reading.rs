@@ -101,6 +101,69 @@ fn what_nobody_sent_is_nobody_and_a_warning() {
 }
 
 #[test]
+fn a_list_and_a_time_line_warn_of_what_nobody_sent() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let (visited, nope) = (r#"{"event":"Visited"}"#, r#"{"event":"Nope"}"#);
+    for (list, query, at, total) in [
+        ("funnel", format!(r#"{{"steps":[{nope}],"step":1}}"#), "steps[0]", 0),
+        ("funnel", format!(r#"{{"steps":[{visited}],"step":1,"people":{{"did":"Nope"}}}}"#), "people", 0),
+        (
+            "funnel",
+            format!(r#"{{"steps":[{visited}],"step":1,"by":"person.Plan","segment":"Prof"}}"#),
+            "segment",
+            0,
+        ),
+        ("cohort", format!(r#"{{"start":{visited},"return":{nope},"column":0}}"#), "return", 0),
+        (
+            "cohort",
+            format!(r#"{{"start":{visited},"return":{visited},"by":"person.Plan","row":"Nope"}}"#),
+            "row",
+            0,
+        ),
+        ("paths", format!(r#"{{"start":{nope}}}"#), "start", 0),
+        ("paths", format!(r#"{{"start":{visited},"path":[{{"event":"Nope","times":1}}]}}"#), "path", 0),
+        ("revenue", r#"{"property":"Nope"}"#.to_owned(), "property", 0),
+        ("revenue", r#"{"property":"n","by":"person.Plan","segment":"Nope"}"#.to_owned(), "segment", 0),
+        ("revenue", r#"{"property":"n","lifetime":true,"period":"Nope"}"#.to_owned(), "period", 59),
+        ("trend", format!(r#"{{"series":[{nope}]}}"#), "series[0]", 0),
+        ("trend", format!(r#"{{"series":[{visited}],"by":"event.Nope"}}"#), "by", 60),
+        (
+            "lifecycle",
+            r#"{"event":"Nope","unit":"day","start":"2025-03-01","which":"new"}"#.to_owned(),
+            "event",
+            0,
+        ),
+    ] {
+        let reply = server.post(&format!("/api/v1/{list}/people"), &query);
+        assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+        let answer = reply.json();
+        assert_eq!(
+            (&answer["total"], &answer["warnings"][0]["at"]),
+            (&json!(total), &json!(at)),
+            "{query}: {answer}"
+        );
+        assert!(answer["warnings"][0]["message"].as_str().unwrap().starts_with("no "), "{answer}");
+    }
+    let line = |query: &str| server.get(&format!("/api/v1/people/person0@example.com/events{query}"));
+    let nobodys = line("?event=Payed");
+    let warning = json!([{"at": "event", "message": "no event named \"Payed\" has come in", "hint": "did you mean \"Paid\"?"}]);
+    assert_eq!(nobodys, json!({"events": [], "cursor": null, "warnings": warning}));
+    // What is right says nothing.
+    assert_eq!(line("?event=Paid").get("warnings"), None);
+    let fine = [
+        ("funnel", format!(r#"{{"steps":[{visited}],"step":1,"by":"person.Plan","segment":"Pro"}}"#)),
+        ("funnel", format!(r#"{{"steps":[{visited}],"step":1,"by":"person.Plan","segment":null}}"#)),
+        ("revenue", r#"{"property":"n","lifetime":true}"#.to_owned()),
+        ("trend", format!(r#"{{"series":[{visited}],"by":"event.n","segment":3}}"#)),
+    ];
+    for (list, query) in fine {
+        let answer = server.post(&format!("/api/v1/{list}/people"), &query).json();
+        assert!(answer["total"].is_u64() && answer.get("warnings").is_none(), "{query}: {answer}");
+    }
+}
+
+#[test]
 fn a_person_and_pages_of_what_it_did() {
     let (_dir, server) = fresh();
     let mut lines = String::new();
