@@ -282,7 +282,7 @@ impl Executor {
         query: &ValueQuery,
         now: Millis,
     ) -> Result<PropertyValues> {
-        let names = properties::names(snapshot, query)?;
+        let names = properties::names(snapshot, query);
         properties::values(&self.view(snapshot, &names)?, query, &names, now)
     }
 

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::binder::Binder;
 use super::person_values::Which;
 use super::scope::{Scope, View, map_scopes};
 use super::split::{Groups, Split, Splitter};
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::Snapshot;
+use crate::error::Result;
 use crate::model::{Millis, NameId, PropertyId, Value};
-use crate::report::{Tally, nearest};
+use crate::report::{Tally, Warning};
 
 /// Whose properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +49,9 @@ pub struct PropertyValues {
     pub values: Vec<ValueCount>,
     /// How many there are, shown or not.
     pub distinct: u64,
+    /// What nobody ever sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// One value.
@@ -128,39 +133,25 @@ impl Tally for Count {
 }
 
 /// The names of which [`values`] reads rows.
-pub fn names(view_of: &crate::engine::Snapshot, query: &ValueQuery) -> Result<Vec<NameId>> {
+pub fn names(snapshot: &Snapshot, query: &ValueQuery) -> Vec<NameId> {
     match (query.of, &query.event) {
-        (Owner::Person, _) => Ok(vec![NameId::SET]),
-        (Owner::Event, None) => Ok(view_of.catalog.events().map(|(name, _)| name).collect()),
-        (Owner::Event, Some(event)) => {
-            let name = view_of.event(event).ok_or_else(|| {
-                unknown("unknown_event", "event", event, view_of.catalog.events().map(|(_, n)| n))
-            })?;
-            Ok(vec![name])
-        }
-    }
-}
-
-fn unknown<'n>(code: &'static str, what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> Error {
-    let error =
-        Error::new(ErrorKind::NotFound, code, format!("nobody ever sent the {what} \"{name}\"")).at(what);
-    match nearest(name, known) {
-        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-        None => error,
+        (Owner::Person, _) => vec![NameId::SET],
+        (Owner::Event, None) => snapshot.catalog.events().map(|(name, _)| name).collect(),
+        (Owner::Event, Some(event)) => snapshot.event(event).into_iter().collect(),
     }
 }
 
 /// Counts the values of a property: of people their latest ones, of events those of each.
 pub fn values(view: &View, query: &ValueQuery, names: &[NameId], as_of: Millis) -> Result<PropertyValues> {
-    let snapshot = &view.source.snapshot;
-    let property = snapshot.property(&query.property).ok_or_else(|| {
-        unknown(
-            "unknown_property",
-            "property",
-            &query.property,
-            snapshot.catalog.properties().map(|(_, n)| n),
-        )
-    })?;
+    let mut binder = Binder::new(&view.source.snapshot);
+    if let Some(event) = &query.event {
+        binder.event(event, "event");
+    }
+    let property = binder.property(&query.property, "property");
+    let warnings = binder.warnings;
+    let Some(property) = property else {
+        return Ok(PropertyValues { values: Vec::new(), distinct: 0, warnings });
+    };
     let split = match query.of {
         Owner::Person => Split::Person(Which::Latest, Some(property)),
         Owner::Event => Split::Row(None, Some(property)),
@@ -217,5 +208,5 @@ pub fn values(view: &View, query: &ValueQuery, names: &[NameId], as_of: Millis) 
         people: Some(count).filter(|_| people),
         events: Some(count).filter(|_| !people),
     };
-    Ok(PropertyValues { values: found.into_iter().map(count).collect(), distinct })
+    Ok(PropertyValues { values: found.into_iter().map(count).collect(), distinct, warnings })
 }

@@ -304,8 +304,12 @@ fn properties_and_their_values_are_listed() {
         json!([{"value": 3, "events": 1}, {"value": 32, "events": 1}, {"value": 36, "events": 1}])
     );
     let code = |query: &str| server.client().get(&format!("/api/v1/properties{query}")).code();
-    assert_eq!(code("/Plam/values"), "unknown_property");
-    assert_eq!(code("/n/values?of=event&event=Payed"), "unknown_event");
+    let nobodys = values("Plam/values");
+    let warning = json!([{"at": "property", "message": "no property named \"Plam\" has come in", "hint": "did you mean \"Plan\"?"}]);
+    assert_eq!(nobodys, json!({"values": [], "distinct": 0, "warnings": warning}));
+    let nobodys = values("n/values?of=event&event=Payed");
+    assert_eq!((&nobodys["distinct"], &nobodys["warnings"][0]["at"]), (&json!(0), &json!("event")));
+    assert_eq!(paid.get("warnings"), None);
     assert_eq!(code("?of=cat"), "bad_owner");
     assert_eq!(code("/Plan/values?event=Paid"), "not_used");
 }
