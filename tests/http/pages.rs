@@ -384,3 +384,69 @@ fn every_table_is_a_file_too() {
     }
     assert!(tables > 20, "{tables}");
 }
+
+#[test]
+fn a_file_is_a_table_of_the_page_or_an_error() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let anonymous = r#"{"type":"event","person":"zed","event":"Visited","time":"2025-03-01T10:00:00Z"}"#;
+    server.import(anonymous);
+    let session = log_in(&server);
+    let get = |target: &str| server.client().send("GET", target, &[("Cookie", session.as_str())], b"");
+    for (target, head) in [
+        ("/settings?csv=reports", "\"Report\",\"Kind\",\"Days\"\r\n"),
+        ("/settings?csv=audiences", "\"Audience\",\"Who\"\r\n"),
+        ("/settings?csv=shares", "\"Report\",\"Made\"\r\n"),
+        ("/settings?csv=merges", "\"When\",\"One\",\"Other\"\r\n"),
+        ("/settings?csv=access", "\"E-mail\",\"Role\",\"Password\"\r\n"),
+        ("/settings?csv=refusals", "\"When\",\"Reason\",\"Message\",\"Identity\",\"Name\"\r\n"),
+        ("/people/zed?csv=properties", "\"Property\",\"Now\",\"First\",\"Changes\"\r\n"),
+        ("/people/zed?event=Nope&csv=events", "\"Time\",\"Event\",\"Identity\",\"Properties\"\r\n"),
+        ("/?csv=sources", "\"First came from\",\"People\",\"Paying\",\"Revenue\"\r\n"),
+        ("/funnels?step=Nope&by=person.Plan&csv=segments", "\"Segment\",\"Step 1\",\"Conversion\"\r\n"),
+        ("/paths?start=Nope&csv=paths", "\"Way\",\"People\",\"Share\",\"Median time\"\r\n"),
+    ] {
+        let reply = get(target);
+        let kind = (reply.status, reply.header("content-type"));
+        assert_eq!(kind, (200, Some("text/csv; charset=utf-8")), "{target}: {}", reply.text());
+        assert_eq!(reply.text(), head, "{target}");
+    }
+    for target in [
+        "/settings?csv=nope",
+        "/people?csv=nope",
+        "/trends?series=Visited&csv=series2",
+        "/funnels?step=Visited&csv=over",
+        "/funnels?step=Visited&csv=segments",
+        "/funnels?csv=steps",
+    ] {
+        let (reply, name) = (get(target), target.split("csv=").nth(1).unwrap());
+        assert_eq!((reply.status, reply.code().as_str()), (404, "no_such_table"), "{target}");
+        assert!(reply.text().contains(&format!("\\\"{name}\\\"")), "{}", reply.text());
+    }
+    assert_eq!(
+        get("/funnels?step=Visited&within=soon&csv=steps").status,
+        422,
+        "what kept it from being made"
+    );
+    // Each column has a name of its own.
+    for target in [
+        "/funnels?step=Visited&step=Paid&over=month&csv=over",
+        "/funnels?step=Visited&step=Paid&by=person.Plan&csv=segments",
+        "/paths?start=Visited&csv=paths",
+        "/people/zed/merge?into=person1%40example.com&csv=merge",
+        "/settings?csv=keys",
+        "/settings?csv=retention",
+        "/projects?csv=projects",
+    ] {
+        let text = get(target).text();
+        let rows: Vec<csv::StringRecord> = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(text.as_bytes())
+            .records()
+            .map(Result::unwrap)
+            .collect();
+        let names: std::collections::BTreeSet<&str> = rows[0].iter().collect();
+        assert!(names.len() == rows[0].len() && !names.contains(""), "{target}: {text}");
+        assert!(rows.len() > 1, "{target}");
+    }
+}

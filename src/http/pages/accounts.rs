@@ -77,7 +77,7 @@ fn everybody(context: &Context<'_>, visit: &Visit<'_>) -> Markup {
         table.row(cells);
     }
     html! {
-        @if !table.is_empty() { (context.table(&table)) }
+        @if context.shows(&table) { (context.table(&table)) }
         form.row method="post" action="/users" {
             (form::needed("E-mail", "email"))
             div.field { label for="new-role" { "Role" } select #new-role name="role" { (roles(Role::Viewer)) } }

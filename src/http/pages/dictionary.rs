@@ -23,7 +23,7 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
     table.column("Offered");
     Ok(html! {
         (alike(&every))
-        @if every.is_empty() { p.hint { "None yet." } } @else {
+        @if !context.shows(&table) { p.hint { "None yet." } } @else {
             @if context.may(Role::Editor) { (describe(context)) }
             (context.table(&table))
         }

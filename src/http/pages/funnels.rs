@@ -38,7 +38,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             @if let Some(over) = &over { (over) }
             (steps_table(context, answer, &pairs))
             (times(context, answer))
-            @if !list(answer, "segments").is_empty() { (segments_table(context, answer, &pairs)) }
+            @if answer.get("segments").is_some() { (segments_table(context, answer, &pairs)) }
         }))
     };
     Ok(Answered::new("Funnels", body))
@@ -203,9 +203,6 @@ fn times(context: &Context<'_>, answer: &Json) -> Markup {
     let steps = list(answer, "steps");
     let timed: Vec<(usize, &Json)> =
         steps.iter().enumerate().filter(|(_, step)| !step["seconds"]["median"].is_null()).collect();
-    if timed.is_empty() {
-        return html! {};
-    }
     let mut table = Table::new(
         "times",
         "Time between steps",
@@ -225,13 +222,13 @@ fn times(context: &Context<'_>, answer: &Json) -> Markup {
         );
         table.row(cells);
     }
-    html! {
+    html! { @if context.shows(&table) {
         h2 { "How long it took" }
         div.small { @for (at, step) in &timed {
             figure { figcaption { "From step " (at) " to " (context.pattern(step)) } (histogram(&step["seconds"])) }
         } }
         (context.table(&table))
-    }
+    } }
 }
 
 /// Bars of a histogram; those between the first and the last that somebody is in.
@@ -283,7 +280,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Marku
     let mut table = Table::new(
         "over",
         "Conversion by when people entered",
-        &["Entered", "#Entered", "#Converted", "#Conversion", "#In progress"],
+        &["From", "#Entered", "#Converted", "#Conversion", "#In progress"],
     );
     let (mut axis, mut values, mut open_from) = (Vec::new(), Vec::new(), None);
     for (at, start) in starts.iter().enumerate().skip(left_out) {
@@ -353,5 +350,5 @@ fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup
         cells.push(Cell::marked(chart::bar(part, 0, 0, whole), "").class("wide"));
         table.row(cells);
     }
-    html! { h2 { "By segment" } (context.table(&table)) }
+    html! { @if context.shows(&table) { h2 { "By segment" } (context.table(&table)) } }
 }

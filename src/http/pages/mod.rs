@@ -128,6 +128,8 @@ pub struct Context<'a> {
     /// The table that is wanted as a file instead of the page, and once it was made, the file.
     wanted: Option<String>,
     file: RefCell<Option<String>>,
+    /// What kept a report from being made.
+    failed: RefCell<Option<Error>>,
 }
 
 impl Context<'_> {
@@ -299,12 +301,34 @@ impl Context<'_> {
 
     /// A table, with a link to its file; when this file is wanted, it is made.
     fn table(&self, table: &Table) -> Markup {
-        if self.wanted.as_deref() == Some(table.name.as_str()) {
+        if self.wants(&table.name) {
             *self.file.borrow_mut() = Some(table.csv());
         }
         let pairs = view::without(&self.pairs, &["cursor"]);
         let file = (!self.shared()).then(|| view::link(&self.path, &pairs, &[("csv", &table.name)]));
         table.html(!self.shared(), file.as_deref())
+    }
+
+    /// Whether the file of the table of this name is wanted.
+    fn wants(&self, table: &str) -> bool {
+        self.wanted.as_deref() == Some(table)
+    }
+
+    /// Whether a table has rows to be shown, or its file is wanted, which has a head in any case.
+    fn shows(&self, table: &Table) -> bool {
+        !table.is_empty() || self.wants(&table.name)
+    }
+
+    /// The file that was wanted, once the page is made: none if it has no such table.
+    fn file(&self, name: &str) -> Result<Response> {
+        let nothing = || {
+            let message = format!("there is no table \"{name}\" on this page");
+            Error::new(ErrorKind::NotFound, "no_such_table", message).at("csv")
+        };
+        let failed = || self.failed.take().unwrap_or_else(nothing);
+        let file = self.file.take().ok_or_else(failed)?;
+        Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
+            .with("Content-Disposition", "attachment; filename=\"whodid.csv\""))
     }
 
     /// A number of people that opens into them.
@@ -323,7 +347,11 @@ impl Context<'_> {
     ) -> Markup {
         match result {
             None => html! { p.hint { (hint) } },
-            Some(Err(error)) => view::problem(&error),
+            Some(Err(error)) => {
+                let problem = view::problem(&error);
+                *self.failed.borrow_mut() = Some(error);
+                problem
+            }
             Some(Ok(answer)) => html! {
                 (view::warnings(self, &answer)) (overview::compared(self, report, &answer)) (show(&answer)) (view::footing(self, report, &answer))
             },
@@ -354,7 +382,8 @@ fn context<'a>(
         host: request.headers.get("host").unwrap_or("localhost").to_owned(),
         scheme: request.scheme(),
         wanted,
-        file: RefCell::new(None),
+        file: RefCell::default(),
+        failed: RefCell::default(),
     }
 }
 
@@ -372,9 +401,8 @@ pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) 
     let snapshot = visit.app.snapshot();
     let context = context(visit.app, &snapshot, Some(visit), request, pairs);
     let made = made(&context, page, identity);
-    if let (Some(file), Ok(_)) = (context.file.take(), &made) {
-        return Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
-            .with("Content-Disposition", "attachment; filename=\"whodid.csv\""));
+    if let (Some(name), Ok(_)) = (&context.wanted, &made) {
+        return Ok(context.file(name).unwrap_or_else(|error| lost(request, &error)));
     }
     let made = made.map(|made| made.with_zone(&context.zone_name()));
     let response = view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error)));

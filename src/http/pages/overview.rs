@@ -29,7 +29,7 @@ const WEEKS: usize = 26;
 /// How much there is, and where to go on.
 pub fn page(context: &Context<'_>) -> Result<Answered> {
     let stats = Json::from(context.app.reports().stats(context.snapshot));
-    if number(&stats["events"]) == 0 {
+    if number(&stats["events"]) == 0 && context.wanted.is_none() {
         return Ok(first_run(context));
     }
     let month = days_ago(context, 29);
@@ -46,7 +46,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         }
         (pinned(context)?)
         (sources(context, &revenue, &month, &limit))
-        @if number(&stats["records"]) <= WEEKS_RECORDS_MAX || !context.value("weeks").is_empty() { (weeks(context)?) }
+        @if number(&stats["records"]) <= WEEKS_RECORDS_MAX || !context.value("weeks").is_empty() || context.wants("weeks") { (weeks(context)?) }
         @else { p { a href="/?weeks=show" { "Active people by week" } } }
         (events(context)?)
     };
@@ -119,7 +119,7 @@ fn sources(context: &Context<'_>, revenue: &Json, month: &str, limit: &str) -> M
             Cell::money(&segment["total"]),
         ]);
     }
-    html! { @if !table.is_empty() {
+    html! { @if context.shows(&table) {
         h2 { "Top sources, 30 days" }
         (context.table(&table))
         @if all.len() > SOURCES { p { a href=(link("/revenue", &[], &[("from", month)])) { "All " (count(all.len() as u64)) " sources" } } }

@@ -141,7 +141,7 @@ fn found(context: &Context<'_>, answer: &Json) -> Markup {
 
 /// A table, unless nobody is in it: the headline has said so.
 fn some(context: &Context<'_>, table: &Table) -> Markup {
-    html! { @if !table.is_empty() || context.wanted.is_some() { (context.table(table)) } }
+    html! { @if context.shows(table) { (context.table(table)) } }
 }
 
 /// The people of a search as an audience, unless they are everybody.

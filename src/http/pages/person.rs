@@ -98,7 +98,7 @@ fn properties(context: &Context<'_>, person: &Json) -> Markup {
             Cell::marked(shown, changes.len().to_string()),
         ]);
     }
-    html! { @if table.is_empty() { p.hint { "Nothing is known of them." } } @else { (context.table(&table)) } }
+    html! { @if context.shows(&table) { (context.table(&table)) } @else { p.hint { "Nothing is known of them." } } }
 }
 
 fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> Markup {
@@ -155,8 +155,11 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         return Err(Error::invalid("missing_field", "who they are is missing").at("into"));
     }
     let (one, two) = (profile(context, identity)?, profile(context, other)?);
-    let mut table =
-        Table::new("merge", "The two and what they would be", &["", "This person", "That person", "Both"]);
+    let mut table = Table::new(
+        "merge",
+        "The two and what they would be",
+        &["What", "This person", "That person", "Both"],
+    );
     let names =
         |person: &Json| list(person, "identities").iter().map(words::value).collect::<Vec<_>>().join(", ");
     table.row(vec![

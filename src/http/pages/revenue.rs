@@ -128,7 +128,7 @@ fn lifetimes(context: &Context<'_>, lifetime: &Json, base: &Pairs) -> Markup {
             ("Lifetime value expected", html! { (money(&lifetime["ltv_expected"])) }),
             ("Churn", html! { (percent(&lifetime["churn"])) }),
         ]))
-        @if mrr.values.iter().all(|value| *value == 0.0) { p.hint { "No recurring revenue: no payment says with a property \u{201c}Billing Period\u{201d} how long it is for." } }
+        @if mrr.values.iter().all(|value| *value == 0.0) && !context.wants("mrr") { p.hint { "No recurring revenue: no payment says with a property \u{201c}Billing Period\u{201d} how long it is for." } }
         @else {
             h3 { "Monthly recurring revenue" }
             (chart::lines(&[mrr], &axis, open.map(|at| at.max(1)), ""))

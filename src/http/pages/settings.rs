@@ -113,7 +113,7 @@ fn saved(context: &Context<'_>) -> Markup {
         ]);
     }
     html! { @for (title, table) in [("Saved reports", &reports), ("Saved audiences", &audiences), ("Links", &shares)] {
-        @if !table.is_empty() { h2 { (title) } (context.table(table)) }
+        @if context.shows(table) { h2 { (title) } (context.table(table)) }
     } }
 }
 
@@ -137,7 +137,7 @@ fn merges(context: &Context<'_>) -> Markup {
             Cell::text("Compare").link(compare),
         ]);
     }
-    html! { @if !table.is_empty() { h2 { "Merges that were refused" } p { "Tracking said that these are one person, but both were identified. If they are, join them." } (context.table(&table)) } }
+    html! { @if context.shows(&table) { h2 { "Merges that were refused" } p { "Tracking said that these are one person, but both were identified. If they are, join them." } (context.table(&table)) } }
 }
 
 fn refused(context: &Context<'_>) -> Markup {
@@ -154,7 +154,7 @@ fn refused(context: &Context<'_>) -> Markup {
         ]);
     }
     html! {
-        @if table.is_empty() { p { "Nothing was refused." } }
+        @if !context.shows(&table) { p { "Nothing was refused." } }
         @else {
             ul.chips aria-label="Refusals by reason" { @for (reason, number) in refusals.counts() { li { (reason) ": " (words::count(*number)) } } }
             (context.table(&table))

@@ -164,7 +164,7 @@ impl Cell {
 }
 
 impl Table {
-    /// An empty table. The names of columns of numbers begin with `#`.
+    /// An empty table. The names of columns of numbers begin with `#`; one without a name is for the page alone, as buttons are.
     pub fn new(name: impl Into<String>, caption: impl Into<String>, head: &[&str]) -> Self {
         let mut table = Self {
             name: name.into(),
@@ -217,20 +217,20 @@ impl Table {
 
     /// As a file: numbers as they are, every text in quotes.
     pub fn csv(&self) -> String {
-        let mut out = self.head.iter().map(|(name, _)| quoted(name)).collect::<Vec<_>>().join(",");
-        out.push_str("\r\n");
+        let named = self.head.iter().map(|(name, _)| name).filter(|name| !name.is_empty());
+        let mut lines = vec![named.map(|name| quoted(name)).collect::<Vec<_>>()];
         for (_, cells) in &self.rows {
-            let line: Vec<String> = cells
-                .iter()
-                .map(|cell| match &cell.plain {
-                    Plain::Text(text) => quoted(text),
-                    Plain::Number(number) => number.clone(),
-                })
-                .collect();
-            out.push_str(&line.join(","));
-            out.push_str("\r\n");
+            let named = self.head.iter().zip(cells).filter(|((name, _), _)| !name.is_empty());
+            lines.push(
+                named
+                    .map(|(_, cell)| match &cell.plain {
+                        Plain::Text(text) => quoted(text),
+                        Plain::Number(number) => number.clone(),
+                    })
+                    .collect(),
+            );
         }
-        out
+        lines.iter().map(|line| line.join(",") + "\r\n").collect()
     }
 }
 
