@@ -117,7 +117,8 @@ impl Node {
             _ => return Err(self.expected("a whole number")),
         };
         number.filter(|n| (low..=high).contains(n)).ok_or_else(|| {
-            self.error("out_of_range", format!("a whole number from {low} to {high} expected"))
+            let range = if high == u64::MAX { "on".to_owned() } else { format!("to {high}") };
+            self.error("out_of_range", format!("a whole number from {low} {range} expected"))
         })
     }
 

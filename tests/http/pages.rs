@@ -450,3 +450,39 @@ fn a_file_is_a_table_of_the_page_or_an_error() {
         assert!(rows.len() > 1, "{target}");
     }
 }
+
+#[test]
+fn a_search_says_what_is_missing_instead_of_finding_more() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = log_in(&server);
+    let page = |form: &str| {
+        let prefer = ("Prefer", "return=representation");
+        let target = format!("/people?{form}");
+        server.client().send("GET", target, &[("Cookie", session.as_str()), prefer], b"").text()
+    };
+    for (form, at) in [
+        ("did=Paid&often=x", "people.at_least"),
+        ("did=Paid&often=2.5", "people.at_least"),
+        ("did=Paid&often=-1", "people.at_least"),
+        ("did=Paid&often=1,5", "people.at_least"),
+        ("did=&often=2", "people.did"),
+        ("did=&often=&since=2025-01-01", "people.did"),
+        ("only=&op=is&val=Pro", "people.property"),
+        ("only=&op=set&val=", "people.property"),
+    ] {
+        let text = page(form);
+        assert!(text.contains(&format!("(at <code>{at}</code>)")), "{form}: {text}");
+        assert!(!text.contains("headline total"), "{form}");
+    }
+    let text = page("did=Paid&often=1,000");
+    assert!(text.contains("<strong>0</strong> people") && text.contains("1000"), "{text}");
+    assert!(page("did=&often=&since=&before=&not=&only=&op=is&val=").contains("<strong>60</strong> people"));
+    let steps = server.client().send(
+        "GET",
+        "/funnels?step=Visited&where=&op=is&val=3",
+        &[("Cookie", session.as_str()), ("Prefer", "return=representation")],
+        b"",
+    );
+    assert!(steps.text().contains("(at <code>steps[0].where[0].property</code>)"), "{}", steps.text());
+}

@@ -79,10 +79,12 @@ fn next_is<'a>(rest: &mut std::slice::Iter<'a, (String, String)>, name: &str) ->
     })
 }
 
-/// The condition of a property, an operator and a value in three fields; none without a property.
+/// The condition of a property, an operator and a value in three fields; none if nothing is filled in. Without its property it stays
+/// a condition, so that the report says what is missing instead of leaving it out.
 fn condition(property: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option<Json> {
     let operator = next_is(rest, "op").filter(|op| !op.is_empty()).unwrap_or("is");
     let value = next_is(rest, "val").unwrap_or("");
+    let asked = !property.is_empty() || !value.is_empty() || matches!(operator, "set" | "unset");
     let (operator, value) = match operator {
         "set" => ("set", true.into()),
         "unset" => ("set", false.into()),
@@ -90,22 +92,36 @@ fn condition(property: &str, rest: &mut std::slice::Iter<'_, (String, String)>) 
         _ if value.is_empty() => ("set", true.into()),
         operator => (operator, typed(value)),
     };
-    (!property.is_empty()).then(|| Json::object([("property", property.into()), (operator, value)]))
+    asked.then(|| Json::object([("property", property.into()), (operator, value)]))
 }
 
+/// Having done an event, perhaps so often and in some days; likewise none if nothing is filled in.
 fn did(event: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option<Json> {
-    let times = next_is(rest, "often").and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 1);
-    let (since, before) = (next_is(rest, "since"), next_is(rest, "before"));
+    let mut given = |name| next_is(rest, name).filter(|text| !text.is_empty());
+    let (often, since, before) = (given("often"), given("since"), given("before"));
+    if event.is_empty() && often.or(since).or(before).is_none() {
+        return None;
+    }
     let mut out = only("did", event);
     let mut put = |name: &str, value: Option<Json>| {
         if let Some(value) = value {
             out.set(name, value);
         }
     };
-    put("at_least", times.map(Json::from));
-    put("from", since.filter(|d| !d.is_empty()).map(Json::from));
-    put("to", before.filter(|d| !d.is_empty()).map(Json::from));
-    (!event.is_empty()).then_some(out)
+    // Once is what having done it means.
+    put("at_least", often.map(times).filter(|n| n.as_u64().is_none_or(|n| n > 1)));
+    put("from", since.map(Json::from));
+    put("to", before.map(Json::from));
+    Some(out)
+}
+
+/// A number of times, perhaps with commas between its thousands; what is none stays as it is, for the report to refuse.
+fn times(text: &str) -> Json {
+    let mut groups = text.split(',');
+    let first = groups.next().is_some_and(|group| (1..=3).contains(&group.len()));
+    let plain =
+        if first && groups.all(|group| group.len() == 3) { text.replace(',', "") } else { text.into() };
+    plain.parse::<u64>().map_or_else(|_| typed(text), Json::from)
 }
 
 /// A number or a truth, or else text.
@@ -116,9 +132,6 @@ fn typed(text: &str) -> Json {
 
 /// An event in the text form with one more condition.
 fn with_condition(text: &str, condition: Json) -> String {
-    if text.is_empty() {
-        return String::new();
-    }
     let mut pattern = match Json::parse(text) {
         Ok(pattern @ Json::Object(_)) => pattern,
         _ => only("event", text),
@@ -208,7 +221,21 @@ mod tests {
     #[test]
     fn forms_become_reports() {
         for (form, report) in [
-            ("step=A&where=&op=is&val=&step=&where=Plan&op=is&val=Pro&within=", "step=A"),
+            ("step=A&where=&op=is&val=&step=&where=&op=is&val=&within=", "step=A"),
+            // What lacks its first field is for the report to refuse.
+            (
+                "step=&where=Plan&op=is&val=Pro",
+                r#"step={"event":"","where":[{"property":"Plan","is":"Pro"}]}"#,
+            ),
+            ("step=A&where=&op=is&val=5", r#"step={"event":"A","where":[{"property":"","is":5}]}"#),
+            ("only=&op=unset&val=", r#"people={"property":"","set":false}"#),
+            ("did=&often=3&since=&before=", r#"people={"did":"","at_least":3}"#),
+            ("did=&often=&since=2025-01-01&before=", r#"people={"did":"","from":"2025-01-01"}"#),
+            ("did=A&often=1,000", r#"people={"did":"A","at_least":1000}"#),
+            ("did=A&often=1,00", r#"people={"did":"A","at_least":"1,00"}"#),
+            ("did=A&often=x", r#"people={"did":"A","at_least":"x"}"#),
+            ("did=A&often=-1", r#"people={"did":"A","at_least":-1}"#),
+            ("did=A&often=1&since=&before=", r#"people={"did":"A"}"#),
             ("step=A&where=Price&op=gt&val=5", r#"step={"event":"A","where":[{"property":"Price","gt":5}]}"#),
             (
                 "step=A&where=Plan&op=unset&val=",
