@@ -6,6 +6,7 @@ mod accounts;
 mod changes;
 mod driver;
 mod keyboard;
+mod names;
 mod pages;
 mod recent;
 mod renew;
