@@ -57,7 +57,7 @@ impl Api {
     fn answer(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
         let owns_all = self.may(project, route, request)?;
         route.check_parameters(request)?;
-        let identity = || route.parameter(&request.path);
+        let identity = || named(route, request);
         let (app, snapshot, reports) = (&project.app, project.app.snapshot(), project.app.reports());
         match route.action {
             Action::Report(report) => {
@@ -240,7 +240,7 @@ impl Api {
             return Ok(pages::refused(&visit, &error));
         }
         let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge | Page::Erase);
-        let identity = if of_person { route.parameter(&request.path)? } else { String::new() };
+        let identity = if of_person { named(route, request)? } else { String::new() };
         pages::answer(&visit, page, request, &identity)
     }
 
@@ -256,8 +256,7 @@ impl Api {
         if !pages::from_own_page(request) {
             return Err(foreign_page());
         }
-        let identity =
-            if route.pattern.contains('{') { route.parameter(&request.path)? } else { String::new() };
+        let identity = if route.pattern.contains('{') { named(route, request)? } else { String::new() };
         let visit = self.visit(project, who);
         match allowed(project, route, &visit.who) {
             Ok(()) => pages::change(&visit, change, request, &identity),
@@ -346,6 +345,11 @@ impl Api {
             }
         }
     }
+}
+
+/// What the path names, as it is stored: without spaces around it.
+fn named(route: &Route, request: &Request) -> Result<String> {
+    Ok(route.parameter(&request.path)?.trim().to_owned())
 }
 
 fn foreign_page() -> Error {

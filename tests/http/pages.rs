@@ -486,3 +486,33 @@ fn a_search_says_what_is_missing_instead_of_finding_more() {
     );
     assert!(steps.text().contains("(at <code>steps[0].where[0].property</code>)"), "{}", steps.text());
 }
+
+#[test]
+fn people_whose_names_are_dots_have_pages() {
+    let (_dir, server) = fresh();
+    let event = |who: &str| {
+        format!(
+            "{{\"type\":\"event\",\"person\":\"{who}\",\"event\":\"Visited\",\"time\":\"2025-03-01T10:00:00Z\"}}\n"
+        )
+    };
+    server.import(&[event("."), event(".."), event("...")].concat());
+    let session = log_in(&server);
+    let cookie = ("Cookie", session.as_str());
+    let get = |target: &str| server.client().send("GET", target, &[cookie], b"");
+    let search = get("/people").text();
+    // A browser takes a segment of dots alone for a way through folders, even if they are encoded.
+    let links = ["/people/%20.", "/people/%20..", "/people/..."];
+    for (link, name) in links.into_iter().zip([".", "..", "..."]) {
+        assert!(search.contains(&format!("href=\"{link}\"")), "{search}");
+        let page = get(link);
+        assert!(page.status == 200 && page.text().contains(&format!("<h1>{name}</h1>")), "{}", page.text());
+        assert!(page.text().contains(&format!("action=\"{link}/merge\"")), "{}", page.text());
+        assert_eq!(get(&format!("{link}/erase")).status, 200);
+        assert_eq!(server.get(&format!("/api/v1{link}"))["person"], name);
+    }
+    let merged = post(&server, "/people/%20./merge", &[cookie, OWN, FORM], "into=...");
+    assert_eq!((merged.status, merged.header("location")), (303, Some("/people/%20.")));
+    let erased = post(&server, "/people/%20../erase", &[cookie, OWN, FORM], "confirm=..");
+    assert_eq!(erased.status, 200, "{}", erased.text());
+    assert_eq!(server.get("/api/v1/stats")["people"], 1);
+}

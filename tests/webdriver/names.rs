@@ -2,7 +2,7 @@
 //! can send them.
 
 use super::driver::{Browser, Driver};
-use super::walk::logged_in;
+use super::walk::{logged_in, text};
 use crate::support::Server;
 
 /// Events of long names and large amounts, today.
@@ -83,5 +83,26 @@ fn names_without_end_break_no_page() {
         assert_eq!(faults(&mut browser), "", "{page}");
         let wide = "var t = document.querySelector('.scroll'); return t.scrollWidth - t.clientWidth";
         assert_eq!(browser.run(wide), 0, "the table of {page} is whole");
+    }
+}
+
+#[test]
+fn a_person_called_like_a_folder_is_opened() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history("x"));
+    let mut browser = driver.browser();
+    logged_in(&mut browser, &server, "/people");
+    for name in [".", ".."] {
+        browser.go(&format!("http://{}/people", server.addr));
+        let link = format!(
+            "Array.from(document.querySelectorAll('tbody th a')).find(a => a.textContent === '{name}')"
+        );
+        browser.run(&format!("{link}.click()"));
+        browser.wait_for(&format!("return document.querySelector('h1').textContent === '{name}'"));
+        browser.run("Array.from(document.querySelectorAll('a')).find(a => a.textContent.indexOf('Erase') === 0).click()");
+        browser.wait_for(&format!("return document.querySelector('h1').textContent === 'Erase {name}?'"));
+        assert!(text(&mut browser).contains(&format!("Back to {name}")));
     }
 }

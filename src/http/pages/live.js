@@ -66,7 +66,8 @@
     var who = cell(row, '');
     if (person) {
       var link = document.createElement('a');
-      link.href = 'people/' + encodeURIComponent(person);
+      // As the server does: dots alone would be a way through folders.
+      link.href = 'people/' + (/^\.\.?$/.test(person) ? '%20' : '') + encodeURIComponent(person);
       link.textContent = visible(person);
       who.appendChild(link);
     }

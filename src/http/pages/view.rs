@@ -285,7 +285,9 @@ pub fn for_list(pairs: &[(String, String)]) -> Vec<(String, String)> {
 pub fn person_path(identity: &str) -> String {
     // A plus means a space in forms only.
     let path: String = form_urlencoded::byte_serialize(identity.as_bytes()).collect();
-    format!("/people/{}", path.replace('+', "%20"))
+    // Browsers take dots alone, encoded or not, for a way through folders. No identity begins with a space.
+    let space = if matches!(identity, "." | "..") { "%20" } else { "" };
+    format!("/people/{space}{}", path.replace('+', "%20"))
 }
 
 /// A link to a person.
