@@ -488,6 +488,26 @@ fn a_search_says_what_is_missing_instead_of_finding_more() {
 }
 
 #[test]
+fn a_person_without_such_events_is_said_to_have_none() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = log_in(&server);
+    let page = |query: &str| {
+        let target = format!("/people/person1%40example.com{query}");
+        server.client().send("GET", target, &[("Cookie", session.as_str())], b"").text()
+    };
+    let text = page("?event=Payed");
+    assert!(
+        text.contains("No event named \u{201c}") || text.contains("No event named &quot;Payed&quot;"),
+        "{text}"
+    );
+    assert!(text.contains("No event of theirs is called \u{201c}Payed\u{201d}."), "{text}");
+    let text = page("?event=Paid");
+    assert!(text.contains("No event of theirs is called") && !text.contains("class=\"warning\""), "{text}");
+    assert!(!page("").contains("No event of theirs"));
+}
+
+#[test]
 fn people_whose_names_are_dots_have_pages() {
     let (_dir, server) = fresh();
     let event = |who: &str| {

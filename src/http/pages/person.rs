@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::table::{Cell, Table};
-use super::view::{Answered, count, facts, link, list, number, person_link, person_path};
+use super::view::{self, Answered, count, facts, link, list, number, person_link, person_path};
 use super::words;
 use super::{Context, form};
 use crate::app::Role;
@@ -102,7 +102,7 @@ fn properties(context: &Context<'_>, person: &Json) -> Markup {
 }
 
 fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> Markup {
-    let (own, zone) = (person_path(identity), context.zone());
+    let (own, zone, event) = (person_path(identity), context.zone(), context.value("event"));
     let known: Vec<String> =
         list(person, "counts").iter().filter_map(|c| c["event"].as_str()).map(str::to_owned).collect();
     let mut day = String::new();
@@ -127,15 +127,17 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
         return context.table(&table);
     }
     let earlier = line["cursor"].as_str().map(|cursor| {
-        let more = [("event", context.value("event")), ("cursor", cursor)];
+        let more = [("event", event), ("cursor", cursor)];
         link(&own, &[], &more.into_iter().filter(|(_, v)| !v.is_empty()).collect::<Vec<_>>())
     });
     html! {
         form.row method="get" action=(own) {
-            (form::field("Event", "event", context.value("event"), "events"))
+            (form::field("Event", "event", event, "events"))
             button.quiet { "Show" }
             (form::offers("events", &known))
         }
+        (view::warnings(context, line))
+        @if list(line, "events").is_empty() { p.hint { @if event.is_empty() { "No events yet." } @else { "No event of theirs is called \u{201c}" (event) "\u{201d}." } } }
         ol.timeline { @for event in list(line, "events") {
             @let time = words::to_the_second(&zone, &event["time"]);
             @if let Some(day) = turned(&time) { li.day { (day) } }
