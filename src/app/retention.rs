@@ -15,6 +15,7 @@ use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::events_before;
 use crate::model::{Millis, format_millis};
+use crate::report::Node;
 
 const FILE: &str = "retention.json";
 const FILE_NEW: &str = "retention.json.new";
@@ -56,16 +57,15 @@ impl Retention {
 
     /// What a JSON text says.
     pub fn from_json(text: &str) -> Result<Self> {
-        let bad = |what: String| {
-            let error = Error::invalid("bad_retention", what);
-            error.hint(r#"{"days":400,"events":{"Visited Page":90,"Purchased":null}}"#)
-        };
-        // A list would be read as fields in order.
-        if !text.trim_start().starts_with('{') {
-            return Err(bad("an object expected".to_owned()));
+        let mut fields = Node::parse(text)?.object()?;
+        let number = |node: Node| node.integer(1, u64::from(DAYS_MAX)).map(|days| days as u32);
+        let days = fields.take("days").map(number).transpose()?;
+        let mut events = BTreeMap::new();
+        for (event, node) in fields.take("events").map_or_else(|| Ok(Vec::new()), Node::entries)? {
+            events.insert(event, node.some().map(number).transpose()?);
         }
-        let retention: Self = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
-        retention.checked()
+        fields.end()?;
+        Ok(Self { days, events })
     }
 
     /// Itself, if all numbers of days make sense.
@@ -234,9 +234,20 @@ mod tests {
         let retention = Retention::from_json(text).unwrap();
         let (all, by_name) = retention.oldest(500 * DAY);
         assert_eq!((all, by_name["Seen"], by_name["Bought"]), (Some(100 * DAY), 410 * DAY, Millis::MIN));
-        for bad in [r#"{"days":0}"#, r#"{"days":36501}"#, r#"{"day":3}"#, r#"{"events":{"A":-1}}"#, "[]", "{"]
-        {
-            assert_eq!(Retention::from_json(bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad}");
+        for (bad, code, at) in [
+            (r#"{"days":0}"#, "out_of_range", Some("days")),
+            (r#"{"days":36501}"#, "out_of_range", Some("days")),
+            (r#"{"days":1.5}"#, "out_of_range", Some("days")),
+            (r#"{"days":"many"}"#, "bad_type", Some("days")),
+            (r#"{"day":3}"#, "unknown_field", Some("day")),
+            (r#"{"events":{"A":-1}}"#, "out_of_range", Some("events.A")),
+            (r#"{"events":[]}"#, "bad_type", Some("events")),
+            ("[]", "bad_type", None),
+            ("{x", "bad_json", None),
+        ] {
+            let error = Retention::from_json(bad).unwrap_err();
+            assert_eq!((error.code(), error.place()), (code, at), "{bad}");
+            assert!(!error.message().contains("u32"), "{error}");
         }
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Retention::load(dir.path()).unwrap(), Retention::default());

@@ -68,6 +68,21 @@ impl Node {
         }
     }
 
+    /// Its fields whatever they are called, each with its name.
+    pub fn entries(self) -> Result<Vec<(String, Self)>> {
+        let Fields { at, fields, .. } = self.object()?;
+        let entry = |(name, json): (String, Json)| {
+            let at = place(&at, &name);
+            (name, Self { at, json })
+        };
+        Ok(fields.into_iter().map(entry).collect())
+    }
+
+    /// Itself, unless it is null.
+    pub fn some(self) -> Option<Self> {
+        Some(self).filter(|node| !matches!(node.json, Json::Null))
+    }
+
     /// Its elements.
     pub fn list(self) -> Result<Vec<Self>> {
         match self.json {
@@ -165,7 +180,7 @@ impl Node {
 impl Fields {
     /// Takes a field; `None` if it is absent or null.
     pub fn take(&mut self, name: &'static str) -> Option<Node> {
-        self.take_with_null(name).filter(|node| !matches!(node.json, Json::Null))
+        self.take_with_null(name).and_then(Node::some)
     }
 
     /// Takes a field, null or not.
@@ -173,7 +188,7 @@ impl Fields {
         self.asked.push(name);
         let at = self.fields.iter().position(|(n, _)| n == name)?;
         let (_, json) = self.fields.swap_remove(at);
-        Some(Node { at: self.place(name), json })
+        Some(Node { at: place(&self.at, name), json })
     }
 
     /// Takes a field that must be there.
@@ -190,14 +205,15 @@ impl Fields {
         left.sort_unstable();
         let Some(name) = left.first() else { return Ok(()) };
         let error = Error::invalid("unknown_field", format!("there is no field \"{name}\" here"))
-            .at(self.place(name));
+            .at(place(&self.at, name));
         Err(match nearest(name, self.asked.iter().copied()) {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
             None => error.hint(format!("the fields here are {}", self.asked.join(", "))),
         })
     }
+}
 
-    fn place(&self, name: &str) -> String {
-        if self.at.is_empty() { name.to_owned() } else { format!("{}.{name}", self.at) }
-    }
+/// Where a field of the object at `at` is.
+fn place(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
 }
