@@ -12,7 +12,7 @@ use super::segment::{Label, Segment, Tally, take_shown};
 use super::tally::{Warning, share};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Json, Sum, Unit, Value, Zone};
+use crate::model::{Calendar, Json, Sum, Unit, Value, Zone};
 
 /// Buckets shown unless asked otherwise.
 const COUNT_DEFAULT: usize = 12;
@@ -153,13 +153,36 @@ impl CohortPeople {
         let limit = fields.take("limit").map(|n| n.integer(1, limits::PAGE_MAX as u64)).transpose()?;
         let shown = take_shown(&mut fields)?;
         let cohort = Cohort::read(&mut fields, shown, saved)?;
-        let row = Label::take(&mut fields, "row")?;
+        let row = take_row(&mut fields, &cohort)?;
         let column = take_column(&mut fields, &cohort)?;
         let cursor = fields.take("cursor").map(Node::text).transpose()?;
         fields.end()?;
         let limit = limit.map_or(limits::PAGE_DEFAULT, |n| n as usize);
         Ok(Self { cohort, row, column, limit, cursor })
     }
+}
+
+/// Takes which cohort is meant: by value one of these, with null for people without one; by time the name of a unit.
+fn take_row(fields: &mut Fields, cohort: &Cohort) -> Result<Option<Label>> {
+    if cohort.by.is_some() {
+        return Label::take(fields, "row");
+    }
+    let Some(node) = fields.take("row") else { return Ok(None) };
+    let (unit, place) = (cohort.cohort.unit, node.clone());
+    let label = match Label::read(node)? {
+        Label::Other => return Err(place.error("no_segments", "\"other\" needs \"by\"")),
+        Label::Value(value) => value.map(|value| value.to_string()).unwrap_or_default(),
+    };
+    let (day, such_as) = match unit {
+        Unit::Month => (format!("{label}-01"), "2025-01"),
+        Unit::Day | Unit::Week => (label.clone(), "its first day, such as 2025-01-06"),
+    };
+    let zone = &cohort.basis.period.zone;
+    let calendar = Calendar::new(zone, cohort.cohort.week_start)?;
+    if zone.parse_from(&day).is_ok_and(|at| calendar.label(unit, calendar.number(unit, at)) == label) {
+        return Ok(Some(Label::Value(Some(Value::Text(label)))));
+    }
+    Err(place.error("bad_start", format!("no {} is called \"{label}\"", unit.name())).hint(such_as))
 }
 
 fn take_column(fields: &mut Fields, cohort: &Cohort) -> Result<Option<usize>> {
@@ -191,7 +214,7 @@ impl InCohort {
         let limit = read_limit(&mut inner)?;
         let cohort = Cohort::read_at(&mut inner, limit, zone, terms, depth)?;
         inner.end()?;
-        let row = match Label::take(fields, "row")? {
+        let row = match take_row(fields, &cohort)? {
             None => None,
             Some(Label::Value(value)) => Some(value),
             Some(Label::Other) => {

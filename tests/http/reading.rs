@@ -164,6 +164,41 @@ fn a_list_and_a_time_line_warn_of_what_nobody_sent() {
 }
 
 #[test]
+fn a_row_of_cohorts_by_time_is_one_that_there_can_be() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let list = |rest: &str| {
+        let query = format!(r#"{{"start":{{"event":"Visited"}},"return":{{"event":"Paid"}},{rest}}}"#);
+        server.post("/api/v1/cohort/people", &query).json()
+    };
+    for (rest, total) in [
+        (r#""row":null"#, 60),
+        (r#""row":"2025-03""#, 60),
+        (r#""row":"2025-04""#, 0),
+        (r#""row":"2025-03-01","cohort":"day""#, 60),
+        (r#""row":"2025-02-24","cohort":"week""#, 60),
+        (r#""row":null,"by":"person.Plan""#, 0),
+    ] {
+        assert_eq!(list(rest)["total"], total, "{rest}");
+    }
+    for (rest, code) in [
+        (r#""row":"2025-3""#, "bad_start"),
+        (r#""row":"2025-03-01""#, "bad_start"),
+        (r#""row":"2025-03-01T00:00:00Z","cohort":"day""#, "bad_start"),
+        (r#""row":"2025-02-25","cohort":"week""#, "bad_start"),
+        (r#""row":2025"#, "bad_start"),
+        (r#""row":{"other":true}"#, "no_segments"),
+    ] {
+        let error = list(rest)["error"].clone();
+        assert_eq!((&error["code"], &error["at"]), (&json!(code), &json!("row")), "{rest}: {error}");
+    }
+    let inside =
+        r#"{"people":{"cohort":{"start":{"event":"Visited"},"return":{"event":"Paid"}},"row":"2025-3"}}"#;
+    let error = server.post("/api/v1/people", inside).json()["error"].clone();
+    assert_eq!((&error["code"], &error["at"]), (&json!("bad_start"), &json!("people.row")));
+}
+
+#[test]
 fn a_person_and_pages_of_what_it_did() {
     let (_dir, server) = fresh();
     let mut lines = String::new();
