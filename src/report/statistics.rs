@@ -36,7 +36,10 @@ impl Rate {
         let center = p + z2 / (2.0 * n);
         let half = Z95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
         let scale = 1.0 + z2 / n;
-        Some([((center - half) / scale).max(0.0), ((center + half) / scale).min(1.0)])
+        // Of none and of all the ends are exact: rounded ones would leave the rate itself out.
+        let low = if self.converted == 0 { 0.0 } else { (center - half) / scale };
+        let high = if self.converted == self.people { 1.0 } else { (center + half) / scale };
+        Some([low.max(0.0), high.min(1.0)])
     }
 }
 
@@ -321,6 +324,10 @@ mod tests {
             let [ours_low, ours_high] = rate(k, n).interval().unwrap();
             near(ours_low, low, "low");
             near(ours_high, high, "high");
+        }
+        for n in 1..2000 {
+            let (none, all) = (rate(0, n).interval().unwrap(), rate(n, n).interval().unwrap());
+            assert_eq!((none[0], all[1]), (0.0, 1.0), "of {n}");
         }
         for (people, known) in [
             (vec![100, 120], 0.1775298524121496),
