@@ -55,9 +55,14 @@ fn the_unit_is_one_and_its_command_exists() {
 #[test]
 fn the_proxies_are_configured_for_what_the_server_expects() {
     let (nginx, caddy) = (example("nginx.conf"), example("Caddyfile"));
-    for line in
-        ["proxy_request_buffering on;", "X-Forwarded-For $remote_addr;", "Host $host;", "client_body_timeout"]
-    {
+    for line in [
+        "proxy_request_buffering on;",
+        "X-Forwarded-For $remote_addr;",
+        "Host $host;",
+        "client_body_timeout",
+        "proxy_read_timeout 610s;",
+        "location ~ ^(/p/[0-9]+)?/api/v1/live$",
+    ] {
         let squeezed = nginx.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(squeezed.contains(line), "{line}");
     }

@@ -33,7 +33,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(Box<Serve>),
-    /// Load records in bulk: one JSON object a line, gzipped or not
+    /// Load records in bulk: JSON lines, CSV or Kissmetrics' exports, also packed by gzip or zstd
     Import(Import),
     /// Write everything as records that import takes back
     Export(Export),
