@@ -32,6 +32,7 @@ mod histories_trend;
 mod house;
 mod http;
 mod loads;
+mod losses;
 mod memory;
 mod operations;
 mod refusals;

@@ -4,19 +4,22 @@
 use std::path::{Path, PathBuf};
 
 use super::{App, Dashboard, Memory, StoredKeys};
-use crate::disk::{RealVfs, Vfs, directories};
+use crate::disk::{RealVfs, Vfs, names_in};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 
 /// The number of the project whose store is the data directory itself.
 pub const FIRST: u32 = 1;
 
+/// Where the others lie in a data directory.
+pub const DIR: &str = "projects";
+
 /// A project beside the first: its number, its store and its keys.
 pub type Opened = (u32, App, StoredKeys);
 
 /// The directory of a project in the data directory `data`.
 pub fn dir(data: &Path, project: u32) -> PathBuf {
-    if project == FIRST { data.to_owned() } else { data.join("projects").join(project.to_string()) }
+    if project == FIRST { data.to_owned() } else { data.join(DIR).join(project.to_string()) }
 }
 
 /// What the directory of a deleted project is called, behind its number. It stays, empty, so that nobody else gets the number: accounts
@@ -27,18 +30,37 @@ fn number(name: &str) -> Option<u32> {
     name.parse().ok().filter(|n: &u32| *n > FIRST && n.to_string() == name)
 }
 
-/// Numbers of the directories of projects beside the first in `data`, in order, finished or not.
-pub fn numbers(data: &Path) -> Result<Vec<u32>> {
-    let names = directories(&data.join("projects"))?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| number(name)).collect();
+/// The directories of projects in `data` whose names end so behind their numbers.
+fn named_so(data: &Path, ending: &str) -> Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for (name, is_dir) in names_in(&data.join(DIR))? {
+        let Some(number) = name.strip_suffix(ending).and_then(number) else { continue };
+        if !is_dir {
+            let message = format!("{}: what lies there is no directory", data.join(DIR).join(name).display());
+            return Err(Error::new(ErrorKind::Corrupt, "corrupt", message).hint(
+                "put the directory of the project itself in its place, or move it away to do without",
+            ));
+        }
+        numbers.push(number);
+    }
     numbers.sort_unstable();
     Ok(numbers)
 }
 
+/// Numbers of the directories of projects beside the first in `data`, in order.
+pub fn numbers(data: &Path) -> Result<Vec<u32>> {
+    named_so(data, "")
+}
+
+/// Whether the directory of further projects in `data`, which is there, is ours: one with other names alone is somebody else's.
+pub fn are_in(data: &Path) -> Result<bool> {
+    let names = names_in(&data.join(DIR))?;
+    Ok(names.is_empty() || names.iter().any(|(name, _)| number(name).is_some()))
+}
+
 /// Numbers of the projects that were deleted.
 fn gone(data: &Path) -> Result<Vec<u32>> {
-    let names = directories(&data.join("projects"))?;
-    Ok(names.iter().filter_map(|name| number(name.strip_suffix(GONE)?)).collect())
+    named_so(data, GONE)
 }
 
 /// Numbers of the finished projects beside the first in `data`, in order.

@@ -51,10 +51,15 @@ impl App {
     }
 }
 
+/// Whether there is a reserve; an error if something else has its name.
+pub(super) fn reserve(vfs: &RealVfs) -> Result<bool> {
+    vfs.has_file(RESERVE)
+}
+
 /// Gives the reserve to the opening of the store in `dir`, if there is no other room.
 pub(super) fn before_opening(dir: &Path) -> Result<()> {
     let vfs = RealVfs::new(dir)?;
-    if vfs.free_bytes()? < limits::FREE_BYTES_MIN && vfs.list()?.iter().any(|f| f == RESERVE) {
+    if vfs.free_bytes()? < limits::FREE_BYTES_MIN && reserve(&vfs)? {
         log::warn!("the disk of {} is full: the reserve is used to open the store", vfs.describe());
         vfs.remove(RESERVE)?;
         vfs.sync_dir()?;
@@ -66,7 +71,7 @@ pub(super) fn before_opening(dir: &Path) -> Result<()> {
 pub(super) fn after_opening(dir: &Path) -> Result<()> {
     let vfs = RealVfs::new(dir)?;
     let plenty = 16 * limits::RESERVE_BYTES;
-    if vfs.free_bytes()? >= plenty && !vfs.list()?.iter().any(|f| f == RESERVE) {
+    if !reserve(&vfs)? && vfs.free_bytes()? >= plenty {
         vfs.hold(RESERVE, limits::RESERVE_BYTES)?;
     }
     Ok(())

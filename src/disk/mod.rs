@@ -8,4 +8,4 @@ pub mod system;
 pub mod vfs;
 
 pub use map::Bytes;
-pub use vfs::{Folders, RealFolders, RealVfs, Vfs, WriteFile, directories};
+pub use vfs::{Folders, RealFolders, RealVfs, Vfs, WriteFile, names_in};

@@ -22,14 +22,15 @@ pub trait WriteFile: Send {
 pub trait Vfs: Send + Sync {
     /// Creates a new, empty file; an existing one of that name is an error.
     fn create(&self, name: &str) -> Result<Box<dyn WriteFile>>;
-    /// The whole content of a file, mapped where that is possible. The file must never change afterwards.
+    /// The whole content of a file, mapped where that is possible. The file must never change afterwards. Something else of that name,
+    /// a symbolic link to a file among it, is damage: what replaces a file would not reach where the link leads.
     fn open(&self, name: &str) -> Result<Bytes>;
     /// Reads a file to its end without mapping it, whatever it says. A sector that cannot be read is damage here, where it ends the
     /// process of whoever looks at it in a mapped file.
     fn read_through(&self, name: &str) -> Result<()>;
-    /// The names of all files, sorted.
+    /// The names of all that lies there, sorted. What is no file is there as well, so that nobody takes it for missing.
     fn list(&self) -> Result<Vec<String>>;
-    /// Renames, replacing `to`; durable after [`Vfs::sync_dir`].
+    /// Renames, replacing the file `to`; durable after [`Vfs::sync_dir`].
     fn rename(&self, from: &str, to: &str) -> Result<()>;
     /// Removes a name; durable after [`Vfs::sync_dir`].
     fn remove(&self, name: &str) -> Result<()>;
@@ -97,6 +98,13 @@ impl RealVfs {
         })
     }
 
+    /// Whether there is a file of this name, without looking into it; an error if something else has the name.
+    pub fn has_file(&self, name: &str) -> Result<bool> {
+        let path = self.path(name);
+        no_other_than_a_file(&path)?;
+        Ok(path.exists())
+    }
+
     /// Opens `dir`, which is there.
     pub fn existing(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
@@ -148,21 +156,48 @@ fn sync_names(dir: &Path) -> Result<()> {
     opened.sync_all().map_err(|e| Error::sync(dir, e))
 }
 
-/// The names of the directories in `dir`, sorted; none if it is not there.
-pub fn directories(dir: &Path) -> Result<Vec<String>> {
-    if !dir.is_dir() {
-        return Ok(Vec::new());
-    }
+/// The names in `dir`, sorted, and whether each is a directory; none if `dir` is not there.
+pub fn names_in(dir: &Path) -> Result<Vec<(String, bool)>> {
     let failed = |e| Error::io("cannot list", dir, e);
     let mut names = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_dir() {
-            names.extend(entry.file_name().into_string().ok());
+    let entries = match fs::read_dir(dir) {
+        // A link that leads nowhere is there.
+        Err(_) if fs::symlink_metadata(dir).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) => {
+            return Ok(names);
         }
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let is_dir = entry.file_type().map_err(failed)?.is_dir();
+        names.extend(entry.file_name().into_string().ok().map(|name| (name, is_dir)));
     }
     names.sort();
     Ok(names)
+}
+
+/// The names of the directories in `dir`, sorted; none if it is not there.
+fn directories(dir: &Path) -> Result<Vec<String>> {
+    Ok(names_in(dir)?.into_iter().filter_map(|(name, is_dir)| is_dir.then_some(name)).collect())
+}
+
+/// An error if something lies at `path` that is no file. Not even looked into: opening a pipe waits for its other end.
+fn no_other_than_a_file(path: &Path) -> Result<()> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let what = match found.file_type() {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_symlink() => "a symbolic link",
+        kind if kind.is_dir() => "a directory",
+        _ => "a pipe, socket or device",
+    };
+    let message = format!("{}: {what} lies there, and no file", path.display());
+    Err(Error::new(ErrorKind::Corrupt, "corrupt", message).hint("put the file itself in its place"))
+}
+
+/// Opens a file to read it.
+fn open_file(path: &Path) -> Result<File> {
+    no_other_than_a_file(path)?;
+    File::open(path).map_err(|e| Error::io("cannot open", path, e))
 }
 
 /// Bytes at the end of a file that are read before it is mapped: what opening looks at first.
@@ -219,7 +254,7 @@ impl Vfs for RealVfs {
 
     fn open(&self, name: &str) -> Result<Bytes> {
         let path = self.path(name);
-        let file = File::open(&path).map_err(|e| Error::io("cannot open", &path, e))?;
+        let file = open_file(&path)?;
         let length = file.metadata().map_err(|e| Error::io("cannot stat", &path, e))?.len();
         read_from(&file, &path, length.saturating_sub(END))?;
         map::map(&file).map_err(|e| Error::io("cannot map", &path, e))
@@ -227,18 +262,14 @@ impl Vfs for RealVfs {
 
     fn read_through(&self, name: &str) -> Result<()> {
         let path = self.path(name);
-        let file = File::open(&path).map_err(|e| Error::io("cannot open", &path, e))?;
-        read_from(&file, &path, 0)
+        read_from(&open_file(&path)?, &path, 0)
     }
 
     fn list(&self) -> Result<Vec<String>> {
         let failed = |e| Error::io("cannot list", &self.dir, e);
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_type().map_err(failed)?.is_file() {
-                names.extend(entry.file_name().into_string().ok());
-            }
+            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
         }
         names.sort();
         Ok(names)
@@ -246,6 +277,7 @@ impl Vfs for RealVfs {
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         let path = self.path(from);
+        no_other_than_a_file(&self.path(to))?;
         fs::rename(&path, self.path(to)).map_err(|e| Error::io("cannot rename", &path, e))
     }
 
@@ -260,6 +292,7 @@ impl Vfs for RealVfs {
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
         let path = self.path("LOCK");
+        no_other_than_a_file(&path)?;
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|e| Error::io("cannot open", &path, e))?;
         give_to_owner(&file, &self.dir).map_err(|e| Error::io("cannot give away", &path, e))?;
@@ -370,11 +403,17 @@ mod tests {
     fn what_cannot_be_read_is_damage() {
         let dir = tempfile::tempdir().unwrap();
         let vfs = RealVfs::new(dir.path()).unwrap();
-        // Reading it fails as a bad sector does: after it was opened.
-        fs::create_dir(dir.path().join("bad")).unwrap();
         fs::write(dir.path().join("good"), vec![7; 3 << 20]).unwrap();
-        for error in [vfs.read_through("bad").unwrap_err(), vfs.open("bad").err().unwrap()] {
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        // Reading it fails as a bad sector does: after it was opened.
+        let folder = File::open(dir.path()).unwrap();
+        assert_eq!(read_from(&folder, dir.path(), 0).unwrap_err().kind(), ErrorKind::Corrupt);
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        std::os::unix::fs::symlink("good", dir.path().join("link")).unwrap();
+        assert_eq!(vfs.list().unwrap(), ["folder", "good", "link"]);
+        for bad in ["folder", "link"] {
+            for error in [vfs.read_through(bad).unwrap_err(), vfs.open(bad).err().unwrap()] {
+                assert!(error.kind() == ErrorKind::Corrupt && error.message().contains("no file"), "{error}");
+            }
         }
         vfs.read_through("good").unwrap();
         assert_eq!(vfs.read_through("none").unwrap_err().kind(), ErrorKind::Io);

@@ -1,0 +1,124 @@
+//! What is not there, or is something else than a file: it is told, and never taken for what was not made yet.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use whodid::app::saved::SavedKind;
+use whodid::app::{App, Memory, StoredKeys, backup, backup_on, projects, restore, restore_on};
+use whodid::disk::{Bytes, Vfs, WriteFile};
+use whodid::engine::{Options, check_on};
+use whodid::model::{Record, RecordKind};
+use whodid::testing::disk::SimDisk;
+use whodid::testing::random::NOW;
+use whodid::{Error, Result};
+
+use crate::store_check::{open_with, options};
+use crate::support::{API_KEY, Server, WRITE_KEY, run};
+
+const CHECK: &[&str] = &["check"];
+const DOCTOR: &[&str] = &["doctor", "--listen", "127.0.0.1:0"];
+const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0"];
+
+fn event(identity: &str) -> Record {
+    Record {
+        kind: RecordKind::Event,
+        identity: identity.to_owned(),
+        name: "Did".to_owned(),
+        time: Some(NOW),
+        properties: Vec::new(),
+        id: None,
+    }
+}
+
+/// What a command says, and how it ends.
+fn told(data: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = run(data, args, b"");
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// Fails unless all of these commands refuse, and name what they refuse for.
+fn refused(data: &Path, commands: &[&[&str]], what: &str) {
+    for command in commands {
+        let (code, said) = told(data, command);
+        assert!(
+            code == Some(1) && said.contains(what),
+            "{command:?} ends with {code:?}, not {what:?}: {said}"
+        );
+    }
+}
+
+fn sound(data: &Path) {
+    for command in [CHECK, DOCTOR] {
+        let (code, said) = told(data, command);
+        assert_eq!(code, Some(0), "{command:?}: {said}");
+    }
+}
+
+/// A server's data with a second project, and where its backups go.
+fn two_projects(dir: &Path) -> (PathBuf, PathBuf) {
+    let (data, target) = (dir.join("store"), dir.join("backups"));
+    let app = App::open(&data).unwrap();
+    app.engine().write(vec![event("ann@example.com"), event("ben@example.com")]).unwrap();
+    app.engine().flush().unwrap();
+    app.close().unwrap();
+    let keys = || StoredKeys::new(WRITE_KEY.to_owned(), "0".repeat(64));
+    keys().store(&data).unwrap();
+    let (number, app, _) = projects::create(&data, "Shop", keys(), Memory::default()).unwrap();
+    app.engine().write(vec![event("cid@example.com"), event("eve@example.com")]).unwrap();
+    app.engine().flush().unwrap();
+    app.close().unwrap();
+    assert_eq!(number, 2);
+    (data, target)
+}
+
+#[test]
+fn what_is_no_file_is_never_taken_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = two_projects(dir.path());
+    let backup = ["backup", target.to_str().unwrap()];
+    for args in [&["user", "add", "jane@example.com", "--role", "owner"][..], &["retention", "--days", "900"]]
+    {
+        assert_eq!(told(&data, args).0, Some(0), "{args:?}");
+    }
+    let app = App::open(&data).unwrap();
+    app.save(SavedKind::Audience, "Payers", r#"{"people":{"did":"Purchased"}}"#).unwrap();
+    app.change_dashboard(|dashboard| dashboard.rename("Shop")).unwrap();
+    app.close().unwrap();
+    let away = dir.path().join("away");
+    for name in ["keys.json", "accounts.json", "saved.json", "dashboard.json", "retention.json", "MANIFEST"] {
+        let path = data.join(name);
+        let shown = path.to_str().unwrap();
+        std::fs::rename(&path, &away).unwrap();
+        symlink(&away, &path).unwrap();
+        refused(&data, &[CHECK, DOCTOR, &backup], shown);
+        refused(&data, &[CHECK, DOCTOR, &backup], "symbolic link");
+        // What takes events out is only not done.
+        if name != "retention.json" {
+            refused(&data, &[SERVE], shown);
+        }
+        if name == "accounts.json" {
+            refused(&data, &[&["user", "list"]], shown);
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        refused(&data, &[CHECK, DOCTOR, &backup], "directory");
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&away, &path).unwrap();
+        sound(&data);
+    }
+    assert!(!target.exists(), "nothing half done is left");
+    // A segment is left out, as a damaged one is.
+    let segment = segment_in(&data);
+    std::fs::rename(&segment, &away).unwrap();
+    symlink(&away, &segment).unwrap();
+    refused(&data, &[CHECK, DOCTOR], "symbolic link");
+    let app = App::open(&data).unwrap();
+    assert_eq!((app.snapshot().damaged.len(), app.snapshot().rows()), (1, 0));
+}
+
+fn segment_in(dir: &Path) -> PathBuf {
+    let mut files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    files.find(|file| file.file_name().unwrap().to_str().unwrap().starts_with("seg-")).unwrap()
+}
