@@ -74,6 +74,39 @@ fn two_projects(dir: &Path) -> (PathBuf, PathBuf) {
 }
 
 #[test]
+fn a_project_that_has_lost_its_keys_is_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = two_projects(dir.path());
+    let backup = ["backup", target.to_str().unwrap()];
+    let keys = data.join("projects/2/keys.json");
+    let good = std::fs::read(&keys).unwrap();
+    std::fs::remove_file(&keys).unwrap();
+    refused(&data, &[CHECK, DOCTOR, SERVE, &backup], "projects/2/keys.json");
+    std::fs::create_dir(&keys).unwrap();
+    refused(&data, &[CHECK, DOCTOR, SERVE, &backup], "projects/2/keys.json");
+    std::fs::remove_dir(&keys).unwrap();
+    std::fs::write(&keys, good).unwrap();
+    sound(&data);
+    // Nor is one passed over because its directory is none.
+    let (two, away) = (data.join("projects/2"), dir.path().join("away"));
+    std::fs::rename(&two, &away).unwrap();
+    symlink(&away, &two).unwrap();
+    refused(&data, &[CHECK, DOCTOR, SERVE, &backup], "projects/2");
+    std::fs::remove_file(&two).unwrap();
+    std::fs::rename(&away, &two).unwrap();
+    // What an earlier version left of one whose making was cut short is none, and goes on being none.
+    std::fs::create_dir(data.join("projects/3")).unwrap();
+    App::open(&data.join("projects/4")).unwrap().close().unwrap();
+    // What this one leaves goes with the next start.
+    std::fs::create_dir(data.join("projects/5.new")).unwrap();
+    std::fs::write(data.join("projects/5.new/keys.json"), "{").unwrap();
+    sound(&data);
+    assert_eq!(told(&data, &backup).0, Some(0));
+    Server::start(&data).stop();
+    assert!(data.join("projects/4").exists() && !data.join("projects/5.new").exists());
+}
+
+#[test]
 fn what_is_no_file_is_never_taken_for_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (data, target) = two_projects(dir.path());

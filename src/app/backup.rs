@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::backups::{BACKUP, Backup, Content, erased, finished, lost, next_name, one, prune, remove};
 use super::unfinished::Unfinished;
-use super::{beside, erase, keys, projects};
+use super::{StoredKeys, beside, erase, keys, projects};
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
@@ -117,9 +117,12 @@ pub fn backup_all(
     mut done: impl FnMut(BackupReport) -> Result<()>,
 ) -> Result<()> {
     done(backup(data, target, keep, now)?)?;
-    for project in projects::finished(data)? {
+    for project in projects::others(data)? {
         let dir = projects::dir(data, project);
-        match backup(&dir, &projects::dir(target, project), keep, now) {
+        let made = RealVfs::existing(&dir)
+            .and_then(|vfs| StoredKeys::of_project(&vfs))
+            .and_then(|_| backup(&dir, &projects::dir(target, project), keep, now));
+        match made {
             Ok(report) => done(report)?,
             // It was deleted meanwhile.
             Err(_) if !dir.is_dir() => {}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Accounts, Dashboard, Retention, StoredKeys, backups, saved};
+use super::{Accounts, Dashboard, Retention, StoredKeys, backups, projects, saved, space};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, Result};
 
@@ -18,10 +18,15 @@ pub fn unreadable(vfs: &dyn Vfs) -> Vec<Error> {
     all.into_iter().flatten().collect()
 }
 
-/// What is wrong beside the data of the store in `dir`; if that is a backup, what it has lost as well.
-pub fn damaged(dir: &Path) -> Result<Vec<Error>> {
-    let vfs = RealVfs::existing(dir)?;
+/// What is wrong beside the data of a project in `data`; if that is a backup, what it has lost as well.
+pub fn damaged(data: &Path, project: u32) -> Result<Vec<Error>> {
+    let vfs = RealVfs::existing(&projects::dir(data, project))?;
     let mut damaged = unreadable(&vfs);
+    // The first project is given its keys by the first start.
+    if project != projects::FIRST && matches!(StoredKeys::load_on(&vfs), Ok(None)) {
+        damaged.extend(StoredKeys::of_project(&vfs).err());
+    }
+    damaged.extend(space::reserve(&vfs).err());
     damaged.extend(backups::lost(&vfs)?);
     Ok(damaged)
 }

@@ -10,7 +10,8 @@ use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 
-const FILE: &str = "keys.json";
+/// The name of the file.
+pub const FILE: &str = "keys.json";
 const FILE_NEW: &str = "keys.json.new";
 
 /// What the file holds.
@@ -84,6 +85,17 @@ impl StoredKeys {
     /// The same on any disk.
     pub fn load_on(vfs: &dyn Vfs) -> Result<Option<Self>> {
         read_checked(vfs, FILE, "restore the file from a backup, or remove it to have new keys made")
+    }
+
+    /// Those of a project beside the first, which has some from its beginning.
+    pub fn of_project(vfs: &dyn Vfs) -> Result<Self> {
+        Self::load_on(vfs)?.ok_or_else(|| {
+            let hint = format!(
+                "restore the file from a backup, or have new keys made: whodid --data {} serve",
+                vfs.describe()
+            );
+            damaged(vfs, FILE, "it is missing").hint(hint)
+        })
     }
 
     /// Puts another API key, given as its hash, in the place of the one that is lost or known.

@@ -46,7 +46,7 @@ impl Memory {
     /// A budget for the server of all projects in `data`. An error if it is too small for them.
     pub fn of(budget: Option<u64>, data: &Path) -> Result<Self> {
         let mut identities = identities_in(data)?;
-        let others = projects::finished(data)?;
+        let others = projects::others(data)?;
         for project in &others {
             let found = identities_in(&projects::dir(data, *project));
             identities += found.map_err(|error| projects::named(*project, error))?;

@@ -1,10 +1,12 @@
 //! The projects of a server. A project is a directory that is a whole store, with its own keys and everything saved. The first is the
-//! data directory itself; the others are `projects/2`, `projects/3` and so on in it. No other list of them is kept.
+//! data directory itself; the others are `projects/2`, `projects/3` and so on in it. No other list of them is kept, so a directory has its
+//! number while all of it is there: it is made under another name, and loses its own when it is deleted.
 
 use std::path::{Path, PathBuf};
 
-use super::{App, Dashboard, Memory, StoredKeys};
-use crate::disk::{RealVfs, Vfs, names_in};
+use super::{App, Dashboard, Memory, StoredKeys, keys};
+use crate::disk::{Folders, RealFolders, RealVfs, Vfs, names_in};
+use crate::engine::read_only;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 
@@ -21,6 +23,9 @@ pub type Opened = (u32, App, StoredKeys);
 pub fn dir(data: &Path, project: u32) -> PathBuf {
     if project == FIRST { data.to_owned() } else { data.join(DIR).join(project.to_string()) }
 }
+
+/// What the directory of a project is called while it is made, behind its number.
+const NEW: &str = ".new";
 
 /// What the directory of a deleted project is called, behind its number. It stays, empty, so that nobody else gets the number: accounts
 /// and links may name it.
@@ -63,26 +68,29 @@ fn gone(data: &Path) -> Result<Vec<u32>> {
     named_so(data, GONE)
 }
 
-/// Numbers of the finished projects beside the first in `data`, in order.
-pub fn finished(data: &Path) -> Result<Vec<u32>> {
-    let mut finished = numbers(data)?;
-    let mut failure = None;
-    finished.retain(|number| match StoredKeys::load(&dir(data, *number)) {
-        Ok(keys) => keys.is_some(),
-        Err(error) => {
-            failure.get_or_insert(error);
-            false
+/// Whether there is a project of a number that has a directory: earlier versions left those whose making was cut short, without keys and
+/// with nothing stored.
+fn is_one(data: &Path, number: u32) -> bool {
+    let dir = dir(data, number);
+    let keys = RealVfs::existing(&dir).and_then(|vfs| Ok(vfs.list()?.iter().any(|name| name == keys::FILE)));
+    // Whoever opens what cannot be looked into is told.
+    !matches!(keys, Ok(false))
+        || match read_only(&dir) {
+            Ok(store) => store.persons.identities() > 0 || !store.damaged.is_empty(),
+            Err(error) => error.kind() != ErrorKind::NotFound,
         }
-    });
-    failure.map_or(Ok(finished), Err)
 }
 
-/// Numbers of all projects in `data`, the first among them. One whose keys cannot be read is one all the same.
+/// Numbers of the projects beside the first in `data`, in order. One that has lost its keys is one all the same.
+pub fn others(data: &Path) -> Result<Vec<u32>> {
+    let mut others = numbers(data)?;
+    others.retain(|number| is_one(data, *number));
+    Ok(others)
+}
+
+/// Numbers of all projects in `data`, the first among them.
 pub fn all(data: &Path) -> Result<Vec<u32>> {
-    let mut all = numbers(data)?;
-    all.retain(|number| !matches!(StoredKeys::load(&dir(data, *number)), Ok(None)));
-    all.insert(0, FIRST);
-    Ok(all)
+    Ok(std::iter::once(FIRST).chain(others(data)?).collect())
 }
 
 /// What a file of a project begins with in messages about the whole data directory.
@@ -102,20 +110,25 @@ pub fn named(project: u32, error: Error) -> Error {
     }
 }
 
-/// Opens all projects in `data` but the first, each within its part of a budget, and removes what is left of those whose deletion was
-/// cut short.
+/// Opens all projects in `data` but the first, each within its part of a budget, and removes what is left of those whose making or deletion
+/// was cut short.
 pub fn open(data: &Path, memory: Memory) -> Result<Vec<Opened>> {
     for number in gone(data)? {
         remove_gone(data, number)?;
     }
+    for number in named_so(data, NEW)? {
+        remove_new(data, number)?;
+    }
     let mut opened = Vec::new();
     for number in numbers(data)? {
         let dir = dir(data, number);
-        // Keys are written last: without them the making of the project was cut short.
-        if let Some(keys) = StoredKeys::load(&dir)? {
-            let app = App::open_within(&dir, memory).map_err(|error| named(number, error))?;
-            opened.push((number, app, keys));
+        if !is_one(data, number) {
+            log::warn!("{} is no project: its making was cut short; remove it", dir.display());
+            continue;
         }
+        let keys = StoredKeys::of_project(&RealVfs::existing(&dir)?)?;
+        let app = App::open_within(&dir, memory).map_err(|error| named(number, error))?;
+        opened.push((number, app, keys));
     }
     Ok(opened)
 }
@@ -128,15 +141,31 @@ pub fn create(data: &Path, name: &str, keys: StoredKeys, memory: Memory) -> Resu
         let message = format!("there are {} projects already", limits::PROJECTS_MAX);
         return Err(Error::invalid("too_many", message).hint("delete one that nobody needs"));
     }
+    Dashboard::default().rename(name)?;
     let number = taken.into_iter().chain(gone(data)?).max().unwrap_or(FIRST) + 1;
-    let dir = dir(data, number);
-    let app = App::open_within(&dir, memory)?;
-    app.change_dashboard(|dashboard| dashboard.rename(name))?;
-    keys.store(&dir)?;
-    for above in [data.join("projects"), data.to_owned()] {
-        RealVfs::new(&above)?.sync_dir()?;
+    remove_new(data, number)?;
+    let new = data.join(DIR).join(format!("{number}{NEW}"));
+    let make = || {
+        let app = App::open_within(&new, memory)?;
+        app.change_dashboard(|dashboard| dashboard.rename(name))?;
+        keys.store(&new)?;
+        app.close()
+    };
+    if let Err(error) = make() {
+        remove_new(data, number)?;
+        return Err(error);
     }
+    let all = RealVfs::existing(&data.join(DIR))?;
+    all.rename(&format!("{number}{NEW}"), &number.to_string())?;
+    all.sync_dir()?;
+    let app = App::open_within(&dir(data, number), memory)?;
     Ok((number, app, keys))
+}
+
+/// Removes a project that is being made, if there is one of this number.
+fn remove_new(data: &Path, number: u32) -> Result<()> {
+    let (all, new) = (RealFolders::new(&data.join(DIR)), format!("{number}{NEW}"));
+    if all.list()?.contains(&new) { all.remove(&new) } else { Ok(()) }
 }
 
 /// What a project is called.
@@ -166,7 +195,7 @@ pub fn none() -> Error {
 /// Deletes a project that nobody has open. Its directory gets another name first, which is what makes it none: before that it is whole,
 /// afterwards each start removes what is left of it.
 pub fn delete(data: &Path, project: u32) -> Result<()> {
-    let all = RealVfs::existing(&data.join("projects"))?;
+    let all = RealVfs::existing(&data.join(DIR))?;
     all.rename(&project.to_string(), &format!("{project}{GONE}"))?;
     all.sync_dir()?;
     if let Err(error) = remove_gone(data, project) {
@@ -178,7 +207,7 @@ pub fn delete(data: &Path, project: u32) -> Result<()> {
 }
 
 fn remove_gone(data: &Path, project: u32) -> Result<()> {
-    let dir = RealVfs::existing(&data.join("projects").join(format!("{project}{GONE}")))?;
+    let dir = RealVfs::existing(&data.join(DIR).join(format!("{project}{GONE}")))?;
     dir.clear()?;
     dir.sync_dir()
 }
@@ -203,8 +232,9 @@ mod tests {
         );
         drop(app);
         // What was cut short or is nothing of ours is left alone, and its number is not taken again.
-        std::fs::create_dir_all(data.path().join("projects/007")).unwrap();
-        std::fs::create_dir_all(data.path().join("projects/x")).unwrap();
+        for nobodys in ["3", "007", "x", "4.new/wal", "5.new"] {
+            std::fs::create_dir_all(data.path().join("projects").join(nobodys)).unwrap();
+        }
         let (next, app, _) = create(data.path(), "Blog", keys("c"), Memory::default()).unwrap();
         drop(app);
         let opened: Vec<(u32, String)> = open(data.path(), Memory::default())
@@ -213,7 +243,9 @@ mod tests {
             .map(|(n, app, _)| (n, app.dashboard().name.clone()))
             .collect();
         assert_eq!(opened, [(2, "Shop".to_owned()), (next, "Blog".to_owned())]);
-        assert_eq!(next, 4, "the third was cut short for want of a name");
+        assert_eq!(next, 4, "the third was cut short");
+        let left = |name: &str| data.path().join("projects").join(name).exists();
+        assert!(left("3") && left("x") && !left("4.new") && !left("5.new"));
     }
 
     #[test]
@@ -227,7 +259,7 @@ mod tests {
         };
         assert_eq!((make("Shop"), make("Blog"), make("News")), (2, 3, 4));
         delete(data.path(), 4).unwrap();
-        assert_eq!(finished(data.path()).unwrap(), [2, 3]);
+        assert_eq!(others(data.path()).unwrap(), [2, 3]);
         let left = |name: &str| std::fs::read_dir(data.path().join("projects").join(name)).unwrap().count();
         assert_eq!(left("4.gone"), 0);
         assert_eq!(make("Next"), 5, "its number is nobody else's");

@@ -216,9 +216,9 @@ fn others(data: &Path) -> Finding {
 
 /// What lies beside the data of all projects, which a server does not start without.
 fn settings(data: &Path) -> Finding {
-    let there = projects::all(data).unwrap_or_default().into_iter().map(|number| projects::dir(data, number));
-    let damaged = there.filter(|dir| dir.is_dir()).map(|dir| beside::damaged(&dir));
-    let damaged: Result<Vec<_>> = damaged.collect();
+    let there = projects::all(data).unwrap_or_default().into_iter();
+    let there = there.filter(|number| projects::dir(data, *number).is_dir());
+    let damaged: Result<Vec<_>> = there.map(|number| beside::damaged(data, number)).collect();
     match damaged.map(|damaged| damaged.into_iter().flatten().map(|e| e.to_string()).collect::<Vec<_>>()) {
         Ok(damaged) if damaged.is_empty() => Good("what is saved beside the data can be read".to_owned()),
         Ok(damaged) => Bad(damaged.join("; ")),

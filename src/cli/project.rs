@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::access_args::ProjectCommand;
 use super::{output, served, table};
 use crate::app::accounts::Accounts;
-use crate::app::projects::{self, FIRST};
+use crate::app::projects;
 use crate::app::{Dashboard, Reports};
 use crate::disk::{RealVfs, Vfs};
 use crate::engine::read_only;
@@ -31,8 +31,10 @@ fn described(data: &Path, project: u32) -> Result<Json> {
 }
 
 fn list(data: &Path, as_json: bool) -> Result<()> {
-    let numbers = [FIRST].into_iter().chain(projects::finished(data)?);
-    let all = numbers.map(|project| described(data, project)).collect::<Result<Vec<_>>>()?;
+    let all = projects::all(data)?
+        .into_iter()
+        .map(|project| described(data, project))
+        .collect::<Result<Vec<_>>>()?;
     if as_json {
         return output::line(&json!({ "projects": all }).to_string());
     }

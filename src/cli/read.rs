@@ -132,7 +132,7 @@ pub fn check(data: &Path, drop_damaged: bool) -> Result<ExitCode> {
 fn check_project(data: &Path, project: u32) -> Result<usize> {
     let (dir, prefix) = (projects::dir(data, project), projects::prefix(project));
     let mut checked = check_files(&dir)?;
-    checked.damaged.extend(beside::damaged(&dir)?);
+    checked.damaged.extend(beside::damaged(data, project)?);
     let damaged = checked.damaged.len();
     for error in checked.damaged {
         output::line(&projects::named(project, error).to_string())?;
