@@ -195,6 +195,7 @@ fn a_missing_segment_is_a_damaged_one() {
     bad.remove("ERASED").unwrap();
     let lost = check_on(&bad).unwrap().damaged;
     assert!(lost.len() == 1 && lost[0].message().contains("ERASED: it names none of 1"), "{lost:?}");
+    assert_eq!(open_with(&on(&bad), 10_000).map(drop).unwrap_err().code(), "list_lost");
     healed.remove("MANIFEST").unwrap();
     let lost = check_on(&healed).unwrap();
     assert!(lost.damaged[0].message().contains("MANIFEST: it is missing"), "{}", lost.damaged[0]);

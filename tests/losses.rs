@@ -155,3 +155,46 @@ fn segment_in(dir: &Path) -> PathBuf {
     let mut files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
     files.find(|file| file.file_name().unwrap().to_str().unwrap().starts_with("seg-")).unwrap()
 }
+
+#[test]
+fn a_lost_list_of_the_erased_stops_everything_until_it_is_back_or_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = two_projects(dir.path());
+    let old = backup(&data, &target, None, NOW).unwrap().path;
+    let two = data.join("projects/2");
+    for (store, person) in [(&data, "ann@example.com"), (&two, "cid@example.com")] {
+        assert_eq!(told(store, &["erase", "--yes", person]).0, Some(0));
+    }
+    let (list, away) = (data.join("ERASED"), dir.path().join("away"));
+    // While a server runs, no erasure hides it.
+    let app = App::open(&data).unwrap();
+    std::fs::rename(&list, &away).unwrap();
+    let error = app.erase(&["ben@example.com".to_owned()]).unwrap_err();
+    assert!(error.message().contains("ERASED: it names none of 1") && !list.exists(), "{error}");
+    assert!(app.snapshot().find_person("ben@example.com").unwrap().is_some());
+    app.close().unwrap();
+    let (new, backups) = (dir.path().join("new"), dir.path().join("other"));
+    let restored =
+        ["restore", old.to_str().unwrap(), new.to_str().unwrap(), "--erased", data.to_str().unwrap()];
+    let backup = ["backup", backups.to_str().unwrap()];
+    refused(&data, &[CHECK, DOCTOR, SERVE, &["stats"], &backup, &restored], "ERASED: it names none of 1");
+    let (_, said) = told(&data, CHECK);
+    assert!(
+        said.matches("ERASED").count() == 2 && said.contains("1 piece is damaged"),
+        "once, with advice: {said}"
+    );
+    assert!(!new.exists());
+    std::fs::rename(&away, &list).unwrap();
+    sound(&data);
+    assert_eq!(told(&data, &restored).0, Some(0));
+    std::fs::remove_file(two.join("ERASED")).unwrap();
+    refused(&data, &[CHECK, DOCTOR, SERVE], "projects/2/ERASED: it names none of 1");
+    // Without a backup of it the loss is accepted, by saying so.
+    let (code, said) = told(&data, &["check", "--drop-damaged"]);
+    assert!(code == Some(0) && said.contains("projects/2/ERASED is given up"), "{said}");
+    sound(&data);
+    let (_, said) = told(&data, CHECK);
+    assert!(said.contains("projects/2/ERASED: it names 0 of 1 identities"), "it stays to be seen: {said}");
+    assert_eq!(told(&two, &["erase", "--yes", "eve@example.com"]).0, Some(0));
+    sound(&data);
+}

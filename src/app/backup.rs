@@ -328,6 +328,17 @@ impl Part {
     }
 }
 
+/// An error about a file of the store in `dir`, by its whole path: other stores have files of the same names.
+fn within(dir: &Path, error: Error) -> Error {
+    let dir = dir.display().to_string();
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::Unsupported if !error.message().contains(&dir) => {
+            error.in_directory(&dir)
+        }
+        _ => error,
+    }
+}
+
 fn is_store(dir: &Path) -> Result<bool> {
     Ok(RealVfs::existing(dir)?.list()?.iter().any(|name| name == MANIFEST))
 }
@@ -482,13 +493,18 @@ fn lists_in(path: &Path) -> Result<Vec<Erasures>> {
         return Ok(vec![parse(parent, path.file_name().and_then(|n| n.to_str()).unwrap_or(ERASED))?]);
     }
     let mut found = Vec::new();
-    for dir in projects::numbers(path)?.into_iter().map(|number| projects::dir(path, number)) {
-        if RealVfs::existing(&dir)?.list()?.iter().any(|name| name == ERASED) {
-            found.push(parse(&dir, ERASED)?);
+    let others = projects::numbers(path)?.into_iter().map(|number| projects::dir(path, number));
+    for dir in std::iter::once(path.to_owned()).chain(others) {
+        let vfs = RealVfs::existing(&dir)?;
+        let files = vfs.list()?;
+        let there = |name: &str| files.iter().any(|file| file == name);
+        if there(ERASED) {
+            found.push(parse(&dir, ERASED).map_err(|error| within(&dir, error))?);
+        } else if there(MANIFEST) {
+            // Without a list nobody was erased, or it is lost, which the store knows.
+            let known = read_only_on(&vfs).map_err(|error| within(&dir, error));
+            known.map_err(|error| error.hint("give the lists that there are themselves, as files"))?;
         }
     }
-    if found.is_empty() || RealVfs::existing(path)?.list()?.iter().any(|name| name == ERASED) {
-        found.push(parse(path, ERASED)?);
-    }
-    Ok(found)
+    if found.is_empty() { Ok(vec![parse(path, ERASED)?]) } else { Ok(found) }
 }

@@ -10,10 +10,11 @@ use super::{events_table, format, funnel_table, output, person_table, report_arg
 use crate::app::{Dashboard, Reports, beside, export as export_records, export_person, projects, saved};
 use crate::demo::Company;
 use crate::disk::system::bytes_in;
-use crate::engine::{check_files, read_only};
+use crate::engine::{check_files, give_up_list, read_only};
 use crate::error::Result;
 use crate::http::message::Method;
 use crate::model::{Clock, Json, SystemClock, parse_instant, thousands};
+use crate::store::erasures::ERASED;
 use crate::transfer::format::ExportFormat;
 use crate::transfer::ndjson::write_record;
 
@@ -152,7 +153,14 @@ fn check_project(data: &Path, project: u32) -> Result<usize> {
 
 /// Takes damaged segments out of a project for good.
 fn give_up(data: &Path, project: u32) -> Result<()> {
-    super::change(&projects::dir(data, project), |app| {
+    let dir = projects::dir(data, project);
+    if give_up_list(&dir, SystemClock.now()).map_err(super::served)? {
+        output::line(&format!(
+            "{}{ERASED} is given up: nobody knows any more who was erased",
+            projects::prefix(project)
+        ))?;
+    }
+    super::change(&dir, |app| {
         // The opening sees the ends of files only.
         app.engine().leave_out_damaged();
         for name in app.engine().drop_damaged()? {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::erase::{LIST_LOST, PUT_LIST_BACK};
 use super::recovery;
 use super::snapshot::Snapshot;
 use crate::disk::{RealVfs, Vfs};
@@ -104,25 +105,32 @@ fn check_files_of(
             }
         }
     }
+    let list = Erasures::load(vfs, &vfs.list()?, manifest.store_id);
+    list.map(drop).or_else(|error| checked.note(error, PUT_LIST_BACK))?;
     // What each file says may be sound, and still contradict another. Without a file that is not, it cannot be opened.
     if checked.damaged.len() == of_segments {
         match recovery::read_only(vfs) {
-            Ok(snapshot) => checked.snapshot = Some(snapshot),
+            Ok(snapshot) => {
+                checked.notes.extend(fewer(vfs, manifest, &snapshot)?);
+                checked.snapshot = Some(snapshot);
+            }
+            Err(error) if error.code() == LIST_LOST => checked.note(error, PUT_LIST_BACK)?,
             Err(_) if of_segments > 0 => {}
             Err(error) => checked.note(error, RESTORE)?,
         }
     }
-    // Behind the store: a list names people before they are erased.
-    let erased = checked.snapshot.as_ref().map_or(0, |snapshot| snapshot.persons.erased() as usize);
-    let list = match Erasures::load(vfs, &vfs.list()?, manifest.store_id) {
-        // Fewer would be no evidence: in a restored store one entry can stand for somebody who was erased more than once.
-        Ok(list) if list.entries.is_empty() && erased > 0 => {
-            Err(Error::corrupt(ERASED, 0, format!("it names none of {erased} identities that were erased")))
-        }
-        list => list.map(drop),
-    };
-    list.or_else(|error| checked.note(error, &format!("take {ERASED} from the newest backup")))?;
     Ok(checked)
+}
+
+/// Says that the list of the erased has not as many entries as there are erased. That is as it should be where one stands for somebody who
+/// was erased more than once; one that was put back from a backup lacks those who were erased since.
+fn fewer(vfs: &dyn Vfs, manifest: &Manifest, snapshot: &Snapshot) -> Result<Option<String>> {
+    let erased = snapshot.persons.erased() as usize;
+    let list = Erasures::load(vfs, &vfs.list()?, manifest.store_id)?;
+    let named = list.entries.iter().filter(|entry| entry.before > 0).count();
+    Ok((named < erased).then(|| {
+        format!("{ERASED}: it names {named} of {erased} identities that were erased; older backups may bring back the others")
+    }))
 }
 
 impl Checked {

@@ -5,6 +5,7 @@
 //! named any more, and what no manifest names is removed. A crash leaves one or the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,11 +18,12 @@ use super::reply::promise;
 use super::snapshot::Snapshot;
 use super::writer::{Op, Writer};
 use super::{Engine, Outcome, Shared};
+use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{IdentityId, NameId};
-use crate::store::erasures::{Erasure, Erasures, erasure_hash};
+use crate::model::{IdentityId, Millis, NameId};
+use crate::store::erasures::{ERASED, Erasure, Erasures, erasure_hash};
 use crate::store::identities::MergedIdentities;
-use crate::store::manifest::{Checkpoint, FileRef, checkpoint_name, identities_name};
+use crate::store::manifest::{Checkpoint, FileRef, Manifest, checkpoint_name, identities_name};
 use crate::store::persons::Persons;
 use crate::store::refusals::Refusal;
 use crate::store::segment::Segment;
@@ -29,6 +31,11 @@ use crate::store::segment::sieve::Sieve;
 
 /// How often an erasure begins anew because its people were joined with others meanwhile.
 const TRIES: usize = 10;
+
+/// The code of the error that the list of the erased is lost.
+pub(super) const LIST_LOST: &str = "list_lost";
+/// What to do about it.
+pub(super) const PUT_LIST_BACK: &str = "take ERASED from the newest backup; without any, give it up: whodid check --drop-damaged, after which backups from before bring back who was erased";
 
 /// What was erased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -103,10 +110,12 @@ impl Engine {
             .hint("try again"))
     }
 
-    /// An error if nobody can be erased: nothing can be written, or what is damaged may hold something of them.
+    /// An error if nobody can be erased: nothing can be written, the list is lost, which a list of them alone would hide, or what is
+    /// damaged may hold something of them.
     pub fn can_erase(&self) -> Result<()> {
         self.shared.healthy()?;
         let snapshot = self.snapshot();
+        not_lost(&self.erasures()?, snapshot.persons.erased())?;
         let Some(damaged) = snapshot.damaged.first() else { return Ok(()) };
         let message = format!("{} is damaged, so what it holds of them cannot be taken out", damaged.file);
         Err(Error::new(ErrorKind::Conflict, "damaged", message).hint(
@@ -158,6 +167,31 @@ impl Engine {
         let store_id = self.shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).store_id;
         Erasures::load(self.shared.vfs.as_ref(), &self.shared.vfs.list()?, store_id)
     }
+}
+
+/// An error if a list names nobody though identities were erased. Fewer than these would be no evidence: in a restored store one entry can
+/// stand for somebody who was erased more than once.
+pub(super) fn not_lost(list: &Erasures, erased: u32) -> Result<()> {
+    if erased == 0 || !list.entries.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{ERASED}: it names none of {erased} identities that were erased");
+    Err(Error::new(ErrorKind::Corrupt, LIST_LOST, message).hint(PUT_LIST_BACK))
+}
+
+/// Makes a list in the place of the one that the store in `dir` has lost; whether it had lost it. Nobody knows any more who was erased: it
+/// has one entry, which is nobody's.
+pub fn give_up_list(dir: &Path, now: Millis) -> Result<bool> {
+    let vfs = RealVfs::existing(dir)?;
+    let lost = |error: &Error| error.code() == LIST_LOST;
+    if !super::read_only_on(&vfs).is_err_and(|error| lost(&error)) {
+        return Ok(false);
+    }
+    let _lock = vfs.lock()?;
+    let Some(Manifest { store_id, .. }) = Manifest::load(&vfs, &vfs.list()?)? else { return Ok(false) };
+    let nobody = Erasure { hash: [0; 16], before: 0, at: now };
+    Erasures { store_id, entries: vec![nobody] }.store(&vfs)?;
+    Ok(true)
 }
 
 impl Plan {
@@ -340,6 +374,7 @@ impl Writer {
         };
         let vfs = self.shared.vfs.as_ref();
         let mut list = Erasures::load(vfs, &vfs.list()?, store_id)?;
+        not_lost(&list, self.state.persons.erased())?;
         let (before, at) = (self.state.identities.len(), self.shared.options.clock.now());
         let entry = |text: &String| Erasure { hash: erasure_hash(secret, text), before, at };
         list.add(plan.texts.iter().map(entry));

@@ -29,7 +29,7 @@ use crossbeam::channel::{Sender, TrySendError, bounded};
 
 pub use batch::{Batch, BatchBuilder, Input};
 pub use check::{Checked, check_files, check_on};
-pub use erase::Erased;
+pub use erase::{Erased, give_up_list};
 pub use snapshot::{Counters, Damaged, Sealed, Snapshot};
 
 use crate::disk::{RealVfs, Vfs};

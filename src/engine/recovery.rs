@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::erase::not_lost;
 use super::recent::Recent;
 use super::snapshot::{Counters, Damaged, Snapshot};
 use super::state::State;
@@ -177,8 +178,9 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         secret: manifest.secret,
         refused: Vec::new(),
     };
-    // Nothing here needs it, but a list that cannot be read should not be noticed with the next erasure only.
-    Erasures::load(vfs, files, manifest.store_id)?;
+    // Nothing here needs it, but a list that is lost should not be noticed with the next restore only. It is written before the manifest,
+    // and so looked for behind it.
+    not_lost(&Erasures::load(vfs, &vfs.list()?, manifest.store_id)?, state.persons.erased())?;
     let replayed = replay(vfs, manifest, files, &mut state)?;
     state.counters = Counters::default();
     state.refused.drain(..).for_each(|r| refusals.add(r));
