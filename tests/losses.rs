@@ -198,3 +198,28 @@ fn a_lost_list_of_the_erased_stops_everything_until_it_is_back_or_given_up() {
     assert_eq!(told(&two, &["erase", "--yes", "eve@example.com"]).0, Some(0));
     sound(&data);
 }
+
+#[test]
+fn nothing_of_a_change_that_was_cut_short_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, _) = two_projects(dir.path());
+    let names =
+        ["keys", "saved", "dashboard", "accounts", "retention"].map(|name| format!("{name}.json.new"));
+    let left = |dir: &Path| names.iter().filter(|name| dir.join(name).exists()).count();
+    let leave =
+        |dir: &Path| names.iter().for_each(|name| std::fs::write(dir.join(name), "ben@example.com").unwrap());
+    let two = data.join("projects/2");
+    [&data, &two].into_iter().for_each(|dir| leave(dir));
+    Server::start(&data).stop();
+    assert_eq!((left(&data), left(&two)), (0, 0), "behind a start");
+    let app = App::open(&data).unwrap();
+    leave(&data);
+    app.erase(&["ben@example.com".to_owned()]).unwrap();
+    let named = |name: &str| data.join(name).exists();
+    assert!(!named("saved.json.new") && !named("dashboard.json.new"), "behind an erasure");
+    // One that fails takes back what it wrote.
+    std::fs::create_dir(data.join("saved.json")).unwrap();
+    let audience = r#"{"people":{"property":"Email","is":"ann@example.com"}}"#;
+    assert!(app.save(SavedKind::Audience, "Ann", audience).is_err() && !named("saved.json.new"));
+    app.close().unwrap();
+}

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::keys::discard;
 use super::{Accounts, Dashboard, Retention, StoredKeys, backups, projects, saved, space};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, Result};
@@ -29,4 +30,10 @@ pub fn damaged(data: &Path, project: u32) -> Result<Vec<Error>> {
     damaged.extend(space::reserve(&vfs).err());
     damaged.extend(backups::lost(&vfs)?);
     Ok(damaged)
+}
+
+/// Removes what changes of such files that were cut short have left in a directory: it may name somebody who is erased by now.
+pub fn sweep(vfs: &dyn Vfs) -> Result<()> {
+    let left = vfs.list()?.into_iter().filter(|name| name.ends_with(".json.new"));
+    left.into_iter().try_for_each(|name| discard(vfs, &name))
 }

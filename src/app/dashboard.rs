@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{checked, read_checked, replace};
+use super::keys::{checked, discard, read_checked, replace};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -122,6 +122,11 @@ impl Dashboard {
     pub fn load_on(vfs: &dyn Vfs) -> Result<Self> {
         let hint = "restore the file from a backup, or remove it to begin anew";
         Ok(read_checked(vfs, FILE, hint)?.unwrap_or_default())
+    }
+
+    /// Removes what an attempt to store it has left in `dir`.
+    pub fn discard_attempt(dir: &Path) -> Result<()> {
+        discard(&RealVfs::new(dir)?, FILE_NEW)
     }
 
     /// Puts it in the store directory `dir`, if it makes sense.

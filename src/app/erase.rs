@@ -1,6 +1,7 @@
 //! Erasing a person: from the store, and from what was saved beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use serde::Serialize;
 
@@ -87,12 +88,16 @@ impl App {
         let placeholder = placeholder(&self.reports().saved(), &dashboard);
         let mut redactor = Redactor::new(names, placeholder);
         self.reports().change_saved(|known| {
+            saved::discard_attempt(&self.dir)?;
             let next = redactor.saved(known);
             if next != *known {
                 saved::store(&self.dir, &next)?;
             }
             Ok(next)
         })?;
+        let unchanged_meanwhile = self.dashboard.write().unwrap_or_else(PoisonError::into_inner);
+        Dashboard::discard_attempt(&self.dir)?;
+        drop(unchanged_meanwhile);
         let saved = redactor.changed;
         if redactor.dashboard(&dashboard) != *dashboard {
             redactor.changed = saved;

@@ -197,13 +197,29 @@ fn sum(json: &serde_json::Value) -> u32 {
 /// Replaces the small file `name` in `dir` as a whole, by way of the file `new`.
 pub fn replace(dir: &Path, name: &str, new: &str, bytes: &[u8]) -> Result<()> {
     let vfs = RealVfs::new(dir)?;
-    if vfs.list()?.iter().any(|f| f == new) {
-        vfs.remove(new)?;
+    discard(&vfs, new)?;
+    let put = || {
+        let mut file = vfs.create(new)?;
+        file.write_all(bytes)?;
+        file.sync()?;
+        vfs.rename(new, name)
+    };
+    if let Err(error) = put() {
+        // It may name somebody, and nobody looks for that here.
+        if let Err(left) = discard(&vfs, new) {
+            log::error!("{new} in {} stays until the next start: {left}", vfs.describe());
+        }
+        return Err(error);
     }
-    let mut file = vfs.create(new)?;
-    file.write_all(bytes)?;
-    file.sync()?;
-    vfs.rename(new, name)?;
+    vfs.sync_dir()
+}
+
+/// Removes the file `new`, if an attempt to replace another has left it.
+pub fn discard(vfs: &dyn Vfs, new: &str) -> Result<()> {
+    if !vfs.list()?.iter().any(|f| f == new) {
+        return Ok(());
+    }
+    vfs.remove(new)?;
     vfs.sync_dir()
 }
 

@@ -45,6 +45,7 @@ pub use retention::{Keeper, Retention};
 pub use watch::Watch;
 
 use crate::demo::Company;
+use crate::disk::RealVfs;
 use crate::engine::{Engine, Options, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -86,9 +87,11 @@ impl App {
 
     /// As [`App::open`], with an engine that runs as `options` say.
     pub fn open_with(dir: &Path, options: Options) -> Result<Self> {
+        let vfs = RealVfs::new(dir)?;
         space::before_opening(dir)?;
         let engine = Engine::open(dir, options)?;
         space::after_opening(dir)?;
+        beside::sweep(&vfs)?;
         let reports = Reports::new(saved::load(dir)?);
         let dashboard = Dashboard::load(dir)?;
         reports.count_time(dashboard.time());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::keys::{checked, read_checked, replace};
+use super::keys::{checked, discard, read_checked, replace};
 use super::reports::check_query;
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,6 +36,11 @@ pub fn load_on(vfs: &dyn Vfs) -> Result<Saved> {
 /// Puts them in the store directory `dir`.
 pub fn store(dir: &Path, saved: &Saved) -> Result<()> {
     replace(dir, FILE, FILE_NEW, &checked(FILE, saved)?)
+}
+
+/// Removes what an attempt to store them has left in `dir`.
+pub fn discard_attempt(dir: &Path) -> Result<()> {
+    discard(&RealVfs::new(dir)?, FILE_NEW)
 }
 
 /// `saved` with the definition in `body` under `name`, if everything in it is well defined then.
