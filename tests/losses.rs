@@ -223,3 +223,69 @@ fn nothing_of_a_change_that_was_cut_short_is_left() {
     assert!(app.save(SavedKind::Audience, "Ann", audience).is_err() && !named("saved.json.new"));
     app.close().unwrap();
 }
+
+#[test]
+fn a_restore_that_was_cut_short_is_no_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = two_projects(dir.path());
+    let new = dir.path().join("new");
+    let args = ["restore", target.to_str().unwrap(), new.to_str().unwrap()];
+    assert_eq!(told(&data, &["backup", target.to_str().unwrap()]).0, Some(0));
+    // Its first project is behind the others, and shown last.
+    let commands: [&[&str]; 5] = [CHECK, DOCTOR, SERVE, &["import"], &args];
+    std::fs::create_dir_all(new.join("projects")).unwrap();
+    refused(&new, &commands, "restore");
+    std::fs::remove_dir_all(&new).unwrap();
+    assert_eq!(told(&data, &args).0, Some(0));
+    std::fs::rename(new.join("MANIFEST"), new.join("MANIFEST.unfinished")).unwrap();
+    refused(&new, &commands, "restore");
+    for file in
+        std::fs::read_dir(&new).unwrap().map(|file| file.unwrap().path()).filter(|file| file.is_file())
+    {
+        std::fs::remove_file(file).unwrap();
+    }
+    refused(&new, &commands, "restore");
+    assert!(!new.join("MANIFEST").exists() && !new.join("keys.json").exists());
+}
+
+#[test]
+fn a_power_cut_in_a_restore_leaves_no_small_file_without_a_sign_of_it() {
+    let whole = SimDisk::new();
+    let engine = open_with(&(Arc::new(whole.clone()) as Arc<dyn Vfs>), 100).unwrap();
+    engine.write(vec![event("ann@example.com")]).unwrap();
+    engine.close().unwrap();
+    whole.put("keys.json", b"{\"write_key\":\"w\",\"api_key_sha256\":\"0\"}");
+    backup_on(&whole, &whole.folders("backups"), None, NOW).unwrap();
+    for n in 0.. {
+        let disk = whole.copy();
+        let (backups, restored) = (disk.folders("backups"), disk.folders("restored"));
+        let make = || Ok(Arc::new(restored.make_disk("new")?) as Arc<dyn Vfs>);
+        disk.power_off_after(n);
+        let done = restore_on(&backups, None, Vec::new(), &make, options(100)).is_ok();
+        for seed in 0..4 {
+            let found = if seed == 0 { disk.copy() } else { disk.crashed(n * 10 + seed) };
+            let files = found.folders("restored").disk("new").files();
+            let sign = files.keys().any(|name| name.starts_with("MANIFEST"));
+            assert!(sign || !files.contains_key("keys.json"), "after {n}: {:?}", files.keys());
+        }
+        if done {
+            assert!(n > 20, "{n} operations only");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_restore_takes_no_directory_in_which_there_is_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = two_projects(dir.path());
+    assert_eq!(told(&data, &["backup", target.to_str().unwrap()]).0, Some(0));
+    let target = target.to_str().unwrap();
+    let (_, said) = told(&data, &["restore", target, target]);
+    assert!(said.contains("is not empty") && !Path::new(target).join("MANIFEST").exists(), "{said}");
+    let new = dir.path().join("new");
+    std::fs::create_dir_all(new.join("photos")).unwrap();
+    refused(&data, &[&["restore", target, new.to_str().unwrap()]], "is not empty");
+    std::fs::remove_dir(new.join("photos")).unwrap();
+    assert_eq!(told(&data, &["restore", target, new.to_str().unwrap()]).0, Some(0));
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::backups::{BACKUP, Backup, Content, erased, finished, lost, next_name, one, prune, remove};
-use super::unfinished::Unfinished;
+use super::unfinished::{Unfinished, not_unfinished};
 use super::{StoredKeys, beside, erase, keys, projects};
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
@@ -357,16 +357,14 @@ pub fn restore(from: &Path, dir: &Path, lists: &[PathBuf], options: Options) -> 
         }
         given.extend(found.into_iter().map(|list| (list, name.clone())));
     }
-    // A project that is there would be one of the restored server.
-    let there = if dir.is_dir() { projects::numbers(dir)? } else { Vec::new() };
-    let there = there.into_iter().map(|number| projects::dir(dir, number));
-    for dir in parts().map(|part| part.dir.clone()).chain(there).filter(|dir| dir.is_dir()) {
-        if RealVfs::existing(&dir)?.list()?.iter().any(|name| name != "LOCK") {
+    if dir.is_dir() {
+        not_unfinished(dir)?;
+        if RealVfs::existing(dir)?.list()?.iter().any(|name| name != "LOCK") {
             let message = format!("{} is not empty", dir.display());
             return Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"));
         }
     }
-    let new = parts().map(|part| part.dir.clone()).chain([dir.join("projects")]);
+    let new = parts().map(|part| part.dir.clone()).chain([dir.join(projects::DIR)]);
     let new: Vec<PathBuf> = new.filter(|dir| !dir.is_dir()).collect();
     let mut done = Vec::new();
     let mut restore = |part: &Part| {
@@ -425,7 +423,7 @@ pub fn restore_on(
     let restored = restore_into(&found, &copy, &erased, options);
     if restored.is_err() {
         // Nothing of it is of use, and it would have people in it who were erased.
-        copy.list()?.iter().try_for_each(|file| copy.remove(file))?;
+        Unfinished::take_back(copy.as_ref())?;
     }
     let (records, erased) = restored?;
     Ok(RestoreReport { from: PathBuf::from(&from.name), records, erased, projects: Vec::new() })
@@ -466,7 +464,7 @@ fn restore_into(
     lists: &Erasures,
     options: Options,
 ) -> Result<(u64, Erased)> {
-    let hidden = Arc::new(Unfinished::new(Arc::clone(copy)));
+    let hidden = Arc::new(Unfinished::begin(Arc::clone(copy))?);
     let names = found.files.iter().map(|(file, bytes)| (&file.name, bytes));
     for (name, bytes) in names.chain(found.others.iter().map(|(name, bytes)| (name, bytes))) {
         put(hidden.as_ref(), name, bytes)?;

@@ -226,9 +226,14 @@ pub fn next_name(target: &dyn Folders, now: Millis) -> Result<String> {
     })
 }
 
+/// Whether a directory of this name is called as backups are.
+pub fn is_stamp(name: &str) -> bool {
+    order(name).is_some()
+}
+
 /// The names of the directories that are called as backups are, in the order in which they were made.
 fn stamps(target: &dyn Folders) -> Result<Vec<String>> {
-    let mut names: Vec<String> = target.list()?.into_iter().filter(|name| order(name).is_some()).collect();
+    let mut names: Vec<String> = target.list()?.into_iter().filter(|name| is_stamp(name)).collect();
     names.sort_by(|a, b| order(a).cmp(&order(b)));
     Ok(names)
 }

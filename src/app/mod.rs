@@ -42,6 +42,7 @@ pub use keys::{SCOPES, Scope, ScopedKey, StoredKeys};
 pub use memory::Memory;
 pub use reports::Reports;
 pub use retention::{Keeper, Retention};
+pub use unfinished::not_unfinished;
 pub use watch::Watch;
 
 use crate::demo::Company;
@@ -88,6 +89,7 @@ impl App {
     /// As [`App::open`], with an engine that runs as `options` say.
     pub fn open_with(dir: &Path, options: Options) -> Result<Self> {
         let vfs = RealVfs::new(dir)?;
+        not_unfinished(dir)?;
         space::before_opening(dir)?;
         let engine = Engine::open(dir, options)?;
         space::after_opening(dir)?;

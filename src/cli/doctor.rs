@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{format, output, table};
-use crate::app::{Memory, beside, projects};
+use crate::app::{Memory, beside, not_unfinished, projects};
 use crate::disk::{RealVfs, Vfs, system};
 use crate::engine::{self, Snapshot};
 use crate::error::{ErrorKind, Result};
@@ -162,6 +162,11 @@ fn clock(data: &Path) -> Finding {
 }
 
 fn store(data: &Path) -> Finding {
+    if data.is_dir()
+        && let Err(error) = not_unfinished(data)
+    {
+        return Bad(error.to_string());
+    }
     let snapshot = match engine::read_only(data) {
         Ok(snapshot) => snapshot,
         Err(error) if error.kind() == ErrorKind::NotFound => {

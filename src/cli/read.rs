@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use super::args::{Basis, Export, Funnel, Generate, Person};
 use super::running::Running;
 use super::{events_table, format, funnel_table, output, person_table, report_args};
-use crate::app::{Dashboard, Reports, beside, export as export_records, export_person, projects, saved};
+use crate::app::{
+    Dashboard, Reports, beside, export as export_records, export_person, not_unfinished, projects, saved,
+};
 use crate::demo::Company;
 use crate::disk::system::bytes_in;
 use crate::engine::{check_files, give_up_list, read_only};
@@ -132,7 +134,8 @@ pub fn check(data: &Path, drop_damaged: bool) -> Result<ExitCode> {
 /// Says what is damaged in a project, and what is in it; how many pieces are damaged.
 fn check_project(data: &Path, project: u32) -> Result<usize> {
     let (dir, prefix) = (projects::dir(data, project), projects::prefix(project));
-    let mut checked = check_files(&dir)?;
+    let unfinished = if dir.is_dir() { not_unfinished(&dir) } else { Ok(()) };
+    let mut checked = unfinished.and_then(|()| check_files(&dir))?;
     checked.damaged.extend(beside::damaged(data, project)?);
     let damaged = checked.damaged.len();
     for error in checked.damaged {

@@ -30,6 +30,7 @@ use crossbeam::channel::{Sender, TrySendError, bounded};
 pub use batch::{Batch, BatchBuilder, Input};
 pub use check::{Checked, check_files, check_on};
 pub use erase::{Erased, give_up_list};
+pub use recovery::has_nothing_of_a_store;
 pub use snapshot::{Counters, Damaged, Sealed, Snapshot};
 
 use crate::disk::{RealVfs, Vfs};

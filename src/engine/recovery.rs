@@ -187,6 +187,11 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
     Ok(Loaded { state, segments, damaged, missing, refusals, replayed })
 }
 
+/// Whether none of these files is one of a store.
+pub fn has_nothing_of_a_store(files: &[String]) -> bool {
+    !files.iter().any(|file| file == MANIFEST) && manifest_is_not_lost(files).is_ok()
+}
+
 /// An error if there are files of a store: its manifest was durable before the first of these was begun.
 fn manifest_is_not_lost(files: &[String]) -> Result<()> {
     let ours = |f: &&String| OURS.iter().any(|prefix| f.starts_with(prefix)) || parse_wal_name(f).is_some();
