@@ -151,9 +151,46 @@ fn what_is_no_file_is_never_taken_for_nothing() {
     assert_eq!((app.snapshot().damaged.len(), app.snapshot().rows()), (1, 0));
 }
 
+#[test]
+fn a_lock_or_a_reserve_that_is_no_file_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, _) = two_projects(dir.path());
+    let away = dir.path().join("away");
+    for (name, two) in [("LOCK", true), ("LOCK", false), ("reserve", true), ("reserve", false)] {
+        let path = if two { data.join("projects/2").join(name) } else { data.join(name) };
+        std::fs::remove_file(&path).unwrap();
+        let commands: &[&[&str]] = if name == "LOCK" { &[DOCTOR, SERVE] } else { &[CHECK, DOCTOR, SERVE] };
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        refused(&data, commands, path.to_str().unwrap());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        refused(&data, commands, path.to_str().unwrap());
+        std::fs::remove_dir(&path).unwrap();
+        symlink(&away, &path).unwrap();
+        refused(&data, commands, path.to_str().unwrap());
+        std::fs::remove_file(&path).unwrap();
+    }
+    sound(&data);
+}
+
 fn segment_in(dir: &Path) -> PathBuf {
     let mut files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
     files.find(|file| file.file_name().unwrap().to_str().unwrap().starts_with("seg-")).unwrap()
+}
+
+#[test]
+fn the_doctor_sees_what_keeps_a_further_project_from_being_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, _) = two_projects(dir.path());
+    let two = data.join("projects/2");
+    std::fs::set_permissions(&two, std::fs::Permissions::from_mode(0o500)).unwrap();
+    refused(&data, &[DOCTOR], "projects/2 has the rights 500");
+    std::fs::set_permissions(&two, std::fs::Permissions::from_mode(0o700)).unwrap();
+    sound(&data);
+    let server = Server::start(&data);
+    assert_eq!(told(&data, DOCTOR).0, Some(0), "a server that holds it is no damage");
+    server.stop();
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+
 use super::{format, output, table};
 use crate::app::{Memory, beside, not_unfinished, projects};
 use crate::disk::{RealVfs, Vfs, system};
@@ -77,6 +79,10 @@ fn directory(data: &Path) -> Finding {
     }
     if mode & 0o700 != 0o700 {
         return Bad(format!("{shown} has the rights {mode:o}: its owner cannot use it; chmod 700"));
+    }
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    if let Err(error) = access(data, all) {
+        return Bad(format!("{shown} cannot be read and written: {}", std::io::Error::from(error)));
     }
     if let Some(kind) = network_file_system(data) {
         return Bad(format!(
@@ -200,22 +206,40 @@ fn left_out(snapshot: &Snapshot) -> Option<String> {
 
 /// The stores of further projects.
 fn others(data: &Path) -> Finding {
-    let numbers = match projects::all(data) {
-        Ok(numbers) => numbers,
+    let others = match projects::others(data) {
+        Ok(others) => others,
         Err(error) => return Bad(error.to_string()),
     };
-    let others = numbers.iter().filter(|number| **number != projects::FIRST);
-    for number in others.clone() {
-        match engine::read_only(&projects::dir(data, *number)).map(|snapshot| left_out(&snapshot)) {
-            Ok(None) => {}
-            Ok(Some(damaged)) => return Bad(format!("{}{damaged}", projects::prefix(*number))),
-            Err(error) => return Bad(projects::named(*number, error).to_string()),
-        }
+    let above = data.join(projects::DIR);
+    if above.is_dir()
+        && let Bad(text) = directory(&above)
+    {
+        return Bad(text);
     }
-    match others.count() {
+    if let Some(text) = others.iter().find_map(|number| unserved(data, *number)) {
+        return Bad(text);
+    }
+    match others.len() {
         0 => Good("there are no others".to_owned()),
         1 => Good("1 more opens".to_owned()),
         more => Good(format!("{more} more open")),
+    }
+}
+
+/// What keeps a further project from being served.
+fn unserved(data: &Path, number: u32) -> Option<String> {
+    let dir = projects::dir(data, number);
+    if let Bad(text) = directory(&dir) {
+        return Some(text);
+    }
+    let opened = not_unfinished(&dir).and_then(|()| Ok((engine::read_only(&dir)?, RealVfs::existing(&dir)?)));
+    match opened {
+        Err(error) => Some(projects::named(number, error).to_string()),
+        Ok((store, vfs)) => match (left_out(&store), vfs.lock()) {
+            (Some(damaged), _) => Some(format!("{}{damaged}", projects::prefix(number))),
+            (None, Err(error)) if error.kind() != ErrorKind::Locked => Some(error.to_string()),
+            _ => None,
+        },
     }
 }
 
