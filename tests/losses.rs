@@ -326,3 +326,81 @@ fn a_restore_takes_no_directory_in_which_there_is_anything() {
     std::fs::remove_dir(new.join("photos")).unwrap();
     assert_eq!(told(&data, &["restore", target, new.to_str().unwrap()]).0, Some(0));
 }
+
+#[test]
+fn damage_in_a_further_project_is_told_with_its_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = two_projects(dir.path());
+    assert_eq!(told(&data, &["backup", target.to_str().unwrap()]).0, Some(0));
+    let flip = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::remove_file(path).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let segment = segment_in(&data.join("projects/2"));
+    let name = format!("projects/2/{}", segment.file_name().unwrap().to_str().unwrap());
+    flip(&segment);
+    let other = dir.path().join("other");
+    refused(&data, &[CHECK, &["backup", other.to_str().unwrap()]], &name);
+    let (server, _) =
+        Server::start_with(&data, &[("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", "another key")]);
+    let begin = Instant::now();
+    while server.get("/healthz")["detail"].is_null() {
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(server.get("/healthz")["detail"]["damaged_segments"][0], name.as_str());
+    server.stop();
+    let log = std::fs::read_to_string(data.with_extension("log")).unwrap();
+    assert!(log.contains(&name), "{log}");
+    let copy = std::fs::read_dir(target.join("projects/2")).unwrap().next().unwrap().unwrap().path();
+    let segment = segment_in(&copy);
+    flip(&segment);
+    let error = restore(&target, &dir.path().join("new"), &[], Options::default()).unwrap_err();
+    assert!(error.message().contains(segment.to_str().unwrap()), "{error}");
+}
+
+/// A disk of which some files cannot be read by whoever runs this.
+struct Forbidden(SimDisk, Vec<String>);
+
+impl Vfs for Forbidden {
+    fn create(&self, name: &str) -> Result<Box<dyn WriteFile>> {
+        self.0.create(name)
+    }
+    fn open(&self, name: &str) -> Result<Bytes> {
+        self.read_through(name)?;
+        self.0.open(name)
+    }
+    fn read_through(&self, name: &str) -> Result<()> {
+        match self.1.iter().any(|forbidden| name == forbidden) {
+            true => {
+                let denied = std::io::ErrorKind::PermissionDenied.into();
+                Err(Error::io("cannot open", Path::new(name), denied))
+            }
+            false => self.0.read_through(name),
+        }
+    }
+    fn list(&self) -> Result<Vec<String>> {
+        self.0.list()
+    }
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> Result<()> {
+        self.0.remove(name)
+    }
+    fn sync_dir(&self) -> Result<()> {
+        self.0.sync_dir()
+    }
+    fn lock(&self) -> Result<Box<dyn Send + Sync>> {
+        self.0.lock()
+    }
+    fn free_bytes(&self) -> Result<u64> {
+        self.0.free_bytes()
+    }
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}

@@ -126,7 +126,7 @@ pub fn backup_all(
             Ok(report) => done(report)?,
             // It was deleted meanwhile.
             Err(_) if !dir.is_dir() => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(projects::named(project, error)),
         }
     }
     Ok(())
@@ -323,7 +323,8 @@ impl Part {
     fn restore(&self, lists: &[(Erasures, String)], options: Options) -> Result<RestoreReport> {
         let own = lists.iter().filter(|(list, _)| self.backup.is_of(list.store_id)).cloned().collect();
         let dir: &dyn Fn() -> Result<Arc<dyn Vfs>> = &|| Ok(Arc::new(RealVfs::new(&self.dir)?));
-        let made = restore_on(&self.beside, Some(&self.backup.name), own, dir, options)?;
+        let made = restore_on(&self.beside, Some(&self.backup.name), own, dir, options);
+        let made = made.map_err(|error| within(&self.from, error))?;
         Ok(RestoreReport { from: self.from.clone(), ..made })
     }
 }

@@ -260,7 +260,7 @@ pub(crate) fn scrub(shared: &Shared) {
         let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |other: &Arc<Segment>| other.name() == segment.name();
         if shared.snapshot().segments.iter().any(is_it) {
-            let damaged = Damaged::new(segment.name(), &error);
+            let damaged = Damaged::new(shared.vfs.as_ref(), segment.name(), &error);
             shared.publish(|next| {
                 next.segments = next.segments.iter().filter(|s| !is_it(s)).cloned().collect();
                 next.damaged.push(damaged);
@@ -287,7 +287,7 @@ pub(crate) fn give_up(shared: &Shared, error: &Error) {
     match error.kind() {
         ErrorKind::Busy => {}
         ErrorKind::Io => shared.fail(error),
-        _ => log::error!("compaction gives up for now: {error}"),
+        _ => log::error!("compaction gives up for now in {}: {error}", shared.vfs.describe()),
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>) -> Result<Recovered> {
     vfs.sync_dir()?;
     sweep(vfs.as_ref(), &manifest)?;
     let log = begin_log(vfs.as_ref(), &mut manifest, &loaded.replayed)?;
-    let snapshot = loaded.snapshot();
+    let snapshot = loaded.snapshot(vfs.as_ref());
     Ok(Recovered { manifest, state: loaded.state, snapshot, refusals: loaded.refusals, log })
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn read_only(vfs: &dyn Vfs) -> Result<Snapshot> {
         };
         match load(vfs, &manifest, &files) {
             Ok(loaded) if loaded.missing && tries < TRIES && is_replaced(vfs, &manifest)? => tries += 1,
-            Ok(loaded) => return Ok(loaded.snapshot()),
+            Ok(loaded) => return Ok(loaded.snapshot(vfs)),
             // A file that the manifest named has gone since: a newer manifest names others.
             Err(error) if tries < TRIES && is_replaced(vfs, &manifest)? => {
                 log::debug!("reading again: {error}");
@@ -114,11 +114,11 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&self, vfs: &dyn Vfs) -> Snapshot {
         Snapshot {
             epoch: 0,
             segments: self.segments.clone().into(),
-            damaged: self.damaged.iter().map(|(file, error)| Damaged::new(file, error)).collect(),
+            damaged: self.damaged.iter().map(|(file, error)| Damaged::new(vfs, file, error)).collect(),
             sealed: Vec::new(),
             active: self.state.active.clone(),
             persons: self.state.persons.clone(),

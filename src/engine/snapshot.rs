@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::disk::Vfs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, NameId, PersonId, PropertyId};
 use crate::store::catalog::Catalog;
@@ -46,9 +47,12 @@ pub struct Damaged {
 }
 
 impl Damaged {
-    /// What `error` says of `file`.
-    pub(crate) fn new(file: &str, error: &Error) -> Self {
-        log::error!("{}; everything else goes on without it", error.message());
+    /// What `error` says of `file` in a directory.
+    pub(crate) fn new(vfs: &dyn Vfs, file: &str, error: &Error) -> Self {
+        let (dir, message) = (vfs.describe(), error.message());
+        // Files of several projects have the same names.
+        let place = if message.contains(&dir) { String::new() } else { format!("{dir}/") };
+        log::error!("{place}{message}; everything else goes on without it");
         Self { file: file.to_owned(), message: error.message().to_owned() }
     }
 }

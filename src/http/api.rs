@@ -16,9 +16,9 @@ use super::pages::{self, Change, Page, Visit};
 use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, operator, respond, script, segment};
-use crate::app::projects::FIRST;
+use crate::app::projects::{FIRST, prefix};
 use crate::app::{Accounts, App, Retention, Sent, export, export_person, live, saved};
-use crate::engine::{Outcome, Snapshot};
+use crate::engine::{Damaged, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
 use crate::limits;
@@ -331,9 +331,12 @@ impl Api {
                 let room = self.projects.first().app.room();
                 let disk = room.map_or("unknown", |(room, _)| room.name());
                 let mut body = json!({ "status": "ok", "disk": disk });
-                let snapshots: Vec<_> = projects.iter().map(|project| project.app.snapshot()).collect();
-                let files: Vec<_> =
-                    snapshots.iter().flat_map(|s| s.damaged.iter().map(|d| &d.file)).collect();
+                let damaged = |project: &Arc<Project>| {
+                    let (prefix, snapshot) = (prefix(project.id), project.app.snapshot());
+                    let named = |damaged: &Damaged| format!("{prefix}{}", damaged.file);
+                    snapshot.damaged.iter().map(named).collect::<Vec<_>>()
+                };
+                let files: Vec<String> = projects.iter().flat_map(damaged).collect();
                 if !files.is_empty() {
                     body["detail"] = json!({ "damaged_segments": files });
                 }
