@@ -188,7 +188,9 @@ fn a_missing_segment_is_a_damaged_one() {
         let bad = healed.copy();
         let name = healed.files().into_keys().find(|name| name.starts_with(kind)).unwrap();
         bad.remove(&name).unwrap();
-        assert!(open_with(&on(&bad), 10_000).is_err() && check_on(&bad).is_err(), "{kind}");
+        let lost = check_on(&bad).unwrap().damaged;
+        assert!(open_with(&on(&bad), 10_000).is_err() && lost.len() == 1, "{kind}: {lost:?}");
+        assert!(lost[0].message().contains(&format!("{name}: the file is missing")), "{lost:?}");
     }
     // Nor can it be known without the list who must not come back; the store itself knows how many.
     let bad = healed.copy();

@@ -404,3 +404,34 @@ impl Vfs for Forbidden {
         self.0.describe()
     }
 }
+
+#[test]
+fn a_check_goes_on_behind_a_file_that_it_may_not_read() {
+    let disk = SimDisk::new();
+    let engine = open_with(&(Arc::new(disk.clone()) as Arc<dyn Vfs>), 100).unwrap();
+    for person in ["ann@example.com", "ben@example.com"] {
+        engine.write(vec![event(person)]).unwrap();
+        engine.flush().unwrap();
+    }
+    engine.erase(&["ann@example.com".to_owned()]).unwrap();
+    engine.write(vec![event("cid@example.com")]).unwrap();
+    engine.close().unwrap();
+    let all: Vec<String> = disk.files().into_keys().filter(|name| name != "MANIFEST").collect();
+    for kind in ["seg-", "ids-", "state-", "wal-", "ERASED"] {
+        assert!(all.iter().any(|name| name.starts_with(kind)), "{kind}");
+    }
+    let found = check_on(&Forbidden(disk.clone(), all.clone())).unwrap().damaged;
+    assert!(all.iter().all(|name| found.iter().any(|error| error.message().contains(name))), "{found:?}");
+    for name in all.into_iter().chain(["MANIFEST".to_owned()]) {
+        let found = check_on(&Forbidden(disk.clone(), vec![name.clone()])).unwrap().damaged;
+        assert!(found.len() == 1 && found[0].message().contains(&name), "{name}: {found:?}");
+    }
+    // The rest of a server is looked at as well.
+    let dir = tempfile::tempdir().unwrap();
+    let (data, _) = two_projects(dir.path());
+    std::fs::remove_file(data.join("projects/2/keys.json")).unwrap();
+    std::fs::rename(data.join("MANIFEST"), dir.path().join("away")).unwrap();
+    std::fs::create_dir(data.join("MANIFEST")).unwrap();
+    let (code, said) = told(&data, CHECK);
+    assert!(code == Some(1) && said.contains("MANIFEST") && said.contains("projects/2/keys.json"), "{said}");
+}

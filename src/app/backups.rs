@@ -69,7 +69,13 @@ impl Content {
         for file in &self.files {
             let (name, bytes) = (&file.name, file.bytes);
             let what = if there.contains(name) {
-                let found = vfs.open(name)?;
+                let found = match vfs.open(name) {
+                    Ok(found) => found,
+                    Err(error) => {
+                        lost.push(error);
+                        continue;
+                    }
+                };
                 match found.len() as u64 {
                     other if other != bytes => format!("{other} bytes are left of {bytes}"),
                     _ if crc32fast::hash(&found) != file.crc => "it is not what was copied".to_owned(),
@@ -104,6 +110,7 @@ pub fn lost(vfs: &dyn Vfs) -> Result<Vec<Error>> {
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             Ok(vec![error.in_directory(&vfs.describe()).hint(instead())])
         }
+        Err(error) if error.kind() == ErrorKind::Io => Ok(vec![error]),
         Err(error) => Err(error),
     }
 }

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use super::args::{Basis, Export, Funnel, Generate, Person};
 use super::running::Running;
 use super::{events_table, format, funnel_table, output, person_table, report_args};
+use crate::app::projects::{self, FIRST};
 use crate::app::{
-    Dashboard, Reports, beside, export as export_records, export_person, not_unfinished, projects, saved,
+    Dashboard, Reports, beside, export as export_records, export_person, not_unfinished, saved,
 };
 use crate::demo::Company;
 use crate::disk::system::bytes_in;
-use crate::engine::{check_files, give_up_list, read_only};
-use crate::error::Result;
+use crate::engine::{Checked, check_files, give_up_list, read_only};
+use crate::error::{ErrorKind, Result};
 use crate::http::message::Method;
 use crate::model::{Clock, Json, SystemClock, parse_instant, thousands};
 use crate::store::erasures::ERASED;
@@ -114,8 +115,11 @@ pub fn export(data: &Path, args: &Export) -> Result<()> {
 
 /// Reads every byte of all projects; gives up damaged segments if that is wanted.
 pub fn check(data: &Path, drop_damaged: bool) -> Result<ExitCode> {
-    let projects = projects::all(data)?;
     let mut damaged = 0;
+    let projects = projects::all(data).or_else(|error| {
+        damaged = 1;
+        output::line(&error.to_string()).map(|()| vec![FIRST])
+    })?;
     for project in &projects {
         damaged += check_project(data, *project)?;
     }
@@ -135,8 +139,16 @@ pub fn check(data: &Path, drop_damaged: bool) -> Result<ExitCode> {
 fn check_project(data: &Path, project: u32) -> Result<usize> {
     let (dir, prefix) = (projects::dir(data, project), projects::prefix(project));
     let unfinished = if dir.is_dir() { not_unfinished(&dir) } else { Ok(()) };
-    let mut checked = unfinished.and_then(|()| check_files(&dir))?;
-    checked.damaged.extend(beside::damaged(data, project)?);
+    let found = unfinished.and_then(|()| check_files(&dir));
+    let checked = match found {
+        // There are no others either.
+        Err(error) if error.kind() == ErrorKind::NotFound && project == FIRST => return Err(error),
+        Err(error) => Checked { snapshot: None, damaged: vec![error], notes: Vec::new() },
+        Ok(mut checked) => {
+            checked.damaged.extend(beside::damaged(data, project).unwrap_or_else(|error| vec![error]));
+            checked
+        }
+    };
     let damaged = checked.damaged.len();
     for error in checked.damaged {
         output::line(&projects::named(project, error).to_string())?;

@@ -29,6 +29,8 @@ const REPLACE: &str =
     "put the file of this name from a backup in its place; until then the store works without it";
 /// What to do about a file that the store cannot do without.
 const RESTORE: &str = "restore a backup into a new directory (whodid restore)";
+/// What to do about a file that could not be looked into.
+const LET_READ: &str = "let the user who runs whodid read it, or see what the disk says; then check again";
 
 /// Reads every byte of the store in `dir`.
 pub fn check_files(dir: &Path) -> Result<Checked> {
@@ -53,12 +55,15 @@ pub fn check_on(vfs: &dyn Vfs) -> Result<Checked> {
                 return Ok(checked);
             }
         };
-        let gone = |result: &Result<Checked>| match result {
-            Ok(_) => manifest.segments.iter().any(|file| recovery::is_missing(vfs, file).unwrap_or(true)),
+        let logs = files.iter().filter(|name| parse_wal_name(name).is_some_and(|n| n >= manifest.first_log));
+        let needed: Vec<&String> = manifest.files().map(|file| &file.name).chain(logs).collect();
+        let result = check_files_of(vfs, &manifest, &files, checked);
+        let there = vfs.list()?;
+        let gone = match &result {
+            Ok(checked) => !checked.damaged.is_empty() && needed.iter().any(|name| !there.contains(name)),
             Err(_) => true,
         };
-        let result = check_files_of(vfs, &manifest, &files, checked);
-        if tries == recovery::TRIES || !gone(&result) || !recovery::is_replaced(vfs, &manifest)? {
+        if tries == recovery::TRIES || !gone || !recovery::is_replaced(vfs, &manifest)? {
             return result;
         }
         tries += 1;
@@ -76,7 +81,6 @@ fn check_files_of(
         let opened = vfs.read_through(&file.name).and_then(|()| Segment::open(vfs, &file.name, file.bytes));
         let found = match opened {
             Ok(segment) => segment.check(),
-            Err(_) if recovery::is_missing(vfs, file)? => vec![recovery::missing(file)],
             Err(error) => vec![error],
         };
         checked.file(vfs, file, found, REPLACE)?;
@@ -134,10 +138,14 @@ fn fewer(vfs: &dyn Vfs, manifest: &Manifest, snapshot: &Snapshot) -> Result<Opti
 }
 
 impl Checked {
-    /// Keeps an error about damage; any other ends the check. A version that is not known may be damage as well.
+    /// Keeps an error about a file; any other ends the check. A version that is not known may be damage as well.
     fn note(&mut self, error: Error, advice: &str) -> Result<()> {
         let message = match error.kind() {
             ErrorKind::Corrupt => error.message().to_owned(),
+            ErrorKind::Io => {
+                self.damaged.push(error.hint(LET_READ));
+                return Ok(());
+            }
             ErrorKind::Unsupported => format!("{} at offset 0; unless a newer one wrote it", error.message()),
             _ => return Err(error),
         };
@@ -147,6 +155,9 @@ impl Checked {
 
     /// Keeps what was found in a file; if nothing was, it may still be another one than the manifest names.
     fn file(&mut self, vfs: &dyn Vfs, file: &FileRef, found: Vec<Error>, advice: &str) -> Result<()> {
+        if recovery::is_missing(vfs, file)? {
+            return self.note(recovery::missing(file), advice);
+        }
         if found.is_empty()
             && let Err(error) = file.verify(vfs)
         {
