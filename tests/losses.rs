@@ -435,3 +435,29 @@ fn a_check_goes_on_behind_a_file_that_it_may_not_read() {
     let (code, said) = told(&data, CHECK);
     assert!(code == Some(1) && said.contains("MANIFEST") && said.contains("projects/2/keys.json"), "{said}");
 }
+
+#[test]
+fn a_refusal_of_an_imported_line_goes_with_whoever_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    let line = |fields: &str| format!("{{\"type\":\"event\",\"event\":\"Did\",{fields}}}\n");
+    server.import(&line(r#""person":"jane@example.com""#));
+    server.import(&line(r#""person":"jane@example.com","time":"soon-in-the-street""#));
+    server.import(&line(r#""person":"someone","time":"soon-elsewhere""#));
+    let csv = "type,person,event,time\nevent,jane@example.com,Did,soon-by-csv\n";
+    assert_eq!(server.post("/api/v1/import?format=csv", csv).status, 200);
+    let refusals = || server.client().get("/api/v1/refusals").text();
+    let before = refusals();
+    assert!(
+        before.contains("in-the-street") && before.contains("elsewhere") && before.contains("by-csv"),
+        "{before}"
+    );
+    let path = "/api/v1/people/jane%40example.com";
+    let erased = server.client().send("DELETE", path, &[crate::support::authorized()], b"");
+    assert_eq!(erased.json()["erased"]["refusals"], 2, "{}", erased.text());
+    let after = refusals();
+    assert!(
+        !after.contains("in-the-street") && !after.contains("by-csv") && after.contains("elsewhere"),
+        "{after}"
+    );
+}

@@ -258,7 +258,7 @@ impl<'a> Redactor<'a> {
         out + rest
     }
 
-    /// A text without the names: as a whole, or where they stand for themselves in it.
+    /// A text without the names: as a whole, or where they stand for themselves in it, then in whatever case of letters.
     fn text(&self, text: &str) -> String {
         if self.names.contains(text.trim()) {
             return self.placeholder.clone();
@@ -292,18 +292,35 @@ fn end_of_literal(json: &str) -> usize {
 /// `text` with `by` for `name` wherever it is no part of a longer word.
 fn replace_words(text: &str, name: &str, by: &str) -> String {
     let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let (mut out, mut from) = (String::new(), 0);
-    for (at, _) in text.match_indices(name) {
-        let before = text.get(..at).and_then(|t| t.chars().next_back());
-        let after = text.get(at + name.len()..).and_then(|t| t.chars().next());
-        if !is_word(before) && !is_word(after) {
-            out.push_str(text.get(from..at).unwrap_or(""));
-            out.push_str(by);
-            from = at + name.len();
+    let (mut out, mut rest, mut before) = (String::new(), text, None);
+    while let Some(first) = rest.chars().next() {
+        let after = if is_word(before) { None } else { behind(rest, name) };
+        match after.filter(|after| !is_word(after.chars().next())) {
+            Some(after) => {
+                out.push_str(by);
+                before = name.chars().next_back();
+                rest = after;
+            }
+            None => {
+                out.push(first);
+                before = Some(first);
+                rest = rest.get(first.len_utf8()..).unwrap_or("");
+            }
         }
     }
-    out.push_str(text.get(from..).unwrap_or(""));
     out
+}
+
+/// What is behind `name` in a text that begins with it, in whatever case of letters.
+fn behind<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut wanted = name.chars().flat_map(char::to_lowercase).peekable();
+    let mut rest = text.chars();
+    while wanted.peek().is_some() {
+        if !rest.next()?.to_lowercase().all(|c| wanted.next() == Some(c)) {
+            return None;
+        }
+    }
+    Some(rest.as_str())
 }
 
 #[cfg(test)]
@@ -318,6 +335,8 @@ mod tests {
         let audience = r#"{"all":[{"property":"Email","is":"jane@example.com"},{"did":"A","at_least":7}]}"#;
         saved.audiences.insert("Jane (jane@example.com)".into(), audience.into());
         saved.audiences.insert("7".into(), r#"{"property":"Id","is":"7", "x":"a\"7"}"#.into());
+        let shouted = r#"{"property":"Email","contains":["JANE@Example.com","XJANE@example.com"]}"#;
+        saved.audiences.insert("Shouted".into(), shouted.into());
         let untouched = r#"{"property":"Email", "is":"xjane@example.com", "n":"17"}"#;
         saved.audiences.insert("Others".into(), untouched.into());
         let query = r#"{"people":{"audience":"Jane (jane@example.com)"}}"#.to_owned();
@@ -336,15 +355,17 @@ mod tests {
         ];
         let mut redactor = Redactor::new(&names, placeholder(&saved, &dashboard));
         let (saved, dashboard) = (redactor.saved(&saved), redactor.dashboard(&dashboard));
-        let all = format!("{saved:?}{dashboard:?}").replace("xjane@example.com", "");
+        let all = format!("{saved:?}{dashboard:?}").to_lowercase().replace("xjane@example.com", "");
         assert!(!all.contains("jane@example.com") && !all.contains("jane%40"), "{all}");
         assert_eq!(saved.audiences["Others"], untouched);
+        let quiet = r#"{"property":"Email","contains":["(erased 1)","XJANE@example.com"]}"#;
+        assert_eq!(saved.audiences["Shouted"], quiet);
         assert_eq!(saved.audiences["(erased 1)"], r#"{"property":"Id","is":"(erased 1)", "x":"a\"7"}"#);
         assert!(saved.audiences["Jane ((erased 1))"].contains(r#""at_least":7"#));
         assert_eq!(saved.reports["R"].query, r#"{"people":{"audience":"Jane ((erased 1))"}}"#);
         assert_eq!(dashboard.shares[1].query, "step=A+b&within=7d");
         assert!(dashboard.pinned.contains("R"));
-        assert_eq!(redactor.changed, 4);
+        assert_eq!(redactor.changed, 5);
     }
 
     #[test]

@@ -186,8 +186,7 @@ impl<'a> BlockBuilder<'a> {
 
     fn add(&mut self, (number, parsed): ParsedLine) {
         self.last = number;
-        let allowed = parsed
-            .and_then(|line| self.allowed(line).map_err(|error| Box::new(Unread { error, text: None })));
+        let allowed = parsed.and_then(|line| self.allowed(line).map_err(Unread::new));
         let line = match allowed {
             Ok(_) if number <= self.form.stored() => return self.stored += 1,
             Ok(Line::Record(record)) => Line::Record(self.form.identified(record, number)),
@@ -240,12 +239,23 @@ impl<'a> BlockBuilder<'a> {
         parse: impl Fn(&[u8]) -> Result<Line>,
     ) -> std::result::Result<Line, Box<Unread>> {
         let said = parse(line).and_then(|said| said.checked(self.admission));
-        said.map_err(|error| Box::new(Unread { error, text: Some(line.to_vec()) }))
+        said.map_err(|error| Box::new(Unread { error, text: Some(line.to_vec()), person: person_in(line) }))
     }
 
     fn finish(self) -> Block {
         let Self { numbers, refusable, rejected, stored, last, batch, .. } = self;
         Block { numbers, batch: batch.finish(), refusable, rejected, stored, last }
+    }
+}
+
+/// Whom a line of JSON is about that cannot be taken, if it says so: what is kept of it goes when they are erased.
+fn person_in(line: &[u8]) -> String {
+    use serde_json::Value;
+    let said: Value = serde_json::from_slice(line).unwrap_or_default();
+    match said.get("person").or_else(|| said.get("_p")) {
+        Some(Value::String(person)) => person.clone(),
+        Some(Value::Number(person)) => person.to_string(),
+        _ => String::new(),
     }
 }
 
@@ -313,7 +323,7 @@ impl App {
             report.duplicates += block.stored;
             for (line, unread) in block.rejected {
                 report.reject(line, &unread.error, unread.text, &mut rejected);
-                self.refuse(&unread.error, "", "");
+                self.refuse(&unread.error, &unread.person, "");
             }
             let ticket = self.engine.begin_write(block.batch.of_input(&whole))?;
             let Block { numbers, refusable, last, .. } = block;

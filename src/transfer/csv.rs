@@ -170,7 +170,10 @@ pub fn for_each_block(
         };
         let unread = |error| {
             let text = reader.get_ref().text(from, reader.position().byte());
-            (line, Err(Box::new(Unread { error, text })))
+            let says_who =
+                |(cell, column): &(&str, &Meaning)| matches!(column, Meaning::Person(_)) && !cell.is_empty();
+            let person = row.iter().zip(&columns).find(says_who).map_or("", |(cell, _)| cell).to_owned();
+            (line, Err(Box::new(Unread { error, text, person })))
         };
         match found {
             Err(error) => block.push(unread(error)),

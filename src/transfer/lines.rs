@@ -67,7 +67,7 @@ impl Block {
             if self.too_long.contains(&number) || line.len() > limits::IMPORT_LINE_BYTES_MAX {
                 let message = format!("the line is longer than {} bytes", limits::IMPORT_LINE_BYTES_MAX);
                 let error = Error::new(ErrorKind::TooLarge, "line_too_long", message);
-                return Some((number, Err(Box::new(Unread { error, text: None }))));
+                return Some((number, Err(Unread::new(error))));
             }
             let line = line.trim_ascii();
             (!line.is_empty()).then_some((number, Ok(line)))
@@ -208,6 +208,15 @@ pub struct Unread {
     pub error: Error,
     /// The line as it came, unless it was too long to be kept.
     pub text: Option<Vec<u8>>,
+    /// Whom it is about, as far as that could be read; else empty.
+    pub person: String,
+}
+
+impl Unread {
+    /// A line of which nothing more is known.
+    pub fn new(error: Error) -> Box<Self> {
+        Box::new(Self { error, text: None, person: String::new() })
+    }
 }
 
 /// A parsed line: its number, and what it says or what is wrong with it.
@@ -262,14 +271,7 @@ mod tests {
 
     fn parse(block: &Block) -> Vec<ParsedLine> {
         let lines = block.lines().map(|(number, line)| (number, line.map(<[u8]>::to_vec)));
-        lines
-            .map(|(number, line)| {
-                (
-                    number,
-                    line.and_then(|l| parse_line(&l).map_err(|error| Box::new(Unread { error, text: None }))),
-                )
-            })
-            .collect()
+        lines.map(|(number, line)| (number, line.and_then(|l| parse_line(&l).map_err(Unread::new)))).collect()
     }
 
     fn all(input: &[u8]) -> Vec<(u64, std::result::Result<String, &'static str>)> {
