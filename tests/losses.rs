@@ -328,6 +328,20 @@ fn a_restore_takes_no_directory_in_which_there_is_anything() {
 }
 
 #[test]
+fn a_backup_is_not_made_where_the_server_clears() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, _) = two_projects(dir.path());
+    for within in ["sockets", "sockets/all", "projects/../sockets"] {
+        let target = data.join(within);
+        let (code, said) = told(&data, &["backup", target.to_str().unwrap()]);
+        assert!(
+            code == Some(2) && said.contains("sockets") && !data.join("sockets").exists(),
+            "{within}: {said}"
+        );
+    }
+}
+
+#[test]
 fn damage_in_a_further_project_is_told_with_its_number() {
     let dir = tempfile::tempdir().unwrap();
     let (data, target) = two_projects(dir.path());

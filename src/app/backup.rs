@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::backups::{BACKUP, Backup, Content, erased, finished, lost, next_name, one, prune, remove};
 use super::unfinished::{Unfinished, not_unfinished};
-use super::{StoredKeys, beside, erase, keys, projects};
+use super::{SOCKETS, StoredKeys, beside, erase, keys, projects};
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
@@ -61,6 +61,12 @@ pub struct RestoreReport {
 /// is said, this one among them.
 pub fn backup(data: &Path, target: &Path, keep: Option<usize>, now: Millis) -> Result<BackupReport> {
     let (source, folders) = (RealVfs::existing(data)?, RealFolders::new(target));
+    if folders.lie_in(&data.join(SOCKETS)) {
+        let message = format!("{} is where the server has its sockets: it is emptied", target.display());
+        return Err(
+            Error::invalid("bad_directory", message).hint("name another directory, on another disk at best")
+        );
+    }
     // The store itself may lie among its backups, or be one.
     let itself = folders.name_of(data)?;
     let lived = serde_json::to_vec(&projects::all(data)?).map_err(|e| Error::corrupt(PROJECTS, 0, e))?;

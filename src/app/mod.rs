@@ -54,6 +54,8 @@ use crate::model::{Admission, Millis, Record, RecordKind};
 use crate::store::refusals::{Refusal, Refusals};
 pub use resume::{Mark, Marks, Source};
 
+/// The directory of a server's sockets, in its data: made by a start, and removed with all that lies in it.
+pub const SOCKETS: &str = "sockets";
 /// People and events of the demo: a few seconds to make, enough to look real.
 pub const DEMO_SIZE: (u32, u64) = (5_000, 100_000);
 

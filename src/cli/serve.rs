@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::args::Serve;
 use super::output;
-use crate::app::{Accounts, App, DEMO_SIZE, Memory, StoredKeys, Watch};
+use crate::app::{Accounts, App, DEMO_SIZE, Memory, SOCKETS, StoredKeys, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::api::Api;
 use crate::http::auth::{KeyHash, new_api_key, new_write_key};
@@ -129,7 +129,7 @@ fn host_name(name: &str) -> Result<()> {
 fn socket_dir(data: &Path) -> Result<PathBuf> {
     // A socket's whole path has at most 107 bytes, and its name takes some.
     const PATH_BYTES_MAX: usize = 70;
-    let beside = data.join("sockets");
+    let beside = data.join(SOCKETS);
     if beside.as_os_str().len() <= PATH_BYTES_MAX {
         return Ok(beside);
     }

@@ -320,6 +320,15 @@ impl Vfs for RealVfs {
     }
 }
 
+/// A path without links and steps back, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let whole = |above: &Path| {
+        let there = fs::canonicalize(if above.as_os_str().is_empty() { Path::new(".") } else { above });
+        Some(there.ok()?.join(path.strip_prefix(above).ok()?))
+    };
+    path.ancestors().find_map(whole).unwrap_or_else(|| path.to_owned())
+}
+
 /// A directory of directories of the operating system.
 #[derive(Debug)]
 pub struct RealFolders {
@@ -340,6 +349,11 @@ impl RealFolders {
             (Some(above), Some(name)) => Ok((Self::new(above), name.to_owned())),
             _ => Err(Error::invalid("bad_directory", format!("{} is in no directory", one.display()))),
         }
+    }
+
+    /// Whether they lie in the directory `above`, or would, by whatever path.
+    pub fn lie_in(&self, above: &Path) -> bool {
+        resolved(&self.dir).starts_with(resolved(above))
     }
 
     /// The name of the directory `one` among these, if it is one of them, by whatever path.
