@@ -279,3 +279,17 @@ fn a_saved_search_says_the_same_everywhere() {
     let page = looked.page("/people?from=2025-03-02");
     assert_eq!((total(&page), hidden(&page, "query").contains("\"bot\":false")), (29, true));
 }
+
+#[test]
+fn an_event_of_a_clock_that_runs_ahead_is_in_its_list() {
+    let later = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2)).to_string();
+    let ahead = json!({"type": "event", "person": "ahead", "event": "Visited", "time": later});
+    let looked = Looked::at(&(history() + &ahead.to_string() + "\n"));
+    for page in ["/", "/settings"] {
+        let page = looked.page(page);
+        let links = page.split("href=\"/people?people=").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let link = links.clone().find(|link| link.contains("Visited")).expect("a list of who visited");
+        let link = format!("/people?people={}", link.replace("&amp;", "&"));
+        assert_eq!(total(&looked.page(&link)), 61, "{link}");
+    }
+}
