@@ -113,18 +113,19 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     let mut table = Table::new("cohorts", &caption, &["Cohort", "#People"]);
     table.class = "triangle";
     (0..columns).for_each(|at| table.column(&format!("#{unit} {at}")));
-    let all: u64 = rows.iter().map(|row| number(&row["size"])).sum();
-    let mut pooled =
-        vec![Cell::head("All that are over"), Cell::people(&all.into(), link("/cohorts/people", &base, &[]))];
     let valued = is_valued(query);
-    pooled.extend((0..columns).map(|at| {
-        if valued {
-            return Cell::shown_number(String::new(), &Json::Null);
-        }
-        let share = list(answer, "average").get(at).cloned().unwrap_or_default();
-        Cell::percent(&share).class(shade(&share))
-    }));
-    table.sum(pooled);
+    if !valued {
+        let all: u64 = rows.iter().map(|row| number(&row["size"])).sum();
+        let mut pooled = vec![
+            Cell::head("All that are over"),
+            Cell::people(&all.into(), link("/cohorts/people", &base, &[])),
+        ];
+        pooled.extend((0..columns).map(|at| {
+            let share = list(answer, "average").get(at).cloned().unwrap_or_default();
+            Cell::percent(&share).class(shade(&share))
+        }));
+        table.sum(pooled);
+    }
     for row in rows {
         let name = row.get("cohort").map_or_else(|| "(other)".to_owned(), words::value);
         let mut cells = vec![Cell::head(name).class("date"), Cell::people(&row["size"], behind(row, None))];
