@@ -314,7 +314,7 @@ fn play(engine: &Engine) {
         for action in random::History::random(seed) {
             match action {
                 random::Action::Record(record) => {
-                    if let Ok(record) = record.checked(random::NOW) {
+                    if let Ok(record) = record.checked(Admission::usual(random::NOW)) {
                         engine.write(vec![record]).unwrap();
                     }
                 }
