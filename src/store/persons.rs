@@ -14,6 +14,8 @@ use crate::model::{IdentityId, PersonId};
 
 /// No earlier move.
 const NONE: u32 = u32::MAX;
+/// The latest version that is believed of a file, so that none overflows: no store comes near two thousand million moves.
+const VERSION_READ_MAX: u32 = u32::MAX / 2;
 /// In place of the person of an identity that was erased: its number stays, and is nobody's.
 const ERASED: PersonId = PersonId::MAX;
 /// The identity has been the target of an identify.
@@ -148,6 +150,13 @@ impl Persons {
         }
         members.sort_unstable();
         members
+    }
+
+    /// How many identities a person has, counted up to `most`.
+    pub fn count_members(&self, person: PersonId, most: usize) -> usize {
+        let next = |at: PersonId| self.next.get(at as usize).unwrap_or(person);
+        let others = std::iter::successors(Some(next(person)), |at| Some(next(*at)));
+        1 + others.take(most.saturating_sub(1)).take_while(|at| *at != person).count()
     }
 
     /// Whether an identity has been the target of an identify.
@@ -327,7 +336,8 @@ impl Persons {
         let named = Packed::new(&image.named, count, 1)?;
         let roots = (0..count).filter(|id| own.get(*id) == 1).count();
         let others = Packed::new(&image.others, count - roots, width)?;
-        let version = image.moves_base.checked_add(image.moves).filter(|version| *version != NONE);
+        let version =
+            image.moves_base.checked_add(image.moves).filter(|version| *version <= VERSION_READ_MAX);
         if roots != image.persons as usize || version.is_none() {
             return None;
         }
@@ -518,6 +528,7 @@ mod tests {
         assert!(spoiled(&|image| image.others.clear()) && spoiled(&|image| image.identities = u32::MAX));
         assert!(spoiled(&|image| image.moves_base = u32::MAX) && spoiled(&|image| image.moves = u32::MAX));
         assert!(spoiled(&|image| image.moved[2][0] = 0xff), "a move to nobody");
+        assert!(spoiled(&|image| image.moves_base = VERSION_READ_MAX), "no room for further moves");
     }
 
     #[test]
