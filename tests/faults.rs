@@ -361,6 +361,43 @@ fn a_store_that_closes_on_a_full_disk_flushes_nothing_behind_what_it_could_not()
     check(&on(&disk), &mut told, &[]).unwrap();
 }
 
+/// A flush that waits behind the one that finds the disk full is told as well, and the writer goes on refusing.
+#[test]
+fn who_waits_behind_a_flush_learns_that_the_disk_is_full() {
+    let disk = SimDisk::new();
+    let (begin, begun) = channel();
+    let begun = Mutex::new(begun);
+    let is_full = move || begun.lock().unwrap().recv().is_ok();
+    let vfs = FullForSegments { disk: disk.clone(), is_full: Box::new(is_full) };
+    let engine = open_with(&(Arc::new(vfs) as Arc<dyn Vfs>), 100).unwrap();
+    let mut told = Told::default();
+    std::thread::scope(|scope| {
+        // One at work, one in the queue, and the writer with another.
+        let waiting: Vec<_> = ["A", "B", "C"]
+            .into_iter()
+            .map(|name| {
+                write_one(&engine, name, &mut told).unwrap();
+                let flush = scope.spawn(|| engine.flush());
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                flush
+            })
+            .collect();
+        begin.send(()).unwrap();
+        for flush in waiting {
+            assert_eq!(flush.join().unwrap().unwrap_err().kind(), ErrorKind::Full);
+        }
+        assert_eq!(engine.write(vec![probe("D")]).unwrap_err().kind(), ErrorKind::Full);
+        drop(begin);
+    });
+    let begun = std::time::Instant::now();
+    while engine.healthy().is_err() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "it never goes on");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    engine.flush().unwrap();
+    assert!(wrong(&readings(&engine).unwrap(), &told.acknowledged).is_empty());
+}
+
 /// More of them than the flusher takes at once.
 #[test]
 fn who_waits_for_a_flush_learns_that_the_disk_is_full() {

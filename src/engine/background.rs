@@ -56,11 +56,11 @@ pub(crate) fn spawn_flusher(
 ) -> Result<JoinHandle<()>> {
     start("flusher", move || {
         let mut closing: Option<Error> = None;
-        for mut job in jobs {
-            let mut waiting = std::mem::take(&mut job.waiting);
+        let mut queue = Queue { jobs, next: None, waiting: Vec::new() };
+        while let Some(job) = queue.take() {
             let done = match &closing {
                 Some(error) => Err(error.again()),
-                None => shared.healthy().and_then(|()| flush(&shared, job, &mut waiting)),
+                None => shared.healthy().and_then(|()| flush(&shared, job, &mut queue)),
             };
             match &done {
                 // What is not flushed because the store closes is in the log. Nothing behind it is flushed either, or that log would go.
@@ -68,13 +68,37 @@ pub(crate) fn spawn_flusher(
                 Err(error) => shared.fail(error),
                 Ok(()) => {}
             }
-            for reply in waiting {
+            for reply in queue.waiting.drain(..) {
                 reply.tell(done.as_ref().map(|()| Vec::new()).map_err(Error::again));
             }
             // Full means that the compactor has been told already.
             let _already_told = compact.try_send(());
         }
     })
+}
+
+/// Flushes to come, and who waits for the one at work.
+struct Queue {
+    jobs: Receiver<FlushJob>,
+    /// One that was looked at already.
+    next: Option<FlushJob>,
+    waiting: Vec<Reply>,
+}
+
+impl Queue {
+    /// The next one; `None` once the store closes.
+    fn take(&mut self) -> Option<FlushJob> {
+        let mut job = self.next.take().or_else(|| self.jobs.recv().ok())?;
+        self.waiting = std::mem::take(&mut job.waiting);
+        Some(job)
+    }
+
+    /// Tells all who wait that the disk is full, those of the next flush as well.
+    fn tell(&mut self, full: &Error) {
+        self.next = self.next.take().or_else(|| self.jobs.try_recv().ok());
+        let of_next = self.next.iter_mut().flat_map(|job| job.waiting.drain(..));
+        self.waiting.drain(..).chain(of_next).for_each(|reply| reply.tell(Err(full.again())));
+    }
 }
 
 /// What a flush has written.
@@ -86,7 +110,7 @@ struct Flushed {
 
 /// Writes the files of a flush. On a full disk it waits for room: what was acknowledged is in the log, and nothing more is taken
 /// meanwhile. Who waits for the flush is told that the disk is full.
-fn write_files(shared: &Shared, job: &FlushJob, waiting: &mut Vec<Reply>) -> Result<Flushed> {
+fn write_files(shared: &Shared, job: &FlushJob, queue: &mut Queue) -> Result<Flushed> {
     loop {
         let numbers = {
             let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,24 +127,24 @@ fn write_files(shared: &Shared, job: &FlushJob, waiting: &mut Vec<Reply>) -> Res
             // Named nowhere, and in the way.
             shared.vfs.remove(name)?;
         }
-        wait_for_room(shared, &full, waiting)?;
+        wait_for_room(shared, &full, queue)?;
     }
 }
 
 /// Returns when there is room again; until then records are refused. Nobody else waits as long: that may be days.
-fn wait_for_room(shared: &Shared, full: &Error, waiting: &mut Vec<Reply>) -> Result<()> {
+fn wait_for_room(shared: &Shared, full: &Error, queue: &mut Queue) -> Result<()> {
     if !shared.cramped.swap(true, Ordering::SeqCst) {
         log::error!("records are refused until there is room: {full}");
     }
-    for reply in waiting.drain(..) {
-        reply.tell(Err(full.again()));
-    }
+    queue.tell(full);
     let mut pause = Duration::from_millis(20);
     loop {
         if shared.closing.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Busy, "closing", "the store closes before there was room"));
         }
         thread::sleep(pause);
+        // The writer may have been about to hand over another.
+        queue.tell(full);
         pause = (2 * pause).min(Duration::from_secs(1));
         if shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
             return Ok(());
@@ -168,9 +192,9 @@ fn try_write_files(shared: &Shared, job: &FlushJob, numbers: [u64; 3]) -> Result
     Ok(Flushed { segment, identities, checkpoint })
 }
 
-fn flush(shared: &Shared, job: FlushJob, waiting: &mut Vec<Reply>) -> Result<()> {
+fn flush(shared: &Shared, job: FlushJob, queue: &mut Queue) -> Result<()> {
     let vfs = shared.vfs.as_ref();
-    let Flushed { segment, identities, checkpoint } = write_files(shared, &job, waiting)?;
+    let Flushed { segment, identities, checkpoint } = write_files(shared, &job, queue)?;
     let mut old_checkpoint = None;
     let mut name_them = || {
         edit_manifest(shared, |manifest| {
@@ -183,7 +207,7 @@ fn flush(shared: &Shared, job: FlushJob, waiting: &mut Vec<Reply>) -> Result<()>
     };
     loop {
         match name_them() {
-            Err(full) if full.kind() == ErrorKind::Full => wait_for_room(shared, &full, waiting)?,
+            Err(full) if full.kind() == ErrorKind::Full => wait_for_room(shared, &full, queue)?,
             done => break done?,
         }
     }

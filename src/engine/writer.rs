@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -90,9 +90,15 @@ pub(super) struct Writer {
 pub(super) const LOOK_AHEAD: usize = 32;
 /// Bytes of a log frame above which a large group gets another one.
 const FRAME_BYTES: usize = 4 << 20;
+/// How often a writer that is ahead of the disk looks whether it may go on.
+const FLUSH_LOOK: Duration = Duration::from_millis(1);
 /// Bytes that a batch of an import rarely has more of.
 const BATCH_BYTES: usize = 1 << 20;
 const _: () = assert!(FRAME_BYTES + limits::IMPORT_LINE_BYTES_MAX < limits::FRAME_BYTES_MAX as usize);
+
+fn behind_refused() -> Error {
+    Error::new(ErrorKind::Full, "disk_full", "an earlier part of the same input was refused")
+}
 
 /// Tells callers that their request failed.
 fn refuse(replies: impl Iterator<Item = Reply>, error: &Error) {
@@ -117,9 +123,7 @@ impl Writer {
             }
             let behind: Vec<_> = group.extract_if(.., |r| r.op.is_behind_refused()).collect();
             if !behind.is_empty() {
-                let message = "an earlier part of the same input was refused";
-                let error = Error::new(ErrorKind::Full, "disk_full", message);
-                refuse(behind.into_iter().map(|r| r.reply), &error);
+                refuse(behind.into_iter().map(|r| r.reply), &behind_refused());
             }
             let flushes: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Flush)).collect();
             let erasures: Vec<_> = group.extract_if(.., |r| matches!(r.op, Op::Erase(_))).collect();
@@ -160,8 +164,12 @@ impl Writer {
 
     /// Does what is asked for without a log.
     fn load_request(&mut self, request: Request) {
+        let (input, is_behind) = (request.op.input(), request.op.is_behind_refused());
         let done = match request.op {
-            Op::Records(batch) => self.load(batch),
+            Op::Records(_) if is_behind => Err(behind_refused()),
+            Op::Records(batch) => {
+                self.load(batch).inspect_err(|_| input.iter().for_each(Input::refuse_behind))
+            }
             Op::Flush => match self.flush_loaded() {
                 // There was nothing, but who is who may have changed.
                 Ok(false) => return self.seal(vec![request.reply]),
@@ -391,17 +399,12 @@ impl Writer {
 
     /// The same, with what was loaded.
     pub(super) fn seal_with(&mut self, waiting: Vec<Reply>, loaded: Option<(PackedRows, Arc<Values>)>) {
-        // Behind a flush that waits for room another would wait as long, and a third hold up the writer.
-        let cramped = self.shared.cramped.load(Ordering::SeqCst);
-        let well = self.shared.healthy();
-        let well = well.and_then(|()| if cramped { room(&self.shared, self.log.bytes()) } else { Ok(()) });
-        if let Err(error) = well {
+        if let Err(error) = self.may_flush() {
             return refuse(waiting.into_iter(), &error);
         }
         match self.try_seal() {
             Ok(mut job) => {
                 (job.waiting, job.loaded) = (waiting, loaded);
-                // Waits while one flush is at work and another is queued.
                 if self.jobs.send(job).is_err() {
                     self.shared.fail(&Error::new(ErrorKind::Poisoned, "stopped", "the flush thread is gone"));
                 }
@@ -410,6 +413,21 @@ impl Writer {
                 self.fail_unless_full(&error);
                 refuse(waiting.into_iter(), &error);
             }
+        }
+    }
+
+    /// Waits while one flush is at work and another is queued. An error if a flush waits for room: another would wait as long, and a third
+    /// hold up the writer.
+    fn may_flush(&self) -> Result<()> {
+        loop {
+            self.shared.healthy()?;
+            if self.shared.cramped.load(Ordering::SeqCst) {
+                return room(&self.shared, self.log.bytes());
+            }
+            if !self.jobs.is_full() {
+                return Ok(());
+            }
+            thread::sleep(FLUSH_LOOK);
         }
     }
 
