@@ -260,18 +260,19 @@ fn person_in(line: &[u8]) -> String {
 }
 
 impl ImportReport {
-    /// The error that ended an import, with what was stored before it: the store knows of its last records only.
-    fn broken_off(&self, error: Error) -> Error {
-        let stored = self.accepted + self.duplicates;
+    /// The error that ended an import, with what was stored before it: the store knows of its last records only. Without a log what was
+    /// accepted is not stored yet.
+    fn broken_off(&self, error: Error, logged: bool) -> Error {
+        let stored = if logged { self.accepted + self.duplicates } else { self.line };
         if stored == 0 || !matches!(error.kind(), ErrorKind::Full | ErrorKind::Busy | ErrorKind::Poisoned) {
             return error;
         }
-        let message = format!(
-            "{}; {} of the import are stored, all up to line {}",
-            error.message(),
-            thousands(stored),
-            self.line
-        );
+        let records = if logged {
+            format!("{} records of the import", thousands(stored))
+        } else {
+            "of the import".into()
+        };
+        let message = format!("{}; stored are {records}, all up to line {}", error.message(), self.line);
         let hint = if error.kind() == ErrorKind::Full { "make room, then send" } else { "send" };
         Error::new(error.kind(), error.code(), message).hint(format!(
             "{hint} the lines behind it; those that have a time or an id can be sent again, and are stored once"
@@ -304,7 +305,7 @@ impl App {
         mut progress: impl FnMut(&ImportReport),
         mut rejected: impl FnMut(&Rejected),
     ) -> Result<ImportReport> {
-        let mut report = ImportReport::default();
+        let mut report = ImportReport { line: form.stored(), ..ImportReport::default() };
         let mut underway = Underway::default();
         let unreadable = |e: std::io::Error| {
             Error::new(ErrorKind::Malformed, "bad_input", format!("cannot read the input: {e}"))
@@ -359,7 +360,7 @@ impl App {
         progress(&report);
         match ended {
             Ok(()) => Ok(report),
-            Err(error) => Err(report.broken_off(error)),
+            Err(error) => Err(report.broken_off(error, self.engine.has_log())),
         }
     }
 }

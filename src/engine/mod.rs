@@ -329,6 +329,11 @@ impl Engine {
         self.shared.numbering.is_none() || number <= self.shared.durable.load(Ordering::SeqCst)
     }
 
+    /// Whether what is answered is in a log; without one it is durable after the next flush.
+    pub fn has_log(&self) -> bool {
+        self.shared.numbering.is_none()
+    }
+
     /// Records that were answered as stored and turned out to be duplicates when they were flushed.
     pub fn found_late(&self) -> u64 {
         self.shared.repeated.load(Ordering::SeqCst)
