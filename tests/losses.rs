@@ -226,6 +226,9 @@ fn a_lost_list_of_the_erased_stops_everything_until_it_is_back_or_given_up() {
     assert_eq!(told(&data, &restored).0, Some(0));
     std::fs::remove_file(two.join("ERASED")).unwrap();
     refused(&data, &[CHECK, DOCTOR, SERVE], "projects/2/ERASED: it names none of 1");
+    // Another store's is no help: what is added to it would be looked for by nobody.
+    std::fs::copy(&list, two.join("ERASED")).unwrap();
+    refused(&data, &[CHECK, DOCTOR, SERVE], "it is another store's");
     // Without a backup of it the loss is accepted, by saying so.
     let (code, said) = told(&data, &["check", "--drop-damaged"]);
     assert!(code == Some(0) && said.contains("projects/2/ERASED is given up"), "{said}");

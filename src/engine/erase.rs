@@ -179,16 +179,17 @@ pub(super) fn not_lost(list: &Erasures, erased: u32) -> Result<()> {
     Err(Error::new(ErrorKind::Corrupt, LIST_LOST, message).hint(PUT_LIST_BACK))
 }
 
-/// Makes a list in the place of the one that the store in `dir` has lost; whether it had lost it. Nobody knows any more who was erased: it
-/// has one entry, which is nobody's.
+/// Makes a list in the place of the one that the store in `dir` has lost, or that cannot be read; whether there was need. Nobody knows any
+/// more who was erased: it has one entry, which is nobody's.
 pub fn give_up_list(dir: &Path, now: Millis) -> Result<bool> {
     let vfs = RealVfs::existing(dir)?;
-    let lost = |error: &Error| error.code() == LIST_LOST;
-    if !super::read_only_on(&vfs).is_err_and(|error| lost(&error)) {
+    let Some(Manifest { store_id, .. }) = Manifest::load(&vfs, &vfs.list()?)? else { return Ok(false) };
+    let damaged = |error: Error| error.kind() == ErrorKind::Corrupt;
+    let unread = Erasures::load(&vfs, &vfs.list()?, store_id).is_err_and(damaged);
+    if !unread && !super::read_only_on(&vfs).is_err_and(|error| error.code() == LIST_LOST) {
         return Ok(false);
     }
     let _lock = vfs.lock()?;
-    let Some(Manifest { store_id, .. }) = Manifest::load(&vfs, &vfs.list()?)? else { return Ok(false) };
     let nobody = Erasure { hash: [0; 16], before: 0, at: now };
     Erasures { store_id, entries: vec![nobody] }.store(&vfs)?;
     Ok(true)

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::manifest::{FileRef, known_format};
 use crate::disk::{Vfs, codec, frame};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{IdentityId, Millis};
 
 /// The name of the list.
@@ -59,7 +59,13 @@ impl Erasures {
         if !files.iter().any(|f| f == ERASED) {
             return Ok(Self { store_id, entries: Vec::new() });
         }
-        Self::parse(ERASED, &vfs.open(ERASED)?)
+        let list = Self::parse(ERASED, &vfs.open(ERASED)?)?;
+        // What is added to another store's would be looked for by nobody.
+        if list.store_id == store_id {
+            Ok(list)
+        } else {
+            Err(Error::corrupt(ERASED, 0, "it is another store's"))
+        }
     }
 
     /// The list in the bytes of the file `name`.
