@@ -19,17 +19,21 @@ pub fn run(data: &Path, args: &Erase) -> Result<()> {
     let here = |app: &App| {
         let receipt = serde_json::to_value(app.erase(&args.identities)?);
         let receipt = receipt.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?;
-        Ok(vec![Json::from(receipt)])
+        tell(&receipt.into(), args.json)
     };
-    let receipts = running::change(data, here, |server| {
-        // One after the other: two identities may be one person, who is unknown by the second once the first is gone.
-        let erase = |identity: &String| match server.ask_of(Method::Delete, identity, "", "") {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            receipt => Some(receipt),
-        };
-        args.identities.iter().filter_map(erase).collect::<Result<Vec<_>>>()
-    })?;
-    receipts.iter().try_for_each(|receipt| tell(receipt, args.json))
+    running::change(data, here, |server| {
+        let mut erased = false;
+        for identity in &args.identities {
+            match server.ask_of(Method::Delete, identity, "", "") {
+                // One person with the one before it.
+                Err(error) if erased && error.code() == running::UNKNOWN => {}
+                // At once: it is the proof, whatever becomes of the others.
+                receipt => tell(&receipt?, args.json)?,
+            }
+            erased = true;
+        }
+        Ok(())
+    })
 }
 
 /// Prints what was erased.

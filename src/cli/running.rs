@@ -11,6 +11,9 @@ use crate::http::message::Method;
 use crate::http::operator;
 use crate::model::Json;
 
+/// The code of the error that nobody has an identity.
+pub const UNKNOWN: &str = "unknown_person";
+
 /// A server that has a store.
 pub struct Running {
     sockets: PathBuf,
@@ -49,7 +52,8 @@ impl Running {
             _ => ErrorKind::Conflict,
         };
         let message = said("message").unwrap_or_else(|| format!("the server answered {}", response.status));
-        let error = Error::new(kind, "refused", message);
+        let code = if said("code").as_deref() == Some(UNKNOWN) { UNKNOWN } else { "refused" };
+        let error = Error::new(kind, code, message);
         Err(match said("hint") {
             Some(hint) => error.hint(hint),
             None => error,
