@@ -8,13 +8,12 @@ const dotted = location.hostname.replace(/^www\./, '');
 // Where a cookie may lie: the domain of its own first, the wider ones, and the host alone. An address or a name without
 // a dot has no domain to share.
 const reach = [''];
-if (window.KM_COOKIE_DOMAIN) {
-  reach.unshift(';domain=' + window.KM_COOKIE_DOMAIN);
-} else if (/\.[a-z][^.]*$/i.test(dotted)) {
+if (/\.[a-z][^.]*$/i.test(dotted)) {
   for (let rest = dotted; rest.includes('.'); rest = rest.replace(/^[^.]+\./, '')) {
     reach.splice(-1, 0, ';domain=.' + rest);
   }
 }
+if (window.KM_COOKIE_DOMAIN) reach.unshift(';domain=' + window.KM_COOKIE_DOMAIN);
 
 function cookies(name) {
   try {

@@ -89,6 +89,18 @@ fn cookies_are_never_everybodys() {
     world.delivered(&tab);
     world.open(&tab, SHOP);
     assert_ne!(world.id(&tab), "jane");
+    // And join them later, when visitors of before come back.
+    let back = world.visitor();
+    world.open(&back, BLOG);
+    world.run(&back, "KM.optIn(); KM.identify('jane')");
+    world.delivered(&back);
+    world.browser.before_pages(&back, "KM_COOKIE_DOMAIN = '.shop.example'");
+    world.open(&back, BLOG);
+    world.run(&back, "KM.identify('bob')");
+    assert_eq!(world.id(&back), "bob");
+    world.delivered(&back);
+    world.run(&back, "KM.optOut()");
+    assert_eq!(world.run(&back, "KM.isOptedOut()"), true);
 }
 
 #[test]
