@@ -297,15 +297,17 @@ impl Vfs for RealVfs {
         let file = file.map_err(|e| Error::io("cannot open", &path, e))?;
         give_to_owner(&file, &self.dir).map_err(|e| Error::io("cannot give away", &path, e))?;
         let dir = File::open(&self.dir).map_err(|e| Error::io("cannot open", &self.dir, e))?;
-        match (file.try_lock(), dir.try_lock()) {
-            (Err(fs::TryLockError::WouldBlock), _) | (_, Err(fs::TryLockError::WouldBlock)) => {
+        // The directory as well, as the file may be removed by hand; behind the file, so that of two starts at once one goes on. Not every
+        // file system of a network can lock it.
+        let locked = file.try_lock().map(|()| dir.try_lock());
+        match locked {
+            Err(fs::TryLockError::WouldBlock) | Ok(Err(fs::TryLockError::WouldBlock)) => {
                 let message = format!("{} is in use by another whodid process", self.dir.display());
                 Err(Error::new(ErrorKind::Locked, "locked", message)
                     .hint("stop that process, or name another directory with --data"))
             }
-            (Err(fs::TryLockError::Error(e)), _) => Err(Error::io("cannot lock", &path, e)),
-            // The directory as well, as the file may be removed by hand. Not every file system of a network can lock it.
-            (Ok(()), _) => Ok(Box::new((file, dir))),
+            Err(fs::TryLockError::Error(e)) => Err(Error::io("cannot lock", &path, e)),
+            Ok(_) => Ok(Box::new((file, dir))),
         }
     }
 
