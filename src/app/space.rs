@@ -60,6 +60,8 @@ pub(super) fn reserve(vfs: &RealVfs) -> Result<bool> {
 pub(super) fn before_opening(dir: &Path) -> Result<()> {
     let vfs = RealVfs::new(dir)?;
     if vfs.free_bytes()? < limits::FREE_BYTES_MIN && reserve(&vfs)? {
+        // Where a server has the store nobody else opens it.
+        let Ok(_lock) = vfs.lock() else { return Ok(()) };
         log::warn!("the disk of {} is full: the reserve is used to open the store", vfs.describe());
         vfs.remove(RESERVE)?;
         vfs.sync_dir()?;
