@@ -366,7 +366,9 @@ pub fn restore(from: &Path, dir: &Path, lists: &[PathBuf], options: Options) -> 
     }
     if dir.is_dir() {
         not_unfinished(dir)?;
-        if RealVfs::existing(dir)?.list()?.iter().any(|name| name != "LOCK") {
+        // A new disk has a directory of its own.
+        let of_nobody = ["LOCK", "lost+found"];
+        if RealVfs::existing(dir)?.list()?.iter().any(|name| !of_nobody.contains(&name.as_str())) {
             let message = format!("{} is not empty", dir.display());
             return Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"));
         }
