@@ -109,7 +109,11 @@ impl App {
         {
             log::error!("how long events are kept stays as it was asked for: {error}");
         }
-        removed
+        removed.map_err(|error| {
+            let message =
+                format!("{}; nothing is kept of the change, but some events may be gone", error.message());
+            Error::new(error.kind(), error.code(), message).hint("make sure of room, and ask again")
+        })
     }
 
     /// How many events would be too old.
