@@ -20,6 +20,9 @@ pub struct Sent {
     pub agent: Option<String>,
 }
 
+/// Identities of a person that are counted: who has more is known well enough.
+const MEMBERS_COUNTED: usize = 64;
+
 /// What was told last of a person.
 #[derive(Clone, Copy, Debug)]
 struct Told {
@@ -138,7 +141,9 @@ impl Agents {
     /// the identity, which nothing is remembered of.
     fn key(&self, snapshot: &Snapshot, identity: &str) -> Result<u64> {
         Ok(match snapshot.find_person(identity)? {
-            Some(person) => self.hasher.hash_one((person, snapshot.persons.members(person).len())),
+            Some(person) => {
+                self.hasher.hash_one((person, snapshot.persons.count_members(person, MEMBERS_COUNTED)))
+            }
             None => self.hasher.hash_one(identity),
         })
     }
