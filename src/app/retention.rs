@@ -13,7 +13,7 @@ use super::App;
 use super::keys::{checked, read_checked, replace};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::events_before;
+use crate::exec::{events_before, span_of};
 use crate::model::{Millis, format_millis};
 use crate::report::Node;
 
@@ -125,17 +125,10 @@ impl App {
     }
 
     /// Whether it has events, and all are older.
-    fn is_idle_since(&self, before: Millis) -> Result<bool> {
+    fn is_idle_since(&self, before: Millis) -> bool {
         let snapshot = self.snapshot();
-        let mut events = 0;
-        for (name, _) in snapshot.catalog.events() {
-            let rows = snapshot.rows_of(name);
-            if events_before(&snapshot, name, before)? < rows {
-                return Ok(false);
-            }
-            events += rows;
-        }
-        Ok(events > 0)
+        let last = |(name, _)| span_of(&snapshot, name).map(|(_, last)| last);
+        snapshot.catalog.events().filter_map(last).max().is_some_and(|last| last < before)
     }
 
     /// Takes out the events that are too old, where some are by `patience` milliseconds; how many.
@@ -202,7 +195,7 @@ impl Trust {
     fn of_clock(&mut self, app: &App) -> Result<bool> {
         let (instant, now) = (Instant::now(), app.now());
         let leapt = match self.seen.replace((instant, now)) {
-            None => app.retention()? != Retention::default() && app.is_idle_since(now - IDLE)?,
+            None => app.retention()? != Retention::default() && app.is_idle_since(now - IDLE),
             Some((before, then)) => {
                 let passed = Millis::try_from((instant - before).as_millis()).unwrap_or(Millis::MAX);
                 now - then > passed.saturating_add(LEAP)

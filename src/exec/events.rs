@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::rows::span_of;
 use super::scope::View;
 use crate::error::Result;
-use crate::model::{Millis, NameId, format_millis};
+use crate::model::format_millis;
 
 /// Every event.
 #[derive(Clone, Debug, Serialize)]
@@ -38,7 +39,7 @@ pub fn list(view: &View) -> Result<EventList> {
     for (name, text) in snapshot.catalog.events() {
         let settled = view.settled.persons(name)? - &view.overlay.touched;
         let people = settled.len() + view.overlay.persons(&view.source, &view.settled, name)?.len();
-        if let Some((first, last)) = span(view, name) {
+        if let Some((first, last)) = span_of(snapshot, name) {
             events.push(EventCount {
                 event: text.to_owned(),
                 count: snapshot.rows_of(name),
@@ -61,12 +62,4 @@ pub fn list(view: &View) -> Result<EventList> {
         }
     }
     Ok(EventList { events, warnings })
-}
-
-fn span(view: &View, name: NameId) -> Option<(Millis, Millis)> {
-    let snapshot = &view.source.snapshot;
-    let stored = snapshot.segments.iter().filter_map(|s| s.name_entry(s.find_name(name)?));
-    let stored = stored.map(|e| (e.time_min, e.time_max));
-    let recent = view.source.runs().iter().flat_map(|r| r.of_name(name)).map(|r| (r.time, r.time));
-    stored.chain(recent).reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
 }

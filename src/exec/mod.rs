@@ -45,7 +45,7 @@ pub use funnel::{FunnelPeoplePage, FunnelPerson};
 pub use listing::{Listed, PeoplePage};
 pub use people::{Found, PeopleReport};
 pub use person::{Link, Profile, Timeline};
-pub use rows::{StoredRow, events_before, rows_of_person, stored_rows};
+pub use rows::{StoredRow, events_before, rows_of_person, span_of, stored_rows};
 pub use scope::Explanation;
 
 use crate::disk::system::memory_available;

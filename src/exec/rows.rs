@@ -63,6 +63,15 @@ pub fn stored_rows(
     Ok(())
 }
 
+/// The first and the last time of the rows of `name`; reads none of those in segments.
+pub fn span_of(snapshot: &Snapshot, name: NameId) -> Option<(Millis, Millis)> {
+    let stored = snapshot.segments.iter().filter_map(|s| s.name_entry(s.find_name(name)?));
+    let stored = stored.map(|e| (e.time_min, e.time_max));
+    let runs = snapshot.runs();
+    let recent = runs.iter().flat_map(|r| r.of_name(name)).map(|r| (r.time, r.time));
+    stored.chain(recent).reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+}
+
 /// How many rows of `name` are from before an instant.
 pub fn events_before(snapshot: &Snapshot, name: NameId, before: Millis) -> Result<u64> {
     let mut sum = 0;
