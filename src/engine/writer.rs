@@ -35,17 +35,17 @@ pub(crate) enum Op {
 
 impl Op {
     /// The input that its records are a part of.
-    fn input(&self) -> Option<Input> {
-        if let Self::Records(batch) = self { batch.input.clone() } else { None }
+    fn input(&self) -> Option<&Input> {
+        if let Self::Records(batch) = self { batch.input.as_ref() } else { None }
     }
 
     /// Whether an earlier part of the same input was refused.
     fn is_behind_refused(&self) -> bool {
-        self.input().is_some_and(|input| input.is_refused())
+        self.input().is_some_and(Input::is_refused)
     }
 
     fn refuse_behind(&self) {
-        self.input().iter().for_each(Input::refuse_behind);
+        self.input().into_iter().for_each(Input::refuse_behind);
     }
 }
 
@@ -164,7 +164,7 @@ impl Writer {
 
     /// Does what is asked for without a log.
     fn load_request(&mut self, request: Request) {
-        let (input, is_behind) = (request.op.input(), request.op.is_behind_refused());
+        let (input, is_behind) = (request.op.input().cloned(), request.op.is_behind_refused());
         let done = match request.op {
             Op::Records(_) if is_behind => Err(behind_refused()),
             Op::Records(batch) => {
@@ -193,7 +193,7 @@ impl Writer {
             group.iter().for_each(|request| request.op.refuse_behind());
             return refuse(group.into_iter().map(|r| r.reply), &error);
         }
-        let inputs: Vec<_> = group.iter().map(|request| request.op.input()).collect();
+        let inputs: Vec<_> = group.iter().map(|request| request.op.input().cloned()).collect();
         let mut log = std::mem::take(&mut self.buffer);
         log.clear();
         let mut answers: Vec<(Reply, Vec<Outcome>)> = Vec::with_capacity(group.len());
