@@ -202,14 +202,6 @@ fn unmerge(data: &Path, identity: &str) -> Result<()> {
     output::line(&format!("{identity} is a person of its own now"))
 }
 
-/// Opens a store that is there, changes it and closes it.
-fn change(data: &Path, act: impl FnOnce(&App) -> Result<()>) -> Result<()> {
-    drop(crate::engine::read_only(data)?);
-    let app = App::open(data).map_err(served)?;
-    act(&app)?;
-    app.close()
-}
-
 /// Says how to do it through the server that holds the store.
 fn served(error: Error) -> Error {
     served_by(error, "its HTTP API (/api/v1/import, /retention, /projects/{project})")

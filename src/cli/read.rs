@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{Basis, Export, Funnel, Generate, Person};
-use super::running::Running;
+use super::running::{Running, change_here};
 use super::{events_table, format, funnel_table, output, person_table, report_args};
 use crate::app::projects::{self, FIRST};
 use crate::app::{
@@ -175,7 +175,7 @@ fn give_up(data: &Path, project: u32) -> Result<()> {
             projects::prefix(project)
         ))?;
     }
-    super::change(&dir, |app| {
+    change_here(&dir, |app| {
         // The opening sees the ends of files only.
         app.engine().leave_out_damaged();
         for name in app.engine().drop_damaged()? {

@@ -29,7 +29,7 @@ pub fn run(data: &Path, args: &Args) -> Result<()> {
         }
     }
     let retention = retention.checked()?;
-    super::change(data, |app| {
+    super::running::change_here(data, |app| {
         let events = app.retain(&retention)?;
         show(&retention, args.json)?;
         let gone = format::counted(events, "event was older and is gone", "events were older and are gone");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::served;
-use crate::app::App;
+use crate::app::{App, SOCKETS, projects};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::message::Method;
 use crate::http::operator;
@@ -25,13 +25,13 @@ impl Running {
     /// That of the store in `data`, which may be one of several projects; `None` if its sockets are not where they are looked for.
     pub fn of(data: &Path) -> Option<Self> {
         let data = data.canonicalize().ok()?;
-        let own = Self { sockets: data.join("sockets"), base: String::new() };
+        let own = Self { sockets: data.join(SOCKETS), base: String::new() };
         if operator::is_there(&own.sockets) {
             return Some(own);
         }
-        let projects = data.parent().filter(|dir| dir.ends_with("projects"))?;
+        let above = data.parent().filter(|dir| dir.ends_with(projects::DIR))?;
         let base = format!("/p/{}", data.file_name()?.to_str()?);
-        let first = Self { sockets: projects.parent()?.join("sockets"), base };
+        let first = Self { sockets: above.parent()?.join(SOCKETS), base };
         operator::is_there(&first.sockets).then_some(first)
     }
 
@@ -73,16 +73,26 @@ pub fn change<T>(
     act: impl FnOnce(&App) -> Result<T>,
     ask: impl FnOnce(&Running) -> Result<T>,
 ) -> Result<T> {
-    drop(crate::engine::read_only(data)?);
-    match App::open(data) {
-        Ok(app) => {
-            let done = act(&app)?;
-            app.close().map(|()| done)
-        }
+    match open(data) {
         Err(error) if error.kind() == ErrorKind::Locked => match Running::of(data) {
             Some(server) => ask(&server),
             None => Err(served(error)),
         },
-        Err(error) => Err(error),
+        app => changed(app?, act),
     }
+}
+
+/// The same of what only the command itself can do.
+pub fn change_here(data: &Path, act: impl FnOnce(&App) -> Result<()>) -> Result<()> {
+    changed(open(data).map_err(served)?, act)
+}
+
+fn open(data: &Path) -> Result<App> {
+    drop(crate::engine::read_only(data)?);
+    App::open(data)
+}
+
+fn changed<T>(app: App, act: impl FnOnce(&App) -> Result<T>) -> Result<T> {
+    let done = act(&app)?;
+    app.close().map(|()| done)
 }
