@@ -130,8 +130,7 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
         let name = row.get("cohort").map_or_else(|| "(other)".to_owned(), words::value);
         let mut cells = vec![Cell::head(name).class("date"), Cell::people(&row["size"], behind(row, None))];
         for (at, cell) in list(row, "cells").iter().enumerate() {
-            let shown = if valued { shown_value(cell) } else { shown(cell, &row["size"]) };
-            cells.push(shown.link(behind(row, Some(at))));
+            cells.push(shown(cell, &row["size"], valued).link(behind(row, Some(at))));
         }
         table.row(cells);
     }
@@ -141,30 +140,22 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     }
 }
 
-/// A cell of events or of a sum; a link leads to the people.
-fn shown_value(cell: &Json) -> Cell {
+/// A cell, of the share that came back or of what they did.
+fn shown(cell: &Json, size: &Json, valued: bool) -> Cell {
     let people = number(&cell["people"]);
-    let title = words::some_people(people);
-    if cell["complete"] == true {
-        return Cell::measured(&cell["value"]).title(title);
-    }
-    let cell = match people {
-        0 => Cell::shown_number("\u{b7}".to_owned(), &Json::Null),
-        _ => Cell::measured(&cell["value"]).starred(),
+    let (value, title) = if valued {
+        (Cell::measured(&cell["value"]), words::some_people(people))
+    } else {
+        (Cell::percent(&cell["share"]), format!("{} of {}", words::some_people(people), count(number(size))))
     };
-    cell.class("open").title(format!("{title}, not over yet"))
-}
-
-fn shown(cell: &Json, size: &Json) -> Cell {
-    let people = number(&cell["people"]);
-    let title = format!("{} of {}", words::some_people(people), count(number(size)));
     if cell["complete"] == true {
-        return Cell::percent(&cell["share"]).class(shade(&cell["share"])).title(title);
+        let value = if valued { value } else { value.class(shade(&cell["share"])) };
+        return value.title(title);
     }
     // Nothing has come of a time that has not begun; a share would read as a bad one.
     let cell = match people {
         0 => Cell::shown_number("\u{b7}".to_owned(), &Json::Null),
-        _ => Cell::percent(&cell["share"]).starred(),
+        _ => value.starred(),
     };
     cell.class("open").title(format!("{title}, not over yet"))
 }
