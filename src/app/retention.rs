@@ -127,7 +127,8 @@ impl App {
     /// Whether it has events, and all are older.
     fn is_idle_since(&self, before: Millis) -> bool {
         let snapshot = self.snapshot();
-        let last = |(name, _)| span_of(&snapshot, name).map(|(_, last)| last);
+        let runs = snapshot.runs();
+        let last = |(name, _)| span_of(&snapshot, &runs, name).map(|(_, last)| last);
         snapshot.catalog.events().filter_map(last).max().is_some_and(|last| last < before)
     }
 

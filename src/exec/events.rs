@@ -39,7 +39,7 @@ pub fn list(view: &View) -> Result<EventList> {
     for (name, text) in snapshot.catalog.events() {
         let settled = view.settled.persons(name)? - &view.overlay.touched;
         let people = settled.len() + view.overlay.persons(&view.source, &view.settled, name)?.len();
-        if let Some((first, last)) = span_of(snapshot, name) {
+        if let Some((first, last)) = span_of(snapshot, view.source.runs(), name) {
             events.push(EventCount {
                 event: text.to_owned(),
                 count: snapshot.rows_of(name),

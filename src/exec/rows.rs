@@ -1,11 +1,14 @@
 //! Every row of a name, as it was stored.
 
+use std::sync::Arc;
+
 use super::person;
 use super::source::Source;
 use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{IdentityId, Millis, NameId, PropertyId, Value};
 use crate::store::lookup;
+use crate::store::memtable::Run;
 
 /// A row as it was stored.
 #[derive(Clone, Debug)]
@@ -63,11 +66,10 @@ pub fn stored_rows(
     Ok(())
 }
 
-/// The first and the last time of the rows of `name`; reads none of those in segments.
-pub fn span_of(snapshot: &Snapshot, name: NameId) -> Option<(Millis, Millis)> {
+/// The first and the last time of the rows of `name`, with the recent ones of `runs`; reads none of those in segments.
+pub fn span_of(snapshot: &Snapshot, runs: &[Arc<Run>], name: NameId) -> Option<(Millis, Millis)> {
     let stored = snapshot.segments.iter().filter_map(|s| s.name_entry(s.find_name(name)?));
     let stored = stored.map(|e| (e.time_min, e.time_max));
-    let runs = snapshot.runs();
     let recent = runs.iter().flat_map(|r| r.of_name(name)).map(|r| (r.time, r.time));
     stored.chain(recent).reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
 }
