@@ -1,55 +1,120 @@
 //! What operators use besides the server: the examples in docs/, `doctor`, the log file.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{API_KEY, Server, WRITE_KEY, run, whodid};
+use crate::support::{API_KEY, Server, WRITE_KEY, authorized, run, whodid};
 
 fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples").join(name);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Runs a tool on a file if the machine has it; what it says if it refuses.
-fn verified(tool: &str, arguments: &[&str]) {
-    match Command::new(tool).args(arguments).output() {
+fn document() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap()
+}
+
+/// A tool of the machine, or the one that `tests/install` unpacked.
+fn tool(name: &str) -> PathBuf {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/proxies/usr");
+    let found = ["sbin", "bin"].map(|folder| unpacked.join(folder).join(name));
+    found.into_iter().find(|path| path.exists()).unwrap_or_else(|| name.into())
+}
+
+/// Runs a tool on a file if there is one; what it says if it refuses.
+fn verified(name: &str, arguments: &[&str]) {
+    match Command::new(tool(name)).args(arguments).output() {
         Ok(output) => {
             let said = format!(
                 "{}{}",
                 String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&output.stderr)
             );
-            assert!(output.status.success(), "{tool} {arguments:?}: {said}");
+            assert!(output.status.success(), "{name} {arguments:?}: {said}");
         }
-        Err(error) => eprintln!("SKIPPED: {tool} could not be asked: {error}"),
+        Err(error) => eprintln!("SKIPPED: {name} could not be asked: {error}"),
     }
 }
 
 #[test]
-fn the_unit_is_one_and_its_command_exists() {
+fn the_units_are_some_and_their_commands_exist() {
+    const UNITS: [&str; 3] = ["whodid.service", "whodid-backup.service", "whodid-backup.timer"];
     let unit = example("whodid.service");
     for line in [
-        "DynamicUser=yes",
+        "User=whodid",
         "ProtectSystem=strict",
         "NoNewPrivileges=yes",
         "Restart=always",
-        "StateDirectory=whodid",
+        // What the server and the backup write is below these, which systemd makes for the user.
+        "StateDirectory=whodid whodid-backups",
+        "EnvironmentFile=-/etc/whodid.env",
         // It looks and says what it found: the server knows itself what it cannot do without.
-        "ExecStartPre=-/usr/local/bin/whodid --data /var/lib/whodid doctor --listen 127.0.0.1:8080",
+        "ExecStartPre=-/usr/local/bin/whodid --data /var/lib/whodid doctor --listen 127.0.0.1:8080 --memory 1GiB",
     ] {
         assert!(unit.lines().any(|l| l == line), "{line}");
     }
     let program = whodid(Path::new("none")).get_program().to_string_lossy().into_owned();
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("whodid.service");
-    fs::write(&path, unit.replace("/usr/local/bin/whodid", &program)).unwrap();
-    verified("systemd-analyze", &["verify", "--man=no", path.to_str().unwrap()]);
-    // What it runs is read by the program itself: an unknown option would be told.
-    let command =
-        unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/whodid ")).unwrap();
-    let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
-    assert!(run(dir.path(), &arguments, b"").status.success(), "{arguments:?}");
+    let paths = UNITS.map(|name| {
+        let path = dir.path().join(name);
+        fs::write(&path, example(name).replace("/usr/local/bin/whodid", &program)).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    verified(
+        "systemd-analyze",
+        &[&["verify", "--man=no"], &paths.each_ref().map(String::as_str)[..]].concat(),
+    );
+    // What they run is read by the program itself: an unknown option would be told.
+    let texts = UNITS.map(example);
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let commands: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("ExecStartPre=-").or_else(|| line.strip_prefix("ExecStart=")))
+        .collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    for command in commands {
+        let command = command.strip_prefix("/usr/local/bin/whodid ").unwrap();
+        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        assert!(run(dir.path(), &arguments, b"").status.success(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_document_has_every_variable_and_no_other() {
+    let mut expected = BTreeSet::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    for file in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let named = text.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next());
+        expected.extend(named.map(ToOwned::to_owned));
+    }
+    assert!(expected.len() >= 13, "{expected:?}");
+    let text = document();
+    let rows = text.lines().filter(|line| line.starts_with("| `--"));
+    let quoted = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    let found: BTreeSet<String> =
+        quoted.filter(|word| word.starts_with("WHODID_")).map(ToOwned::to_owned).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_document_has_every_metric_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    let (name, value) = authorized();
+    let answer = server.client().send("GET", "/metrics", &[(name, value)], b"");
+    let text = answer.text();
+    let expected: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE whodid_")?.split(' ').next()).collect();
+    let document = document();
+    let (_, table) = document.split_once("## What each metric means").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    // The first column names them.
+    let cells = table.lines().filter_map(|row| row.strip_prefix("| `"));
+    let names = cells.filter_map(|row| row.split(" | ").next()).flat_map(|cell| cell.split("`, `"));
+    let found: BTreeSet<&str> = names.filter_map(|name| name.split(['{', '`']).next()).collect();
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -62,11 +127,14 @@ fn the_proxies_are_configured_for_what_the_server_expects() {
         "client_body_timeout",
         "proxy_read_timeout 610s;",
         "location ~ ^(/p/[0-9]+)?/api/v1/live$",
+        // Shorter than the server's own 10 s.
+        "keepalive 32; # whodid closes what says nothing for 10 s. A request that met the close would be answered 502. keepalive_timeout 8s;",
     ] {
         let squeezed = nginx.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(squeezed.contains(line), "{line}");
     }
     assert!(caddy.contains("reverse_proxy 127.0.0.1:8080") && caddy.contains("max_size"));
+    assert!(caddy.contains("keepalive 8s"));
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: String| {
         fs::write(dir.path().join(name), text).unwrap();
@@ -77,10 +145,14 @@ fn the_proxies_are_configured_for_what_the_server_expects() {
     let plain: String =
         plain.lines().filter(|l| !l.trim().starts_with("ssl_")).map(|l| format!("{l}\n")).collect();
     let inner = file("whodid.conf", plain);
+    // Where it makes directories as soon as it reads this.
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|of| format!("{of}_temp_path {}/{of};", dir.path().display()))
+        .concat();
     let outer = file(
         "nginx.conf",
         format!(
-            "pid {0}/pid;\nerror_log {0}/log;\nevents {{}}\nhttp {{ access_log off; include {inner}; }}\n",
+            "pid {0}/pid;\nerror_log {0}/log;\nevents {{}}\nhttp {{ access_log off; {temporary} include {inner}; }}\n",
             dir.path().display()
         ),
     );
