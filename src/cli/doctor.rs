@@ -128,9 +128,10 @@ fn memory(data: &Path, budget: Option<u64>) -> Finding {
         Err(error) if error.code() != "memory_too_small" => return Poor(error.to_string()),
         Err(error) => return Bad(error.to_string()),
     };
-    let (text, available) = (memory.describe(), system::memory_available());
-    let text = format!("{text}; {} MiB are available", available >> 20);
-    if budget.is_some_and(|budget| budget > available) { Poor(text) } else { Good(text) }
+    let (text, available) = (memory.describe(), system::available());
+    let within = if available.grouped { " within the limits of its control group" } else { "" };
+    let text = format!("{text}; {} MiB are available{within}", available.bytes >> 20);
+    if budget.is_some_and(|budget| budget > available.bytes) { Poor(text) } else { Good(text) }
 }
 
 fn files() -> Finding {
