@@ -1,6 +1,7 @@
 //! What the command line shows of answers, and the forms that it takes questions in.
 
 use serde_json::{Value as Json, json};
+use whodid::limits;
 
 use crate::cli::{Place, code, err, out};
 use crate::support::{Server, whodid};
@@ -143,4 +144,35 @@ fn whoever_says_nothing_gets_the_help() {
         assert!(err(&output).lines().count() > 8 && err(&output).contains(words), "{}", err(&output));
     }
     assert!(out(&place.run(&["compact"])).starts_with("1 segment, "));
+}
+
+#[test]
+fn the_help_says_what_is_taken_and_what_holds_without_it() {
+    let place = Place::filled();
+    let help = |command: &[&str]| {
+        let text = out(&place.run(&[command, &["--help"]].concat()));
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    // What makes data of nothing needs no store, but a script may name one for all commands.
+    assert!(!help(&["generate"]).contains("--data") && help(&["import"]).contains("--data"));
+    let made = |more: &[&str]| {
+        let sizes = ["generate", "--people", "3", "--events", "300"];
+        place.run(&[&sizes[..], more].concat())
+    };
+    assert_eq!(out(&made(&[])), out(&made(&["--data", "elsewhere"])));
+    for (command, words) in [
+        (&["funnel"][..], "Segments shown (25 if not given)"),
+        (&["cohort"], "Values shown (25 if not given)"),
+        (&["cohort"], "Buckets shown (12 if not given)"),
+        (&["revenue"], "Segments shown (25 if not given)"),
+        (&["trend"], "Segments shown (25 if not given)"),
+        (&["paths"], "Paths shown (50 if not given)"),
+        (&["people"], "People shown (50 if not given)"),
+        (&["serve"], "believed, with commas between"),
+        (&["serve"], "The key that reads, changes and erases everything"),
+        (&["user", "add"], "print the path of the link"),
+    ] {
+        assert!(help(command).contains(words), "{command:?}: {words}");
+    }
+    assert_eq!((limits::SEGMENTS_DEFAULT, limits::SEGMENTS_MAX), (25, 1000));
 }

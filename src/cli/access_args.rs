@@ -5,7 +5,7 @@ use clap::{Subcommand, ValueEnum};
 /// Say who may log in.
 #[derive(Debug, Subcommand)]
 pub enum User {
-    /// Give somebody access, and make the link with which they choose a password
+    /// Give somebody access, and print the path of the link with which they choose a password
     Add {
         /// Their e-mail address
         email: String,
@@ -19,7 +19,7 @@ pub enum User {
         #[arg(long)]
         json: bool,
     },
-    /// Make a link with which somebody chooses another password
+    /// Print the path of a link with which somebody chooses another password
     Password {
         /// Their e-mail address
         email: String,

@@ -102,7 +102,7 @@ pub enum Command {
         /// The identity whose person it is joined into
         into: String,
     },
-    /// More keys beside the first two, each for less; a running server takes them on SIGHUP
+    /// More keys beside the first two: to send, to read, or to manage; a running server takes them on SIGHUP
     #[command(visible_alias = "keys")]
     Key {
         /// What to do with them
@@ -144,16 +144,16 @@ pub struct Serve {
     /// The key that sends records; made at the first start if not given
     #[arg(long, env = "WHODID_WRITE_KEY", hide_env_values = true, value_name = "KEY")]
     pub write_key: Option<String>,
-    /// The key that reads; made at the first start if not given
+    /// The key that reads, changes and erases everything; made at the first start if not given
     #[arg(long, env = "WHODID_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub api_key: Option<String>,
-    /// Names of this server in URLs, besides its address
+    /// A name of this server in URLs, besides its address, such as stats.example.com; once for each
     #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
     /// One more path of the browser tracker, such as /js/app.js
     #[arg(long, env = "WHODID_TRACKER_PATH", value_name = "PATH")]
     pub tracker_path: Option<String>,
-    /// Addresses of proxies whose X-Forwarded-For is believed
+    /// Addresses of proxies whose X-Forwarded-For is believed, with commas between
     #[arg(long, env = "WHODID_TRUSTED_PROXY", value_delimiter = ',', value_name = "ADDRESS")]
     pub trusted_proxy: Vec<std::net::IpAddr>,
     /// Records a second that one address may send (of IPv6 one network of 64 bits); 0 is no limit
@@ -264,7 +264,7 @@ pub struct Import {
     /// The form of the records; guessed from the names and the first line if not given
     #[arg(long)]
     pub format: Option<Format>,
-    /// What a column of a CSV file means: person, event, alias, time, id or skip; the others are known by their names or properties
+    /// What a column of a CSV file means: person, event, alias, time, id or skip; once for each; the others are known by their names or properties
     #[arg(long, value_name = "MEANING=COLUMN")]
     pub map: Vec<String>,
     /// Write rejected lines to this file, one JSON object each: file, line, code, message, and the line itself as text
@@ -316,7 +316,7 @@ pub struct Funnel {
     /// An event that must not come between step K (1 if not given) and the next
     #[arg(long, value_name = "EVENT[@K]")]
     pub exclude: Vec<String>,
-    /// Segments shown
+    /// Segments shown (25 if not given)
     #[arg(long)]
     pub limit: Option<u64>,
     /// What all reports take
@@ -365,7 +365,7 @@ pub struct Cohort {
     /// Buckets of a day, week or month (as the cohorts if not given)
     #[arg(long, value_name = "UNIT")]
     pub bucket: Option<String>,
-    /// Buckets shown
+    /// Buckets shown (12 if not given)
     #[arg(long)]
     pub count: Option<u64>,
     /// Buckets are units of the calendar instead of the person's own
@@ -383,7 +383,7 @@ pub struct Cohort {
     /// Cohorts by value: source, channel, person.NAME, first:person.NAME, at:person.NAME or audience:NAME
     #[arg(long)]
     pub by: Option<String>,
-    /// Values shown
+    /// Values shown (25 if not given)
     #[arg(long)]
     pub limit: Option<u64>,
     /// The day on which weeks begin (monday if not given)
@@ -409,7 +409,7 @@ pub struct Paths {
     /// Which of the events between are kept: first or last
     #[arg(long)]
     pub side: Option<String>,
-    /// Paths shown
+    /// Paths shown (50 if not given)
     #[arg(long)]
     pub limit: Option<u64>,
     /// What all reports take
@@ -429,7 +429,7 @@ pub struct Revenue {
     /// Split by: source (if not given), channel, person.NAME, first:person.NAME or audience:NAME
     #[arg(long)]
     pub by: Option<String>,
-    /// Segments shown
+    /// Segments shown (25 if not given)
     #[arg(long)]
     pub limit: Option<u64>,
     /// Paying people gained, kept and lost, churn, lifetime value and recurring revenue
@@ -487,7 +487,7 @@ pub struct Trend {
     /// Split by: source, channel, event.NAME, person.NAME, first:person.NAME or audience:NAME
     #[arg(long)]
     pub by: Option<String>,
-    /// Segments shown
+    /// Segments shown (25 if not given)
     #[arg(long)]
     pub limit: Option<u64>,
     /// The day on which weeks begin (monday if not given)
@@ -574,10 +574,11 @@ pub struct Erase {
     pub json: bool,
 }
 
-/// A data set.
+/// A data set. It needs no store.
 #[derive(Debug, Args)]
+#[command(arg(clap::Arg::new("data").long("data").value_parser(data_dir()).hide(true)))]
 pub struct Generate {
-    /// People in it
+    /// About so many people: one on two devices who never says who it is counts as two
     #[arg(long, default_value_t = 10_000)]
     pub people: u32,
     /// Events in it
