@@ -73,6 +73,8 @@ pub(crate) struct Plan {
     /// All of theirs.
     members: RoaringBitmap,
     texts: BTreeSet<String>,
+    /// The lengths of the texts.
+    lengths: BTreeSet<usize>,
     sieve: Sieve,
     rewritten: Mutex<Rewritten>,
     receipt: Mutex<Erased>,
@@ -134,9 +136,9 @@ impl Engine {
         };
         self.flush()?;
         let snapshot = self.snapshot();
-        let mut found = BTreeSet::new();
+        let (index, mut found) = (list.index(), BTreeSet::new());
         snapshot.identities.for_each_stored(|id, text| {
-            if !text.is_empty() && list.names(&erasure_hash(secret, text), id) {
+            if !text.is_empty() && index.names(&erasure_hash(secret, text), id) {
                 found.insert(text.to_owned());
             }
         })?;
@@ -203,10 +205,11 @@ impl Plan {
         }
         let people: Vec<_> = people.into_iter().collect();
         let members = members_of(&snapshot.persons, &people);
-        let texts = members.iter().map(|id| snapshot.identity(id)).collect::<Result<_>>()?;
+        let texts: BTreeSet<_> = members.iter().map(|id| snapshot.identity(id)).collect::<Result<_>>()?;
+        let lengths = texts.iter().map(String::len).collect();
         let sieve = Sieve::of_identities(members.iter());
         let (rewritten, receipt) = (Mutex::default(), Mutex::default());
-        Ok(Self { people, members, texts, sieve, rewritten, receipt })
+        Ok(Self { people, members, texts, lengths, sieve, rewritten, receipt })
     }
 
     /// Writes everything anew that is in files and not written anew yet.
@@ -245,9 +248,14 @@ impl Plan {
     /// Whether a refusal says anything of them.
     fn names(&self, refusal: &Refusal) -> bool {
         let about = |text: &str| self.texts.contains(text.trim());
-        // A message quotes what it is about.
-        let quoted = |text: &String| refusal.message.contains(text.as_str());
-        about(&refusal.identity) || about(&refusal.name) || self.texts.iter().any(quoted)
+        about(&refusal.identity) || about(&refusal.name) || self.is_quoted(&refusal.message)
+    }
+
+    /// Whether a message holds a text of theirs. Its pieces are looked up, as there can be a hundred thousand texts.
+    fn is_quoted(&self, message: &str) -> bool {
+        let piece = |from: usize, length: usize| message.get(from..from.checked_add(length)?);
+        let known = |from: usize, length: usize| piece(from, length).is_some_and(|p| self.texts.contains(p));
+        self.lengths.iter().any(|length| (0..message.len()).any(|from| known(from, *length)))
     }
 
     fn names_happening(&self, happening: &Happening) -> bool {
