@@ -1,5 +1,7 @@
 //! Every bound of the system, each with its reason. Nothing grows without one of these above it.
 
+use std::time::Duration;
+
 /// Characters of an identity, an event name or a property name: what the Kissmetrics wire promises.
 pub const NAME_CHARS_MAX: usize = 255;
 /// Bytes of one property value: long enough for any URL, short enough for a dictionary.
@@ -76,6 +78,11 @@ pub const EXPORTS_MAX: usize = 2;
 pub const PROGRESS_BYTES_MIN: u64 = 1024;
 /// Reports running at once: each uses all processors where it helps.
 pub const QUERIES_MAX: usize = 4;
+/// How long a report may take before it is given up: of ten million events none takes a hundredth of it, and four that never end would
+/// keep all others out.
+pub const REPORT_TIME: Duration = Duration::from_secs(30);
+/// How often all files are read through to find damage while there is a sound backup.
+pub const SCRUB_EVERY: Duration = Duration::from_secs(7 * 86_400);
 /// Workers for changes, for work of minutes and for health: kept apart, so that none starves another.
 pub const WORKERS: [usize; 3] = [4, 2, 2];
 /// Bytes read after a refusal, so that the client sees the answer and no reset.
@@ -149,6 +156,8 @@ pub const AUDIENCE_EXPRESSIONS_MAX: usize = 1000;
 
 /// Earliest time of a record, 2009-01-01T00:00:00Z in milliseconds: before it is a clock that was never set.
 pub const TIME_MIN_MS: i64 = 1_230_768_000_000;
+/// The last instant of a record whatever the clock says, the end of the year 9999: calendars go no further.
+pub const TIME_MAX_MS: i64 = 253_402_300_799_999;
 /// How far ahead of the server's clock a record may lie, in milliseconds: a day of clock skew.
 pub const TIME_AHEAD_MS: i64 = 86_400_000;
 
@@ -156,6 +165,8 @@ pub const TIME_AHEAD_MS: i64 = 86_400_000;
 pub const MEMTABLE_ROWS_MAX: usize = 256 * 1024;
 /// Bytes of one write-ahead log before it is flushed: bounds the time of recovery.
 pub const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The least that somebody may set instead: a log that is full with its head would be replaced for ever.
+pub const WAL_BYTES_MIN: u64 = 4096;
 /// Identities that the writer remembers, in each of two generations: at most 30 MB in all.
 pub const IDENTITY_CACHE: usize = 256 * 1024;
 /// Bytes of rows and values in memory before they are flushed by an import that has the process for itself: some 14 million records.

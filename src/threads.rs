@@ -1,7 +1,9 @@
-//! Work spread over processors.
+//! Work spread over processors, and given up when nobody waits for it any more.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
@@ -11,6 +13,69 @@ use crate::error::{Error, ErrorKind, Result};
 pub fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// How long the work of a thread, and of those that it spreads work over, is worth going on.
+#[derive(Clone)]
+pub struct Patience(Arc<Inner>);
+
+struct Inner {
+    begun: Instant,
+    most: Duration,
+    is_awaited: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Milliseconds since it began at which that was asked last.
+    asked: AtomicU64,
+}
+
+/// How often somebody is asked whether they still wait.
+const ASK: u64 = 50;
+
+thread_local! {
+    static PATIENCE: RefCell<Option<Patience>> = const { RefCell::new(None) };
+}
+
+impl Patience {
+    /// For so long at most, and only while `is_awaited`, which is asked now and then, by any of the threads.
+    pub fn new(most: Duration, is_awaited: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let is_awaited = Box::new(is_awaited);
+        Self(Arc::new(Inner { begun: Instant::now(), most, is_awaited, asked: AtomicU64::new(0) }))
+    }
+
+    fn check(&self) -> Result<()> {
+        let Inner { begun, most, is_awaited, asked } = &*self.0;
+        let elapsed = begun.elapsed();
+        if elapsed >= *most {
+            let message = format!("it took more than {} seconds, and was given up", most.as_secs());
+            return Err(Error::new(ErrorKind::Busy, "too_long", message)
+                .hint("ask for fewer steps, events or days, or when less is going on"));
+        }
+        let now = elapsed.as_millis() as u64;
+        if now >= asked.load(Relaxed) + ASK {
+            asked.store(now, Relaxed);
+            if !is_awaited() {
+                return Err(Error::new(ErrorKind::Busy, "gone", "nobody waits for the answer any more"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does `work` with this patience, or for as long as it takes.
+pub fn patiently<T>(patience: Option<Patience>, work: impl FnOnce() -> T) -> T {
+    /// Also when the work panics: the thread goes on with other work.
+    struct Before(Option<Patience>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            PATIENCE.set(self.0.take());
+        }
+    }
+    let _before = Before(PATIENCE.replace(patience));
+    work()
+}
+
+/// What work asks that can take long, every some thousand rows: an error if it is to be given up.
+pub fn go_on() -> Result<()> {
+    PATIENCE.with_borrow(|patience| patience.as_ref().map_or(Ok(()), Patience::check))
 }
 
 fn panicked() -> Error {
@@ -32,8 +97,12 @@ pub fn spread<P: Sync, T: Send>(
         }
         Ok(done)
     };
+    let patience = PATIENCE.with_borrow(Clone::clone);
     std::thread::scope(|scope| {
-        let begin = |_| std::thread::Builder::new().spawn_scoped(scope, run).ok();
+        let begin = |_| {
+            let patience = patience.clone();
+            std::thread::Builder::new().spawn_scoped(scope, move || patiently(patience, run)).ok()
+        };
         let others: Vec<_> = (1..threads.min(pieces.len())).filter_map(begin).collect();
         let mut outcomes = vec![run()];
         outcomes.extend(others.into_iter().map(|other| other.join().unwrap_or_else(|_| Err(panicked()))));
@@ -131,6 +200,25 @@ mod tests {
     }
 
     #[test]
+    fn patience_ends_on_all_threads_and_is_forgotten_behind_its_work() {
+        let awaited = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let asks = Arc::clone(&awaited);
+        let patience = Patience::new(Duration::from_secs(600), move || asks.load(Relaxed));
+        let work = || spread(&[0; 64], 2, |_| go_on()).map(drop);
+        patiently(Some(patience.clone()), work).unwrap();
+        awaited.store(false, Relaxed);
+        std::thread::sleep(Duration::from_millis(2 * ASK));
+        assert_eq!(patiently(Some(patience), work).unwrap_err().code(), "gone");
+        let none = Patience::new(Duration::ZERO, || true);
+        assert_eq!(patiently(Some(none.clone()), work).unwrap_err().code(), "too_long");
+        patiently(Some(none.clone()), || patiently(None, work)).unwrap();
+        let toil = std::panic::AssertUnwindSafe(|| patiently(Some(none), || panic!("asked for")));
+        let panicked = std::panic::catch_unwind(toil);
+        assert!(panicked.is_err());
+        work().unwrap();
+    }
+
+    #[test]
     fn both_are_done_and_an_error_of_either_is_told() {
         for threads in [1, 2] {
             assert_eq!(both(threads, || Ok(1), || Ok('b')).unwrap(), (1, 'b'));
@@ -150,7 +238,7 @@ mod tests {
         };
         let work = |piece: i32| {
             if piece == 0 {
-                std::thread::sleep(std::time::Duration::from_millis(300));
+                std::thread::sleep(Duration::from_millis(300));
                 assert!(taken.load(Relaxed) < 20, "{taken:?} pieces were taken ahead");
             }
             piece

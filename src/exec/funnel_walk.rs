@@ -11,6 +11,10 @@ use super::scope::Scope;
 use super::source::{Conditions, Source};
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId};
+use crate::threads::go_on;
+
+/// People after whom it is asked whether to go on: matching one can take some milliseconds.
+const PEOPLE_BETWEEN: usize = 64;
 
 /// A person's counted attempt, with what is needed to read its events.
 pub struct Walked<'a> {
@@ -85,7 +89,10 @@ pub fn walk(
     }
     let mut scratch = Scratch::default();
     let (mut hits, mut rows) = (Vec::new(), Vec::new());
-    for person in candidates.iter().filter(|p| scope.holds(*p)) {
+    for (at, person) in candidates.iter().filter(|p| scope.holds(*p)).enumerate() {
+        if at.is_multiple_of(PEOPLE_BETWEEN) {
+            go_on()?;
+        }
         hits.clear();
         rows.clear();
         for reading in &mut readings {

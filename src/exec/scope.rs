@@ -15,7 +15,7 @@ use super::settled::Settled;
 use super::source::Source;
 use crate::error::Result;
 use crate::model::{Millis, NameId, PersonId, PropertyId};
-use crate::threads::{processors, spread};
+use crate::threads::{go_on, processors, spread};
 
 /// A snapshot as reports read it.
 pub struct View {
@@ -73,6 +73,7 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The rows of a name, of persons of this scope and perhaps of others, which [`Scope::holds`] tells apart.
     pub fn cell(&self, name: NameId) -> Result<Arc<Cell>> {
+        go_on()?;
         let cell = match self.chunk {
             Some(chunk) => self.view.settled.cell(name, chunk)?,
             None => self.view.overlay.cell(self.source(), &self.view.settled, name)?,
@@ -214,6 +215,7 @@ pub fn map_scopes<'a, T: Send>(
     mut fold: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
     let begin = Instant::now();
+    let work = |scope: &Scope<'a>| go_on().and_then(|()| work(scope));
     let mut rest = scopes;
     // As long as the rest is likely done before a thread would have begun, it is done here.
     while let Some((scope, later)) = rest.split_first() {

@@ -73,6 +73,8 @@ pub struct Deadlines {
     pub progress: Duration,
     /// For a free worker, or the turn of a stream.
     pub turn: Duration,
+    /// A report's work; it ends as well when its client has gone.
+    pub report: Duration,
     /// For a worker's answer.
     pub answer: Duration,
     /// For the rest of a refused body.
@@ -90,6 +92,7 @@ impl Default for Deadlines {
             write: Duration::from_secs(10),
             progress: Duration::from_secs(30),
             turn: Duration::from_secs(5),
+            report: limits::REPORT_TIME,
             answer: Duration::from_secs(600),
             linger: Duration::from_secs(1),
             // Service managers and container runtimes kill after ten seconds.

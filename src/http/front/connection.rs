@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
@@ -16,6 +17,7 @@ use crate::http::message::{Body, Headers, Method, Request, Response, ResponseBod
 use crate::http::router::{self, Access, Class, Found, Route};
 use crate::http::{pages, respond};
 use crate::limits;
+use crate::threads::{Patience, patiently};
 
 /// What comes after an answer.
 enum After {
@@ -311,7 +313,10 @@ fn run_whole(
         }
         Class::Query => match shared.queries.take(deadlines.turn) {
             Some(_permit) => {
-                let response = guarded(route, || shared.handler.handle(route, head.request));
+                let slot = Arc::clone(&wire.slot);
+                let patience = Patience::new(deadlines.report, move || slot.is_awaited());
+                let answer = || shared.handler.handle(route, head.request);
+                let response = guarded(route, || patiently(Some(patience), answer));
                 // Held until the client has it, but not longer by the report: the permit is free again.
                 if answer_held.grow_to(response.bytes().len()) { response } else { busy() }
             }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::http::limit::network;
 
 /// What a connection does: the two low bits of a slot's state; above them the time since when.
@@ -53,6 +55,15 @@ impl Slot {
         self.state.store(CLOSED, Ordering::Release);
         // The socket may be closed by its peer already: then there is nothing to do.
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Whether its client still waits for an answer: it has closed neither the connection nor, as clients with a question do not, its half.
+    pub fn is_awaited(&self) -> bool {
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut watched = [PollFd::new(&self.stream, PollFlags::RDHUP)];
+        // If that cannot be told, they do.
+        poll(&mut watched, Some(&Timespec::default())).is_err()
+            || !watched.iter().any(|fd| fd.revents().intersects(gone))
     }
 
     /// Closes it only if it still waits as `seen` says.

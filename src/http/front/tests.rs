@@ -15,12 +15,28 @@ use std::time::{Duration, Instant};
 use crate::http::message::{Request, Response};
 use crate::http::router::{Action, Route};
 use crate::http::{Config, Handler, Server};
+use crate::threads::{go_on, spread};
 
 /// Answers with what it saw.
 #[derive(Default)]
 struct Echo {
     calls: AtomicUsize,
     streams: AtomicUsize,
+    given_up: AtomicUsize,
+}
+
+/// Works as a report does that never ends.
+fn toil(given_up: &AtomicUsize) -> Response {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(20) {
+        // Over threads, as reports do.
+        if let Err(error) = spread(&[1, 2, 3], 2, |_| go_on()) {
+            given_up.fetch_add(1, Ordering::SeqCst);
+            return crate::http::respond::error(&error);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Response::new(200, "text/plain", "done".as_bytes())
 }
 
 impl Handler for Echo {
@@ -29,6 +45,7 @@ impl Handler for Echo {
         match request.parameter("do").as_deref() {
             Some("panic") => panic!("asked for"),
             Some("sleep") => thread::sleep(Duration::from_millis(400)),
+            Some("toil") => return toil(&self.given_up),
             Some("nap") => thread::sleep(Duration::from_millis(1200)),
             Some("large") => return Response::new(200, "text/plain", vec![b'x'; 8 << 20]),
             Some("reflect") => {

@@ -222,3 +222,26 @@ fn a_reader_that_drips_is_cut_at_the_deadline() {
     }
     assert!(received > 16 * 1024 && received < 8 << 20, "{received} bytes came");
 }
+
+/// Four reports that never end would otherwise keep all others out.
+#[test]
+fn a_report_ends_at_its_deadline_and_with_its_client() {
+    let site = Site::with(|config| config.deadlines.report = Duration::from_millis(600));
+    let toil = "GET /api/v1/events?do=toil HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let begin = Instant::now();
+    let told = site.send(toil);
+    assert!(status_of(&told) == 503 && told.contains("too_long"), "{told}");
+    assert!(begin.elapsed() >= Duration::from_millis(600));
+    let site = Site::with(|config| config.deadlines.report = Duration::from_secs(60));
+    for _ in 0..8 {
+        let mut stream = site.connect();
+        stream.write_all(toil.as_bytes()).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    let begin = Instant::now();
+    while site.echo.given_up.load(Ordering::SeqCst) < 4 {
+        assert!(begin.elapsed() < Duration::from_secs(5), "clients have gone and their reports go on");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(site.status(toil.replace("toil", "nothing")), 200);
+}
