@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use whodid::app::saved::SavedKind;
 use whodid::app::{App, Memory, StoredKeys, projects};
 use whodid::disk::Vfs;
-use whodid::engine::{Engine, check_on};
+use whodid::engine::{Engine, Options, check_on};
 use whodid::error::ErrorKind;
 use whodid::model::{Record, RecordKind};
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random::{NOW, Random};
 
-use crate::store_check::open_with;
+use crate::store_check::{open_with, options};
 use crate::support::{API_KEY, Server, WRITE_KEY, run};
 
 fn on(disk: &SimDisk) -> Arc<dyn Vfs> {
@@ -142,6 +142,24 @@ fn left_out(engine: &Engine, name: &str) {
     }
     let damaged = engine.snapshot().damaged.clone();
     assert!(damaged.len() == 1 && damaged[0].file == name && damaged[0].message.contains("offset"));
+}
+
+/// A server may run for a year.
+#[test]
+fn damage_is_found_while_the_store_is_open() {
+    let disk = sample();
+    let options = Options { scrub_every: Duration::from_secs(1), ..options(10_000) };
+    let engine = Engine::open_on(on(&disk), options).unwrap();
+    let name = disk.files().into_keys().find(|name| name.starts_with("seg-")).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(engine.snapshot().damaged.is_empty());
+    disk.set_bad(&name);
+    let begin = Instant::now();
+    while engine.snapshot().damaged.is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "the damage is not found");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(engine.snapshot().damaged[0].file, name);
 }
 
 #[test]

@@ -4,12 +4,12 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::reply::Reply;
-use super::snapshot::{Damaged, Sealed};
+use super::snapshot::{Damaged, Sealed, Snapshot};
 use super::{Shared, hash_record_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -247,27 +247,42 @@ pub(crate) fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -
 
 pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result<JoinHandle<()>> {
     start("compactor", move || {
-        scrub(&shared);
-        for () in wake {
-            if !shared.options.compaction {
-                continue;
-            }
-            while !shared.closing.load(Ordering::SeqCst) {
-                let rows: Vec<u64> = shared.snapshot().segments.iter().map(|s| s.directory().rows).collect();
-                let Some(picked) = compaction::pick(&rows, shared.options.merge_segments) else { break };
-                if let Err(error) = merge(&shared, &picked) {
-                    give_up(&shared, &error);
-                    if error.kind() == ErrorKind::Corrupt {
-                        scrub(&shared);
-                    }
-                    break;
+        loop {
+            scrub(&shared);
+            let again = Instant::now() + shared.options.scrub_every;
+            loop {
+                match wake.recv_deadline(again) {
+                    Ok(()) if shared.options.compaction => compact_some(&shared),
+                    Ok(()) => {}
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
-            }
-            if let Err(error) = merge_identities(&shared, false) {
-                give_up(&shared, &error);
             }
         }
     })
+}
+
+/// Merges what is worth it.
+fn compact_some(shared: &Shared) {
+    while !shared.closing.load(Ordering::SeqCst) {
+        let snapshot = shared.snapshot();
+        let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
+        let Some(picked) = compaction::pick(&rows, shared.options.merge_segments) else { break };
+        if let Err(error) = merge(shared, segments_at(&snapshot, &picked)) {
+            give_up(shared, &error);
+            if error.kind() == ErrorKind::Corrupt {
+                scrub(shared);
+            }
+            break;
+        }
+    }
+    if let Err(error) = merge_identities(shared, false) {
+        give_up(shared, &error);
+    }
+}
+
+fn segments_at(snapshot: &Snapshot, places: &[usize]) -> Vec<Arc<Segment>> {
+    places.iter().filter_map(|at| snapshot.segments.get(*at)).cloned().collect()
 }
 
 /// Reads every byte of every segment once, and leaves out those that are damaged.
@@ -325,28 +340,21 @@ fn compact_segments(shared: &Shared) -> Result<()> {
     let snapshot = shared.snapshot();
     let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
     for group in compaction::pick_all(&rows) {
+        let group = segments_at(&snapshot, &group);
         let version = snapshot.persons.version();
         let is_settled = |s: &Arc<Segment>| s.identity_version() == version && s.is_present_version();
-        let settled = |at: &usize| snapshot.segments.get(*at).is_some_and(is_settled);
-        if group.len() == 1 && group.iter().all(settled) {
-            continue;
+        if group.len() != 1 || !group.iter().all(is_settled) {
+            merge(shared, group)?;
         }
-        let names: Vec<String> =
-            group.iter().filter_map(|at| snapshot.segments.get(*at)).map(|s| s.name().to_owned()).collect();
-        let current = shared.snapshot();
-        let places = |s: &(usize, &Arc<Segment>)| names.iter().any(|n| n == s.1.name());
-        let picked: Vec<usize> =
-            current.segments.iter().enumerate().filter(places).map(|(at, _)| at).collect();
-        merge(shared, &picked)?;
     }
     Ok(())
 }
 
-fn merge(shared: &Shared, picked: &[usize]) -> Result<()> {
+/// Merges those of `inputs` that are still there: they were picked before, and others may have been faster.
+fn merge(shared: &Shared, mut inputs: Vec<Arc<Segment>>) -> Result<()> {
     let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
     let snapshot = shared.snapshot();
-    let inputs: Vec<Arc<Segment>> =
-        picked.iter().filter_map(|at| snapshot.segments.get(*at)).cloned().collect();
+    inputs.retain(|input| snapshot.segments.iter().any(|s| s.name() == input.name()));
     if inputs.is_empty() {
         return Ok(());
     }
