@@ -5,31 +5,22 @@
 use whodid::Result;
 use whodid::engine::{Engine, Options};
 use whodid::exec::Executor;
-use whodid::model::{Admission, Clock, Record, RecordKind, SystemClock};
+use whodid::model::{Admission, Clock, Record, SystemClock};
 use whodid::report::{Funnel, Saved};
-
-fn record(kind: RecordKind, identity: &str, name: &str) -> Result<Record> {
-    let record = Record {
-        kind,
-        identity: identity.to_owned(),
-        name: name.to_owned(),
-        time: None,
-        properties: Vec::new(),
-        id: None,
-    };
-    record.checked(Admission::usual(SystemClock.now()))
-}
 
 fn main() -> Result<()> {
     let dir = std::env::temp_dir().join(format!("whodid-embed-{}", std::process::id()));
     let engine = Engine::open(&dir, Options::default())?;
-    // When this returns the records are on the disk.
-    engine.write(vec![
-        record(RecordKind::Event, "anon-7f3a", "Visited Pricing Page")?,
-        record(RecordKind::Identify, "anon-7f3a", "jane@example.com")?,
-        record(RecordKind::Event, "jane@example.com", "Purchased")?,
-        record(RecordKind::Event, "anon-2b90", "Visited Pricing Page")?,
-    ])?;
+    let admission = Admission::usual(SystemClock.now());
+    let records = [
+        Record::event("anon-7f3a", "Visited Pricing Page"),
+        Record::identify("anon-7f3a", "jane@example.com"),
+        Record::event("jane@example.com", "Purchased").with("Revenue", 99).known_by("order-17"),
+        Record::event("anon-2b90", "Visited Pricing Page"),
+    ];
+    let records = records.into_iter().map(|record| record.checked(admission)).collect::<Result<_>>()?;
+    // When this returns the records are on the disk; of each it says what became of it.
+    println!("{:?}", engine.write(records)?);
 
     let query = r#"{"steps":[{"event":"Visited Pricing Page"},{"event":"Purchased"}]}"#;
     let funnel = Funnel::from_json(query, &Saved::default())?;

@@ -136,7 +136,8 @@ impl Error {
         self.kind
     }
 
-    /// Whether the same request may succeed later: nothing is wrong with it.
+    /// Whether nothing is wrong with the request: it may succeed later. Of kinds `Busy` and `TooOften` by itself, of `Full` once there is
+    /// room, of `Poisoned` and `Io` once the store was opened anew.
     pub fn is_passing(&self) -> bool {
         use ErrorKind::{Busy, Full, Io, Poisoned, TooOften};
         matches!(self.kind, Busy | TooOften | Full | Poisoned | Io)

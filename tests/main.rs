@@ -13,6 +13,7 @@ mod conformance;
 mod copies;
 mod crash;
 mod damage;
+mod embedding;
 mod engine_backend;
 mod enrich;
 mod erasure;

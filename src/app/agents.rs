@@ -153,6 +153,7 @@ impl Agents {
 mod tests {
     use super::*;
     use crate::engine::{Engine, Options};
+    use crate::model::Admission;
 
     const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
     const ROBOT: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
@@ -162,7 +163,14 @@ mod tests {
             vec![("Plan".to_owned(), Value::from("Pro")), (enrich::DEVICE.to_owned(), Value::from("Fridge"))];
         let (identity, name) = (identity.to_owned(), "x".to_owned());
         Sent {
-            record: Record { kind, identity, name, time: Some(time), properties, id: None },
+            record: Record {
+                kind,
+                identity,
+                name,
+                time: Some(limits::TIME_MIN_MS + time),
+                properties,
+                id: None,
+            },
             agent: Some(agent.to_owned()),
         }
     }
@@ -193,7 +201,10 @@ mod tests {
             let sent = sent(identity, RecordKind::Event, agent, time);
             let (told, news) = self.asked(&sent);
             let is_news = told.is_some();
-            self.engine.write([sent.record].into_iter().chain(told).collect()).unwrap();
+            let records = [sent.record].into_iter().chain(told);
+            let checked =
+                records.map(|record| record.checked(Admission::usual(limits::TIME_MIN_MS)).unwrap());
+            self.engine.write(checked.collect()).unwrap();
             self.agents.remember(news, &self.engine.snapshot()).unwrap();
             is_news
         }
@@ -206,7 +217,7 @@ mod tests {
         let record = place.asked(&event).0.unwrap();
         assert_eq!(
             (record.kind, record.identity.as_str(), record.time, &record.id),
-            (RecordKind::Set, "jane", Some(7), &None)
+            (RecordKind::Set, "jane", Some(limits::TIME_MIN_MS + 7), &None)
         );
         assert_eq!(record.properties.len(), 4, "what was done says nothing of the person: {record:?}");
         let of = |kind, agent| place.asked(&sent("eve", kind, agent, 7)).0;

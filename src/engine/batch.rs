@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::load::Numbering;
-use super::snapshot::Snapshot;
+use super::snapshot::{Opening, Snapshot};
 use crate::model::{Correction, Millis, NameId, PropertyId, Record, RecordKind, RecordRef, ValueRef};
 use crate::store::catalog::Catalog;
 use crate::store::identities::{Fingerprint, IdentitiesView};
@@ -19,6 +19,8 @@ pub struct Batch {
     /// The identities of the prepared ones.
     texts: String,
     properties: Properties,
+    /// For which opening of a store the prepared ones were prepared.
+    pub(super) opening: Option<Opening>,
     /// What it is a part of.
     pub(super) input: Option<Input>,
 }
@@ -104,13 +106,13 @@ impl Batch {
     /// Records as they came.
     pub fn of(records: Vec<Record>) -> Self {
         let items = records.into_iter().map(Item::Record).collect();
-        Self { items, texts: String::new(), properties: Properties::default(), input: None }
+        Self { items, texts: String::new(), properties: Properties::default(), opening: None, input: None }
     }
 
     /// A correction alone.
     pub fn correction(correction: Correction) -> Self {
         let items = vec![Item::Correction(correction)];
-        Self { items, texts: String::new(), properties: Properties::default(), input: None }
+        Self { items, texts: String::new(), properties: Properties::default(), opening: None, input: None }
     }
 
     /// As a part of an input.
@@ -141,7 +143,7 @@ impl Batch {
             Properties::Bytes(bytes) => {
                 PropertyBytes::piece(bytes, prepared.properties.from, prepared.properties.to)
             }
-            // Nobody makes such a batch for an engine that has a log.
+            // An engine that has a log makes no such batch, and refuses that of another.
             Properties::Numbers(..) => [].as_slice().into(),
         }
     }
@@ -184,6 +186,7 @@ impl Batch {
 
 /// Prepares records, on any thread.
 pub struct BatchBuilder {
+    opening: Opening,
     catalog: Arc<Catalog>,
     identities: IdentitiesView,
     /// For each shape of a name (see [`shape_of`]) the id that it was last.
@@ -261,6 +264,7 @@ impl BatchBuilder {
             }
         };
         Self {
+            opening: snapshot.opening,
             catalog: Arc::clone(&snapshot.catalog),
             identities: snapshot.identities.clone(),
             events: [0; SHAPES],
@@ -305,8 +309,8 @@ impl BatchBuilder {
 
     /// All that was added.
     pub fn finish(self) -> Batch {
-        let properties = self.properties.finish();
-        Batch { items: self.items, texts: self.texts, properties, input: None }
+        let (properties, opening) = (self.properties.finish(), Some(self.opening));
+        Batch { items: self.items, texts: self.texts, properties, opening, input: None }
     }
 
     /// `None` if a name is new, or given twice.

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, TrySendError, bounded};
 
@@ -31,7 +31,7 @@ pub use batch::{Batch, BatchBuilder, Input};
 pub use check::{Checked, check_files, check_on};
 pub use erase::{Erased, give_up_list};
 pub use recovery::has_nothing_of_a_store;
-pub use snapshot::{Counters, Damaged, Sealed, Snapshot};
+pub use snapshot::{Counters, Damaged, Opening, Sealed, Snapshot};
 
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
@@ -69,6 +69,8 @@ pub struct Options {
     pub merge_threads: usize,
     /// Whether segments are merged in the background.
     pub compaction: bool,
+    /// How often all segments are read through to find damage, the first time when the store is opened.
+    pub scrub_every: Duration,
     /// Where "now" comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -85,6 +87,7 @@ impl Default for Options {
             // Reports come first.
             merge_threads: 1,
             compaction: true,
+            scrub_every: limits::SCRUB_EVERY,
             clock: Arc::new(SystemClock),
         }
     }
@@ -100,6 +103,25 @@ impl Options {
             merge_segments: limits::BULK_MERGE_SEGMENTS,
             merge_threads: processors(),
             ..Self::default()
+        }
+    }
+
+    /// An error if the store could not work with them.
+    fn check(&self) -> Result<()> {
+        let least = [
+            ("memtable_rows", self.memtable_rows as u64, 1),
+            ("log_bytes", self.log_bytes, limits::WAL_BYTES_MIN),
+            ("merge_segments", self.merge_segments as u64, 2),
+            ("identities_merged", self.identities_merged.into(), 1),
+            ("merge_threads", self.merge_threads as u64, 1),
+            ("scrub_every, in seconds,", self.scrub_every.as_secs(), 1),
+        ];
+        match least.into_iter().find(|(_, given, least)| given < least) {
+            None => Ok(()),
+            Some((name, given, least)) => {
+                let message = format!("{name} is {given}; it is {least} or more");
+                Err(Error::invalid("bad_options", message).at(name))
+            }
         }
     }
 }
@@ -124,6 +146,7 @@ fn stopped() -> Error {
 }
 
 /// A write under way.
+#[must_use = "only the ticket says what became of the records"]
 pub struct Ticket {
     answer: Answer,
     number: u64,
@@ -264,6 +287,7 @@ impl Engine {
 
     /// Opens the store on any [`Vfs`].
     pub fn open_on(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self> {
+        options.check()?;
         let lock = vfs.lock()?;
         let mut recovered = recovery::recover(&vfs)?;
         recovered.state.identities.cache_at_most(options.identity_cache);
@@ -310,16 +334,33 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Stores records, all that are not duplicates, and returns once they are durable: an outcome for each. Records must have
-    /// been through [`Record::checked`]. Waits for room if many are writing.
+    /// Stores records that have been through [`Record::checked`], and returns once they are durable: an outcome for each, in their order.
+    /// `Ok` does not mean that all are stored: [`Outcome`] says of each whether it is, and why not. Waits for room if many are writing.
+    ///
+    /// # Errors
+    /// `not_checked`, or what [`Record::storable`] says of a record: nothing is stored. `disk_full` while the disk is full, and
+    /// `read_only` once a write has failed, until the store is opened anew. Of records that take more than 3 MiB those in front may be stored
+    /// then; send all again, and of those with a time or an id none is stored twice.
     pub fn write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
+        self.write_checked(records, true)
+    }
+
+    /// As [`Engine::write`], but an error of kind `Busy` at once if too many are waiting.
+    pub fn try_write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
+        self.write_checked(records, false)
+    }
+
+    fn write_checked(&self, records: Vec<Record>, wait: bool) -> Result<Vec<Outcome>> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
-        self.store(Batch::of(records), true)
+        for (at, record) in records.iter().enumerate() {
+            record.storable().map_err(|error| error.within(&format!("records[{at}]")))?;
+        }
+        self.store(Batch::of(records), wait)
     }
 
-    /// A batch that is to hold records of about so many bytes in all.
+    /// A batch that is to hold checked records of about so many bytes in all.
     pub fn batch(&self, bytes: usize) -> BatchBuilder {
         BatchBuilder::new(&self.snapshot(), bytes, self.shared.numbering.as_ref())
     }
@@ -342,13 +383,11 @@ impl Engine {
     /// Begins to store records, as [`Engine::write`] does; the ticket waits for the end. Who keeps a few tickets keeps the writer
     /// busy while the disk syncs.
     pub fn begin_write(&self, batch: Batch) -> Result<Ticket> {
+        if batch.opening.is_some_and(|opening| opening != self.snapshot().opening) {
+            return Err(Error::invalid("foreign_batch", "the batch was made for another store"));
+        }
         let answer = self.send(Op::Records(batch), true)?;
         Ok(Ticket { answer, number: self.begun.load(Ordering::SeqCst) })
-    }
-
-    /// As [`Engine::write`], but an error of kind `Busy` at once if too many are waiting.
-    pub fn try_write(&self, records: Vec<Record>) -> Result<Vec<Outcome>> {
-        self.store(Batch::of(records), false)
     }
 
     /// Stores a batch durably.
@@ -475,10 +514,13 @@ impl Engine {
         Arc::clone(&self.shared.options.clock)
     }
 
-    /// Ends the threads and reports what went wrong while closing. What was acknowledged is durable already; closing flushes
-    /// nothing, so it is quick.
+    /// Ends the threads and reports what went wrong before or while closing. In an engine with a log what was acknowledged is durable
+    /// already, so it is quick; without one ([`Options::bulk`]) what was taken is flushed first. An engine that is dropped instead ends its
+    /// threads too, but flushes nothing and tells nothing.
     pub fn close(mut self) -> Result<()> {
+        let flushed = if self.has_log() { Ok(()) } else { self.flush() };
         self.stop();
+        flushed?;
         self.shared
             .poison
             .lock()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::erase::not_lost;
 use super::recent::Recent;
-use super::snapshot::{Counters, Damaged, Snapshot};
+use super::snapshot::{Counters, Damaged, Opening, Snapshot};
 use super::state::State;
 use crate::disk::Vfs;
 use crate::disk::codec::Reader;
@@ -116,6 +116,7 @@ struct Loaded {
 impl Loaded {
     fn snapshot(&self, vfs: &dyn Vfs) -> Snapshot {
         Snapshot {
+            opening: Opening::new(),
             epoch: 0,
             segments: self.segments.clone().into(),
             damaged: self.damaged.iter().map(|(file, error)| Damaged::new(vfs, file, error)).collect(),

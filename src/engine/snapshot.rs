@@ -2,6 +2,7 @@
 //! it reads alive.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::Vfs;
 use crate::error::{Error, ErrorKind, Result};
@@ -62,9 +63,24 @@ pub(super) fn nobody(identity: &str) -> Error {
     Error::new(ErrorKind::NotFound, "unknown_person", format!("nobody is known as \"{identity}\""))
 }
 
+/// An opening of a store, unlike all others of this process. What was read in one means nothing in another: numbers of names and people
+/// begin anew in each store, and epochs in each opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening(u64);
+
+impl Opening {
+    /// The next one.
+    pub(super) fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The store at one moment.
 #[derive(Clone)]
 pub struct Snapshot {
+    /// Of which opening.
+    pub opening: Opening,
     /// Changes whenever the set of segments does.
     pub epoch: u64,
     /// The segments.

@@ -6,7 +6,7 @@ use crate::exec::attempt::Rules;
 use crate::exec::audience;
 use crate::exec::binder::Binder;
 use crate::exec::split::Split;
-use crate::limits::ANY_EXCLUDE_STEPS_MAX;
+use crate::limits::{ANY_EXCLUDE_STEPS_MAX, FUNNEL_STEPS_MAX};
 use crate::model::{Millis, NameId};
 use crate::report::{Audience, Funnel, Order, PropertyCondition, Warning};
 
@@ -40,9 +40,22 @@ pub struct FunnelPlan {
     pub warnings: Vec<Warning>,
 }
 
+/// A definition that was read has a number of steps that the matcher can keep apart; one that a program put together may have any.
+fn check_steps(funnel: &Funnel) -> Result<()> {
+    let steps = funnel.steps.len();
+    let after = funnel.exclude.iter().map(|exclude| exclude.after).max();
+    if !(1..=FUNNEL_STEPS_MAX).contains(&steps) || after.is_some_and(|after| after >= steps.saturating_sub(1))
+    {
+        let message = format!("a funnel has 1 to {FUNNEL_STEPS_MAX} steps, and excludes between two of them");
+        return Err(Error::invalid("bad_steps", message).at("steps"));
+    }
+    Ok(())
+}
+
 impl FunnelPlan {
     /// Binds `funnel` to `snapshot`, as of `as_of`.
     pub fn new(funnel: &Funnel, snapshot: &Snapshot, as_of: Millis) -> Result<Self> {
+        check_steps(funnel)?;
         let mut binder = Binder::new(snapshot);
         let mut plan = Self {
             rules: Rules {

@@ -2,7 +2,7 @@
 
 mod active;
 mod amounts;
-pub mod attempt;
+mod attempt;
 mod audience;
 mod binder;
 mod cell;
@@ -20,7 +20,7 @@ mod listing;
 mod mask_counter;
 mod overlay;
 mod paths;
-pub mod pauses;
+pub(crate) mod pauses;
 mod people;
 mod person;
 mod person_values;
@@ -41,10 +41,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cohort::{CohortPeoplePage, CohortPerson};
 pub use events::{EventCount, EventList};
-pub use funnel::{FunnelPeoplePage, FunnelPerson};
+pub use funnel::{ChosenEvent, FunnelPeoplePage, FunnelPerson, Stopped};
 pub use listing::{Listed, PeoplePage};
 pub use people::{Found, PeopleReport};
-pub use person::{Link, Profile, Timeline};
+pub use person::{Change, Count, History, Link, Profile, Timeline, TimelineEvent};
 pub use rows::{StoredRow, events_before, rows_of_person, span_of, stored_rows};
 pub use scope::Explanation;
 
@@ -82,7 +82,7 @@ pub struct Run<T> {
     pub explanation: Explanation,
 }
 
-/// Answers reports, keeping what it has decoded for the next one.
+/// Answers reports, keeping what it has decoded for the next one. One for each store is best: asked about another, it forgets the first.
 pub struct Executor {
     settled: Mutex<Option<Arc<Settled>>>,
     cache_bytes: Option<usize>,
@@ -303,6 +303,7 @@ impl Executor {
                 let newer = s.identities() > snapshot.persons.identities();
                 known
                     && !newer
+                    && s.opening == snapshot.opening
                     && s.epoch == snapshot.epoch
                     && s.version <= version
                     && version - s.version <= MOVES_MAX
@@ -313,7 +314,11 @@ impl Executor {
                     let bytes = self.cache_bytes.unwrap_or_else(|| in_proportion(snapshot.rows()));
                     let settled = Arc::new(Settled::new(snapshot, bytes));
                     // An older snapshot's report must not throw away what newer ones use.
-                    if kept.as_ref().is_none_or(|k| (k.epoch, k.version) < (settled.epoch, settled.version)) {
+                    let newer = |k: &Arc<Settled>| {
+                        k.opening != settled.opening
+                            || (k.epoch, k.version) < (settled.epoch, settled.version)
+                    };
+                    if kept.as_ref().is_none_or(newer) {
                         *kept = Some(Arc::clone(&settled));
                     }
                     settled

@@ -83,7 +83,7 @@ pub struct ValueQuery {
 }
 
 /// The properties that rows of a name have.
-pub fn of_name(view: &View, name: NameId) -> Result<BTreeSet<PropertyId>> {
+pub(super) fn of_name(view: &View, name: NameId) -> Result<BTreeSet<PropertyId>> {
     let mut found: BTreeSet<PropertyId> = view.settled.properties(name)?.iter().copied().collect();
     found.extend(view.source.runs().iter().flat_map(|run| run.properties(name)));
     found.retain(|property| property.0 >= PropertyId::FIRST);
@@ -91,7 +91,7 @@ pub fn of_name(view: &View, name: NameId) -> Result<BTreeSet<PropertyId>> {
 }
 
 /// Lists the properties, of one kind or of both.
-pub fn list(view: &View, of: Option<Owner>) -> Result<PropertyList> {
+pub(super) fn list(view: &View, of: Option<Owner>) -> Result<PropertyList> {
     let catalog = &view.source.snapshot.catalog;
     let mut properties = Vec::new();
     if of != Some(Owner::Event) {
@@ -133,7 +133,7 @@ impl Tally for Count {
 }
 
 /// The names of which [`values`] reads rows.
-pub fn names(snapshot: &Snapshot, query: &ValueQuery) -> Vec<NameId> {
+pub(super) fn names(snapshot: &Snapshot, query: &ValueQuery) -> Vec<NameId> {
     match (query.of, &query.event) {
         (Owner::Person, _) => vec![NameId::SET],
         (Owner::Event, None) => snapshot.catalog.events().map(|(name, _)| name).collect(),
@@ -142,7 +142,12 @@ pub fn names(snapshot: &Snapshot, query: &ValueQuery) -> Vec<NameId> {
 }
 
 /// Counts the values of a property: of people their latest ones, of events those of each.
-pub fn values(view: &View, query: &ValueQuery, names: &[NameId], as_of: Millis) -> Result<PropertyValues> {
+pub(super) fn values(
+    view: &View,
+    query: &ValueQuery,
+    names: &[NameId],
+    as_of: Millis,
+) -> Result<PropertyValues> {
     let mut binder = Binder::new(&view.source.snapshot);
     if let Some(event) = &query.event {
         binder.event(event, "event");

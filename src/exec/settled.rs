@@ -14,7 +14,7 @@ use super::kept::{Kept, Weighed};
 use super::person_values::{PersonColumn, Which};
 use super::persons::{PersonSet, WORDS_BYTES, Words, no_words};
 use super::source::Source;
-use crate::engine::Snapshot;
+use crate::engine::{Opening, Snapshot};
 use crate::error::{Error, Result};
 use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId};
 use crate::store::persons::Persons;
@@ -23,6 +23,8 @@ use crate::store::segment::merge::{Found, find_movers, gather, moved_since};
 
 /// Segments under one identity version.
 pub struct Settled {
+    /// The opening of the store that it was read in.
+    pub opening: Opening,
     /// The snapshot epoch that the segments are of.
     pub epoch: u64,
     /// The identity version.
@@ -140,6 +142,7 @@ impl Settled {
         let persons = snapshot.persons.clone();
         let moved = snapshot.segments.iter().map(|s| moved_since(&persons, s.identity_version())).collect();
         Self {
+            opening: snapshot.opening,
             epoch: snapshot.epoch,
             version: persons.version(),
             segments: Arc::clone(&snapshot.segments),

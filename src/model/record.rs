@@ -113,6 +113,47 @@ fn is_clean_name(name: &str) -> bool {
 }
 
 impl Record {
+    fn new(kind: RecordKind, identity: &str, name: &str) -> Self {
+        let (identity, name) = (identity.to_owned(), name.to_owned());
+        Self { kind, identity, name, time: None, properties: Vec::new(), id: None }
+    }
+
+    /// Somebody did something.
+    pub fn event(identity: &str, name: &str) -> Self {
+        Self::new(RecordKind::Event, identity, name)
+    }
+
+    /// Properties of somebody, which [`Record::with`] adds.
+    pub fn set(identity: &str) -> Self {
+        Self::new(RecordKind::Set, identity, "")
+    }
+
+    /// Two identities are one person.
+    pub fn identify(identity: &str, other: &str) -> Self {
+        Self::new(RecordKind::Identify, identity, other)
+    }
+
+    /// With a property more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.properties.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// At an instant instead of when it is stored.
+    #[must_use]
+    pub fn at(mut self, time: Millis) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// With an id of its own, by which it is stored once.
+    #[must_use]
+    pub fn known_by(mut self, id: &str) -> Self {
+        self.id = Some(id.to_owned());
+        self
+    }
+
     /// Applies the rules that hold for every record: trims names, bounds lengths and counts, sorts the
     /// properties (of a name given twice the last value stands) and refuses what cannot be stored, naming the field.
     pub fn checked(mut self, admission: Admission<'_>) -> Result<Self> {
@@ -124,21 +165,9 @@ impl Record {
         if let Some(time) = self.time {
             check_time(time, admission.now)?;
         }
-        if let Some(id) = &self.id
-            && (id.is_empty()
-                || id.chars().count() > limits::RECORD_ID_CHARS_MAX
-                || id.chars().any(char::is_control))
-        {
-            return Err(
-                Error::invalid("bad_id", "an id has 1 to 255 characters and no control characters").at("id")
-            );
-        }
+        self.id.as_deref().map_or(Ok(()), check_id)?;
         self.properties = check_properties(self.properties)?;
-        if self.kind == RecordKind::Set && self.properties.is_empty() {
-            return Err(
-                Error::invalid("no_properties", "a set record sets at least one property").at("properties")
-            );
-        }
+        check_sets(self.kind, &self.properties)?;
         // Either way round, as the two are one person from then on.
         let word = [&self.name, &self.identity].into_iter().find(|word| admission.nobody.includes(word));
         if let Some(word) = word.filter(|_| self.kind == RecordKind::Identify) {
@@ -150,6 +179,64 @@ impl Record {
         }
         Ok(self)
     }
+
+    /// Whether a store can hold the record as it is: [`Record::checked`] leaves such ones. What depends on the day and on the words for
+    /// nobody is not looked at.
+    ///
+    /// # Errors
+    /// Those of [`Record::checked`]; `not_checked` if it would change the record.
+    pub fn storable(&self) -> Result<()> {
+        clean(&self.identity, "identity")?;
+        match self.kind {
+            RecordKind::Event => clean(&self.name, "event")?,
+            RecordKind::Identify => clean(&self.name, "identity")?,
+            RecordKind::Set if self.name.is_empty() => {}
+            RecordKind::Set => return Err(not_checked("event")),
+        }
+        self.time.map_or(Ok(()), |time| check_time(time, limits::TIME_MAX_MS - limits::TIME_AHEAD_MS))?;
+        self.id.as_deref().map_or(Ok(()), check_id)?;
+        for (name, value) in &self.properties {
+            clean(name, "property name")?;
+            check_value(name, value)?;
+        }
+        check_number_of(&self.properties)?;
+        if !self.properties.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(not_checked("properties"));
+        }
+        check_sets(self.kind, &self.properties)
+    }
+}
+
+/// That [`Record::checked`] would make another record of this one.
+fn not_checked(what: &str) -> Error {
+    Error::invalid("not_checked", format!("the {what} is not as Record::checked leaves it"))
+        .at(what)
+        .hint("pass each record through Record::checked before it is written")
+}
+
+/// An error unless [`check_name`] gives `text` back as it is.
+fn clean(text: &str, what: &str) -> Result<()> {
+    if is_clean_name(text) || check_name(text, what)?.len() == text.len() {
+        return Ok(());
+    }
+    Err(not_checked(what))
+}
+
+fn check_id(id: &str) -> Result<()> {
+    let whole = !id.is_empty() && id.chars().count() <= limits::RECORD_ID_CHARS_MAX;
+    if whole && !id.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::invalid("bad_id", "an id has 1 to 255 characters and no control characters").at("id"))
+}
+
+fn check_sets(kind: RecordKind, properties: &Properties) -> Result<()> {
+    if kind == RecordKind::Set && properties.is_empty() {
+        return Err(
+            Error::invalid("no_properties", "a set record sets at least one property").at("properties")
+        );
+    }
+    Ok(())
 }
 
 /// Trims a name or identity and checks its length and characters. `what` names the field in the error.
@@ -174,22 +261,32 @@ pub fn check_name<'a>(text: &'a str, what: &str) -> Result<&'a str> {
     Ok(trimmed)
 }
 
+fn check_value(name: &str, value: &Value) -> Result<()> {
+    let Value::Text(text) = value else { return Ok(()) };
+    if text.len() > limits::VALUE_BYTES_MAX {
+        let message = format!("the value of \"{name}\" is longer than {} bytes", limits::VALUE_BYTES_MAX);
+        return Err(Error::new(ErrorKind::TooLarge, "bad_value", message).at(name));
+    }
+    if text.contains('\0') {
+        return Err(Error::invalid("bad_value", format!("the value of \"{name}\" holds a NUL")).at(name));
+    }
+    Ok(())
+}
+
+fn check_number_of(properties: &Properties) -> Result<()> {
+    if properties.len() > limits::PROPERTIES_MAX {
+        let message = format!("{} properties; at most {}", properties.len(), limits::PROPERTIES_MAX);
+        return Err(Error::new(ErrorKind::TooLarge, "too_many_properties", message).at("properties"));
+    }
+    Ok(())
+}
+
 /// Trims property names, checks names, values and their number, sorts by name; of equal names the last stands.
 pub fn check_properties(properties: Properties) -> Result<Properties> {
     let mut out: Properties = Vec::with_capacity(properties.len());
     for (name, value) in properties {
         let trimmed = check_name(&name, "property name")?;
-        if let Value::Text(text) = &value {
-            if text.len() > limits::VALUE_BYTES_MAX {
-                let message =
-                    format!("the value of \"{trimmed}\" is longer than {} bytes", limits::VALUE_BYTES_MAX);
-                return Err(Error::new(ErrorKind::TooLarge, "bad_value", message).at(trimmed));
-            }
-            if text.contains('\0') {
-                return Err(Error::invalid("bad_value", format!("the value of \"{trimmed}\" holds a NUL"))
-                    .at(trimmed));
-            }
-        }
+        check_value(trimmed, &value)?;
         let name = if trimmed.len() == name.len() { name } else { trimmed.to_owned() };
         out.push((name, value));
     }
@@ -202,10 +299,7 @@ pub fn check_properties(properties: Properties) -> Result<Properties> {
         }
         same
     });
-    if out.len() > limits::PROPERTIES_MAX {
-        let message = format!("{} properties; at most {}", out.len(), limits::PROPERTIES_MAX);
-        return Err(Error::new(ErrorKind::TooLarge, "too_many_properties", message).at("properties"));
-    }
+    check_number_of(&out)?;
     Ok(out)
 }
 
@@ -329,6 +423,48 @@ mod tests {
         for name in ["null", "GUEST", "[object Object]", "NaN"] {
             let r = Record { kind: RecordKind::Identify, ..event(name, &[]) };
             assert_eq!(r.checked(Admission::usual(0)).unwrap_err().code(), "nobody");
+        }
+    }
+
+    #[test]
+    fn what_is_storable_is_what_checking_leaves() {
+        let set = |name: &str, value: &str| Record::set("jane").with(name, value);
+        let cases = [
+            (Record::event("jane", "Paid").with("Plan", "Pro").with("Revenue", 5).known_by("a"), Ok(())),
+            (Record::identify("anon", "jane"), Ok(())),
+            (set("Plan", "Pro").with("Z", true).at(limits::TIME_MIN_MS), Ok(())),
+            (Record::event("", "Paid"), Err("bad_identity")),
+            (Record::event(" jane", "Paid"), Err("not_checked")),
+            (Record::event("jane", "Paid\n"), Err("not_checked")),
+            (Record::event("jane", "a\nb"), Err("bad_event")),
+            (Record::event("jane", &"x".repeat(256)), Err("bad_event")),
+            (Record::identify("anon", ""), Err("bad_identity")),
+            (Record::set("jane"), Err("no_properties")),
+            (Record { name: "x".into(), ..set("Plan", "Pro") }, Err("not_checked")),
+            (set("Plan", "Pro").with("Plan", "Team"), Err("not_checked")),
+            (set("Plan", "Pro").with("A", 1), Err("not_checked")),
+            (set("", "Pro"), Err("bad_property")),
+            (set("Plan", "a\0b"), Err("bad_value")),
+            (set("Plan", &"v".repeat(8193)), Err("bad_value")),
+            (set("Plan", "Pro").at(i64::MAX), Err("bad_time")),
+            (set("Plan", "Pro").at(0), Err("bad_time")),
+            (set("Plan", "Pro").known_by(""), Err("bad_id")),
+            (
+                (0..257).fold(Record::set("jane"), |r, n| r.with(&format!("{n:03}"), n)),
+                Err("too_many_properties"),
+            ),
+        ];
+        for (record, expected) in cases {
+            let said = record.storable();
+            assert_eq!(said.as_ref().map_err(Error::code).copied(), expected, "{record:?}");
+            if said.is_ok() {
+                let now = record.time.unwrap_or(0);
+                assert_eq!(record.clone().checked(Admission::usual(now)).unwrap(), record);
+            } else if let Ok(checked) = record.clone().checked(Admission::usual(limits::TIME_MIN_MS)) {
+                assert_eq!(said.unwrap_err().code(), "not_checked");
+                // The name of a set is nobody's business but the checker's caller's.
+                checked.storable().map_or_else(|e| assert_eq!(e.place(), Some("event")), |()| ());
+            }
         }
     }
 }

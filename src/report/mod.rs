@@ -30,27 +30,34 @@ mod trend;
 pub use audience::{Audience, Did, Outcome};
 pub use basis::{Basis, Definition, Receipt};
 pub use by::{Allowed, By};
-pub use cohort::{Bucket, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Measure};
+pub use cohort::{
+    Bucket, Cohort, CohortCell, CohortPeople, CohortReport, CohortRow, CohortTally, InCohort, Measure,
+    NamedCohort,
+};
 pub use condition::{PropertyCondition, Test};
-pub use durations::{Bar, HISTOGRAM_SECONDS, Seconds};
+pub use durations::{Bar, Classes, Durations, HISTOGRAM_SECONDS, Seconds};
 pub use experiment::{Experiment, Variant};
 pub use funnel::{Exclude, Funnel, FunnelOutcome, FunnelPeople};
-pub use json::Node;
+pub use json::{Fields, Node};
 pub use lifecycle::{Lifecycle, LifecyclePeople, LifecyclePoint, LifecycleReport, Stage, Stages};
 pub use lifetime::{
-    Lifetime, LifetimeReport, LifetimeTally, Lost, Movement, PERIOD_DEFAULT, Period as LifetimePeriod,
-    Standing,
+    Lifetime, LifetimePoint, LifetimeReport, LifetimeTally, Lost, Movement, PERIOD_DEFAULT,
+    Period as LifetimePeriod, Recurring, Standing,
 };
 pub use nearest::nearest;
 pub use order::Order;
-pub use paths::{ChosenPath, Path, PathEvent, Paths, PathsPeople, PathsReport};
+pub use paths::{ChosenPath, Path, PathEvent, PathSeconds, Paths, PathsPeople, PathsReport};
 pub use pattern::{Events, Pattern};
 pub use people::{Column, People};
 pub use period::{Period, ProjectTime, Units};
-pub use revenue::{Amounts, Payers, Point, Revenue, RevenuePeople, RevenueReport, by_total};
+pub use revenue::{
+    Amounts, Part as RevenuePart, Payers, Point, Revenue, RevenuePeople, RevenueReport, by_total,
+};
 pub use saved::{Saved, SavedReport, Terms};
 pub use segment::{Chosen, Label, Segment, Tally, shown};
+pub use statistics::Rate;
 pub use tally::{FunnelReport, FunnelTally, Part, StepReport, Warning, share};
 pub use trend::{
-    Measured, Series, SeriesReport, SeriesTally, Trend, TrendPeople, TrendReport, UnitTally, unit_that_begins,
+    Measured, PointValue, Points, Series, SeriesReport, SeriesTally, Trend, TrendPeople, TrendPoint,
+    TrendReport, UnitTally, unit_that_begins,
 };

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, PersonId};
 
+pub use encoded::{EncodedBlock, Visit};
 pub use reader::Segment;
 
 /// Which form the pieces of a segment have.
