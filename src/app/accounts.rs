@@ -78,6 +78,15 @@ pub struct Invitation {
     pub until: Millis,
 }
 
+/// Somebody who showed their password, or chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// The address of their account.
+    pub email: String,
+    /// The hash of the password that it was. Each has a salt of its own, so it is another with every new password and in every new account.
+    pub kept: String,
+}
+
 /// By e-mail address, in lower case.
 pub type Users = BTreeMap<String, User>;
 
@@ -159,10 +168,12 @@ impl Accounts {
         })
     }
 
-    /// The address of whoever has this password; `None` for a wrong one as for an unknown address, after the same work.
-    pub fn check(&self, email: &str, password: &str) -> Result<Option<String>> {
+    /// Whoever has this password; `None` for a wrong one as for an unknown address, after the same work. That takes a while, so another may
+    /// be kept by the time it is done.
+    pub fn check(&self, email: &str, password: &str) -> Result<Option<Proved>> {
         let known = self.user(email).map(|user| user.password).filter(|kept| !kept.is_empty());
-        Ok(password::matches(known.as_deref(), password)?.then(|| plain(email)))
+        let right = password::matches(known.as_deref(), password)?;
+        Ok(known.filter(|_| right).map(|kept| Proved { email: plain(email), kept }))
     }
 
     /// The address that a link was made for, while it can be used.
@@ -174,8 +185,8 @@ impl Accounts {
         users.iter().find(|(_, user)| holds(user)).map(|(email, _)| email.clone())
     }
 
-    /// Uses a link up: its holder has this password from now on. Gives their address.
-    pub fn accept(&self, token_sha256: &str, password: &str, now: Millis) -> Result<String> {
+    /// Uses a link up: its holder has this password from now on.
+    pub fn accept(&self, token_sha256: &str, password: &str, now: Millis) -> Result<Proved> {
         let used = || {
             let message = "this link was used, or is too old";
             Error::new(ErrorKind::NotFound, "no_such_link", message).hint("ask for a new one")
@@ -188,23 +199,28 @@ impl Accounts {
             if user.invitation.take().is_none_or(|i| i.token_sha256 != token_sha256) {
                 return Err(used());
             }
-            user.password = kept;
+            user.password.clone_from(&kept);
             Ok(())
         })?;
-        Ok(email)
+        Ok(Proved { email, kept })
     }
 
     /// Gives somebody who knows their present password another.
-    pub fn set_password(&self, email: &str, present: &str, next: &str) -> Result<()> {
-        if self.check(email, present)?.is_none() {
-            let error = Error::invalid("wrong_password", "this is not your present password");
-            return Err(error.at("present"));
-        }
+    pub fn set_password(&self, email: &str, present: &str, next: &str) -> Result<Proved> {
+        let wrong = || Error::invalid("wrong_password", "this is not your present password").at("present");
+        let proved = self.check(email, present)?.ok_or_else(wrong)?;
         let kept = password::hash(next)?;
-        self.edit(email, |user| {
-            user.password = kept;
+        self.change(|users| {
+            let user = users.get_mut(&proved.email).ok_or_else(|| nobody(&proved.email))?;
+            // Hashing takes a while; it may be the present one no longer.
+            if user.password != proved.kept {
+                return Err(wrong());
+            }
+            user.password.clone_from(&kept);
             user.invitation = None;
-        })
+            Ok(())
+        })?;
+        Ok(Proved { kept, ..proved })
     }
 
     fn change(&self, change: impl FnOnce(&mut Users) -> Result<()>) -> Result<()> {
@@ -254,10 +270,11 @@ mod tests {
         assert_eq!(accounts.check("jane@example.com", "").unwrap(), None, "no password is no way in");
         assert_eq!(accounts.accept("t", "a good password", 100).unwrap_err().code(), "no_such_link");
         assert_eq!(accounts.accept("t", "short", 99).unwrap_err().code(), "bad_password");
-        assert_eq!(accounts.accept("t", "a good password", 99).unwrap(), "jane@example.com");
+        assert_eq!(accounts.accept("t", "a good password", 99).unwrap().email, "jane@example.com");
         assert_eq!(accounts.accept("t", "another password", 99).unwrap_err().code(), "no_such_link");
         let again = Accounts::load(dir.path()).unwrap();
-        assert_eq!(again.check("JANE@example.com ", "a good password").unwrap().unwrap(), "jane@example.com");
+        let proved = again.check("JANE@example.com ", "a good password").unwrap().unwrap();
+        assert_eq!(proved.email, "jane@example.com");
         assert_eq!(again.check("jane@example.com", "another password").unwrap(), None);
         assert_eq!(
             again.set_password("jane@example.com", "wrong", "x").unwrap_err().code(),

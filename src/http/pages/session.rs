@@ -9,7 +9,8 @@ use maud::{Markup, html};
 
 use super::tries::Tries;
 use super::view::framed;
-use crate::app::{Accounts, Role};
+use crate::app::Role;
+use crate::app::accounts::{Accounts, Proved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
@@ -56,8 +57,34 @@ enum Pass {
     Link,
     /// A key that manages a project, or the whole server, as its hash.
     Key(KeyHash),
-    /// A password, or the link to choose one.
-    User(String),
+    /// A password, or the link to choose one: the address of the account, and a fingerprint of the password that it has while this is
+    /// good. So a session ends with its password and its account, however long ago that was looked at and whoever has the address next.
+    User(String, KeyHash),
+}
+
+impl Pass {
+    fn of(proved: &Proved) -> Self {
+        Self::User(proved.email.clone(), KeyHash::of(&proved.kept))
+    }
+
+    /// Whoever has it, and what they may do now.
+    fn who(&self, accounts: &Accounts, projects: &Projects) -> Option<Who> {
+        match self {
+            Self::Link => Some(Who { email: None, role: Role::Owner, projects: BTreeSet::new() }),
+            Self::Key(hash) => {
+                Some(Who { email: None, role: Role::Owner, projects: projects.managed_with(hash)? })
+            }
+            Self::User(email, fingerprint) => {
+                let user = accounts.user(email)?;
+                let same = !user.password.is_empty() && KeyHash::of(&user.password) == *fingerprint;
+                same.then(|| Who { email: Some(email.clone()), role: user.role, projects: user.projects })
+            }
+        }
+    }
+
+    fn is_of(&self, account: &str) -> bool {
+        matches!(self, Self::User(email, _) if email == account)
+    }
 }
 
 struct Session {
@@ -90,16 +117,7 @@ impl Sessions {
             let inner = self.inner();
             inner.open.get(&token).filter(|session| session.ends > Instant::now())?.pass.clone()
         };
-        match pass {
-            Pass::Link => Some(Who { email: None, role: Role::Owner, projects: BTreeSet::new() }),
-            Pass::Key(hash) => {
-                Some(Who { email: None, role: Role::Owner, projects: projects.managed_with(&hash)? })
-            }
-            Pass::User(email) => {
-                let user = accounts.user(&email)?;
-                Some(Who { email: Some(email), role: user.role, projects: user.projects })
-            }
-        }
+        pass.who(accounts, projects)
     }
 
     /// The path of a link that logs in once.
@@ -132,7 +150,7 @@ impl Sessions {
                 Ok(found) => found,
                 Err(error) => return Ok(again(error.message(), respond::status(error.kind()))),
             };
-            (found.map(Pass::User), "This e-mail address and password do not belong together.")
+            (found.as_ref().map(Pass::of), "This e-mail address and password do not belong together.")
         };
         match pass {
             Some(pass) => self.open(request, pass, &next),
@@ -148,9 +166,9 @@ impl Sessions {
             return Ok(joining(accounts, value("token"), now, Some(&too_many())).with("Retry-After", "60"));
         }
         match accounts.accept(&KeyHash::of(value("token")).to_hex(), value("password"), now) {
-            Ok(email) => {
-                self.end_of(&email);
-                self.open(request, Pass::User(email), "/")
+            Ok(proved) => {
+                self.end_of(&proved.email);
+                self.open(request, Pass::of(&proved), "/")
             }
             Err(error) => Ok(joining(accounts, value("token"), now, Some(&error))),
         }
@@ -195,7 +213,7 @@ impl Sessions {
     }
 
     /// Ends the other sessions that were opened with the same as that of a request.
-    pub fn end_own(&self, request: &Request) {
+    fn end_own(&self, request: &Request) {
         let own = hash_of(request);
         let mut inner = self.inner();
         let pass = own.as_ref().and_then(|own| inner.open.get(own)).map(|session| session.pass.clone());
@@ -204,9 +222,20 @@ impl Sessions {
             .retain(|token, session| Some(token) == own.as_ref() || Some(&session.pass) != pass.as_ref());
     }
 
+    /// Ends the other sessions of an account whose password was changed in that of a request, which goes on with the new one.
+    pub fn renew(&self, request: &Request, proved: &Proved) {
+        let own = hash_of(request);
+        let mut inner = self.inner();
+        inner.open.retain(|token, session| Some(token) == own.as_ref() || !session.pass.is_of(&proved.email));
+        if let Some(session) = own.and_then(|own| inner.open.get_mut(&own)) {
+            session.pass = Pass::of(proved);
+        }
+    }
+
     /// Ends all sessions of an account.
     pub fn end_of(&self, email: &str) {
-        self.inner().open.retain(|_, session| session.pass != Pass::User(email.to_lowercase()));
+        let email = email.trim().to_lowercase();
+        self.inner().open.retain(|_, session| !session.pass.is_of(&email));
     }
 
     /// Ends the session of a request.
@@ -352,7 +381,69 @@ pub fn joining(accounts: &Accounts, token: &str, now: Millis, problem: Option<&E
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::app::accounts::{Invitation, User};
+    use crate::app::{App, StoredKeys};
+    use crate::http::message::{Headers, Method};
+
+    fn request(peer: [u8; 4], cookie: Option<&Response>) -> Request {
+        let mut headers = Headers::default();
+        let set = cookie.and_then(|reply| reply.headers().find(|(name, _)| *name == "Set-Cookie"));
+        set.inspect(|(_, cookie)| headers.push("Cookie", cookie.split(';').next().unwrap()));
+        let (path, query) = ("/".to_owned(), String::new());
+        Request { method: Method::Post, path, query, headers, body: Vec::new(), peer: peer.into() }
+    }
+
+    /// A server's accounts and projects.
+    fn served() -> (tempfile::TempDir, Accounts, Projects) {
+        let data = tempfile::tempdir().unwrap();
+        let first = Arc::new(App::open(data.path()).unwrap());
+        let keys = StoredKeys::new("w".to_owned(), KeyHash::of("first").to_hex());
+        let projects = Projects::open(data.path().to_owned(), first, &keys).unwrap();
+        let accounts = Accounts::load(data.path()).unwrap();
+        for name in ["jane", "eve"] {
+            let invitation = Some(Invitation { token_sha256: name.to_owned(), until: 1 });
+            let (projects, password) = (BTreeSet::new(), String::new());
+            accounts
+                .add(&format!("{name}@x"), User { role: Role::Viewer, projects, password, invitation })
+                .unwrap();
+        }
+        (data, accounts, projects)
+    }
+
+    #[test]
+    fn a_session_is_as_good_as_the_password_that_opened_it() {
+        let (_data, accounts, projects) = served();
+        let (sessions, here) = (Sessions::default(), request([10, 0, 0, 1], None));
+        let open = |proved: &Proved| sessions.open(&here, Pass::of(proved), "/").unwrap();
+        let who = |session: &Response| {
+            let who = sessions.who(&request([10, 0, 0, 1], Some(session)), &accounts, &projects);
+            who.and_then(|who| who.email)
+        };
+        let joined = accounts.accept("jane", "the first password", 0).unwrap();
+        let own = open(&joined);
+        assert_eq!(who(&own).as_deref(), Some("jane@x"));
+        // Whoever was found to know it, but has the session only when it was changed and others were ended.
+        let slow = accounts.check("jane@x", "the first password").unwrap().unwrap();
+        let changed = accounts.set_password("jane@x", "the first password", "another password").unwrap();
+        sessions.renew(&request([10, 0, 0, 1], Some(&own)), &changed);
+        let late = open(&slow);
+        assert_eq!((who(&own).as_deref(), who(&late)), (Some("jane@x"), None));
+        // The same password once more is another one.
+        let again = accounts.set_password("jane@x", "another password", "another password").unwrap();
+        assert_eq!((who(&own), who(&open(&again)).as_deref()), (None, Some("jane@x")));
+        // An account that has the address of one that is gone.
+        let last = open(&again);
+        accounts.remove("jane@x").unwrap();
+        let invitation = Some(Invitation { token_sha256: "new".to_owned(), until: 1 });
+        let next = User { role: Role::Owner, projects: BTreeSet::new(), password: String::new(), invitation };
+        accounts.add("jane@x", next).unwrap();
+        assert_eq!(who(&last), None, "before it has a password");
+        accounts.accept("new", "another password", 0).unwrap();
+        assert_eq!(who(&last), None, "nor with the same");
+    }
 
     #[test]
     fn nobody_is_sent_elsewhere_after_logging_in() {
