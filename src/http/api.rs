@@ -143,7 +143,7 @@ impl Api {
                 let token = request.parameter("token").unwrap_or_default();
                 Ok(session::joining(&self.accounts, &token, app.now(), None))
             }
-            Action::Join => self.sessions.join(request, &self.accounts, app.now()),
+            Action::Join => self.sessions.join(request, &self.accounts, &self.projects, app.now()),
             Action::Logout => self.sessions.log_out(request),
             Action::Shared => {
                 let shown = pages::shared(app, request, &route.parameter(&request.path)?);
