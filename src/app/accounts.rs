@@ -2,12 +2,12 @@
 //! no password and no secret of a link, only their hashes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{checked, read_checked, replace};
+use super::keys::{checked, read_checked, replace_on};
 use super::password;
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
@@ -92,7 +92,7 @@ pub type Users = BTreeMap<String, User>;
 
 /// Everybody with access.
 pub struct Accounts {
-    dir: PathBuf,
+    vfs: Box<dyn Vfs>,
     users: RwLock<Arc<Users>>,
 }
 
@@ -104,8 +104,13 @@ fn stored(vfs: &dyn Vfs) -> Result<Users> {
 impl Accounts {
     /// The accounts kept in the data directory `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let users = stored(&RealVfs::new(dir)?)?;
-        Ok(Self { dir: dir.to_owned(), users: RwLock::new(Arc::new(users)) })
+        Self::load_on(Box::new(RealVfs::new(dir)?))
+    }
+
+    /// The same on any disk.
+    pub fn load_on(vfs: Box<dyn Vfs>) -> Result<Self> {
+        let users = RwLock::new(Arc::new(stored(&*vfs)?));
+        Ok(Self { vfs, users })
     }
 
     /// An error if those in a directory cannot be read.
@@ -227,9 +232,8 @@ impl Accounts {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = Users::clone(&users);
         change(&mut next)?;
-        replace(&self.dir, FILE, FILE_NEW, &checked(FILE, &next)?)?;
-        *users = Arc::new(next);
-        Ok(())
+        let bytes = checked(FILE, &next)?;
+        replace_on(&*self.vfs, FILE, FILE_NEW, &bytes, || *users = Arc::new(next))
     }
 }
 
@@ -245,6 +249,7 @@ fn nobody(email: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::disk::{Fault, SimDisk};
 
     fn invited(role: Role, token: &str) -> User {
         let invitation = Some(Invitation { token_sha256: token.to_owned(), until: 100 });
@@ -289,6 +294,26 @@ mod tests {
         assert_eq!(again.remove("jane@example.com").unwrap_err().code(), "unknown_user");
         std::fs::write(dir.path().join(FILE), "{\"a@b\":{}}").unwrap();
         assert_eq!(Accounts::load(dir.path()).map(drop).unwrap_err().code(), "corrupt");
+    }
+
+    #[test]
+    fn whoever_is_removed_stays_away_when_the_disk_does_not_say_so() {
+        let disk = SimDisk::new();
+        let accounts = Accounts::load_on(Box::new(disk.clone())).unwrap();
+        for name in ["jane@x", "eve@x"] {
+            accounts.add(name, invited(Role::Editor, name)).unwrap();
+        }
+        let left = |accounts: &Accounts| accounts.users().keys().cloned().collect::<Vec<_>>();
+        // Nothing of it has happened.
+        disk.fail_at(0, Fault::RenameError);
+        assert!(accounts.remove("eve@x").is_err());
+        assert_eq!(left(&accounts), ["eve@x", "jane@x"]);
+        // It has, but a power cut may undo it.
+        disk.fail_at(0, Fault::SyncDirError);
+        assert!(accounts.remove("eve@x").is_err());
+        assert_eq!(left(&accounts), ["jane@x"]);
+        accounts.edit("jane@x", |user| user.role = Role::Owner).unwrap();
+        assert_eq!(left(&Accounts::load_on(Box::new(disk)).unwrap()), ["jane@x"], "nor is she written back");
     }
 
     #[test]

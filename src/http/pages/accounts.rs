@@ -132,8 +132,9 @@ pub fn change(visit: &Visit<'_>, change: Change, request: &Request, form: &Form)
             Ok(see("/settings#access"))
         }
         _ => {
-            visit.accounts.remove(email)?;
+            let removed = visit.accounts.remove(email);
             visit.sessions.end_of(email);
+            removed?;
             Ok(see("/settings#access"))
         }
     }
