@@ -1,6 +1,7 @@
 //! What the routes do: each turns a request into a call of the app and its answer into a response.
 
 mod import;
+mod live;
 
 use std::io::Read;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, operator, respond, script, segment};
 use crate::app::projects::{FIRST, prefix};
-use crate::app::{Accounts, App, Retention, Sent, export, export_person, live, saved};
+use crate::app::{Accounts, App, Retention, Sent, export, export_person, saved};
 use crate::engine::{Damaged, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -25,24 +26,26 @@ use crate::limits;
 use crate::model::RecordKind;
 use crate::transfer::format::ExportFormat;
 
-/// The routes over all projects.
+/// The routes over all projects. Clones are over the same.
+#[derive(Clone)]
 pub struct Api {
-    projects: Projects,
-    sessions: Sessions,
-    accounts: Accounts,
-    limits: Limits,
+    projects: Arc<Projects>,
+    sessions: Arc<Sessions>,
+    accounts: Arc<Accounts>,
+    limits: Arc<Limits>,
 }
 
 impl Api {
     /// Over `projects`, for senders and readers with their keys and for people with an account.
     pub fn new(projects: Projects, accounts: Accounts) -> Self {
-        Self { projects, accounts, sessions: Sessions::default(), limits: Limits::default() }
+        let (projects, accounts) = (Arc::new(projects), Arc::new(accounts));
+        Self { projects, accounts, sessions: Arc::default(), limits: Arc::default() }
     }
 
     /// With other limits than those of `limits.rs` on how often senders may send.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = Arc::new(limits);
         self
     }
 
@@ -109,7 +112,7 @@ impl Api {
                 reports.property_values(&snapshot, &query, app.now()).map(Response::json)
             }
             Action::Refusals => Ok(Response::json(refusals(app))),
-            Action::Live => watch(app, request),
+            Action::Live => self.watch(project, route, request),
             Action::Stats => Ok(Response::json(metrics::stats(app).to_string())),
             Action::Compact => {
                 app.engine().compact()?;
@@ -454,24 +457,6 @@ fn refusals(app: &App) -> String {
         })
         .collect();
     json!({ "counts": refusals.counts(), "refusals": latest }).to_string()
-}
-
-/// The header is what a browser's event source sends when it comes back; the address that it was opened with stays.
-fn watch(app: &Arc<App>, request: &Request) -> Result<Response> {
-    let since = request.headers.get("last-event-id").map(str::to_owned).filter(|id| !id.is_empty());
-    let since = since.or_else(|| request.parameter("since"));
-    let number = |text: String| {
-        text.parse().map_err(|_| Error::invalid("bad_number", "the id of an event expected").at("since"))
-    };
-    let watch = live::Watch {
-        event: request.parameter("event"),
-        person: request.parameter("person"),
-        since: since.map(number).transpose()?,
-    };
-    let app = Arc::clone(app);
-    let body = move |out: &mut dyn std::io::Write| live::watch(app.engine(), &watch, out);
-    // Proxies that collect answers would hold events back.
-    Ok(Response::stream("text/event-stream", Box::new(body)).with("X-Accel-Buffering", "no"))
 }
 
 /// An error if whoever asks does not see the project, or their role is not enough for the route.

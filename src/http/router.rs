@@ -153,7 +153,7 @@ pub enum Action {
 }
 
 /// One route.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Route {
     /// Its method; `GET` answers `HEAD` too.
     pub method: Method,
