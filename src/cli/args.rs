@@ -102,7 +102,7 @@ pub enum Command {
         /// The identity whose person it is joined into
         into: String,
     },
-    /// More keys beside the first two, each for less; a running server takes them on SIGHUP
+    /// More keys beside the first two, each for less
     #[command(visible_alias = "keys")]
     Key {
         /// What to do with them

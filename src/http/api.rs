@@ -1,6 +1,7 @@
 //! What the routes do: each turns a request into a call of the app and its answer into a response.
 
 mod import;
+mod keys;
 mod live;
 
 use std::io::Read;
@@ -98,6 +99,7 @@ impl Api {
                 let named = self.projects.meant(&identity()?).map(|project| (project.id, project.name()));
                 self.delete_project(project, owns_all, named)
             }
+            Action::Keys | Action::AddKey | Action::RemoveKey => keys::answer(project, route, request),
             Action::Backup => self.backup(project, owns_all),
             Action::Retention => written(&app.retention()?),
             Action::Retain => {
@@ -115,8 +117,7 @@ impl Api {
             Action::Live => self.watch(project, route, request),
             Action::Stats => Ok(Response::json(metrics::stats(app).to_string())),
             Action::Compact => {
-                app.engine().compact()?;
-                Ok(Response::json(metrics::stats(app).to_string()))
+                app.engine().compact().map(|()| Response::json(metrics::stats(app).to_string()))
             }
             Action::Metrics => Ok(Response::new(
                 200,

@@ -122,6 +122,12 @@ pub enum Action {
     Projects,
     /// Delete one.
     DeleteProject,
+    /// The keys beside the first two.
+    Keys,
+    /// Make one.
+    AddKey,
+    /// Take one away.
+    RemoveKey,
     /// Copy the store.
     Backup,
     /// How long events are kept.
