@@ -474,10 +474,12 @@ fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
         .hint("ask an owner to do it, or to change your role"))
 }
 
-/// The response of an answer or error. What a key was needed to read is nothing for caches.
+/// The response of an answer or error. What a key or a session was needed to read is nothing for caches.
 fn private(route: &Route, answer: Result<Response>) -> Response {
     let response = answer.unwrap_or_else(|error| respond::error(&error));
-    if route.access == Access::Read { response.with("Cache-Control", "no-store") } else { response }
+    let told = response.headers().any(|(name, _)| name == "Cache-Control");
+    let read = matches!(route.access, Access::Read | Access::Session);
+    if read && !told { response.with("Cache-Control", "no-store") } else { response }
 }
 
 /// The JSON query of a report: the body, or `?q=`, or its text form as the parameters of the URL.
