@@ -101,6 +101,27 @@ fn behind_proxy() -> (tempfile::TempDir, Server) {
 }
 
 #[test]
+fn a_cookie_is_for_the_way_that_a_trusted_proxy_tells() {
+    let entered = |server: &Server, headers: &[(&str, &str)]| {
+        let reply = post(server, "/login", &[&[FORM], headers].concat(), &format!("key={API_KEY}"));
+        reply.header("set-cookie").unwrap().to_owned()
+    };
+    let (_dir, server) = behind_proxy();
+    let by_tls = [("X-Forwarded-For", "203.0.113.5"), ("X-Forwarded-Proto", "https")];
+    let ends = |cookie: &str, secure: bool| {
+        let attributes: Vec<_> = cookie.split("; ").skip(1).collect();
+        let known = ["Path=/", "HttpOnly", "SameSite=Strict", "Max-Age=43200", "Secure"];
+        assert_eq!(attributes, known[..if secure { 5 } else { 4 }], "{cookie}");
+    };
+    ends(&entered(&server, &by_tls), true);
+    ends(&entered(&server, &by_tls[..1]), false);
+    ends(&entered(&server, &[by_tls[0], ("X-Forwarded-Proto", "http")]), false);
+    // From anybody else it says nothing.
+    let (_dir, server) = fresh();
+    ends(&entered(&server, &by_tls), false);
+}
+
+#[test]
 fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
     let (_dir, server) = behind_proxy();
     let try_from = |address: &str, key: &str| {
