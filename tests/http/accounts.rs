@@ -7,6 +7,7 @@ use whodid::http::message::Method;
 use whodid::http::router::{Access, Action, Found, ROUTES, find};
 
 use super::pages::{FORM, OWN, log_in, post};
+use super::projects::create;
 use super::{fresh, history};
 use crate::support::{API_KEY, Reply, Server, WRITE_KEY, run};
 
@@ -119,6 +120,24 @@ fn a_cookie_is_for_the_way_that_a_trusted_proxy_tells() {
     // From anybody else it says nothing.
     let (_dir, server) = fresh();
     ends(&entered(&server, &by_tls), false);
+}
+
+#[test]
+fn an_account_that_is_gone_leaves_no_session_to_the_next_of_its_name() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    create(&server, &owner, "Shop");
+    let viewer = joined(&server, &owner, "jane@example.com", "viewer", "2");
+    assert_eq!(get(&server, "/p/2/settings", &viewer).status, 200);
+    let gone = send(&server, &owner, "/projects/delete", &[("project", "2"), ("confirm", "Shop")]);
+    assert_eq!(gone.status, 303, "{}", gone.text());
+    let pairs = [("email", "jane@example.com"), ("role", "owner")];
+    let link = token(&send(&server, &owner, "/users", &pairs).text());
+    let looks = || get(&server, "/settings", &viewer).status;
+    assert_eq!(looks(), 303);
+    let reply = post(&server, "/join", &[FORM], &encoded(&[("token", &link), ("password", PASSWORD)]));
+    assert_eq!(get(&server, "/settings", &cookie(&reply).unwrap()).status, 200);
+    assert_eq!(looks(), 303, "with the same password");
 }
 
 #[test]
