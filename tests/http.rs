@@ -1,5 +1,6 @@
 //! The server as trackers, importers, readers and attackers meet it: the real program, over real connections.
 
+mod access;
 mod accounts;
 mod digits;
 mod errors;

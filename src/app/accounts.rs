@@ -2,12 +2,12 @@
 //! no password and no secret of a link, only their hashes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{checked, read_checked, replace};
+use super::keys::{checked, read_checked, replace_on};
 use super::password;
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
@@ -78,12 +78,21 @@ pub struct Invitation {
     pub until: Millis,
 }
 
+/// Somebody who showed their password, or chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// The address of their account.
+    pub email: String,
+    /// The hash of the password that it was. Each has a salt of its own, so it is another with every new password and in every new account.
+    pub kept: String,
+}
+
 /// By e-mail address, in lower case.
 pub type Users = BTreeMap<String, User>;
 
 /// Everybody with access.
 pub struct Accounts {
-    dir: PathBuf,
+    vfs: Box<dyn Vfs>,
     users: RwLock<Arc<Users>>,
 }
 
@@ -95,8 +104,13 @@ fn stored(vfs: &dyn Vfs) -> Result<Users> {
 impl Accounts {
     /// The accounts kept in the data directory `dir`.
     pub fn load(dir: &Path) -> Result<Self> {
-        let users = stored(&RealVfs::new(dir)?)?;
-        Ok(Self { dir: dir.to_owned(), users: RwLock::new(Arc::new(users)) })
+        Self::load_on(Box::new(RealVfs::new(dir)?))
+    }
+
+    /// The same on any disk.
+    pub fn load_on(vfs: Box<dyn Vfs>) -> Result<Self> {
+        let users = RwLock::new(Arc::new(stored(&*vfs)?));
+        Ok(Self { vfs, users })
     }
 
     /// An error if those in a directory cannot be read.
@@ -159,10 +173,12 @@ impl Accounts {
         })
     }
 
-    /// The address of whoever has this password; `None` for a wrong one as for an unknown address, after the same work.
-    pub fn check(&self, email: &str, password: &str) -> Result<Option<String>> {
+    /// Whoever has this password; `None` for a wrong one as for an unknown address, after the same work. That takes a while, so another may
+    /// be kept by the time it is done.
+    pub fn check(&self, email: &str, password: &str) -> Result<Option<Proved>> {
         let known = self.user(email).map(|user| user.password).filter(|kept| !kept.is_empty());
-        Ok(password::matches(known.as_deref(), password)?.then(|| plain(email)))
+        let right = password::matches(known.as_deref(), password)?;
+        Ok(known.filter(|_| right).map(|kept| Proved { email: plain(email), kept }))
     }
 
     /// The address that a link was made for, while it can be used.
@@ -174,8 +190,8 @@ impl Accounts {
         users.iter().find(|(_, user)| holds(user)).map(|(email, _)| email.clone())
     }
 
-    /// Uses a link up: its holder has this password from now on. Gives their address.
-    pub fn accept(&self, token_sha256: &str, password: &str, now: Millis) -> Result<String> {
+    /// Uses a link up: its holder has this password from now on.
+    pub fn accept(&self, token_sha256: &str, password: &str, now: Millis) -> Result<Proved> {
         let used = || {
             let message = "this link was used, or is too old";
             Error::new(ErrorKind::NotFound, "no_such_link", message).hint("ask for a new one")
@@ -188,32 +204,36 @@ impl Accounts {
             if user.invitation.take().is_none_or(|i| i.token_sha256 != token_sha256) {
                 return Err(used());
             }
-            user.password = kept;
+            user.password.clone_from(&kept);
             Ok(())
         })?;
-        Ok(email)
+        Ok(Proved { email, kept })
     }
 
     /// Gives somebody who knows their present password another.
-    pub fn set_password(&self, email: &str, present: &str, next: &str) -> Result<()> {
-        if self.check(email, present)?.is_none() {
-            let error = Error::invalid("wrong_password", "this is not your present password");
-            return Err(error.at("present"));
-        }
+    pub fn set_password(&self, email: &str, present: &str, next: &str) -> Result<Proved> {
+        let wrong = || Error::invalid("wrong_password", "this is not your present password").at("present");
+        let proved = self.check(email, present)?.ok_or_else(wrong)?;
         let kept = password::hash(next)?;
-        self.edit(email, |user| {
-            user.password = kept;
+        self.change(|users| {
+            let user = users.get_mut(&proved.email).ok_or_else(|| nobody(&proved.email))?;
+            // Hashing takes a while; it may be the present one no longer.
+            if user.password != proved.kept {
+                return Err(wrong());
+            }
+            user.password.clone_from(&kept);
             user.invitation = None;
-        })
+            Ok(())
+        })?;
+        Ok(Proved { kept, ..proved })
     }
 
     fn change(&self, change: impl FnOnce(&mut Users) -> Result<()>) -> Result<()> {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = Users::clone(&users);
         change(&mut next)?;
-        replace(&self.dir, FILE, FILE_NEW, &checked(FILE, &next)?)?;
-        *users = Arc::new(next);
-        Ok(())
+        let bytes = checked(FILE, &next)?;
+        replace_on(&*self.vfs, FILE, FILE_NEW, &bytes, || *users = Arc::new(next))
     }
 }
 
@@ -229,6 +249,7 @@ fn nobody(email: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::disk::{Fault, SimDisk};
 
     fn invited(role: Role, token: &str) -> User {
         let invitation = Some(Invitation { token_sha256: token.to_owned(), until: 100 });
@@ -254,10 +275,11 @@ mod tests {
         assert_eq!(accounts.check("jane@example.com", "").unwrap(), None, "no password is no way in");
         assert_eq!(accounts.accept("t", "a good password", 100).unwrap_err().code(), "no_such_link");
         assert_eq!(accounts.accept("t", "short", 99).unwrap_err().code(), "bad_password");
-        assert_eq!(accounts.accept("t", "a good password", 99).unwrap(), "jane@example.com");
+        assert_eq!(accounts.accept("t", "a good password", 99).unwrap().email, "jane@example.com");
         assert_eq!(accounts.accept("t", "another password", 99).unwrap_err().code(), "no_such_link");
         let again = Accounts::load(dir.path()).unwrap();
-        assert_eq!(again.check("JANE@example.com ", "a good password").unwrap().unwrap(), "jane@example.com");
+        let proved = again.check("JANE@example.com ", "a good password").unwrap().unwrap();
+        assert_eq!(proved.email, "jane@example.com");
         assert_eq!(again.check("jane@example.com", "another password").unwrap(), None);
         assert_eq!(
             again.set_password("jane@example.com", "wrong", "x").unwrap_err().code(),
@@ -272,6 +294,26 @@ mod tests {
         assert_eq!(again.remove("jane@example.com").unwrap_err().code(), "unknown_user");
         std::fs::write(dir.path().join(FILE), "{\"a@b\":{}}").unwrap();
         assert_eq!(Accounts::load(dir.path()).map(drop).unwrap_err().code(), "corrupt");
+    }
+
+    #[test]
+    fn whoever_is_removed_stays_away_when_the_disk_does_not_say_so() {
+        let disk = SimDisk::new();
+        let accounts = Accounts::load_on(Box::new(disk.clone())).unwrap();
+        for name in ["jane@x", "eve@x"] {
+            accounts.add(name, invited(Role::Editor, name)).unwrap();
+        }
+        let left = |accounts: &Accounts| accounts.users().keys().cloned().collect::<Vec<_>>();
+        // Nothing of it has happened.
+        disk.fail_at(0, Fault::RenameError);
+        assert!(accounts.remove("eve@x").is_err());
+        assert_eq!(left(&accounts), ["eve@x", "jane@x"]);
+        // It has, but a power cut may undo it.
+        disk.fail_at(0, Fault::SyncDirError);
+        assert!(accounts.remove("eve@x").is_err());
+        assert_eq!(left(&accounts), ["jane@x"]);
+        accounts.edit("jane@x", |user| user.role = Role::Owner).unwrap();
+        assert_eq!(left(&Accounts::load_on(Box::new(disk)).unwrap()), ["jane@x"], "nor is she written back");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{checked, discard, read_checked, replace};
+use super::keys::{checked, discard, read_checked, replace_on};
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -131,6 +131,11 @@ impl Dashboard {
 
     /// Puts it in the store directory `dir`, if it makes sense.
     pub fn store(&self, dir: &Path) -> Result<()> {
+        self.store_then(dir, || ())
+    }
+
+    /// The same; `taken` is called once the file says so, as by [`replace_on`].
+    pub fn store_then(&self, dir: &Path, taken: impl FnOnce()) -> Result<()> {
         if !self.tz.is_empty() {
             Zone::parse(&self.tz).map_err(|e| e.at("tz"))?;
         }
@@ -142,7 +147,7 @@ impl Dashboard {
             let message = format!("there are {} links already", limits::SAVED_MAX);
             return Err(Error::invalid("too_many", message).hint("end some of them in the settings"));
         }
-        replace(dir, FILE, FILE_NEW, &checked(FILE, self)?)
+        replace_on(&RealVfs::new(dir)?, FILE, FILE_NEW, &checked(FILE, self)?, taken)
     }
 }
 

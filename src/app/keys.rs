@@ -147,7 +147,12 @@ impl StoredKeys {
 
     /// Puts them in the store directory `dir`.
     pub fn store(&self, dir: &Path) -> Result<()> {
-        replace(dir, FILE, FILE_NEW, &checked(FILE, self)?)
+        self.store_on(&RealVfs::new(dir)?, || ())
+    }
+
+    /// The same on any disk; `taken` is called once they are what the file says, as by [`replace_on`].
+    pub fn store_on(&self, vfs: &dyn Vfs, taken: impl FnOnce()) -> Result<()> {
+        replace_on(vfs, FILE, FILE_NEW, &checked(FILE, self)?, taken)
     }
 }
 
@@ -196,8 +201,13 @@ fn sum(json: &serde_json::Value) -> u32 {
 
 /// Replaces the small file `name` in `dir` as a whole, by way of the file `new`.
 pub fn replace(dir: &Path, name: &str, new: &str, bytes: &[u8]) -> Result<()> {
-    let vfs = RealVfs::new(dir)?;
-    discard(&vfs, new)?;
+    replace_on(&RealVfs::new(dir)?, name, new, bytes, || ())
+}
+
+/// The same on any disk. `taken` is called once the file says the new: from then on whoever reads it finds that, so what is kept in memory
+/// has to follow. An error of the sync behind it says only that a power cut may bring the old back.
+pub fn replace_on(vfs: &dyn Vfs, name: &str, new: &str, bytes: &[u8], taken: impl FnOnce()) -> Result<()> {
+    discard(vfs, new)?;
     let put = || {
         let mut file = vfs.create(new)?;
         file.write_all(bytes)?;
@@ -206,11 +216,12 @@ pub fn replace(dir: &Path, name: &str, new: &str, bytes: &[u8]) -> Result<()> {
     };
     if let Err(error) = put() {
         // It may name somebody, and nobody looks for that here.
-        if let Err(left) = discard(&vfs, new) {
+        if let Err(left) = discard(vfs, new) {
             log::error!("{new} in {} stays until the next start: {left}", vfs.describe());
         }
         return Err(error);
     }
+    taken();
     vfs.sync_dir()
 }
 

@@ -30,14 +30,18 @@ pub struct Watch {
     pub since: Option<u64>,
 }
 
-/// Sends what happens until the watcher leaves or the feed is closed.
-pub fn watch(engine: &Engine, watch: &Watch, out: &mut dyn Write) -> io::Result<()> {
+/// Sends what happens until the watcher leaves, the feed is closed, or `may` says that it is none of theirs any more: that is asked before
+/// anything is sent, and with each sign of life.
+pub fn watch(engine: &Engine, watch: &Watch, may: &dyn Fn() -> bool, out: &mut dyn Write) -> io::Result<()> {
     let feed: &Feed = engine.feed();
     let mut last = watch.since.unwrap_or_else(|| feed.last());
     write!(out, "retry: {RETRY_MS}\n\n")?;
     out.flush()?;
     loop {
         let batch = feed.after(last, BATCH, HEARTBEAT);
+        if !may() {
+            return Ok(());
+        }
         let full = batch.happenings.len() == BATCH;
         if batch.missed != Some(0) {
             let before = batch.happenings.first().map_or(batch.last, |(number, _)| number - 1);

@@ -201,15 +201,16 @@ impl App {
         Arc::clone(&self.dashboard.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what the dashboard remembers; returns once it is durable.
+    /// Changes what the dashboard remembers; returns once it is durable. A link that was ended shows nothing any more, whatever the disk says.
     pub fn change_dashboard(&self, change: impl FnOnce(&mut Dashboard) -> Result<()>) -> Result<()> {
         let mut known = self.dashboard.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = Dashboard::clone(&known);
         change(&mut next)?;
-        next.store(&self.dir)?;
-        self.reports.count_time(next.time());
-        *known = Arc::new(next);
-        Ok(())
+        let next = Arc::new(next);
+        next.store_then(&self.dir, || {
+            self.reports.count_time(next.time());
+            *known = Arc::clone(&next);
+        })
     }
 
     /// Fills an empty store with the records of a made-up company; whether it was empty.

@@ -102,7 +102,7 @@ pub enum Command {
         /// The identity whose person it is joined into
         into: String,
     },
-    /// More keys beside the first two: to send, to read, or to manage; a running server takes them on SIGHUP
+    /// More keys beside the first two: to send, to read, or to manage; at once, also while a server runs
     #[command(visible_alias = "keys")]
     Key {
         /// What to do with them

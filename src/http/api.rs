@@ -1,6 +1,8 @@
 //! What the routes do: each turns a request into a call of the app and its answer into a response.
 
 mod import;
+mod keys;
+mod live;
 
 use std::io::Read;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use super::projects::{self, Project, Projects};
 use super::router::{self, Access, Action, Route, SCRIPT_PATH};
 use super::{Handler, metrics, operator, respond, script, segment};
 use crate::app::projects::{FIRST, prefix};
-use crate::app::{Accounts, App, Retention, Sent, export, export_person, live, saved};
+use crate::app::{Accounts, App, Retention, Sent, export, export_person, saved};
 use crate::engine::{Damaged, Outcome, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::{Owner, ValueQuery};
@@ -25,24 +27,26 @@ use crate::limits;
 use crate::model::RecordKind;
 use crate::transfer::format::ExportFormat;
 
-/// The routes over all projects.
+/// The routes over all projects. Clones are over the same.
+#[derive(Clone)]
 pub struct Api {
-    projects: Projects,
-    sessions: Sessions,
-    accounts: Accounts,
-    limits: Limits,
+    projects: Arc<Projects>,
+    sessions: Arc<Sessions>,
+    accounts: Arc<Accounts>,
+    limits: Arc<Limits>,
 }
 
 impl Api {
     /// Over `projects`, for senders and readers with their keys and for people with an account.
     pub fn new(projects: Projects, accounts: Accounts) -> Self {
-        Self { projects, accounts, sessions: Sessions::default(), limits: Limits::default() }
+        let (projects, accounts) = (Arc::new(projects), Arc::new(accounts));
+        Self { projects, accounts, sessions: Arc::default(), limits: Arc::default() }
     }
 
     /// With other limits than those of `limits.rs` on how often senders may send.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = Arc::new(limits);
         self
     }
 
@@ -95,6 +99,7 @@ impl Api {
                 let named = self.projects.meant(&identity()?).map(|project| (project.id, project.name()));
                 self.delete_project(project, owns_all, named)
             }
+            Action::Keys | Action::AddKey | Action::RemoveKey => keys::answer(project, route, request),
             Action::Backup => self.backup(project, owns_all),
             Action::Retention => written(&app.retention()?),
             Action::Retain => {
@@ -109,11 +114,10 @@ impl Api {
                 reports.property_values(&snapshot, &query, app.now()).map(Response::json)
             }
             Action::Refusals => Ok(Response::json(refusals(app))),
-            Action::Live => watch(app, request),
+            Action::Live => self.watch(project, route, request),
             Action::Stats => Ok(Response::json(metrics::stats(app).to_string())),
             Action::Compact => {
-                app.engine().compact()?;
-                Ok(Response::json(metrics::stats(app).to_string()))
+                app.engine().compact().map(|()| Response::json(metrics::stats(app).to_string()))
             }
             Action::Metrics => Ok(Response::new(
                 200,
@@ -143,7 +147,7 @@ impl Api {
                 let token = request.parameter("token").unwrap_or_default();
                 Ok(session::joining(&self.accounts, &token, app.now(), None))
             }
-            Action::Join => self.sessions.join(request, &self.accounts, app.now()),
+            Action::Join => self.sessions.join(request, &self.accounts, &self.projects, app.now()),
             Action::Logout => self.sessions.log_out(request),
             Action::Shared => {
                 let shown = pages::shared(app, request, &route.parameter(&request.path)?);
@@ -456,24 +460,6 @@ fn refusals(app: &App) -> String {
     json!({ "counts": refusals.counts(), "refusals": latest }).to_string()
 }
 
-/// The header is what a browser's event source sends when it comes back; the address that it was opened with stays.
-fn watch(app: &Arc<App>, request: &Request) -> Result<Response> {
-    let since = request.headers.get("last-event-id").map(str::to_owned).filter(|id| !id.is_empty());
-    let since = since.or_else(|| request.parameter("since"));
-    let number = |text: String| {
-        text.parse().map_err(|_| Error::invalid("bad_number", "the id of an event expected").at("since"))
-    };
-    let watch = live::Watch {
-        event: request.parameter("event"),
-        person: request.parameter("person"),
-        since: since.map(number).transpose()?,
-    };
-    let app = Arc::clone(app);
-    let body = move |out: &mut dyn std::io::Write| live::watch(app.engine(), &watch, out);
-    // Proxies that collect answers would hold events back.
-    Ok(Response::stream("text/event-stream", Box::new(body)).with("X-Accel-Buffering", "no"))
-}
-
 /// An error if whoever asks does not see the project, or their role is not enough for the route.
 fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
     if !who.sees(project.id) {
@@ -488,10 +474,12 @@ fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
         .hint("ask an owner to do it, or to change your role"))
 }
 
-/// The response of an answer or error. What a key was needed to read is nothing for caches.
+/// The response of an answer or error. What a key or a session was needed to read is nothing for caches.
 fn private(route: &Route, answer: Result<Response>) -> Response {
     let response = answer.unwrap_or_else(|error| respond::error(&error));
-    if route.access == Access::Read { response.with("Cache-Control", "no-store") } else { response }
+    let told = response.headers().any(|(name, _)| name == "Cache-Control");
+    let read = matches!(route.access, Access::Read | Access::Session);
+    if read && !told { response.with("Cache-Control", "no-store") } else { response }
 }
 
 /// The JSON query of a report: the body, or `?q=`, or its text form as the parameters of the URL.

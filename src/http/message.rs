@@ -9,6 +9,9 @@ use std::net::IpAddr;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 
+/// In which a proxy says by what it was asked. The front takes it out where nobody trusted says it.
+pub(super) const FORWARDED_SCHEME: &str = "x-forwarded-proto";
+
 /// The methods that some route knows; every other token is `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -79,6 +82,17 @@ impl Headers {
         self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Takes out all fields of a name.
+    pub fn remove(&mut self, name: &str) {
+        if self.get(name).is_none() {
+            return;
+        }
+        let mut left = Self::default();
+        let others = self.iter().filter(|(found, _)| !found.eq_ignore_ascii_case(name));
+        others.for_each(|(name, value)| left.push(name, value));
+        *self = left;
+    }
+
     /// Every field as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut start = 0;
@@ -118,9 +132,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// `http`, or `https` if a proxy in front says that it was asked by that.
+    /// `http`, or `https` if a trusted proxy in front says that it was asked by that.
     pub fn scheme(&self) -> &'static str {
-        if self.headers.get("x-forwarded-proto") == Some("https") { "https" } else { "http" }
+        if self.headers.get(FORWARDED_SCHEME) == Some("https") { "https" } else { "http" }
     }
 
     /// The path's segments, percent-decoded. Bytes that are no UTF-8 are an error, not another name.
@@ -300,6 +314,12 @@ mod tests {
         assert_eq!(headers.get("x-empty"), Some(""));
         assert_eq!(headers.get("hos"), None);
         assert_eq!(headers.iter().count(), 3);
+        headers.remove("x-Empty");
+        headers.remove("hos");
+        assert_eq!(
+            (headers.get("x-empty"), headers.get("host"), headers.iter().count()),
+            (None, Some("a"), 2)
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::message::{Response, ResponseBody};
 use super::router::Access;
 use crate::app::projects::{self, FIRST};
 use crate::app::{Accounts, App, Keeper, Scope, StoredKeys};
+use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a deletion waits for requests to the project to end.
@@ -36,50 +37,42 @@ pub struct Project {
 impl Project {
     fn new(id: u32, app: Arc<App>, stored: &StoredKeys) -> Result<Self> {
         let (_keeper, write_key) = (Keeper::start(&app)?, stored.write_key.clone());
-        let project =
-            Self { id, app, keys: RwLock::default(), editing: Mutex::default(), write_key, _keeper };
-        project.take_keys(stored)?;
-        Ok(project)
+        let keys = RwLock::new(good_keys(&write_key, stored)?);
+        Ok(Self { id, app, keys, editing: Mutex::default(), write_key, _keeper })
     }
 
     /// The keys as their file has them.
     pub fn stored_keys(&self) -> Result<StoredKeys> {
-        let gone = || Error::new(ErrorKind::NotFound, "no_keys", "the file of the keys is gone");
-        StoredKeys::load(self.app.dir())?.ok_or_else(gone)
+        stored_keys(&self.disk()?)
+    }
+
+    fn disk(&self) -> Result<RealVfs> {
+        RealVfs::existing(self.app.dir())
     }
 
     /// Takes the keys from their file again.
     pub fn reload_keys(&self) -> Result<()> {
         let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.take_keys(&self.stored_keys()?)
-    }
-
-    /// Changes the keys; they are good, or no longer, once this returns.
-    pub fn edit_keys(&self, edit: impl FnOnce(&mut StoredKeys) -> Result<()>) -> Result<()> {
-        let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stored = self.stored_keys()?;
-        edit(&mut stored)?;
-        stored.store(self.app.dir())?;
-        self.take_keys(&stored)
-    }
-
-    fn take_keys(&self, stored: &StoredKeys) -> Result<()> {
-        let hash = |name: &str, hex: &str| {
-            let bad = || format!("the stored hash of the {name} is not 64 hex digits");
-            KeyHash::from_hex(hex).ok_or_else(|| Error::invalid("bad_key", bad()))
-        };
-        let manage = vec![hash("API key", &stored.api_key_sha256)?];
-        let mut keys = Keys { write: vec![KeyHash::of(&self.write_key)], read: Vec::new(), manage };
-        for key in &stored.more {
-            let hash = hash(&format!("key \"{}\"", key.name), &key.sha256)?;
-            match key.scope {
-                Scope::Write => keys.write.push(hash),
-                Scope::Read => keys.read.push(hash),
-                Scope::Manage => keys.manage.push(hash),
-            }
-        }
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.take_keys(good_keys(&self.write_key, &self.stored_keys()?)?);
         Ok(())
+    }
+
+    /// Changes the keys; they are good, or no longer, once this returns, and also if it fails because the disk does not say that they are
+    /// durable.
+    pub fn edit_keys(&self, edit: impl FnOnce(&mut StoredKeys) -> Result<()>) -> Result<()> {
+        self.edit_keys_on(&self.disk()?, edit)
+    }
+
+    fn edit_keys_on(&self, vfs: &dyn Vfs, edit: impl FnOnce(&mut StoredKeys) -> Result<()>) -> Result<()> {
+        let _one_at_a_time = self.editing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = stored_keys(vfs)?;
+        edit(&mut stored)?;
+        let keys = good_keys(&self.write_key, &stored)?;
+        stored.store_on(vfs, || self.take_keys(keys))
+    }
+
+    fn take_keys(&self, keys: Keys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// Whether a key may do here what `access` asks.
@@ -114,6 +107,30 @@ impl Project {
     pub fn base(&self) -> String {
         base(self.id)
     }
+}
+
+fn stored_keys(vfs: &dyn Vfs) -> Result<StoredKeys> {
+    let gone = || Error::new(ErrorKind::NotFound, "no_keys", "the file of the keys is gone");
+    StoredKeys::load_on(vfs)?.ok_or_else(gone)
+}
+
+/// The keys of a file by what they are good for, with the write key that the project has.
+fn good_keys(write_key: &str, stored: &StoredKeys) -> Result<Keys> {
+    let hash = |name: &str, hex: &str| {
+        let bad = || format!("the stored hash of the {name} is not 64 hex digits");
+        KeyHash::from_hex(hex).ok_or_else(|| Error::invalid("bad_key", bad()))
+    };
+    let manage = vec![hash("API key", &stored.api_key_sha256)?];
+    let mut keys = Keys { write: vec![KeyHash::of(write_key)], read: Vec::new(), manage };
+    for key in &stored.more {
+        let hash = hash(&format!("key \"{}\"", key.name), &key.sha256)?;
+        match key.scope {
+            Scope::Write => keys.write.push(hash),
+            Scope::Read => keys.read.push(hash),
+            Scope::Manage => keys.manage.push(hash),
+        }
+    }
+    Ok(keys)
 }
 
 /// What addresses of a project's pages begin with.
@@ -300,6 +317,8 @@ fn page_within(base: &str, page: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::ScopedKey;
+    use crate::testing::disk::{Fault, SimDisk};
 
     #[test]
     fn a_project_that_somebody_uses_is_not_deleted() {
@@ -318,6 +337,28 @@ mod tests {
         drop(watched);
         assert_eq!((projects.of_key(Some(&key)).id, projects.get(2).is_none()), (1, true));
         assert_eq!(projects.create("Next").unwrap().0.id, 3);
+    }
+
+    #[test]
+    fn a_revoked_key_is_good_for_nothing_when_the_disk_does_not_say_so() {
+        let data = tempfile::tempdir().unwrap();
+        let mut stored = StoredKeys::new("w".into(), "0".repeat(64));
+        let key = ScopedKey { name: "k".into(), scope: Scope::Read, sha256: KeyHash::of("secret").to_hex() };
+        stored.add(key).unwrap();
+        let disk = SimDisk::new();
+        stored.store_on(&disk, || ()).unwrap();
+        let app = Arc::new(App::open(data.path()).unwrap());
+        let project = Project::new(FIRST, app, &stored).unwrap();
+        let reads = || project.check(Access::Read, Some("secret")).is_ok();
+        // Nothing of it has happened.
+        disk.fail_at(0, Fault::RenameError);
+        assert!(project.edit_keys_on(&disk, |keys| keys.remove("k")).is_err());
+        assert!(reads() && stored_keys(&disk).unwrap() == stored);
+        // It has, but a power cut may undo it.
+        disk.fail_at(0, Fault::SyncDirError);
+        let error = project.edit_keys_on(&disk, |keys| keys.remove("k")).unwrap_err();
+        assert!(disk.struck() && error.kind() == ErrorKind::Io, "{error}");
+        assert!(!reads() && stored_keys(&disk).unwrap().more.is_empty());
     }
 
     #[test]

@@ -122,6 +122,12 @@ pub enum Action {
     Projects,
     /// Delete one.
     DeleteProject,
+    /// The keys beside the first two.
+    Keys,
+    /// Make one.
+    AddKey,
+    /// Take one away.
+    RemoveKey,
     /// Copy the store.
     Backup,
     /// How long events are kept.
@@ -153,7 +159,7 @@ pub enum Action {
 }
 
 /// One route.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Route {
     /// Its method; `GET` answers `HEAD` too.
     pub method: Method,

@@ -89,5 +89,6 @@ pub fn settings(request: &Request, key: &str) -> Response {
         "legacyVideoPluginsEnabled": false,
         "remotePlugins": [],
     });
-    Response::json(settings.to_string()).with("Cache-Control", "public, max-age=300")
+    // It names the host that was asked, whichever that is, so what one is told is nothing for others.
+    Response::json(settings.to_string()).with("Cache-Control", "private, max-age=300")
 }

@@ -7,6 +7,7 @@ use whodid::http::message::Method;
 use whodid::http::router::{Access, Action, Found, ROUTES, find};
 
 use super::pages::{FORM, OWN, log_in, post};
+use super::projects::create;
 use super::{fresh, history};
 use crate::support::{API_KEY, Reply, Server, WRITE_KEY, run};
 
@@ -98,6 +99,45 @@ fn behind_proxy() -> (tempfile::TempDir, Server) {
     let variables = [("WHODID_API_KEY", API_KEY), ("WHODID_WRITE_KEY", WRITE_KEY)];
     let (server, _) = Server::start_behind("127.0.0.1", &dir.path().join("store"), &variables);
     (dir, server)
+}
+
+#[test]
+fn a_cookie_is_for_the_way_that_a_trusted_proxy_tells() {
+    let entered = |server: &Server, headers: &[(&str, &str)]| {
+        let reply = post(server, "/login", &[&[FORM], headers].concat(), &format!("key={API_KEY}"));
+        reply.header("set-cookie").unwrap().to_owned()
+    };
+    let (_dir, server) = behind_proxy();
+    let by_tls = [("X-Forwarded-For", "203.0.113.5"), ("X-Forwarded-Proto", "https")];
+    let ends = |cookie: &str, secure: bool| {
+        let attributes: Vec<_> = cookie.split("; ").skip(1).collect();
+        let known = ["Path=/", "HttpOnly", "SameSite=Strict", "Max-Age=43200", "Secure"];
+        assert_eq!(attributes, known[..if secure { 5 } else { 4 }], "{cookie}");
+    };
+    ends(&entered(&server, &by_tls), true);
+    ends(&entered(&server, &by_tls[..1]), false);
+    ends(&entered(&server, &[by_tls[0], ("X-Forwarded-Proto", "http")]), false);
+    // From anybody else it says nothing.
+    let (_dir, server) = fresh();
+    ends(&entered(&server, &by_tls), false);
+}
+
+#[test]
+fn an_account_that_is_gone_leaves_no_session_to_the_next_of_its_name() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    create(&server, &owner, "Shop");
+    let viewer = joined(&server, &owner, "jane@example.com", "viewer", "2");
+    assert_eq!(get(&server, "/p/2/settings", &viewer).status, 200);
+    let gone = send(&server, &owner, "/projects/delete", &[("project", "2"), ("confirm", "Shop")]);
+    assert_eq!(gone.status, 303, "{}", gone.text());
+    let pairs = [("email", "jane@example.com"), ("role", "owner")];
+    let link = token(&send(&server, &owner, "/users", &pairs).text());
+    let looks = || get(&server, "/settings", &viewer).status;
+    assert_eq!(looks(), 303);
+    let reply = post(&server, "/join", &[FORM], &encoded(&[("token", &link), ("password", PASSWORD)]));
+    assert_eq!(get(&server, "/settings", &cookie(&reply).unwrap()).status, 200);
+    assert_eq!(looks(), 303, "with the same password");
 }
 
 #[test]

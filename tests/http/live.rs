@@ -2,7 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
+use super::accounts::{joined, send};
 use super::fresh;
+use super::pages::log_in;
 use crate::support::{Client, Server, WRITE_KEY, authorized};
 
 /// One message of the stream.
@@ -20,9 +22,14 @@ pub struct Watcher {
 
 impl Watcher {
     pub fn new(server: &Server, query: &str, headers: &[(&str, &str)]) -> Self {
-        let mut client = server.client();
         let all: Vec<_> = [authorized()].into_iter().chain(headers.iter().copied()).collect();
-        let head = client.head("GET", format!("/api/v1/live{query}").as_bytes(), &all);
+        Self::with(server, query, &all)
+    }
+
+    /// With what lets them in among the headers.
+    fn with(server: &Server, query: &str, headers: &[(&str, &str)]) -> Self {
+        let mut client = server.client();
+        let head = client.head("GET", format!("/api/v1/live{query}").as_bytes(), headers);
         client.write(&[head, b"\r\n".to_vec()].concat());
         let head = client.reply(true).unwrap();
         assert_eq!(head.status, 200);
@@ -127,6 +134,32 @@ fn a_watcher_resumes_by_id_and_learns_what_it_missed() {
         "nobody counted across the restart"
     );
     assert!(gap.id > seen && next.id > gap.id && next.kind == "record");
+}
+
+#[test]
+fn whoever_is_let_in_no_longer_sees_nothing_more() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    let page = send(&server, &owner, "/keys", &[("name", "K"), ("scope", "read")]).text();
+    let key = format!("Bearer rk_{}", page.split("<code>rk_").nth(1).unwrap().split('<').next().unwrap());
+    let [left, gone, other] =
+        ["left@x", "gone@x", "other@x"].map(|email| joined(&server, &owner, email, "viewer", ""));
+    let second = log_in(&server);
+    let mut all: Vec<Watcher> = [&left, &gone, &other, &second]
+        .into_iter()
+        .map(|session| Watcher::with(&server, "", &[("Cookie", session)]))
+        .chain([Watcher::with(&server, "", &[("Authorization", &key)]), Watcher::new(&server, "", &[])])
+        .collect();
+    track(&server, "/e?_p=p&_n=Before");
+    assert!(all.iter_mut().all(|watcher| watcher.next().data["event"] == "Before"));
+    send(&server, &left, "/logout", &[]);
+    send(&server, &owner, "/users/delete", &[("email", "gone@x")]);
+    send(&server, &owner, "/keys/delete", &[("name", "K")]);
+    track(&server, "/e?_p=p&_n=After");
+    let seen: Vec<bool> =
+        all.iter_mut().map(|watcher| watcher.block().is_some_and(|b| b.contains("After"))).collect();
+    assert_eq!(seen, [false, false, true, true, false, true]);
+    assert!(all[0].client.ended_well(), "and the stream has an end");
 }
 
 #[test]

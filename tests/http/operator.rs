@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use super::accounts::send;
 use super::pages::log_in;
 use super::projects::create;
 use super::{fresh, history};
@@ -12,6 +13,46 @@ use crate::support::run;
 
 const P0: &str = "person0@example.com";
 const P1: &str = "person1@example.com";
+
+#[test]
+fn a_revoked_key_does_not_come_back_through_the_command() {
+    let (_dir, server) = fresh();
+    let owner = log_in(&server);
+    let add = |name: &str| {
+        let output = run(&server.data, &["key", "add", name], b"");
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        format!("Bearer {}", String::from_utf8(output.stdout).unwrap().trim())
+    };
+    let reads =
+        |key: &str| server.client().send("GET", "/api/v1/stats", &[("Authorization", key)], b"").status;
+    let revoked = add("revoked");
+    assert_eq!(reads(&revoked), 200);
+    // The command and the page change the keys at the same time, many times.
+    std::thread::scope(|scope| {
+        let adding = scope.spawn(|| (0..20).for_each(|n| drop(add(&format!("a{n}")))));
+        for n in 0..20 {
+            let name = format!("b{n}");
+            send(&server, &owner, "/keys", &[("name", name.as_str()), ("scope", "read")]);
+            send(&server, &owner, "/keys/delete", &[("name", name.as_str())]);
+        }
+        send(&server, &owner, "/keys/delete", &[("name", "revoked")]);
+        adding.join().unwrap();
+    });
+    let names = |keys: serde_json::Value| {
+        let names =
+            keys["keys"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let all: Vec<String> = (0..20).map(|n| format!("a{n}")).collect();
+    assert_eq!((names(server.get("/api/v1/keys")), reads(&revoked)), (all, 401));
+    let second = run(&server.data.join("projects/2"), &["key", "list"], b"");
+    assert_eq!(code(&second), 1, "there is none");
+    create(&server, &owner, "Shop");
+    let second = run(&server.data.join("projects/2"), &["key", "add", "own", "--scope", "read"], b"");
+    let key = format!("Bearer {}", String::from_utf8(second.stdout).unwrap().trim());
+    let asked = server.client().send("GET", "/p/2/api/v1/keys", &[("Authorization", &key)], b"");
+    assert_eq!((names(asked.json()), reads(&revoked)), (vec!["own".to_owned()], 401));
+}
 
 #[test]
 fn changes_go_through_the_server_that_has_the_store() {

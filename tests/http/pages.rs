@@ -379,6 +379,7 @@ fn every_table_is_a_file_too() {
             let reply = get(&file);
             let kind = (reply.status, reply.header("content-type").map(str::to_owned));
             assert_eq!(kind, (200, Some("text/csv; charset=utf-8".to_owned())), "{file}");
+            assert_eq!(reply.header("cache-control"), Some("no-store"), "{file}");
             assert!(reply.text().lines().count() > 1, "{file}");
         }
     }

@@ -41,6 +41,7 @@ fn the_key_can_be_anywhere_and_has_to_be_known() {
     }
     assert_eq!(server.export().len(), 3);
     let settings = server.client().open(format!("/v1/projects/{WRITE_KEY}/settings"));
+    assert_eq!(settings.header("cache-control"), Some("private, max-age=300"));
     assert_eq!(settings.json()["integrations"]["Segment.io"]["apiHost"], format!("{}/v1", server.addr));
 }
 

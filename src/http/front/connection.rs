@@ -13,7 +13,9 @@ use super::body::{BodyReader, Fault, Pace, Unpacked};
 use super::head::{self, Coding, Framing, Head, Refusal, refuse};
 use super::wire::{Gone, Wire};
 use crate::error::{Error, ErrorKind};
-use crate::http::message::{Body, Headers, Method, Request, Response, ResponseBody, is_token};
+use crate::http::message::{
+    Body, FORWARDED_SCHEME, Headers, Method, Request, Response, ResponseBody, is_token,
+};
 use crate::http::router::{self, Access, Class, Found, Route};
 use crate::http::{pages, respond};
 use crate::limits;
@@ -160,6 +162,8 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
 fn forwarded_peer(shared: &Shared, request: &mut Request) {
     let trusted = &shared.config.trusted_proxies;
     if !trusted.contains(&request.peer) {
+        // Whatever else it would say of the way that its request came.
+        request.headers.remove(FORWARDED_SCHEME);
         return;
     }
     // Some proxies append to the list, others add a header of their own behind the client's.

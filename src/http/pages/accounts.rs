@@ -104,8 +104,8 @@ pub fn change(visit: &Visit<'_>, change: Change, request: &Request, form: &Form)
         let nobody = || Error::invalid("no_account", "the API key has no password");
         let email = visit.who.email.as_deref().ok_or_else(nobody)?;
         let (present, next) = (form.raw("present"), form.raw("password"));
-        visit.sessions.tried(request, || visit.accounts.set_password(email, present, next))?;
-        visit.sessions.end_own(request);
+        let proved = visit.sessions.tried(request, || visit.accounts.set_password(email, present, next))?;
+        visit.sessions.renew(request, &proved);
         return Ok(see("/settings#access"));
     }
     if !visit.who.owns_all() {
@@ -132,8 +132,9 @@ pub fn change(visit: &Visit<'_>, change: Change, request: &Request, form: &Form)
             Ok(see("/settings#access"))
         }
         _ => {
-            visit.accounts.remove(email)?;
+            let removed = visit.accounts.remove(email);
             visit.sessions.end_of(email);
+            removed?;
             Ok(see("/settings#access"))
         }
     }

@@ -9,7 +9,8 @@ use maud::{Markup, html};
 
 use super::tries::Tries;
 use super::view::framed;
-use crate::app::{Accounts, Role};
+use crate::app::Role;
+use crate::app::accounts::{Accounts, Proved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
@@ -20,8 +21,10 @@ use crate::model::Millis;
 
 /// How long a session lasts.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
-/// Sessions at once; the oldest end first.
+/// Sessions at once.
 const SESSIONS_MAX: usize = 1000;
+/// Those of one account or key; the oldest end first.
+const HOLDER_SESSIONS_MAX: usize = 20;
 /// How long the link that is printed at the start can be used.
 const LINK_LASTS: Duration = Duration::from_secs(3600);
 const COOKIE: &str = "whodid_session";
@@ -56,8 +59,43 @@ enum Pass {
     Link,
     /// A key that manages a project, or the whole server, as its hash.
     Key(KeyHash),
-    /// A password, or the link to choose one.
-    User(String),
+    /// A password, or the link to choose one: the address of the account, and a fingerprint of the password that it has while this is
+    /// good. So a session ends with its password and its account, however long ago that was looked at and whoever has the address next.
+    User(String, KeyHash),
+}
+
+impl Pass {
+    fn of(proved: &Proved) -> Self {
+        Self::User(proved.email.clone(), KeyHash::of(&proved.kept))
+    }
+
+    /// Whoever has it, and what they may do now.
+    fn who(&self, accounts: &Accounts, projects: &Projects) -> Option<Who> {
+        match self {
+            Self::Link => Some(Who { email: None, role: Role::Owner, projects: BTreeSet::new() }),
+            Self::Key(hash) => {
+                Some(Who { email: None, role: Role::Owner, projects: projects.managed_with(hash)? })
+            }
+            Self::User(email, fingerprint) => {
+                let user = accounts.user(email)?;
+                let same = !user.password.is_empty() && KeyHash::of(&user.password) == *fingerprint;
+                same.then(|| Who { email: Some(email.clone()), role: user.role, projects: user.projects })
+            }
+        }
+    }
+
+    /// Whose sessions are counted together.
+    fn holder(&self) -> String {
+        match self {
+            Self::Link => String::new(),
+            Self::Key(hash) => hash.to_hex(),
+            Self::User(email, _) => email.clone(),
+        }
+    }
+
+    fn is_of(&self, account: &str) -> bool {
+        matches!(self, Self::User(email, _) if email == account)
+    }
 }
 
 struct Session {
@@ -90,16 +128,7 @@ impl Sessions {
             let inner = self.inner();
             inner.open.get(&token).filter(|session| session.ends > Instant::now())?.pass.clone()
         };
-        match pass {
-            Pass::Link => Some(Who { email: None, role: Role::Owner, projects: BTreeSet::new() }),
-            Pass::Key(hash) => {
-                Some(Who { email: None, role: Role::Owner, projects: projects.managed_with(&hash)? })
-            }
-            Pass::User(email) => {
-                let user = accounts.user(&email)?;
-                Some(Who { email: Some(email), role: user.role, projects: user.projects })
-            }
-        }
+        pass.who(accounts, projects)
     }
 
     /// The path of a link that logs in once.
@@ -132,25 +161,33 @@ impl Sessions {
                 Ok(found) => found,
                 Err(error) => return Ok(again(error.message(), respond::status(error.kind()))),
             };
-            (found.map(Pass::User), "This e-mail address and password do not belong together.")
+            (found.as_ref().map(Pass::of), "This e-mail address and password do not belong together.")
         };
-        match pass {
+        let good = |pass: &Pass| pass.who(accounts, projects).is_some();
+        match pass.inspect(|pass| self.inner().make_room(&pass.holder(), good)) {
             Some(pass) => self.open(request, pass, &next),
             None => Ok(again(problem, 401)),
         }
     }
 
     /// The answer to a password that somebody chose with the link of an invitation: they are logged in.
-    pub fn join(&self, request: &Request, accounts: &Accounts, now: Millis) -> Result<Response> {
+    pub fn join(
+        &self,
+        request: &Request,
+        accounts: &Accounts,
+        projects: &Projects,
+        now: Millis,
+    ) -> Result<Response> {
         let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
         let value = |name: &str| form.get(name).map_or("", String::as_str);
         if !self.inner().tries.begin(request.peer, Instant::now()) {
             return Ok(joining(accounts, value("token"), now, Some(&too_many())).with("Retry-After", "60"));
         }
         match accounts.accept(&KeyHash::of(value("token")).to_hex(), value("password"), now) {
-            Ok(email) => {
-                self.end_of(&email);
-                self.open(request, Pass::User(email), "/")
+            Ok(proved) => {
+                self.end_of(&proved.email);
+                self.inner().make_room(&proved.email, |pass| pass.who(accounts, projects).is_some());
+                self.open(request, Pass::of(&proved), "/")
             }
             Err(error) => Ok(joining(accounts, value("token"), now, Some(&error))),
         }
@@ -172,13 +209,6 @@ impl Sessions {
         let (token, now) = (new_token()?, Instant::now());
         let mut inner = self.inner();
         inner.tries.succeeded(request.peer);
-        inner.open.retain(|_, session| session.ends > now);
-        if inner.open.len() >= SESSIONS_MAX
-            && let Some(oldest) =
-                inner.open.iter().min_by_key(|(_, session)| session.ends).map(|(token, _)| token.clone())
-        {
-            inner.open.remove(&oldest);
-        }
         inner.open.insert(KeyHash::of(&token).to_hex(), Session { ends: now + LASTS, pass });
         see(next).with_value("Set-Cookie", cookie(request, &token, LASTS.as_secs()))
     }
@@ -195,7 +225,7 @@ impl Sessions {
     }
 
     /// Ends the other sessions that were opened with the same as that of a request.
-    pub fn end_own(&self, request: &Request) {
+    fn end_own(&self, request: &Request) {
         let own = hash_of(request);
         let mut inner = self.inner();
         let pass = own.as_ref().and_then(|own| inner.open.get(own)).map(|session| session.pass.clone());
@@ -204,9 +234,20 @@ impl Sessions {
             .retain(|token, session| Some(token) == own.as_ref() || Some(&session.pass) != pass.as_ref());
     }
 
+    /// Ends the other sessions of an account whose password was changed in that of a request, which goes on with the new one.
+    pub fn renew(&self, request: &Request, proved: &Proved) {
+        let own = hash_of(request);
+        let mut inner = self.inner();
+        inner.open.retain(|token, session| Some(token) == own.as_ref() || !session.pass.is_of(&proved.email));
+        if let Some(session) = own.and_then(|own| inner.open.get_mut(&own)) {
+            session.pass = Pass::of(proved);
+        }
+    }
+
     /// Ends all sessions of an account.
     pub fn end_of(&self, email: &str) {
-        self.inner().open.retain(|_, session| session.pass != Pass::User(email.to_lowercase()));
+        let email = email.trim().to_lowercase();
+        self.inner().open.retain(|_, session| !session.pass.is_of(&email));
     }
 
     /// Ends the session of a request.
@@ -219,6 +260,35 @@ impl Sessions {
 }
 
 impl Inner {
+    /// Makes room for one more session of a holder. Whoever has too many loses their own oldest; if all are too many, whoever has most loses
+    /// one. So nobody logs others out by logging in.
+    fn make_room(&mut self, holder: &str, good: impl Fn(&Pass) -> bool) {
+        let now = Instant::now();
+        self.open.retain(|_, session| session.ends > now);
+        if self.open.len() >= SESSIONS_MAX {
+            self.open.retain(|_, session| good(&session.pass));
+        }
+        loop {
+            let mut counts: HashMap<String, usize> = HashMap::new();
+            for session in self.open.values() {
+                *counts.entry(session.pass.holder()).or_default() += 1;
+            }
+            let own = counts.get(holder).is_some_and(|count| *count >= HOLDER_SESSIONS_MAX);
+            let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(holder, _)| holder);
+            match most.filter(|_| self.open.len() >= SESSIONS_MAX) {
+                _ if own => self.end_oldest_of(holder),
+                Some(most) => self.end_oldest_of(&most),
+                None => return,
+            }
+        }
+    }
+
+    fn end_oldest_of(&mut self, holder: &str) {
+        let of_holder = self.open.iter().filter(|(_, session)| session.pass.holder() == holder);
+        let oldest = of_holder.min_by_key(|(_, session)| session.ends).map(|(token, _)| token.clone());
+        oldest.and_then(|token| self.open.remove(&token));
+    }
+
     /// Whether `token` is that of the link; if so, it was used.
     fn take_link(&mut self, token: &str) -> bool {
         let right =
@@ -352,7 +422,108 @@ pub fn joining(accounts: &Accounts, token: &str, now: Millis, problem: Option<&E
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::app::accounts::{Invitation, User};
+    use crate::app::{App, Scope, ScopedKey, StoredKeys};
+    use crate::http::message::{Headers, Method};
+
+    fn request(peer: [u8; 4], cookie: Option<&Response>) -> Request {
+        let mut headers = Headers::default();
+        let set = cookie.and_then(|reply| reply.headers().find(|(name, _)| *name == "Set-Cookie"));
+        set.inspect(|(_, cookie)| headers.push("Cookie", cookie.split(';').next().unwrap()));
+        let (path, query) = ("/".to_owned(), String::new());
+        Request { method: Method::Post, path, query, headers, body: Vec::new(), peer: peer.into() }
+    }
+
+    /// A server's accounts and projects, of which the second has this key.
+    fn served() -> (tempfile::TempDir, Accounts, Projects, String) {
+        let data = tempfile::tempdir().unwrap();
+        let first = Arc::new(App::open(data.path()).unwrap());
+        let keys = StoredKeys::new("w".to_owned(), KeyHash::of("first").to_hex());
+        let projects = Projects::open(data.path().to_owned(), first, &keys).unwrap();
+        let (_, key) = projects.create("Shop").unwrap();
+        let accounts = Accounts::load(data.path()).unwrap();
+        for name in ["jane", "eve"] {
+            let invitation = Some(Invitation { token_sha256: name.to_owned(), until: 1 });
+            let (projects, password) = (BTreeSet::new(), String::new());
+            accounts
+                .add(&format!("{name}@x"), User { role: Role::Viewer, projects, password, invitation })
+                .unwrap();
+        }
+        (data, accounts, projects, key)
+    }
+
+    #[test]
+    fn a_session_is_as_good_as_the_password_that_opened_it() {
+        let (_data, accounts, projects, _) = served();
+        let (sessions, here) = (Sessions::default(), request([10, 0, 0, 1], None));
+        let open = |proved: &Proved| sessions.open(&here, Pass::of(proved), "/").unwrap();
+        let who = |session: &Response| {
+            let who = sessions.who(&request([10, 0, 0, 1], Some(session)), &accounts, &projects);
+            who.and_then(|who| who.email)
+        };
+        let joined = accounts.accept("jane", "the first password", 0).unwrap();
+        let own = open(&joined);
+        assert_eq!(who(&own).as_deref(), Some("jane@x"));
+        // Whoever was found to know it, but has the session only when it was changed and others were ended.
+        let slow = accounts.check("jane@x", "the first password").unwrap().unwrap();
+        let changed = accounts.set_password("jane@x", "the first password", "another password").unwrap();
+        sessions.renew(&request([10, 0, 0, 1], Some(&own)), &changed);
+        let late = open(&slow);
+        assert_eq!((who(&own).as_deref(), who(&late)), (Some("jane@x"), None));
+        // The same password once more is another one.
+        let again = accounts.set_password("jane@x", "another password", "another password").unwrap();
+        assert_eq!((who(&own), who(&open(&again)).as_deref()), (None, Some("jane@x")));
+        // An account that has the address of one that is gone.
+        let last = open(&again);
+        accounts.remove("jane@x").unwrap();
+        let invitation = Some(Invitation { token_sha256: "new".to_owned(), until: 1 });
+        let next = User { role: Role::Owner, projects: BTreeSet::new(), password: String::new(), invitation };
+        accounts.add("jane@x", next).unwrap();
+        assert_eq!(who(&last), None, "before it has a password");
+        accounts.accept("new", "another password", 0).unwrap();
+        assert_eq!(who(&last), None, "nor with the same");
+    }
+
+    #[test]
+    fn nobody_logs_others_out_by_logging_in() {
+        let (_data, accounts, projects, key) = served();
+        let sessions = Sessions::default();
+        let enter = |peer, body: String| {
+            let request = Request { body: body.into_bytes(), ..request(peer, None) };
+            let reply = sessions.log_in(&request, &accounts, &projects).unwrap();
+            assert_eq!(reply.status, 303);
+            reply
+        };
+        let is_in = |session: &Response| {
+            sessions.who(&request([10, 0, 0, 1], Some(session)), &accounts, &projects).is_some()
+        };
+        accounts.accept("jane", "the first password", 0).unwrap();
+        let jane = enter([10, 0, 0, 1], "email=jane@x&password=the+first+password".to_owned());
+        let owner = enter([10, 0, 0, 2], "key=first".to_owned());
+        let own: Vec<Response> = (0..30).map(|_| enter([10, 0, 0, 3], format!("key={key}"))).collect();
+        let left: Vec<bool> = own.iter().map(is_in).collect();
+        assert_eq!((left.iter().filter(|is_in| **is_in).count(), left[9], left[10]), (20, false, true));
+        // With one key after the other.
+        let shop = projects.get(2).unwrap();
+        let names: Vec<String> = (0..60).map(|n| format!("k{n}")).collect();
+        for name in names.iter().cloned() {
+            let key = ScopedKey { sha256: KeyHash::of(&name).to_hex(), name, scope: Scope::Manage };
+            shop.edit_keys(|keys| keys.add(key)).unwrap();
+        }
+        for name in names.iter().cycle().take(1200) {
+            enter([10, 0, 0, 4], format!("key={name}"));
+        }
+        assert!(is_in(&jane) && is_in(&owner) && is_in(&own[29]));
+        assert_eq!(sessions.inner().open.len(), SESSIONS_MAX);
+        // Those of keys that are gone go first.
+        shop.edit_keys(|keys| names.iter().try_for_each(|name| keys.remove(name))).unwrap();
+        enter([10, 0, 0, 5], "key=first".to_owned());
+        assert!(is_in(&jane) && is_in(&owner));
+        assert!(sessions.inner().open.len() < 30);
+    }
 
     #[test]
     fn nobody_is_sent_elsewhere_after_logging_in() {

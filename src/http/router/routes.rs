@@ -53,7 +53,7 @@ const BULK: Class = Class::Whole(Pool::Bulk);
 const HEALTH: Class = Class::Whole(Pool::Health);
 
 /// Every route there is.
-pub static ROUTES: [Route; 138] = [
+pub static ROUTES: [Route; 141] = [
     tracking(Method::Get, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Post, "/e", Action::TrackEvent, "record an event"),
     tracking(Method::Get, "/s", Action::TrackSet, "set properties of a person"),
@@ -295,6 +295,9 @@ pub static ROUTES: [Route; 138] = [
         Action::DeleteProject,
         "delete one with everything in it",
     ),
+    route(Method::Get, "/api/v1/keys", Access::Read, QUERY, Action::Keys, "the keys beside the first two"),
+    route(Method::Post, "/api/v1/keys", Access::Read, WRITE, Action::AddKey, "make a key"),
+    route(Method::Delete, "/api/v1/keys/{name}", Access::Read, WRITE, Action::RemoveKey, "take a key away"),
     route(
         Method::Get,
         "/api/v1/retention",
