@@ -78,7 +78,8 @@ impl<'d> CohortPlan<'d> {
         let end = self.as_of.saturating_add(1);
         let unit = self.definition.bucket;
         if self.definition.calendar {
-            self.calendar.number(unit, end) - self.calendar.number(unit, start)
+            let number = |at| self.calendar.number(unit, at);
+            self.calendar.between(unit, number(start), number(end))
         } else {
             self.calendar.elapsed(unit, start, end)
         }
@@ -96,7 +97,8 @@ impl<'d> CohortPlan<'d> {
         let unit = self.definition.bucket;
         if self.definition.calendar {
             let number = self.calendar.number(unit, time);
-            (number - self.calendar.number(unit, start), self.calendar.start(unit, number + 1))
+            let bucket = self.calendar.between(unit, self.calendar.number(unit, start), number);
+            (bucket, self.calendar.start(unit, number + 1))
         } else {
             let number = self.calendar.elapsed(unit, start, time);
             (number, self.calendar.shifted(unit, start, number + 1))
@@ -414,7 +416,7 @@ fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally
         let part = all.by_time.remove(&number).unwrap_or_else(|| CohortTally::new(plan.definition.count));
         Segment { label: Label::Value(Some(label)), part }
     };
-    Ok((first..=last).map(row).collect())
+    Ok((first..=last).filter(|number| plan.calendar.has(unit, *number)).map(row).collect())
 }
 
 /// Answers a cohort query.

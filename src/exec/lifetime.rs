@@ -221,7 +221,7 @@ pub fn lifetime(
     let mut tally = LifetimeTally::default();
     map_scopes(&view.all_scopes(), |scope| tally_scope(plan, lifetime, scope), |part| tally.merge(part))?;
     let units = range_of_units(&plan.calendar, plan.unit(), plan.basis(), plan.as_of, tally.span())?;
-    let shown = units.map(|unit| {
+    let shown = units.into_iter().map(|unit| {
         let complete = plan.calendar.start(plan.unit(), unit + 1) - 1 <= plan.as_of;
         (unit, plan.calendar.date(plan.unit(), unit), complete)
     });

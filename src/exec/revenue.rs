@@ -248,7 +248,7 @@ pub fn revenue(view: &View, mut plan: RevenuePlan<'_>) -> Result<RevenueReport> 
     let nothing = Amounts::default();
     let point =
         |number| Point::new(plan.calendar.date(unit, number), all.by_unit.get(&number).unwrap_or(&nothing));
-    let series = units.map(point).collect();
+    let series = units.into_iter().map(point).collect();
     let mut lifetime = None;
     if let Some(wanted) = &plan.lifetime {
         let (report, unknown) = lifetime::lifetime(view, &plan, wanted)?;

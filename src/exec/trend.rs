@@ -157,8 +157,9 @@ pub fn trend(view: &View, plan: TrendPlan<'_>) -> Result<TrendReport> {
     let units_of = || all.iter().flatten().flat_map(|(_, tally)| tally.0.keys().copied());
     let data = units_of().min().zip(units_of().max());
     let unit = definition.units.unit;
-    let range = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
-    let units: Vec<(i64, String)> = range.map(|number| (number, plan.calendar.date(unit, number))).collect();
+    let numbers = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
+    let units: Vec<(i64, String)> =
+        numbers.into_iter().map(|number| (number, plan.calendar.date(unit, number))).collect();
     let mut series = Vec::with_capacity(all.len());
     for (one, groups) in definition.series.iter().zip(all) {
         // Each event has one value, so the segments together are the whole.

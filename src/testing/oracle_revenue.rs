@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::oracle::{Oracle, Person, sum, value_json};
 use super::oracle_query::{Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
+use super::oracle_units::is_there;
 use super::{oracle_audience, oracle_lifetime};
 use crate::error::Result;
 use crate::model::{Millis, Number, Value, Zone};
@@ -89,7 +90,11 @@ impl Query {
             "week" => 1.weeks(),
             _ => 1.months(),
         };
-        day.checked_add(span).map_err(failed)
+        let mut next = day.checked_add(span).map_err(failed)?;
+        while self.unit() == "day" && !is_there(next, &self.zone)? {
+            next = next.tomorrow().map_err(failed)?;
+        }
+        Ok(next)
     }
 
     fn segment(&self, person: &Person<'_>) -> Result<Json> {

@@ -209,7 +209,7 @@ const LIFECYCLE: [&str; 11] =
 
 /// What somebody is in the unit that begins on `day`, whose active units are `days`.
 fn stage(query: &Query, days: &[Date], day: Date) -> Result<Option<&'static str>> {
-    let before = query.units.later(day, -1)?;
+    let before = query.units.before(day)?;
     Ok(match (days.contains(&day), days.contains(&before)) {
         (true, true) => Some("returning"),
         (true, false) if days.iter().any(|d| *d < day) => Some("resurrected"),
