@@ -242,7 +242,8 @@ pub fn persons(
             Wanted::Current => history.at(plan.as_of).paying,
             Wanted::Moved(unit, movement) => {
                 let (before, after) = borders(plan, unit);
-                movement.is_of(&history.at(before), &history.at(after))
+                // Of a unit that has not begun nothing is seen: what was paid for would only run out.
+                before < plan.as_of && movement.is_of(&history.at(before), &history.at(after))
             }
         };
         found.extend(amounts.first().filter(|_| is_wanted).map(|a| a.person));
