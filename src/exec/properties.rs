@@ -180,7 +180,8 @@ pub fn values(view: &View, query: &ValueQuery, names: &[NameId], as_of: Millis) 
                     add(splitter.number(*person, as_of, None)?);
                     continue;
                 }
-                for row in cell.rows(rank) {
+                let seen = cell.times(rank).partition_point(|time| *time <= as_of);
+                for row in cell.rows(rank).take(seen) {
                     add(splitter.number(*person, as_of, Some((*name, cell.row_ref(row))))?);
                 }
             }

@@ -71,23 +71,23 @@ impl Api {
                 app.forget(kind, &name)?;
                 Ok(Response::json(json!({ "deleted": name }).to_string()))
             }
-            Action::Person => reports.person(&snapshot, &identity()?).map(Response::json),
+            Action::Person => reports.person(&snapshot, &identity()?, app.now()).map(Response::json),
             Action::PersonEvents => {
                 let limit = page_limit(request)?;
                 let (event, cursor) = (request.parameter("event"), request.parameter("cursor"));
-                let page =
-                    reports.timeline(&snapshot, &identity()?, event.as_deref(), limit, cursor.as_deref());
+                let (event, cursor) = (event.as_deref(), cursor.as_deref());
+                let page = reports.timeline(&snapshot, &identity()?, app.now(), event, limit, cursor);
                 page.map(Response::json)
             }
             Action::Merge => {
                 let identity = identity()?;
                 app.merge(&identity, &into(request)?)?;
-                reports.person(&app.snapshot(), &identity).map(Response::json)
+                reports.person(&app.snapshot(), &identity, app.now()).map(Response::json)
             }
             Action::Unmerge => {
                 let identity = identity()?;
                 app.unmerge(&identity)?;
-                reports.person(&app.snapshot(), &identity).map(Response::json)
+                reports.person(&app.snapshot(), &identity, app.now()).map(Response::json)
             }
             Action::Erase => written(&app.erase(&[identity()?])?),
             Action::Projects => Ok(Response::json(projects::listed(&self.seen(project, owns_all)))),
@@ -102,7 +102,7 @@ impl Api {
                 let removed = app.retain(&retention)?;
                 written(&json!({ "retention": retention, "removed": removed }))
             }
-            Action::Events => reports.events(&snapshot).map(Response::json),
+            Action::Events => reports.events(&snapshot, app.now()).map(Response::json),
             Action::Properties => reports.properties(&snapshot, owner(request)?).map(Response::json),
             Action::PropertyValues => {
                 let query = value_query(identity()?, request)?;
