@@ -74,7 +74,7 @@ impl Api {
             Action::Person => reports.person(&snapshot, &identity()?, app.now()).map(Response::json),
             Action::PersonEvents => {
                 let limit = page_limit(request)?;
-                let (event, cursor) = (request.parameter("event"), request.parameter("cursor"));
+                let (event, cursor) = (event(request), request.parameter("cursor"));
                 let (event, cursor) = (event.as_deref(), cursor.as_deref());
                 let page = reports.timeline(&snapshot, &identity()?, app.now(), event, limit, cursor);
                 page.map(Response::json)
@@ -464,7 +464,7 @@ fn watch(app: &Arc<App>, request: &Request) -> Result<Response> {
         text.parse().map_err(|_| Error::invalid("bad_number", "the id of an event expected").at("since"))
     };
     let watch = live::Watch {
-        event: request.parameter("event"),
+        event: event(request),
         person: request.parameter("person"),
         since: since.map(number).transpose()?,
     };
@@ -572,11 +572,16 @@ fn owner(request: &Request) -> Result<Option<Owner>> {
 
 fn value_query(property: String, request: &Request) -> Result<ValueQuery> {
     let of = owner(request)?.unwrap_or(Owner::Person);
-    let (event, containing) = (request.parameter("event"), request.parameter("containing"));
+    let (event, containing) = (event(request), request.parameter("containing"));
     if event.is_some() && of == Owner::Person {
         return Err(Error::invalid("not_used", "people's properties are of no event").at("event"));
     }
     Ok(ValueQuery { property, of, event, containing, limit: page_limit(request)? })
+}
+
+/// The event that is meant, as names are stored: without spaces around it.
+fn event(request: &Request) -> Option<String> {
+    request.parameter("event").map(|name| name.trim().to_owned())
 }
 
 fn into(request: &Request) -> Result<String> {
