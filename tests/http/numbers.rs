@@ -207,6 +207,8 @@ fn a_search_finds_whom_the_api_finds() {
     for query in [
         "from=2025-03-02",
         "from=2025-03-03&to=2025-03-03",
+    let samoa = looked.entered("step=Entered&over=day&tz=Pacific/Apia&from=2011-12-29&to=2011-12-31");
+    assert_eq!(samoa, pairs(&[("2011-12-29", "0"), ("2011-12-31", "0")]), "it never had the 30th");
         "to=2025-02-28",
         "from=2025-03-02T10:00:01Z&tz=Europe%2FBerlin",
         "from=2025-03-02&as_of=2025-03-01",
