@@ -14,6 +14,7 @@ mod funnel_fast;
 mod funnel_plan;
 mod funnel_walk;
 mod kept;
+mod labels;
 mod lifecycle;
 mod lifetime;
 mod listing;
@@ -323,6 +324,6 @@ impl Executor {
         };
         let source = Source::new(snapshot.clone());
         let overlay = Overlay::new(&source, &settled, names);
-        Ok(View { source, settled, overlay, reads: Reads::default() })
+        Ok(View { source, settled, overlay, reads: Reads::default(), meant: Mutex::default() })
     }
 }

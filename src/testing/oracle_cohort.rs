@@ -7,7 +7,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::oracle::{Event, Oracle, Person, sum, value_json};
 use super::oracle_audience;
-use super::oracle_query::{Pattern, Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
+use super::oracle_query::{
+    Pattern, Range, Scope, as_of, field, meant, object, only, parse, text, whole, wrong,
+};
 use super::oracle_units::is_there;
 use crate::error::Result;
 use crate::model::{Millis, Number, Value, Zone, format_millis};
@@ -331,8 +333,10 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
     let query = Query::read(query, now)?;
     let column = whole(&query.map, "column")?;
     let members = members(oracle, &query)?;
+    let values: Vec<Json> = members.iter().map(|m| m.row.clone()).collect();
+    let row = query.map.get("row").map(|row| meant(row, &values));
     let wanted = |m: &&Member<'_>| {
-        let row = query.map.get("row").is_none_or(|row| *row == m.row);
+        let row = row.as_ref().is_none_or(|row| *row == m.row);
         row && column.is_none_or(|k| came(&query, m, k))
     };
     let people: Vec<Json> = members
