@@ -144,7 +144,7 @@ impl EngineBackend {
     }
 
     pub fn events(&mut self) -> Json {
-        let answer = self.reports.events(&self.engine().snapshot());
+        let answer = self.reports.events(&self.engine().snapshot(), Millis::MAX);
         to_json(answer.map(|text| serde_json::from_str::<Json>(&text).unwrap()))
     }
 }
@@ -175,7 +175,7 @@ fn almost_a_chunk() -> tempfile::TempDir {
 
 /// A profile in the form of the oracle's, and more.
 pub fn person(executor: &Executor, snapshot: &Snapshot, identity: &str) -> Result<Json, Error> {
-    let mut answer = to_json(Ok(executor.profile(snapshot, identity)?));
+    let mut answer = to_json(Ok(executor.profile(snapshot, identity, Millis::MAX)?));
     // The oracle gives values with the time since which they hold.
     if let Some(history) = answer.get("property_history").cloned() {
         let properties: serde_json::Map<String, Json> = history
@@ -203,7 +203,7 @@ pub fn timeline(
 ) -> Result<Vec<Json>, Error> {
     let (mut out, mut cursor) = (Vec::new(), None);
     loop {
-        let page = executor.timeline(snapshot, identity, None, limit, cursor.as_deref())?;
+        let page = executor.timeline(snapshot, identity, Millis::MAX, None, limit, cursor.as_deref())?;
         out.extend(page.events.iter().map(|e| serde_json::to_value(e).unwrap()));
         cursor = page.cursor;
         if cursor.is_none() {

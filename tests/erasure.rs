@@ -105,7 +105,7 @@ fn erase(engine: &Engine, people: &[u64]) -> Erased {
 fn compare(engine: &Engine, oracle: &Oracle, executor: &Executor, context: &str) {
     let snapshot = engine.snapshot();
     let mut wrong = Vec::new();
-    let events = comparable(to_json(Ok(executor.events(&snapshot).unwrap())));
+    let events = comparable(to_json(Ok(executor.events(&snapshot, i64::MAX).unwrap())));
     differences("events", &events, &comparable(oracle.events()), &mut wrong);
     let reports = whodid::app::Reports::new(Default::default());
     for (report, query) in [

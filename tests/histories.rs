@@ -2,7 +2,7 @@
 //! between. `WHODID_HISTORIES=N` runs N of them (from `WHODID_SEED` on); the default is what a test run can afford.
 
 use serde_json::{Value as Json, json};
-use whodid::model::{Admission, format_millis};
+use whodid::model::{Admission, Value, format_millis};
 use whodid::testing::oracle::Oracle;
 use whodid::testing::random::{Action, Grid, History, NOW, random_funnel};
 
@@ -10,6 +10,12 @@ use crate::engine_backend::EngineBackend;
 
 pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// What else might be written for a value: text for a number, a number for its text.
+pub fn other_form(value: &Json) -> Option<Json> {
+    let other = Value::from_json(&value.to_string()).unwrap()?.other_form()?;
+    Some(serde_json::from_str(&other.to_json()).unwrap())
 }
 
 /// The places where two answers differ. Numbers may differ in the last bits.
@@ -171,6 +177,12 @@ fn run_history(seed: u64, queries: u64) {
             list.as_object_mut().unwrap().remove("shown");
             let query = list.to_string();
             check(&query, ours, oracle.funnel_people(&query, NOW), &context);
+            if let Some(other) = other_form(&list["segment"]) {
+                list["segment"] = other;
+                let query = list.to_string();
+                let ours = engine.funnel_people(&query, NOW);
+                check(&query, ours, oracle.funnel_people(&query, NOW), &context);
+            }
         }
     }
 }

@@ -199,7 +199,7 @@ pub fn readings(engine: &Engine) -> Result<Json, Error> {
         let lines = sorted(timeline(&executor, &snapshot, identity, 100)?);
         people.insert(identity.to_owned(), json!({"profile": profile, "timeline": lines}));
     }
-    let events = comparable(to_json(Ok(executor.events(&snapshot)?)));
+    let events = comparable(to_json(Ok(executor.events(&snapshot, i64::MAX)?)));
     Ok(json!({"rows": snapshot.rows(), "people": people, "events": events}))
 }
 

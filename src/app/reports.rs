@@ -173,8 +173,8 @@ impl Reports {
     }
 
     /// A person's profile.
-    pub fn person(&self, snapshot: &Snapshot, identity: &str) -> Result<String> {
-        to_json(&self.executor.profile(snapshot, identity)?)
+    pub fn person(&self, snapshot: &Snapshot, identity: &str, now: Millis) -> Result<String> {
+        to_json(&self.executor.profile(snapshot, identity, now)?)
     }
 
     /// The identifies that made a person.
@@ -187,11 +187,12 @@ impl Reports {
         &self,
         snapshot: &Snapshot,
         identity: &str,
+        now: Millis,
         event: Option<&str>,
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<String> {
-        to_json(&self.executor.timeline(snapshot, identity, event, limit, cursor)?)
+        to_json(&self.executor.timeline(snapshot, identity, now, event, limit, cursor)?)
     }
 
     /// The properties of people, of events or of both.
@@ -205,8 +206,8 @@ impl Reports {
     }
 
     /// Every event with its counts.
-    pub fn events(&self, snapshot: &Snapshot) -> Result<String> {
-        to_json(&self.executor.events(snapshot)?)
+    pub fn events(&self, snapshot: &Snapshot, now: Millis) -> Result<String> {
+        to_json(&self.executor.events(snapshot, now)?)
     }
 
     /// Counts and sizes of what a snapshot holds.

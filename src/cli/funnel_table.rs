@@ -26,6 +26,18 @@ pub fn sentence(query: &Json) -> String {
             out.push_str(&format!(" {words} {value}"));
         }
     }
+    let excluded: Vec<String> = answer::list(query, "exclude")
+        .iter()
+        .map(|one| {
+            format!("{} after step {}", words::pattern(names, one), one["after"].as_u64().unwrap_or(1))
+        })
+        .collect();
+    if !excluded.is_empty() {
+        out.push_str(&format!(", without {}", excluded.join(" or ")));
+    }
+    if query["until"] == "to" {
+        out.push_str(", all steps in that time");
+    }
     let zone = words::zone(query["tz"].as_str().unwrap_or("UTC"));
     out + &Wording { names, zone }.only_people(query)
 }
@@ -244,6 +256,12 @@ warning: steps[1]: no event named \"Sgned Up\" (did you mean \"Signed Up\"?)
         assert_eq!(
             sentence(&query),
             "People who did A, then B or C where P is above 5 within 7d from 2025-01-01. Only people: did D"
+        );
+        let query = json!({"steps": [{"event": "A"}, {"event": "B"}, {"event": "C"}], "to": "2025-01-31", "until": "to",
+            "exclude": [{"event": "X"}, {"event": ["Y", "Z"], "after": 2}]});
+        assert_eq!(
+            sentence(&query),
+            "People who did A, then B, then C to 2025-01-31, without X after step 1 or Y or Z after step 2, all steps in that time"
         );
     }
 

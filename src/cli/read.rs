@@ -63,8 +63,10 @@ pub fn print_funnel(query: &str, answer: &str) -> Result<()> {
 /// Shows a person and its latest events.
 pub fn person(data: &Path, args: &Person) -> Result<()> {
     let (snapshot, reports) = (read_only(data)?, Reports::default());
-    let profile = reports.person(&snapshot, &args.identity)?;
-    let timeline = reports.timeline(&snapshot, &args.identity, None, args.limit, args.cursor.as_deref())?;
+    let now = SystemClock.now();
+    let profile = reports.person(&snapshot, &args.identity, now)?;
+    let cursor = args.cursor.as_deref();
+    let timeline = reports.timeline(&snapshot, &args.identity, now, None, args.limit, cursor)?;
     if args.json {
         return output::line(&format!("{{\"profile\":{profile},\"timeline\":{timeline}}}"));
     }
@@ -75,7 +77,7 @@ pub fn person(data: &Path, args: &Person) -> Result<()> {
 
 /// Lists all events.
 pub fn events(data: &Path, json: bool) -> Result<()> {
-    let answer = Reports::default().events(&read_only(data)?)?;
+    let answer = Reports::default().events(&read_only(data)?, SystemClock.now())?;
     if json {
         output::line(&answer)
     } else {

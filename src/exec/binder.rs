@@ -4,7 +4,7 @@ use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::exec::cell::Cell;
 use crate::exec::scope::Scope;
-use crate::model::{NameId, Number, PropertyId, Value, ValueRef};
+use crate::model::{NameId, PropertyId, Value, ValueRef};
 use crate::report::{Audience, Basis, By, Label, Pattern, PropertyCondition, Test, Warning, nearest};
 use crate::store::memtable::Run;
 use crate::store::row::Row;
@@ -77,46 +77,52 @@ impl<'a> Binder<'a> {
             Test::In(list) => list.as_slice(),
             _ => return,
         };
-        wanted.iter().for_each(|value| self.value(property, &condition.property, value, at));
-    }
-
-    /// Warns of a segment by the value of a property, if no record has it.
-    pub fn segment(&mut self, by: Option<&By>, segment: Option<&Label>, at: &str) {
-        use By::{AtEntry, Event, First, Latest, Step};
-        if let Some(Latest(name) | First(name) | AtEntry(name) | Step(_, name) | Event(name)) = by
-            && let Some(Label::Value(Some(value))) = segment
-            && let Some(property) = self.snapshot.property(name)
-        {
-            self.value(property, name, value, at);
+        for value in wanted {
+            // Conditions take text for a number, and for no truth.
+            let is_truth = |value: &Value| matches!(value, Value::Bool(_));
+            let other = value.other_form().filter(|other| !is_truth(value) && !is_truth(other));
+            self.value(property, &condition.property, value, other.as_ref(), at);
         }
     }
 
-    fn value(&mut self, property: PropertyId, name: &str, value: &Value, at: &str) {
-        if !self.has_value(property, name, value) {
+    /// Warns of a segment by the value of a property, if no record has it in either form.
+    pub fn segment(&mut self, by: Option<&By>, segment: Option<&Label>, at: &str) {
+        if let Some(name) = by.and_then(By::property)
+            && let Some(Label::Value(Some(value))) = segment
+            && let Some(property) = self.snapshot.property(name)
+        {
+            self.value(property, name, value, value.other_form().as_ref(), at);
+        }
+    }
+
+    /// Warns of a segment that is no value of a property, if it is not among those of the report.
+    pub fn segment_of(&mut self, by: &By, given: &Value, values: &[Option<Value>], at: &str) {
+        if by.property().is_none() && !values.iter().flatten().any(|value| value == given) {
+            let texts: Vec<String> = values.iter().flatten().map(ToString::to_string).collect();
+            let wanted = given.to_string();
+            let near = nearest(&wanted, texts.iter().map(String::as_str).filter(|text| *text != wanted));
+            self.warn(at, format!("nobody is in the segment \"{wanted}\""), near);
+        }
+    }
+
+    /// Warns of a value that no record has, nor its other form.
+    fn value(&mut self, property: PropertyId, name: &str, value: &Value, other: Option<&Value>, at: &str) {
+        if !self.has_value(property, value) && !other.is_some_and(|other| self.has_value(property, other)) {
             let near = self.near_value(property, &value.to_string());
             self.warn(at, format!("no \"{name}\" that is \"{value}\" has come in"), near);
         }
     }
 
     /// Whether any record has this value of a property. What cannot be read may have it.
-    fn has_value(&self, property: PropertyId, name: &str, value: &Value) -> bool {
-        let is = PropertyCondition { property: name.to_owned(), test: Test::Is(value.clone()) };
-        // Text and the number that it reads as are equal.
-        let other = match value {
-            Value::Text(text) => Number::parse_plain(text).map(Value::Number),
-            Value::Number(number) => Some(Value::Text(number.to_string())),
-            Value::Bool(_) => None,
-        };
+    pub fn has_value(&self, property: PropertyId, value: &Value) -> bool {
         let stored = |segment: &Arc<Segment>| match segment.dictionary(property) {
-            Ok(Some(found)) => {
-                [Some(value), other.as_ref()].into_iter().flatten().any(|v| found.find(v.as_ref()).is_some())
-            }
+            Ok(Some(found)) => found.find(value.as_ref()).is_some(),
             Ok(None) => false,
             Err(_) => true,
         };
         let recent = |run: &Arc<Run>| {
             let mut values = run.rows().iter().flat_map(Row::properties);
-            values.any(|(id, value)| id == property && is.matches(Some(value)))
+            values.any(|(id, found)| id == property && found == value.as_ref())
         };
         self.snapshot.segments.iter().any(stored) || self.snapshot.runs().iter().any(recent)
     }
@@ -175,6 +181,8 @@ impl<'a> Binder<'a> {
                 for event in inner.cohort.start.events.iter().chain(&inner.cohort.returns.events) {
                     self.event(event, "people");
                 }
+                let row = inner.row.clone().map(Label::Value);
+                self.segment(inner.cohort.by.as_ref(), row.as_ref(), "people");
                 if let Some(people) = &inner.cohort.basis.people {
                     self.audience(people);
                 }

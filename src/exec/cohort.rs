@@ -1,7 +1,7 @@
 //! Cohorts: the first start of each person, the buckets in which they came back, and the people of a cell.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use super::binder::{Binder, Selection};
 use super::cell::{Cell, RowRef};
 use super::cohort_masks::{EqualBuckets, MaskTally};
 use super::funnel_walk::content_key;
+use super::labels::{Asked, values_of};
 use super::listing;
 use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
@@ -20,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::limits::COHORTS_MAX;
 use crate::model::{Calendar, Millis, NameId, PersonId, PropertyId, Sum, UnitTable, Value, format_millis};
 use crate::report::{
-    Bucket, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Label, Measure, Segment,
+    Bucket, By, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Label, Measure, Segment,
     Tally, Warning, shown,
 };
 
@@ -78,7 +79,8 @@ impl<'d> CohortPlan<'d> {
         let end = self.as_of.saturating_add(1);
         let unit = self.definition.bucket;
         if self.definition.calendar {
-            self.calendar.number(unit, end) - self.calendar.number(unit, start)
+            let number = |at| self.calendar.number(unit, at);
+            self.calendar.between(unit, number(start), number(end))
         } else {
             self.calendar.elapsed(unit, start, end)
         }
@@ -96,7 +98,8 @@ impl<'d> CohortPlan<'d> {
         let unit = self.definition.bucket;
         if self.definition.calendar {
             let number = self.calendar.number(unit, time);
-            (number - self.calendar.number(unit, start), self.calendar.start(unit, number + 1))
+            let bucket = self.calendar.between(unit, self.calendar.number(unit, start), number);
+            (bucket, self.calendar.start(unit, number + 1))
         } else {
             let number = self.calendar.elapsed(unit, start, time);
             (number, self.calendar.shifted(unit, start, number + 1))
@@ -373,7 +376,8 @@ fn tally_masks(plan: &CohortPlan<'_>, scope: &Scope<'_>, length: i64) -> Result<
     Ok(Tallies { by_time: named.map(|(n, tally)| (n, finish(tally))).collect(), by_value: Groups::default() })
 }
 
-fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally>>> {
+/// What all scopes add up to.
+fn summed(plan: &CohortPlan<'_>, view: &View) -> Result<Tallies> {
     let scopes = view.scopes(&plan.start.names)?;
     let mut all = Tallies::default();
     map_scopes(
@@ -393,6 +397,11 @@ fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally
             all.by_value.merge(part.by_value)
         },
     )?;
+    Ok(all)
+}
+
+fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally>>> {
+    let mut all = summed(plan, view)?;
     if plan.split.is_some() {
         let mut values = all.by_value.into_vec();
         values.retain(|(_, tally)| tally.size() > 0);
@@ -414,7 +423,7 @@ fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally
         let part = all.by_time.remove(&number).unwrap_or_else(|| CohortTally::new(plan.definition.count));
         Segment { label: Label::Value(Some(label)), part }
     };
-    Ok((first..=last).map(row).collect())
+    Ok((first..=last).filter(|number| plan.calendar.has(unit, *number)).map(row).collect())
 }
 
 /// Answers a cohort query.
@@ -451,12 +460,19 @@ pub struct CohortPerson {
 
 /// Lists the people of a cell, or of a whole cohort.
 pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<CohortPeoplePage> {
-    let row = query.row.as_ref().map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
+    let (snapshot, count) = (&view.source.snapshot, plan.definition.count);
+    let asked = Asked { by: query.cohort.by.as_ref(), label: query.row.as_ref(), at: "row" };
+    let row = asked.label.map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
     let scopes = view.scopes(&plan.start.names)?;
-    let found = listing::gather(&scopes, |scope| matching(plan, query.column, row.as_ref(), scope))?;
+    let mut binder = Binder::of_list(snapshot, &plan.warnings);
+    let found = asked.gather(
+        row,
+        || Ok(values_of(summed(plan, view)?.by_value.into_vec())),
+        |row| listing::gather(&scopes, |scope| matching(plan, query.column, row, scope)),
+        &mut binder,
+    )?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
     let mut people: Vec<(PersonId, CohortPerson)> = Vec::with_capacity(page.len());
-    let (snapshot, count) = (&view.source.snapshot, plan.definition.count);
     for scope in &scopes {
         walk(plan, scope, Some(&scope.of(&page)), |member| {
             let (person, identities) = snapshot.names_of(member.person)?;
@@ -468,8 +484,6 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
     }
     people.sort_unstable_by_key(|(person, _)| *person);
     let people = people.into_iter().map(|(_, person)| person).collect();
-    let mut binder = Binder::of_list(snapshot, &plan.warnings);
-    binder.segment(query.cohort.by.as_ref(), query.row.as_ref(), "row");
     Ok(CohortPeoplePage { people, total: found.len(), cursor, warnings: binder.warnings })
 }
 
@@ -481,8 +495,34 @@ pub fn cell_plan<'d>(inner: &'d InCohort, snapshot: &Snapshot, as_of: Millis) ->
 /// The persons of a scope in a cell of a cohort report.
 pub fn decide_cell(inner: &InCohort, scope: &Scope<'_>, as_of: Millis) -> Result<PersonSet> {
     let plan = cell_plan(inner, &scope.source().snapshot, as_of)?;
-    let row = inner.row.clone().map(Chosen::Value);
+    let row = inner.row.as_ref().map(|row| match row {
+        Some(given) => meant(inner, &plan, given, scope.view).map(Some),
+        None => Ok(None),
+    });
+    let row = row.transpose()?.map(Chosen::Value);
     matching(&plan, inner.column, row.as_ref(), scope)
+}
+
+/// The value of the row that an audience means. The whole report decides, as it does for lists; it is made once, and only if the store
+/// has both forms of the value.
+fn meant(inner: &InCohort, plan: &CohortPlan<'_>, given: &Value, view: &View) -> Result<Value> {
+    let (Some(by), Some(other)) = (&inner.cohort.by, given.other_form()) else { return Ok(given.clone()) };
+    let snapshot = &view.source.snapshot;
+    let stored = |value: &Value| match by.property() {
+        Some(name) => snapshot.property(name).is_some_and(|id| Binder::new(snapshot).has_value(id, value)),
+        None => matches!(value, Value::Bool(_)) == matches!(by, By::Audience(..)),
+    };
+    if !(stored(given) && stored(&other)) {
+        return Ok(Value::meant(given, stored));
+    }
+    let question = format!("{} {}", inner.to_json(), plan.as_of);
+    if let Some(value) = view.meant.lock().unwrap_or_else(PoisonError::into_inner).get(&question) {
+        return Ok(value.clone());
+    }
+    let values = values_of(summed(plan, view)?.by_value.into_vec());
+    let value = Value::meant(given, |value| values.iter().flatten().any(|known| known == value));
+    view.meant.lock().unwrap_or_else(PoisonError::into_inner).insert(question, value.clone());
+    Ok(value)
 }
 
 fn matching(

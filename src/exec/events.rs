@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::rows::span_of;
-use super::scope::View;
+use super::scope::{Scope, View, map_scopes};
 use crate::error::Result;
-use crate::model::format_millis;
+use crate::model::{Millis, NameId, format_millis};
 
 /// Every event.
 #[derive(Clone, Debug, Serialize)]
@@ -32,22 +32,66 @@ pub struct EventCount {
     pub last: String,
 }
 
-/// Lists the events of a view that holds all of their names.
-pub fn list(view: &View) -> Result<EventList> {
+/// What is counted of one event.
+struct Counted {
+    count: u64,
+    people: u64,
+    first: Millis,
+    last: Millis,
+}
+
+/// What is known of an event without looking at its rows; nothing if there are none.
+fn known(view: &View, name: NameId) -> Result<Option<Counted>> {
     let snapshot = &view.source.snapshot;
-    let mut events = Vec::new();
-    for (name, text) in snapshot.catalog.events() {
-        let settled = view.settled.persons(name)? - &view.overlay.touched;
-        let people = settled.len() + view.overlay.persons(&view.source, &view.settled, name)?.len();
-        if let Some((first, last)) = span_of(snapshot, view.source.runs(), name) {
-            events.push(EventCount {
-                event: text.to_owned(),
-                count: snapshot.rows_of(name),
-                people,
-                first: format_millis(first),
-                last: format_millis(last),
-            });
+    let Some((first, last)) = span_of(snapshot, view.source.runs(), name) else { return Ok(None) };
+    let settled = view.settled.persons(name)? - &view.overlay.touched;
+    let people = settled.len() + view.overlay.persons(&view.source, &view.settled, name)?.len();
+    Ok(Some(Counted { count: snapshot.rows_of(name), people, first, last }))
+}
+
+/// The same of its rows that are not later than `now`.
+fn until(view: &View, name: NameId, now: Millis) -> Result<Option<Counted>> {
+    let work = |scope: &Scope<'_>| {
+        let cell = scope.cell(name)?;
+        let mut part = Counted { count: 0, people: 0, first: Millis::MAX, last: Millis::MIN };
+        for (rank, _) in cell.persons.iter().enumerate().filter(|(_, person)| scope.holds(**person)) {
+            let times = cell.times(rank);
+            let seen = times.get(..times.partition_point(|time| *time <= now)).unwrap_or(&[]);
+            let (Some(first), Some(last)) = (seen.first(), seen.last()) else { continue };
+            part.count += seen.len() as u64;
+            part.people += 1;
+            part.first = part.first.min(*first);
+            part.last = part.last.max(*last);
         }
+        Ok(part)
+    };
+    let mut all = Counted { count: 0, people: 0, first: Millis::MAX, last: Millis::MIN };
+    map_scopes(&view.scopes(&[name])?, work, |part| {
+        all.count += part.count;
+        all.people += part.people;
+        all.first = all.first.min(part.first);
+        all.last = all.last.max(part.last);
+        Ok(())
+    })?;
+    Ok(Some(all).filter(|all| all.count > 0))
+}
+
+/// Lists the events of a view that holds all of their names, as far as they are not later than `now`.
+pub fn list(view: &View, now: Millis) -> Result<EventList> {
+    let mut events = Vec::new();
+    for (name, text) in view.source.snapshot.catalog.events() {
+        let mut counted = known(view, name)?;
+        // Few clocks are ahead, so rows are hardly ever looked at.
+        if counted.as_ref().is_some_and(|all| all.last > now) {
+            counted = until(view, name, now)?;
+        }
+        events.extend(counted.map(|Counted { count, people, first, last }| EventCount {
+            event: text.to_owned(),
+            count,
+            people,
+            first: format_millis(first),
+            last: format_millis(last),
+        }));
     }
     events.sort_by(|a, b| a.event.cmp(&b.event));
     let mut warnings = Vec::new();

@@ -11,6 +11,7 @@ use super::cell::{Cell, RowRef};
 use super::funnel_fast::{self, Entry};
 use super::funnel_plan::FunnelPlan;
 use super::funnel_walk::{self, Walked};
+use super::labels::{Asked, values_of};
 use super::listing;
 use super::person::named_properties;
 use super::persons::PersonSet;
@@ -285,15 +286,20 @@ pub struct Stopped {
 pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<FunnelPeoplePage> {
     let plan = FunnelPlan::new(&query.funnel, &view.source.snapshot, as_of)?;
     let scopes = view.scopes(&plan.entry_names())?;
-    let chosen = query.segment.as_ref().map(|label| {
-        Chosen::new(label, || {
-            let mut groups = Groups::default();
-            tally(view, &plan, &query.funnel, |part| groups.merge(part.groups))?;
-            shown(groups.into_vec(), query.funnel.limit)
-        })
-    });
-    let chosen = chosen.transpose()?;
-    let found = listing::gather(&scopes, |scope| matching(&plan, query, chosen.as_ref(), scope))?;
+    let tallies = || {
+        let mut groups = Groups::default();
+        tally(view, &plan, &query.funnel, |part| groups.merge(part.groups))?;
+        Ok(groups.into_vec())
+    };
+    let asked = Asked { by: query.funnel.by.as_ref(), label: query.segment.as_ref(), at: "segment" };
+    let chosen = asked.label.map(|label| Chosen::new(label, || shown(tallies()?, query.funnel.limit)));
+    let mut binder = Binder::of_list(&view.source.snapshot, &plan.warnings);
+    let found = asked.gather(
+        chosen.transpose()?,
+        || Ok(values_of(tallies()?)),
+        |chosen| listing::gather(&scopes, |scope| matching(&plan, query, chosen, scope)),
+        &mut binder,
+    )?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
     let total = found.len();
     let mut people: Vec<(PersonId, FunnelPerson)> = Vec::new();
@@ -304,8 +310,6 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
         })?;
     }
     people.sort_unstable_by_key(|(person, _)| *person);
-    let mut binder = Binder::of_list(&view.source.snapshot, &plan.warnings);
-    binder.segment(query.funnel.by.as_ref(), query.segment.as_ref(), "segment");
     let people = people.into_iter().map(|(_, person)| person).collect();
     Ok(FunnelPeoplePage { people, total, cursor, warnings: binder.warnings })
 }

@@ -10,7 +10,7 @@ use super::scope::{Scope, View, map_scopes};
 use super::units::range_of_units;
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Calendar, Millis, NameId, PersonId};
+use crate::model::{Calendar, Millis, NameId, PersonId, Unit};
 use crate::report::{
     Lifecycle, LifecyclePeople, LifecyclePoint, LifecycleReport, Stage, Warning, unit_that_begins,
 };
@@ -110,21 +110,23 @@ fn activity(plan: &LifecyclePlan<'_>, scope: &Scope<'_>) -> Result<Vec<(PersonId
 }
 
 /// Calls `visit` with every unit in which the person of these units is something, and what.
-fn stages(units: &[(PersonId, i64)], mut visit: impl FnMut(i64, Stage)) {
-    let mut before: Option<i64> = None;
-    for (place, (_, unit)) in units.iter().enumerate() {
+fn stages(calendar: &Calendar, unit: Unit, active: &[(PersonId, i64)], mut visit: impl FnMut(i64, Stage)) {
+    // The unit that follows the last one with activity.
+    let mut due: Option<i64> = None;
+    for (place, (_, number)) in active.iter().enumerate() {
         visit(
-            *unit,
-            match before {
+            *number,
+            match due {
                 None => Stage::New,
-                Some(before) if before + 1 == *unit => Stage::Returning,
+                Some(due) if due == *number => Stage::Returning,
                 Some(_) => Stage::Resurrected,
             },
         );
-        if units.get(place + 1).is_none_or(|(_, next)| *next != unit + 1) {
-            visit(unit + 1, Stage::Dormant);
+        let next = calendar.after(unit, *number);
+        if active.get(place + 1).is_none_or(|(_, number)| *number != next) {
+            visit(next, Stage::Dormant);
         }
-        before = Some(*unit);
+        due = Some(next);
     }
 }
 
@@ -135,7 +137,7 @@ fn tally_scope(plan: &LifecyclePlan<'_>, scope: &Scope<'_>) -> Result<Counts> {
     let active = activity(plan, scope)?;
     let mut counts: BTreeMap<i64, [u64; 4]> = BTreeMap::new();
     for units in active.chunk_by(|a, b| a.0 == b.0) {
-        stages(units, |unit, stage| {
+        stages(&plan.calendar, plan.definition.units.unit, units, |unit, stage| {
             if let Some(count) = counts.entry(unit).or_default().get_mut(stage as usize) {
                 *count += 1;
             }
@@ -166,7 +168,7 @@ pub fn lifecycle(view: &View, plan: LifecyclePlan<'_>) -> Result<LifecycleReport
     let point = |number: i64| {
         LifecyclePoint::new(plan.calendar.date(unit, number), all.get(&number).copied().unwrap_or_default())
     };
-    Ok(LifecycleReport { points: units.map(point).collect(), warnings: plan.warnings })
+    Ok(LifecycleReport { points: units.into_iter().map(point).collect(), warnings: plan.warnings })
 }
 
 /// Lists the people of a stage in a unit.
@@ -176,7 +178,7 @@ pub fn people(view: &View, plan: &LifecyclePlan<'_>, query: &LifecyclePeople) ->
     let work = |scope: &Scope<'_>| {
         let mut found = scope.none();
         for units in activity(plan, scope)?.chunk_by(|a, b| a.0 == b.0) {
-            stages(units, |unit, stage| {
+            stages(&plan.calendar, unit, units, |unit, stage| {
                 if unit == wanted && stage == query.stage {
                     found.extend(units.first().map(|(person, _)| *person));
                 }

@@ -221,7 +221,7 @@ pub fn lifetime(
     let mut tally = LifetimeTally::default();
     map_scopes(&view.all_scopes(), |scope| tally_scope(plan, lifetime, scope), |part| tally.merge(part))?;
     let units = range_of_units(&plan.calendar, plan.unit(), plan.basis(), plan.as_of, tally.span())?;
-    let shown = units.map(|unit| {
+    let shown = units.into_iter().map(|unit| {
         let complete = plan.calendar.start(plan.unit(), unit + 1) - 1 <= plan.as_of;
         (unit, plan.calendar.date(plan.unit(), unit), complete)
     });
@@ -242,7 +242,8 @@ pub fn persons(
             Wanted::Current => history.at(plan.as_of).paying,
             Wanted::Moved(unit, movement) => {
                 let (before, after) = borders(plan, unit);
-                movement.is_of(&history.at(before), &history.at(after))
+                // Of a unit that has not begun nothing is seen: what was paid for would only run out.
+                before < plan.as_of && movement.is_of(&history.at(before), &history.at(after))
             }
         };
         found.extend(amounts.first().filter(|_| is_wanted).map(|a| a.person));

@@ -14,6 +14,7 @@ mod funnel_fast;
 mod funnel_plan;
 mod funnel_walk;
 mod kept;
+mod labels;
 mod lifecycle;
 mod lifetime;
 mod listing;
@@ -242,9 +243,9 @@ impl Executor {
         Ok(Run { answer, explanation: view.explanation() })
     }
 
-    /// The profile of the person of `identity`.
-    pub fn profile(&self, snapshot: &Snapshot, identity: &str) -> Result<Profile> {
-        person::profile(&Source::new(snapshot.clone()), identity)
+    /// The profile of the person of `identity`. What is later than `now` is not seen.
+    pub fn profile(&self, snapshot: &Snapshot, identity: &str, now: Millis) -> Result<Profile> {
+        person::profile(&Source::new(snapshot.clone()), identity, now)
     }
 
     /// The identifies that made the person of `identity`.
@@ -252,22 +253,23 @@ impl Executor {
         person::links(&Source::new(snapshot.clone()), identity)
     }
 
-    /// A page of the time line of the person of `identity`, newest first, perhaps of one event.
+    /// A page of the time line of the person of `identity`, newest first, perhaps of one event. What is later than `now` is not seen.
     pub fn timeline(
         &self,
         snapshot: &Snapshot,
         identity: &str,
+        now: Millis,
         event: Option<&str>,
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Timeline> {
-        person::timeline(&Source::new(snapshot.clone()), identity, event, limit, cursor)
+        person::timeline(&Source::new(snapshot.clone()), identity, now, event, limit, cursor)
     }
 
-    /// Every event with its counts.
-    pub fn events(&self, snapshot: &Snapshot) -> Result<EventList> {
+    /// Every event with its counts. What is later than `now` is not seen.
+    pub fn events(&self, snapshot: &Snapshot, now: Millis) -> Result<EventList> {
         let names: Vec<NameId> = snapshot.catalog.events().map(|(id, _)| id).collect();
-        events::list(&self.view(snapshot, &names)?)
+        events::list(&self.view(snapshot, &names)?, now)
     }
 
     /// The properties of people, of events or of both.
@@ -327,6 +329,6 @@ impl Executor {
         };
         let source = Source::new(snapshot.clone());
         let overlay = Overlay::new(&source, &settled, names);
-        Ok(View { source, settled, overlay, reads: Reads::default() })
+        Ok(View { source, settled, overlay, reads: Reads::default(), meant: Mutex::default() })
     }
 }

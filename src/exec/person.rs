@@ -274,11 +274,12 @@ fn recent(
     }
 }
 
-/// The profile of the person of `identity`.
-pub fn profile(source: &Source, identity: &str) -> Result<Profile> {
+/// The profile of the person of `identity`, of what is not later than `now`.
+pub fn profile(source: &Source, identity: &str, now: Millis) -> Result<Profile> {
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
     let mut rows = rows(source, person, |name| name.is_event() || name == NameId::SET)?;
+    rows.retain(|row| row.time <= now);
     rows.sort_by_key(|r| (r.name, r.time));
     let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.name == NameId::SET);
     let property_history = histories(source, &sets)?;
@@ -399,10 +400,12 @@ fn revenue(source: &Source, events: &[PersonRow]) -> Result<Sum> {
     Ok(sum)
 }
 
-/// A page of the time line of the person of `identity`: events, newest first, from where `cursor` says, perhaps of one name.
+/// A page of the time line of the person of `identity`: events that are not later than `now`, newest first, from where `cursor` says,
+/// perhaps of one name.
 pub fn timeline(
     source: &Source,
     identity: &str,
+    now: Millis,
     event: Option<&str>,
     limit: usize,
     cursor: Option<&str>,
@@ -412,6 +415,7 @@ pub fn timeline(
     let mut binder = Binder::new(snapshot);
     let only = event.map(|name| binder.event(name, "event"));
     let mut rows = rows(source, person, |name| name.is_event() && only.is_none_or(|o| o == Some(name)))?;
+    rows.retain(|row| row.time <= now);
     // Newest first; names and places only make the order of one instant definite.
     rows.sort_by_key(|r| (std::cmp::Reverse(r.time), r.name, r.identity, r.at));
     let skip = match cursor {

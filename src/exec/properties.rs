@@ -185,7 +185,8 @@ pub(super) fn values(
                     add(splitter.number(*person, as_of, None)?);
                     continue;
                 }
-                for row in cell.rows(rank) {
+                let seen = cell.times(rank).partition_point(|time| *time <= as_of);
+                for row in cell.rows(rank).take(seen) {
                     add(splitter.number(*person, as_of, Some((*name, cell.row_ref(row))))?);
                 }
             }

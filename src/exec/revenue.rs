@@ -7,6 +7,7 @@ use super::amounts::AmountReader;
 use super::audience;
 use super::binder::Binder;
 use super::cell::Cell;
+use super::labels::{Asked, values_of};
 use super::lifetime::{self, LifetimePlan, Wanted};
 use super::listing::{self, PeoplePage};
 use super::persons::PersonSet;
@@ -248,7 +249,7 @@ pub fn revenue(view: &View, mut plan: RevenuePlan<'_>) -> Result<RevenueReport> 
     let nothing = Amounts::default();
     let point =
         |number| Point::new(plan.calendar.date(unit, number), all.by_unit.get(&number).unwrap_or(&nothing));
-    let series = units.map(point).collect();
+    let series = units.into_iter().map(point).collect();
     let mut lifetime = None;
     if let Some(wanted) = &plan.lifetime {
         let (report, unknown) = lifetime::lifetime(view, &plan, wanted)?;
@@ -303,11 +304,10 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
     let zone = &plan.definition.basis.period.zone;
     let wanted_unit = query.start.as_ref().map(|start| unit_that_begins(&plan.calendar, unit, zone, start));
     let wanted_unit = wanted_unit.transpose()?;
-    let chosen = query.segment.as_ref().map(|label| {
-        Chosen::new(label, || by_total(tallies(view, plan)?.by_value.into_vec(), plan.definition.limit))
-    });
-    let chosen = chosen.transpose()?;
-    let work = |scope: &Scope<'_>| {
+    let segments = || Ok(tallies(view, plan)?.by_value.into_vec());
+    let asked = Asked { by: Some(&plan.definition.by), label: query.segment.as_ref(), at: "segment" };
+    let chosen = asked.label.map(|label| Chosen::new(label, || by_total(segments()?, plan.definition.limit)));
+    let work = |scope: &Scope<'_>, chosen: Option<&Chosen>| {
         if let (Some(lifetime), Some(wanted)) = (&plan.lifetime, of_lifetime(query.which, wanted_unit)) {
             return lifetime::persons(plan, lifetime, scope, wanted);
         }
@@ -324,7 +324,7 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
                 Ok(())
             })?;
         }
-        let Some(chosen) = &chosen else { return Ok(found) };
+        let Some(chosen) = chosen else { return Ok(found) };
         let mut splitter = Splitter::new(&plan.split, scope, plan.as_of)?;
         let mut of_segment = scope.none();
         for person in &found {
@@ -335,8 +335,12 @@ pub fn people(view: &View, mut plan: RevenuePlan<'_>, query: &RevenuePeople) -> 
         }
         Ok(of_segment)
     };
-    let found = listing::gather(&view.all_scopes(), work)?;
     let mut binder = Binder::of_list(&view.source.snapshot, &plan.warnings);
-    binder.segment(Some(&plan.definition.by), query.segment.as_ref(), "segment");
+    let found = asked.gather(
+        chosen.transpose()?,
+        || Ok(values_of(segments()?)),
+        |chosen| listing::gather(&view.all_scopes(), |scope| work(scope, chosen)),
+        &mut binder,
+    )?;
     listing::list(view, &found, query.limit, query.cursor.as_deref(), binder.warnings)
 }

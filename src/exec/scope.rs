@@ -1,8 +1,9 @@
 //! A scope: some persons and all their rows. A snapshot is cut into disjoint scopes: each chunk of 65,536 settled persons, and the
 //! unsettled ones. Reports run on each scope alone, on several threads, and add up what they get.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use super::persons::PersonSet;
 use super::settled::Settled;
 use super::source::Source;
 use crate::error::Result;
-use crate::model::{Millis, NameId, PersonId, PropertyId};
+use crate::model::{Millis, NameId, PersonId, PropertyId, Value};
 use crate::threads::{go_on, processors, spread};
 
 /// A snapshot as reports read it.
@@ -27,6 +28,8 @@ pub struct View {
     pub overlay: Overlay,
     /// What was read so far.
     pub reads: Reads,
+    /// The rows that audiences mean which are cells of cohort reports, where the whole report had to be looked at for that.
+    pub meant: Mutex<HashMap<String, Value>>,
 }
 
 /// What a report has read.

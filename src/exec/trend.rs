@@ -3,6 +3,7 @@
 use super::audience;
 use super::binder::{Binder, Selection};
 use super::cell::RowRef;
+use super::labels::{Asked, values_of};
 use super::listing::{self, PeoplePage};
 use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
@@ -157,8 +158,9 @@ pub fn trend(view: &View, plan: TrendPlan<'_>) -> Result<TrendReport> {
     let units_of = || all.iter().flatten().flat_map(|(_, tally)| tally.0.keys().copied());
     let data = units_of().min().zip(units_of().max());
     let unit = definition.units.unit;
-    let range = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
-    let units: Vec<(i64, String)> = range.map(|number| (number, plan.calendar.date(unit, number))).collect();
+    let numbers = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
+    let units: Vec<(i64, String)> =
+        numbers.into_iter().map(|number| (number, plan.calendar.date(unit, number))).collect();
     let mut series = Vec::with_capacity(all.len());
     for (one, groups) in definition.series.iter().zip(all) {
         // Each event has one value, so the segments together are the whole.
@@ -178,16 +180,13 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
     let wanted_unit =
         query.start.as_ref().map(|s| unit_that_begins(&plan.calendar, unit, &basis.period.zone, s));
     let wanted_unit = wanted_unit.transpose()?;
-    let chosen = query.segment.as_ref().map(|label| {
-        Chosen::new(label, || {
-            let mut groups = grouped(view, plan)?;
-            let of_series =
-                if query.number < groups.len() { groups.swap_remove(query.number) } else { Vec::new() };
-            shown(of_series, plan.definition.limit)
-        })
-    });
-    let chosen = chosen.transpose()?;
-    let work = |scope: &Scope<'_>| {
+    let of_series = || {
+        let mut groups = grouped(view, plan)?;
+        Ok(if query.number < groups.len() { groups.swap_remove(query.number) } else { Vec::new() })
+    };
+    let asked = Asked { by: plan.definition.by.as_ref(), label: query.segment.as_ref(), at: "segment" };
+    let chosen = asked.label.map(|label| Chosen::new(label, || shown(of_series()?, plan.definition.limit)));
+    let work = |scope: &Scope<'_>, chosen: Option<&Chosen>| {
         let only = basis.people.as_ref().map(|a| audience::decide(a, scope, plan.as_of)).transpose()?;
         let split = plan.split.clone().unwrap_or(Split::Row(None, None));
         let mut splitter = Splitter::new(&split, scope, plan.as_of)?;
@@ -197,7 +196,7 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
             if wanted_unit.is_some_and(|wanted| wanted != event.unit) {
                 return Ok(());
             }
-            if let Some(chosen) = &chosen {
+            if let Some(chosen) = chosen {
                 let number = splitter.number(event.person, Millis::MAX, Some(event.row))?;
                 if !chosen.has(splitter.table.value(number)) {
                     return Ok(());
@@ -208,8 +207,13 @@ pub fn people(view: &View, plan: &TrendPlan<'_>, query: &TrendPeople) -> Result<
         })?;
         Ok(found)
     };
-    let found = listing::gather(&view.scopes(&plan.entries())?, work)?;
+    let scopes = view.scopes(&plan.entries())?;
     let mut binder = Binder::of_list(&view.source.snapshot, &plan.warnings);
-    binder.segment(plan.definition.by.as_ref(), query.segment.as_ref(), "segment");
+    let found = asked.gather(
+        chosen.transpose()?,
+        || Ok(values_of(of_series()?)),
+        |chosen| listing::gather(&scopes, |scope| work(scope, chosen)),
+        &mut binder,
+    )?;
     listing::list(view, &found, query.limit, query.cursor.as_deref(), binder.warnings)
 }

@@ -75,23 +75,23 @@ impl Api {
                 app.forget(kind, &name)?;
                 Ok(Response::json(json!({ "deleted": name }).to_string()))
             }
-            Action::Person => reports.person(&snapshot, &identity()?).map(Response::json),
+            Action::Person => reports.person(&snapshot, &identity()?, app.now()).map(Response::json),
             Action::PersonEvents => {
                 let limit = page_limit(request)?;
-                let (event, cursor) = (request.parameter("event"), request.parameter("cursor"));
-                let page =
-                    reports.timeline(&snapshot, &identity()?, event.as_deref(), limit, cursor.as_deref());
+                let (event, cursor) = (event(request), request.parameter("cursor"));
+                let (event, cursor) = (event.as_deref(), cursor.as_deref());
+                let page = reports.timeline(&snapshot, &identity()?, app.now(), event, limit, cursor);
                 page.map(Response::json)
             }
             Action::Merge => {
                 let identity = identity()?;
                 app.merge(&identity, &into(request)?)?;
-                reports.person(&app.snapshot(), &identity).map(Response::json)
+                reports.person(&app.snapshot(), &identity, app.now()).map(Response::json)
             }
             Action::Unmerge => {
                 let identity = identity()?;
                 app.unmerge(&identity)?;
-                reports.person(&app.snapshot(), &identity).map(Response::json)
+                reports.person(&app.snapshot(), &identity, app.now()).map(Response::json)
             }
             Action::Erase => written(&app.erase(&[identity()?])?),
             Action::Projects => Ok(Response::json(projects::listed(&self.seen(project, owns_all)))),
@@ -107,7 +107,7 @@ impl Api {
                 let removed = app.retain(&retention)?;
                 written(&json!({ "retention": retention, "removed": removed }))
             }
-            Action::Events => reports.events(&snapshot).map(Response::json),
+            Action::Events => reports.events(&snapshot, app.now()).map(Response::json),
             Action::Properties => reports.properties(&snapshot, owner(request)?).map(Response::json),
             Action::PropertyValues => {
                 let query = value_query(identity()?, request)?;
@@ -560,11 +560,16 @@ fn owner(request: &Request) -> Result<Option<Owner>> {
 
 fn value_query(property: String, request: &Request) -> Result<ValueQuery> {
     let of = owner(request)?.unwrap_or(Owner::Person);
-    let (event, containing) = (request.parameter("event"), request.parameter("containing"));
+    let (event, containing) = (event(request), request.parameter("containing"));
     if event.is_some() && of == Owner::Person {
         return Err(Error::invalid("not_used", "people's properties are of no event").at("event"));
     }
     Ok(ValueQuery { property, of, event, containing, limit: page_limit(request)? })
+}
+
+/// The event that is meant, as names are stored: without spaces around it.
+fn event(request: &Request) -> Option<String> {
+    request.parameter("event").map(|name| name.trim().to_owned())
 }
 
 fn into(request: &Request) -> Result<String> {

@@ -99,6 +99,8 @@ pub struct Calendar {
     first_offset: i64,
     months: &'static Months,
     week_start: i64,
+    /// Days that the zone never had, as a zone that moves over the date line leaves one out.
+    skipped: Vec<i64>,
 }
 
 impl Calendar {
@@ -111,7 +113,41 @@ impl Calendar {
             changes.push(Change { at, local: at + before.max(offset), offset });
             before = offset;
         }
-        Ok(Self { changes, first_offset, months: Months::all(), week_start: i64::from(week_start) })
+        let week_start = i64::from(week_start);
+        let mut calendar =
+            Self { changes, first_offset, months: Months::all(), week_start, skipped: Vec::new() };
+        calendar.skipped = calendar.days_without_length();
+        Ok(calendar)
+    }
+
+    /// The days that lie wholly in a local time that clocks left out.
+    fn days_without_length(&self) -> Vec<i64> {
+        let mut before = self.first_offset;
+        let mut skipped = Vec::new();
+        for change in &self.changes {
+            let days = (change.at + before).div_euclid(DAY)..=(change.at + change.offset).div_euclid(DAY);
+            let long = change.offset - before >= DAY;
+            let lost = |day: &i64| self.start(Unit::Day, *day) == self.start(Unit::Day, day + 1);
+            skipped.extend(days.filter(|day| long && lost(day)));
+            before = change.offset;
+        }
+        skipped
+    }
+
+    /// Whether a unit has any instant: some zones never had a certain day.
+    pub fn has(&self, unit: Unit, number: i64) -> bool {
+        unit != Unit::Day || !self.skipped.contains(&number)
+    }
+
+    /// The unit that follows.
+    pub fn after(&self, unit: Unit, number: i64) -> i64 {
+        (number + 1..).find(|next| self.has(unit, *next)).unwrap_or(number + 1)
+    }
+
+    /// How many units later than `from` the unit `to` is, which is not earlier.
+    pub fn between(&self, unit: Unit, from: i64, to: i64) -> i64 {
+        let skipped = self.skipped.iter().filter(|day| unit == Unit::Day && (from..to).contains(*day));
+        to - from - skipped.count() as i64
     }
 
     /// The local time of an instant, in milliseconds as if the zone were UTC.
@@ -277,6 +313,20 @@ mod tests {
         }
         let sundays = Calendar::new(&Zone::utc(), 6).unwrap();
         assert_eq!(sundays.label(Unit::Week, sundays.number(Unit::Week, t)), "2025-03-30");
+    }
+
+    #[test]
+    fn a_day_that_a_zone_never_had_is_no_unit() {
+        let apia = calendar("Pacific/Apia");
+        let last = apia.number(Unit::Day, at("2011-12-30T09:59:59Z"));
+        let next = apia.number(Unit::Day, at("2011-12-30T10:00:00Z"));
+        assert_eq!([last, next].map(|day| apia.date(Unit::Day, day)), ["2011-12-29", "2011-12-31"]);
+        assert_eq!((apia.after(Unit::Day, last), apia.between(Unit::Day, last, next)), (next, 1));
+        assert!(!apia.has(Unit::Day, last + 1) && apia.has(Unit::Week, last + 1));
+        assert_eq!(apia.skipped.len(), 1);
+        for zone in ["UTC", "Europe/Berlin", "America/St_Johns"] {
+            assert_eq!(calendar(zone).skipped, [0; 0], "{zone}");
+        }
     }
 
     #[test]

@@ -79,6 +79,14 @@ impl Zone {
             None => parse_instant(text),
         }
     }
+
+    /// The last instant that `text` names: of a date that of the whole day here, as what happened in it can still be seen.
+    pub fn parse_last(&self, text: &str) -> Result<Millis> {
+        match parse_date(text) {
+            Some(_) => Ok(self.parse_to(text)? - 1),
+            None => parse_instant(text),
+        }
+    }
 }
 
 fn out_of_range(e: jiff::Error) -> Error {
@@ -167,6 +175,16 @@ mod tests {
             berlin.parse_to("2025-03-30T00:00:00Z").unwrap(),
             parse_instant("2025-03-30T00:00:00Z").unwrap()
         );
+    }
+
+    #[test]
+    fn only_a_date_ends_with_its_day() {
+        let berlin = Zone::parse("Europe/Berlin").unwrap();
+        let last = |text: &str| format_millis(berlin.parse_last(text).unwrap());
+        assert_eq!(last("2025-03-30"), "2025-03-30T21:59:59.999Z");
+        for text in ["2025-03-01T10:00:00Z", "2025-03-01 10:00:00Z", "2025-03-01t10:00:00z"] {
+            assert_eq!(last(text), "2025-03-01T10:00:00Z", "{text}");
+        }
     }
 
     #[test]

@@ -276,6 +276,25 @@ impl Value {
         }
     }
 
+    /// What else somebody may mean who writes it: of text the number or truth that it reads as, of these their text.
+    pub fn other_form(&self) -> Option<Self> {
+        match self {
+            Self::Bool(truth) => Some(Self::Text(truth.to_string())),
+            Self::Number(number) => Some(Self::Text(number.to_string())),
+            Self::Text(text) => match text.as_str() {
+                "true" => Some(Self::Bool(true)),
+                "false" => Some(Self::Bool(false)),
+                text => Number::parse_plain(text).map(Self::Number),
+            },
+        }
+    }
+
+    /// What `given` means among the values that exist: itself if it does, else its other form if that does.
+    pub fn meant(given: &Self, exists: impl Fn(&Self) -> bool) -> Self {
+        let other = if exists(given) { None } else { given.other_form().filter(exists) };
+        other.unwrap_or_else(|| given.clone())
+    }
+
     /// A value as the tracking wire has it: what reads as a plain number is one, all else is text.
     pub fn from_wire(text: &str) -> Self {
         Number::parse_plain(text).map_or_else(|| Self::Text(text.to_owned()), Self::Number)

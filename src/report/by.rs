@@ -84,6 +84,15 @@ impl By {
         }
     }
 
+    /// The property whose values are the segments, if one is.
+    pub fn property(&self) -> Option<&str> {
+        match self {
+            Self::Latest(name) | Self::First(name) | Self::AtEntry(name) => Some(name),
+            Self::Step(_, name) | Self::Event(name) => Some(name),
+            Self::Audience(..) | Self::Source | Self::Channel => None,
+        }
+    }
+
     /// As the query has it.
     pub fn text(&self) -> String {
         match self {

@@ -228,7 +228,7 @@ impl InCohort {
     }
 
     /// As a query has it.
-    pub(super) fn to_json(&self) -> Json {
+    pub fn to_json(&self) -> Json {
         let mut out = Json::object([("cohort", resolved(&self.cohort, None))]);
         if let Some(row) = &self.row {
             out.set("row", row.as_ref().map_or(Json::Null, Json::from));

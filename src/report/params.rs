@@ -3,16 +3,16 @@
 
 use super::nearest::nearest;
 use crate::error::{Error, Result};
-use crate::model::Json;
+use crate::model::{Json, Number};
 
 /// How the values of a parameter are read. What begins like a JSON object is one where text alone could not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// Text.
     Text,
-    /// Text, a number or a boolean, as the value decides.
+    /// Text, a number or a boolean, as the value decides; text in quotes is text.
     Value,
-    /// The same, or `{"other":true}`.
+    /// The same, `null` or `{"other":true}`.
     Label,
     /// A whole number.
     Whole,
@@ -234,6 +234,11 @@ fn begins_object(text: &str) -> bool {
     text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']))
 }
 
+/// A number in the form in which values have it.
+fn plain(number: &str) -> Option<String> {
+    Number::parse(number).map(|number| number.to_string())
+}
+
 impl Form {
     fn read(self, text: &str) -> Result<Json> {
         let bad = |what: &str| Error::invalid("bad_type", format!("{what} expected, \"{text}\" found"));
@@ -249,6 +254,9 @@ impl Form {
             Self::Text | Self::Texts => text.into(),
             Self::Value | Self::Label => match Json::parse(text) {
                 Err(_) | Ok(Json::Object(_) | Json::Array(_)) => text.into(),
+                Ok(Json::Null) if self == Self::Value => text.into(),
+                // A number is one if nothing of how it is written is lost: the version 1.10 is text.
+                Ok(Json::Number(_)) if plain(text).as_deref() != Some(text) => text.into(),
                 Ok(value) => value,
             },
             Self::Whole => text.parse::<u64>().map_err(|_| bad("a whole number"))?.into(),
@@ -282,6 +290,9 @@ impl Form {
                 Ok(Json::String(same)) if same == *text => text.clone(),
                 _ => value.to_string(),
             },
+            (Self::Value | Self::Label, Json::Number(number)) => {
+                plain(number).unwrap_or_else(|| number.clone())
+            }
             (Self::Pattern | Self::Patterns, _) => {
                 only("event").map_or_else(|| value.to_string(), str::to_owned)
             }
@@ -328,6 +339,28 @@ mod tests {
             let text = form_urlencoded::Serializer::new(String::new()).append_pair("row", row).finish();
             assert_eq!(read_text("cohort/people", &text).unwrap(), format!("{{\"row\":{read}}}"));
         }
+    }
+
+    #[test]
+    fn a_value_keeps_how_it_is_written() {
+        for (given, read, again) in [
+            ("1.10", "\"1.10\"", "1.10"),
+            ("1e3", "\"1e3\"", "1e3"),
+            ("007", "\"007\"", "007"),
+            ("1.1", "1.1", "1.1"),
+            ("false", "false", "false"),
+            ("null", "\"null\"", "null"),
+            ("\"1.1\"", "\"1.1\"", "\"1.1\""),
+        ] {
+            let pair = form_urlencoded::Serializer::new(String::new()).append_pair("control", given).finish();
+            let query = read_text("funnel", &pair).unwrap();
+            assert_eq!(query, format!("{{\"control\":{read}}}"));
+            let pair = form_urlencoded::Serializer::new(String::new()).append_pair("control", again).finish();
+            assert_eq!(text("funnel", &Json::parse(&query).unwrap()), pair);
+        }
+        let query = Json::parse(r#"{"control":1.10}"#).unwrap();
+        assert_eq!(text("funnel", &query), "control=1.1");
+        assert_eq!(read_text("cohort/people", "row=null").unwrap(), r#"{"row":null}"#);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::json::Fields;
 use super::saved::Terms;
 use crate::error::Result;
-use crate::model::{Millis, Unit, WEEKDAYS, Zone, parse_instant};
+use crate::model::{Millis, Unit, WEEKDAYS, Zone};
 
 /// How a project counts time where a query does not say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +46,7 @@ impl Period {
         let (from, to) = read_range(fields, &zone)?;
         let as_of = fields.take("as_of").map(|node| {
             let at = node.at.clone();
-            let text = node.text()?;
-            // A plain date is the end of that day, as its last instant is what can still be seen.
-            let parsed =
-                if text.contains('T') { parse_instant(&text) } else { zone.parse_to(&text).map(|t| t - 1) };
-            parsed.map_err(|e| e.at(at))
+            zone.parse_last(&node.text()?).map_err(|e| e.at(at))
         });
         Ok(Self { zone, from, to, as_of: as_of.transpose()? })
     }

@@ -292,11 +292,15 @@ impl FunnelReport {
         as_of: Millis,
     ) -> Result<Self> {
         // Whether it is shown or not.
-        let of_control = |control: &Value| {
-            let found = by_value.iter().flatten().find(|(value, _)| value.as_ref() == Some(control));
-            found.map_or(Rate { people: 0, converted: 0 }, |(_, tally)| tally.rate())
+        let rate_of = |variant: &Value| {
+            let mut all = by_value.iter().flatten().map(|(value, tally)| (value.as_ref(), tally.rate()));
+            all.find(|(value, rate)| *value == Some(variant) && rate.people > 0).map(|(_, rate)| rate)
         };
-        let control = funnel.control.as_ref().map(|control| (control, of_control(control)));
+        let control = funnel.control.as_ref().map(|given| {
+            let control = Value::meant(given, |value| rate_of(value).is_some());
+            let rate = rate_of(&control).unwrap_or(Rate { people: 0, converted: 0 });
+            (control, rate)
+        });
         let groups = by_value.map(|mut tallies| {
             tallies.retain(|(_, tally)| tally.entrants() > 0);
             shown(tallies, funnel.limit)
@@ -309,7 +313,7 @@ impl FunnelReport {
             both.map(|(s, part)| Segment { label: s.label, part }).collect::<Vec<_>>()
         });
         let experiment = control.map(|(control, base)| {
-            Experiment::new(control, base, segments.as_deref().unwrap_or(&[]), several_variants)
+            Experiment::new(&control, base, segments.as_deref().unwrap_or(&[]), several_variants)
         });
         warnings.extend(experiment.as_ref().and_then(Experiment::warning));
         Ok(Self {

@@ -7,7 +7,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::oracle::{Event, Oracle, Person, sum, value_json};
 use super::oracle_audience;
-use super::oracle_query::{Pattern, Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
+use super::oracle_query::{
+    Pattern, Range, Scope, as_of, field, meant, object, only, parse, text, whole, wrong,
+};
+use super::oracle_units::is_there;
 use crate::error::Result;
 use crate::model::{Millis, Number, Value, Zone, format_millis};
 
@@ -124,13 +127,27 @@ impl Query {
         if !self.is("buckets", "calendar") {
             return self.shift(start, &unit, k);
         }
-        let span = match unit.as_str() {
-            "day" => k.days(),
-            "week" => k.weeks(),
-            _ => k.months(),
-        };
-        let day = self.day_of(start, &unit)?.checked_add(span).map_err(|e| wrong(&e.to_string()))?;
+        let span = if unit == "week" { k.weeks() } else { k.months() };
+        let mut day = self.day_of(start, &unit)?;
+        if unit == "day" {
+            // A day that the zone never had is none.
+            for _ in 0..k {
+                day = self.tomorrow(day)?;
+            }
+        } else {
+            day = day.checked_add(span).map_err(|e| wrong(&e.to_string()))?;
+        }
         self.scope.zone.start_of(day)
+    }
+
+    /// The next day that there is.
+    fn tomorrow(&self, day: jiff::civil::Date) -> Result<jiff::civil::Date> {
+        let failed = |e: jiff::Error| wrong(&e.to_string());
+        let mut next = day.tomorrow().map_err(failed)?;
+        while !is_there(next, &self.zone)? {
+            next = next.tomorrow().map_err(failed)?;
+        }
+        Ok(next)
     }
 
     fn bucket(&self, start: Millis, t: Millis) -> Result<i64> {
@@ -259,12 +276,11 @@ fn rows<'m, 'a>(
             let name: Json =
                 if unit == "month" { date.get(..7).unwrap_or_default().into() } else { date.as_str().into() };
             out.push((Some(name.clone()), of(&name)));
-            let span = match unit.as_str() {
-                "day" => 1.days(),
-                "week" => 1.weeks(),
-                _ => 1.months(),
+            day = match unit.as_str() {
+                "day" => query.tomorrow(day)?,
+                "week" => day.checked_add(1.weeks()).map_err(|e| wrong(&e.to_string()))?,
+                _ => day.checked_add(1.months()).map_err(|e| wrong(&e.to_string()))?,
             };
-            day = day.checked_add(span).map_err(|e| wrong(&e.to_string()))?;
         }
         return Ok(out);
     }
@@ -317,8 +333,10 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
     let query = Query::read(query, now)?;
     let column = whole(&query.map, "column")?;
     let members = members(oracle, &query)?;
+    let values: Vec<Json> = members.iter().map(|m| m.row.clone()).collect();
+    let row = query.map.get("row").map(|row| meant(row, &values));
     let wanted = |m: &&Member<'_>| {
-        let row = query.map.get("row").is_none_or(|row| *row == m.row);
+        let row = row.as_ref().is_none_or(|row| *row == m.row);
         row && column.is_none_or(|k| came(&query, m, k))
     };
     let people: Vec<Json> = members

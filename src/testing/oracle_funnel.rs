@@ -7,7 +7,7 @@ use super::oracle::{Oracle, Person, value_json};
 use super::oracle_audience;
 use super::oracle_match::{Attempt, Order, Rules, conversion};
 use super::oracle_query::{
-    Pattern, Range, Scope, as_of, field, list, object, only, parse, text, whole, wrong,
+    Pattern, Range, Scope, as_of, field, list, meant, object, only, parse, text, whole, wrong,
 };
 use crate::error::{Error, Result};
 use crate::limits;
@@ -261,7 +261,10 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
     let step = whole(&query.map, "step")?;
     let outcome = text(&query.map, "outcome")?.unwrap_or("reached");
     let mut rows = Vec::new();
-    for entrant in query.entrants(oracle)? {
+    let entrants = query.entrants(oracle)?;
+    let values: Vec<Json> = entrants.iter().map(|e| value_json(e.segment.as_ref())).collect();
+    let segment = query.map.get("segment").map(|label| meant(label, &values));
+    for entrant in entrants {
         let (depth, in_progress) = (entrant.depth(), entrant.attempt.in_progress);
         let belongs = match outcome {
             "reached" => depth >= step.unwrap_or(1),
@@ -270,8 +273,7 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
             "converted" => depth == last,
             other => return Err(wrong(&format!("the outcome {other}"))),
         };
-        let segment = query.map.get("segment");
-        let wanted = segment.is_none_or(|s| *s == value_json(entrant.segment.as_ref()));
+        let wanted = segment.as_ref().is_none_or(|s| *s == value_json(entrant.segment.as_ref()));
         if belongs && wanted {
             rows.push(row(&entrant));
         }

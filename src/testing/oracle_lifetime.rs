@@ -234,7 +234,7 @@ pub(super) fn people(oracle: &Oracle, query: &Query, which: &str, start: Option<
             _ => {
                 let day: Date = start.unwrap_or("").parse().map_err(failed)?;
                 let (before, after, _) = borders(query, day)?;
-                moved(which, customer.at(before), customer.at(after))?
+                before < query.scope.as_of && moved(which, customer.at(before), customer.at(after))?
             }
         };
         if wanted {

@@ -192,6 +192,19 @@ fn number(operand: &Json) -> Option<Number> {
     }
 }
 
+/// Which of the values of a report a label means: the same one, or else the one that is written alike.
+pub(super) fn meant(label: &Json, values: &[Json]) -> Json {
+    let alike = |value: &&Json| match (*value, label) {
+        (Json::Bool(v), Json::String(l)) | (Json::String(l), Json::Bool(v)) => *l == v.to_string(),
+        (Json::Number(_), Json::String(l)) => {
+            Number::parse_plain(l).is_some_and(|l| number(value) == Some(l))
+        }
+        (Json::String(v), Json::Number(_)) => number(label).is_some_and(|l| l.to_string() == *v),
+        _ => false,
+    };
+    if values.contains(label) { label.clone() } else { values.iter().find(alike).unwrap_or(label).clone() }
+}
+
 /// `is`: the same value; text and number are the same where the wire would have made a number of that text.
 fn equal(value: &Value, operand: &Json) -> bool {
     match (value, operand) {

@@ -4,7 +4,8 @@ use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
 use super::oracle::{Oracle, Person, sum, value_json};
-use super::oracle_query::{Range, Scope, as_of, field, object, only, parse, text, whole, wrong};
+use super::oracle_query::{Range, Scope, as_of, field, meant, object, only, parse, text, whole, wrong};
+use super::oracle_units::is_there;
 use super::{oracle_audience, oracle_lifetime};
 use crate::error::Result;
 use crate::model::{Millis, Number, Value, Zone};
@@ -89,7 +90,11 @@ impl Query {
             "week" => 1.weeks(),
             _ => 1.months(),
         };
-        day.checked_add(span).map_err(failed)
+        let mut next = day.checked_add(span).map_err(failed)?;
+        while self.unit() == "day" && !is_there(next, &self.zone)? {
+            next = next.tomorrow().map_err(failed)?;
+        }
+        Ok(next)
     }
 
     fn segment(&self, person: &Person<'_>) -> Result<Json> {
@@ -221,11 +226,13 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
     }
     let all = which == "people";
     let customers = customers(oracle, &query)?;
+    let values: Vec<Json> = customers.iter().map(|c| c.segment.clone()).collect();
+    let segment = query.map.get("segment").map(|label| meant(label, &values));
     let wanted = |c: &&Customer<'_>| {
         let paid = |(day, n): &(jiff::civil::Date, Number)| {
             n.mantissa() > 0 && start.is_none_or(|start| day.to_string() == start)
         };
-        let of_segment = query.map.get("segment").is_none_or(|segment| *segment == c.segment);
+        let of_segment = segment.as_ref().is_none_or(|segment| *segment == c.segment);
         of_segment && (all || c.amounts.iter().any(paid))
     };
     let people: Vec<Json> = customers

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::oracle::{Oracle, Person, sum, value_json};
 use super::oracle_audience;
 use super::oracle_query::{
-    Pattern, Range, Scope, as_of, field, list, object, only, parse, text, whole, wrong,
+    Pattern, Range, Scope, as_of, field, list, meant, object, only, parse, text, whole, wrong,
 };
 use super::oracle_units::Units;
 use crate::error::Result;
@@ -196,9 +196,10 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
     let series = list(&query.map, "series")?.get(number - 1).ok_or_else(|| wrong("the number"))?;
     let start = text(&query.map, "start")?;
     let rows = query.rows(&people, object(series)?)?;
+    let values: Vec<Json> = rows.iter().map(|r| r.2.clone()).collect();
+    let segment = query.map.get("segment").map(|label| meant(label, &values));
     let wanted = rows.iter().filter(|r| {
-        start.is_none_or(|start| r.1.to_string() == start)
-            && query.map.get("segment").is_none_or(|s| *s == r.2)
+        start.is_none_or(|start| r.1.to_string() == start) && segment.as_ref().is_none_or(|s| *s == r.2)
     });
     let places: Vec<usize> = wanted.map(|r| r.0).collect();
     Ok(listed(&people, &places))
@@ -209,7 +210,7 @@ const LIFECYCLE: [&str; 11] =
 
 /// What somebody is in the unit that begins on `day`, whose active units are `days`.
 fn stage(query: &Query, days: &[Date], day: Date) -> Result<Option<&'static str>> {
-    let before = query.units.later(day, -1)?;
+    let before = query.units.before(day)?;
     Ok(match (days.contains(&day), days.contains(&before)) {
         (true, true) => Some("returning"),
         (true, false) if days.iter().any(|d| *d < day) => Some("resurrected"),

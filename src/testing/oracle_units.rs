@@ -18,6 +18,11 @@ fn failed(e: jiff::Error) -> Error {
     wrong(&e.to_string())
 }
 
+/// Whether a zone has had a day at all: Samoa left out 2011-12-30.
+pub(super) fn is_there(day: Date, zone: &TimeZone) -> Result<bool> {
+    Ok(day.to_zoned(zone.clone()).map_err(failed)?.date() == day)
+}
+
 impl Units {
     /// Reads `tz`, `unit` and `week_start`.
     pub(super) fn read(map: &Map<String, Json>, default: &str) -> Result<Self> {
@@ -45,8 +50,22 @@ impl Units {
         Ok(date)
     }
 
+    /// Whether the zone has had the day at all, where units are days.
+    fn has(&self, day: Date) -> Result<bool> {
+        Ok(self.unit != "day" || is_there(day, &self.zone)?)
+    }
+
+    /// The first day of the unit before.
+    pub(super) fn before(&self, day: Date) -> Result<Date> {
+        let mut before = self.later(day, -1)?;
+        while !self.has(before)? {
+            before = self.later(before, -1)?;
+        }
+        Ok(before)
+    }
+
     /// The first day `count` units later.
-    pub(super) fn later(&self, day: Date, count: i64) -> Result<Date> {
+    fn later(&self, day: Date, count: i64) -> Result<Date> {
         let span = match self.unit.as_str() {
             "day" => count.days(),
             "week" => count.weeks(),
@@ -63,7 +82,7 @@ impl Units {
         let mut out = Vec::new();
         if let (Some(mut day), Some(last)) = (first, last) {
             while day <= last {
-                out.push(day);
+                out.extend(self.has(day)?.then_some(day));
                 day = self.later(day, 1)?;
             }
         }

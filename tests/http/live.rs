@@ -167,7 +167,7 @@ fn watchers_are_bounded_and_end_with_the_server() {
     let (_dir, server) = fresh();
     assert_eq!(server.client().get("/api/v1/live?since=x").code(), "bad_number");
     assert_eq!(server.client().open("/api/v1/live").status, 401);
-    let mut watchers: Vec<_> = (0..16).map(|_| Watcher::new(&server, "", &[])).collect();
+    let mut watchers: Vec<_> = (0..16).map(|_| Watcher::new(&server, "?event=+Visited+", &[])).collect();
     assert_eq!(server.client().get("/api/v1/live").status, 503);
     track(&server, "/e?_p=p&_n=Visited");
     assert!(watchers.iter_mut().all(|w| w.next().data["event"] == "Visited"));

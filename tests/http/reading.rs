@@ -30,6 +30,19 @@ fn listed(server: &Server, query: &Json, page: usize) -> (Vec<String>, u64) {
 }
 
 #[test]
+fn spaces_around_the_name_of_an_event_are_none_of_it() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    for of in
+        ["/api/v1/people/person0@example.com/events?event=", "/api/v1/properties/n/values?of=event&event="]
+    {
+        let (plain, spaced) = (server.get(&format!("{of}Paid")), server.get(&format!("{of}+Paid+")));
+        assert!(plain.get("warnings").is_none(), "{of}: {plain}");
+        assert_eq!(plain, spaced, "{of}");
+    }
+}
+
+#[test]
 fn both_methods_give_the_same_funnel() {
     let (_dir, server) = fresh();
     server.import(&history());

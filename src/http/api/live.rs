@@ -20,7 +20,7 @@ impl Api {
             text.parse().map_err(|_| Error::invalid("bad_number", "the id of an event expected").at("since"))
         };
         let watch = live::Watch {
-            event: request.parameter("event"),
+            event: super::event(request),
             person: request.parameter("person"),
             since: since.map(number).transpose()?,
         };

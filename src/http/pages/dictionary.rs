@@ -12,11 +12,11 @@ use super::{Context, Visit, form};
 use crate::app::{Described, Role};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Json, format_millis};
+use crate::model::Json;
 
 /// The part of the settings.
 pub fn section(context: &Context<'_>) -> Result<Markup> {
-    let events = Json::parse(&context.app.reports().events(context.snapshot)?)?;
+    let events = Json::parse(&context.app.reports().events(context.snapshot, context.app.now())?)?;
     let every: Vec<&Json> = list(&events, "events").iter().collect();
     let mut table = event_table(context, "dictionary", "Every event", &every);
     table.column("Said of it");
@@ -33,16 +33,12 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
 /// A table of events, each of which opens into its people. In the dictionary with what is said of them.
 pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&Json]) -> Table {
     let mut table = Table::new(name, caption, &["Event", "#People", "#Times", "First", "Last"]);
-    let now = format_millis(context.app.now());
     for event in events {
         let event_name = event["event"].as_str().unwrap_or_default();
         let did = Json::object([("did", event_name.into())]).to_string();
         // Here robots are counted.
         let robots: &[_] = if context.dashboard.without_robots { &[("robots", "with")] } else { &[] };
-        // A clock that runs ahead sends what a list as of now does not see yet.
-        let last = event["last"].as_str().unwrap_or_default();
-        let ahead: &[_] = if last > now.as_str() { &[("as_of", last)] } else { &[] };
-        let people = link("/people", &[], &[&[("people", did.as_str())], robots, ahead].concat());
+        let people = link("/people", &[], &[&[("people", did.as_str())], robots].concat());
         let said = context.dashboard.events.get(event_name);
         let title = said.map(|said| format!("{event_name} {}", said.description));
         let mut head =

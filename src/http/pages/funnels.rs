@@ -266,9 +266,12 @@ fn units(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Vec<Date>
         let points = list(&trend["series"][0], "points").iter();
         starts.extend(points.filter_map(|point| point["start"].as_str()?.parse::<Date>().ok()));
     }
+    // A day that the zone never had is none.
+    let (zone, by_day) = (context.zone(), context.value("over") == "day");
+    let has = |day: &Date| !by_day || day.to_zoned(zone.clone()).is_ok_and(|first| first.date() == *day);
     let ends = starts.iter().min().zip(starts.iter().max());
     Ok(ends.map_or_else(Vec::new, |(first, last)| {
-        first.series(length).take_while(|start| start <= last).collect()
+        first.series(length).take_while(|start| start <= last).filter(has).collect()
     }))
 }
 

@@ -276,7 +276,7 @@ fn weeks(context: &Context<'_>) -> Result<Markup> {
 }
 
 fn events(context: &Context<'_>) -> Result<Markup> {
-    let events = Json::parse(&context.app.reports().events(context.snapshot)?)?;
+    let events = Json::parse(&context.app.reports().events(context.snapshot, context.app.now())?)?;
     let mut top: Vec<&Json> = list(&events, "events").iter().collect();
     top.sort_by_key(|event| std::cmp::Reverse(number(&event["people"])));
     let all = top.len();

@@ -15,7 +15,7 @@ use crate::model::Json;
 const PAGE: usize = 100;
 
 fn profile(context: &Context<'_>, identity: &str) -> Result<Json> {
-    Json::parse(&context.app.reports().person(context.snapshot, identity)?)
+    Json::parse(&context.app.reports().person(context.snapshot, identity, context.app.now())?)
 }
 
 fn timeline(context: &Context<'_>, identity: &str, limit: usize) -> Result<Json> {
@@ -23,6 +23,7 @@ fn timeline(context: &Context<'_>, identity: &str, limit: usize) -> Result<Json>
     Json::parse(&context.app.reports().timeline(
         context.snapshot,
         identity,
+        context.app.now(),
         given("event"),
         limit,
         given("cursor"),
