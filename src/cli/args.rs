@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::access_args::{KeyCommand, ProjectCommand, User};
+use super::removal_args::{Erase, Retention};
 
 const DATA: &str = "./whodid-data";
 
@@ -542,34 +543,6 @@ pub struct Restore {
     #[arg(long, value_name = "PATH")]
     pub erased: Vec<PathBuf>,
     /// Print the report as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How long events are kept.
-#[derive(Debug, Args)]
-pub struct Retention {
-    /// Days that events are kept, or forever
-    #[arg(long, value_name = "DAYS")]
-    pub days: Option<String>,
-    /// The same for one event; NAME= for as long as all others
-    #[arg(long, value_name = "NAME=DAYS")]
-    pub event: Vec<String>,
-    /// Print what holds as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Whom to erase.
-#[derive(Debug, Args)]
-pub struct Erase {
-    /// Any identity of each person
-    #[arg(required = true, value_name = "IDENTITY")]
-    pub identities: Vec<String>,
-    /// Do it without asking
-    #[arg(long)]
-    pub yes: bool,
-    /// Print the receipt as JSON
     #[arg(long)]
     pub json: bool,
 }

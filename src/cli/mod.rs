@@ -23,6 +23,7 @@ mod project;
 mod read;
 mod rejects;
 mod report_args;
+mod removal_args;
 mod retention;
 mod revenue_table;
 mod running;
