@@ -5,7 +5,7 @@ use super::table::{Align, Table};
 use crate::http::pages::words;
 use crate::model::Json;
 
-/// A trend for a terminal of `width` columns: a table for each series, its segments as columns.
+/// A trend for a terminal of `width` columns: a table for each series, its segments as columns, in as many blocks as they need.
 pub fn trend(report: &Json, width: usize) -> String {
     let mut out = String::new();
     for series in answer::list(report, "series") {
@@ -30,7 +30,7 @@ pub fn trend(report: &Json, width: usize) -> String {
         let mut row = vec!["in all".to_owned(), number(&series["total"])];
         row.extend(segments.iter().map(|segment| number(&segment["total"])));
         table.row(row);
-        out.push_str(&table.render(width));
+        out.push_str(&table.render_in_blocks(width));
         out.push('\n');
     }
     out.push_str(&answer::warnings(report));
