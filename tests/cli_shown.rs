@@ -144,3 +144,34 @@ fn whoever_says_nothing_gets_the_help() {
     }
     assert!(out(&place.run(&["compact"])).starts_with("1 segment, "));
 }
+
+#[test]
+fn what_is_done_is_told_as_json_as_well() {
+    let place = Place::filled();
+    let checked = place.json(&["check", "--json"]);
+    let contents = json!({"project": 1, "segments": 1, "in_segments": 31, "in_log": 0});
+    let sound = json!({"damaged": [], "notes": [], "projects": [contents], "given_up": []});
+    assert_eq!(checked, sound);
+    assert_eq!(place.json(&["merge", "p1", "p3", "--json"]), json!({"merged": "p1", "into": "p3"}));
+    assert_eq!(place.json(&["unmerge", "p1", "--json"]), json!({"unmerged": "p1"}));
+    let compacted = place.json(&["compact", "--json"]);
+    let sizes = |when: &str| ["segments", "disk_bytes"].map(|field| compacted[when][field].as_u64().unwrap());
+    assert!(sizes("after")[0] == 1 && sizes("before")[1] > 0, "{compacted}");
+    let doctor = place.run(&["doctor", "--json", "--listen", "127.0.0.1:0"]);
+    let found: Json = serde_json::from_slice(&doctor.stdout).unwrap();
+    assert_eq!((code(&doctor), &found["ok"]), (0, &true.into()), "{found}");
+    let first = &found["findings"][0];
+    assert!(first["what"] == "directory" && first["text"].as_str().is_some(), "{found}");
+    // Damage is told in the one answer, with the exit code that lines have.
+    let names = std::fs::read_dir(&place.data).unwrap().map(|file| file.unwrap().file_name());
+    let segment = names.map(|name| name.into_string().unwrap()).find(|name| name.starts_with("seg-"));
+    let segment = place.data.join(segment.expect("a segment"));
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let damaged = place.run(&["check", "--json"]);
+    let found: Json = serde_json::from_slice(&damaged.stdout).unwrap();
+    assert_eq!((code(&damaged), found["damaged"].as_array().unwrap().len()), (1, 1), "{found}");
+    let dropped = place.json(&["check", "--json", "--drop-damaged"]);
+    assert!(dropped["given_up"][0].as_str().unwrap().contains("is given up"), "{dropped}");
+}

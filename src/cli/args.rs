@@ -76,6 +76,9 @@ pub enum Command {
         /// Remove damaged segments, with all they hold, for good
         #[arg(long)]
         drop_damaged: bool,
+        /// Print what was found as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Look whether the store can be served well here: rights, room, memory, open files, clock, damage, port
     Doctor {
@@ -85,9 +88,16 @@ pub enum Command {
         /// The budget of memory that the server has, or is to have
         #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
         memory: Option<u64>,
+        /// Print what was found as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Merge the store's segments into as few as possible
-    Compact,
+    Compact {
+        /// Print the sizes before and after as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Erase people for good: all they did and are, from every answer and every file
     Erase(Erase),
     /// Copy the store, running or not, into a new directory in TARGET, and check the copy
@@ -102,6 +112,9 @@ pub enum Command {
         identity: String,
         /// The identity whose person it is joined into
         into: String,
+        /// Print what was done as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// More keys beside the first two, each for less; a running server takes them on SIGHUP
     #[command(visible_alias = "keys")]
@@ -120,6 +133,9 @@ pub enum Command {
     Unmerge {
         /// The identity
         identity: String,
+        /// Print what was done as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
