@@ -175,3 +175,15 @@ fn what_is_done_is_told_as_json_as_well() {
     let dropped = place.json(&["check", "--json", "--drop-damaged"]);
     assert!(dropped["given_up"][0].as_str().unwrap().contains("is given up"), "{dropped}");
 }
+
+#[test]
+fn an_export_writes_over_no_file() {
+    let place = Place::filled();
+    let path = place.file("all.csv", b"the only copy");
+    let refused = place.run(&["export", "--out", &path]);
+    assert_eq!(code(&refused), 2);
+    assert!(err(&refused).contains("all.csv is there already") && err(&refused).contains("--force"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"the only copy");
+    assert_eq!(code(&place.run(&["export", "--out", &path, "--force"])), 0);
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with("type,person,event,"));
+}

@@ -98,6 +98,9 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
 
 /// Writes everything, or all of a person, as records.
 pub fn export(data: &Path, args: &Export) -> Result<()> {
+    if !args.force {
+        output::loses_nothing(args.out.as_deref())?;
+    }
     let snapshot = read_only(data)?;
     let form = args.format.map_or_else(|| ExportFormat::of(args.out.as_deref()), |format| format.form());
     let count = output::to_file(args.out.as_deref(), |out| match &args.person {
