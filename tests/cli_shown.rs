@@ -187,3 +187,20 @@ fn an_export_writes_over_no_file() {
     assert_eq!(code(&place.run(&["export", "--out", &path, "--force"])), 0);
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("type,person,event,"));
 }
+
+#[test]
+fn a_server_takes_its_settings_from_variables() {
+    let place = Place::new();
+    // Whatever it makes of them, no second one goes on.
+    let _server = Server::start(&place.data);
+    for (variable, wrong, said) in [
+        ("WHODID_LOG_SIZE", "10 apples", "--log-size"),
+        ("WHODID_DISK_WARNING", "much", "--disk-warning"),
+        ("WHODID_SILENT_AFTER", "long", "--silent-after"),
+        ("WHODID_SERVER_NAME", "stats.example.com,https://x", "--name"),
+    ] {
+        let mut serve = whodid(&place.data);
+        let output = serve.args(["serve", "--listen", "127.0.0.1:0"]).env(variable, wrong).output().unwrap();
+        assert!(code(&output) == 2 && err(&output).contains(said), "{variable}: {}", err(&output));
+    }
+}

@@ -165,7 +165,7 @@ pub struct Serve {
     #[arg(long, env = "WHODID_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub api_key: Option<String>,
     /// Names of this server in URLs, besides its address
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "WHODID_SERVER_NAME", value_delimiter = ',', value_name = "NAME")]
     pub name: Vec<String>,
     /// One more path of the browser tracker, such as /js/app.js
     #[arg(long, env = "WHODID_TRACKER_PATH", value_name = "PATH")]
@@ -186,16 +186,16 @@ pub struct Serve {
     #[arg(long, env = "WHODID_LOG", value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// The size at which that file is begun anew; five old ones are kept
-    #[arg(long, default_value = "10MiB", value_name = "SIZE", value_parser = size)]
+    #[arg(long, env = "WHODID_LOG_SIZE", default_value = "10MiB", value_name = "SIZE", value_parser = size)]
     pub log_size: u64,
     /// Warn when less of the disk is free
-    #[arg(long, default_value = "1GiB", value_name = "SIZE", value_parser = size)]
+    #[arg(long, env = "WHODID_DISK_WARNING", default_value = "1GiB", value_name = "SIZE", value_parser = size)]
     pub disk_warning: u64,
     /// Memory that the server may take for itself, such as 512MiB; at least 256MiB, and 24 bytes for each identity
     #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
     /// Warn when no record came for so long, such as 1h
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, env = "WHODID_SILENT_AFTER", value_name = "DURATION")]
     pub silent_after: Option<String>,
     /// The directory of backups that POST /api/v1/backup makes
     #[arg(long, env = "WHODID_BACKUPS", value_name = "DIR")]
