@@ -401,7 +401,7 @@ fn every_report_is_a_table_of_80_columns_and_the_json_of_the_api() {
     let place = Place::new();
     let data = place.run(&["generate", "--people", "800", "--events", "8000", "--seed", "3"]);
     assert_eq!(code(&place.run_with(&["import"], &data.stdout)), 0);
-    let reports: [(&[&str], &str); 9] = [
+    let reports: [(&[&str], &str); 11] = [
         (
             &["funnel", "--step", "Signed Up", "--step", "Purchased", "--by", "person.Campaign Source"],
             "steps",
@@ -410,7 +410,22 @@ fn every_report_is_a_table_of_80_columns_and_the_json_of_the_api() {
         (&["cohort", "--start", "Signed Up", "--return", "Logged In", "--bucket", "week"], "cohorts"),
         (&["revenue", "--lifetime", "--lost-after", "45d"], "series"),
         (&["trend", "--series", "Logged In", "--series", "Purchased", "--unit", "month"], "series"),
+        (
+            &[
+                "trend",
+                "--series",
+                "Page View",
+                "--unit",
+                "month",
+                "--by",
+                "person.Campaign Source",
+                "--limit",
+                "20",
+            ],
+            "series",
+        ),
         (&["paths", "--start", "Signed Up", "--events", "3", "--limit", "5"], "paths"),
+        (&["people", "--limit", "200"], "people"),
         (&["lifecycle", "--unit", "month"], "points"),
         (&["people", "--people", r#"{"did":"Purchased"}"#, "--column", "person.Campaign Source"], "people"),
         (&["events"], "events"),

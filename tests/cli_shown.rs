@@ -176,3 +176,63 @@ fn the_help_says_what_is_taken_and_what_holds_without_it() {
     }
     assert_eq!((limits::SEGMENTS_DEFAULT, limits::SEGMENTS_MAX), (25, 1000));
 }
+
+#[test]
+fn what_is_done_is_told_as_json_as_well() {
+    let place = Place::filled();
+    let checked = place.json(&["check", "--json"]);
+    let contents = json!({"project": 1, "segments": 1, "in_segments": 31, "in_log": 0});
+    let sound = json!({"damaged": [], "notes": [], "projects": [contents], "given_up": []});
+    assert_eq!(checked, sound);
+    assert_eq!(place.json(&["merge", "p1", "p3", "--json"]), json!({"merged": "p1", "into": "p3"}));
+    assert_eq!(place.json(&["unmerge", "p1", "--json"]), json!({"unmerged": "p1"}));
+    let compacted = place.json(&["compact", "--json"]);
+    let sizes = |when: &str| ["segments", "disk_bytes"].map(|field| compacted[when][field].as_u64().unwrap());
+    assert!(sizes("after")[0] == 1 && sizes("before")[1] > 0, "{compacted}");
+    let doctor = place.run(&["doctor", "--json", "--listen", "127.0.0.1:0"]);
+    let found: Json = serde_json::from_slice(&doctor.stdout).unwrap();
+    assert_eq!((code(&doctor), &found["ok"]), (0, &true.into()), "{found}");
+    let first = &found["findings"][0];
+    assert!(first["what"] == "directory" && first["text"].as_str().is_some(), "{found}");
+    // Damage is told in the one answer, with the exit code that lines have.
+    let names = std::fs::read_dir(&place.data).unwrap().map(|file| file.unwrap().file_name());
+    let segment = names.map(|name| name.into_string().unwrap()).find(|name| name.starts_with("seg-"));
+    let segment = place.data.join(segment.expect("a segment"));
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let damaged = place.run(&["check", "--json"]);
+    let found: Json = serde_json::from_slice(&damaged.stdout).unwrap();
+    assert_eq!((code(&damaged), found["damaged"].as_array().unwrap().len()), (1, 1), "{found}");
+    let dropped = place.json(&["check", "--json", "--drop-damaged"]);
+    assert!(dropped["given_up"][0].as_str().unwrap().contains("is given up"), "{dropped}");
+}
+
+#[test]
+fn an_export_writes_over_no_file() {
+    let place = Place::filled();
+    let path = place.file("all.csv", b"the only copy");
+    let refused = place.run(&["export", "--out", &path]);
+    assert_eq!(code(&refused), 2);
+    assert!(err(&refused).contains("all.csv is there already") && err(&refused).contains("--force"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"the only copy");
+    assert_eq!(code(&place.run(&["export", "--out", &path, "--force"])), 0);
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with("type,person,event,"));
+}
+
+#[test]
+fn a_server_takes_its_settings_from_variables() {
+    let place = Place::new();
+    // Whatever it makes of them, no second one goes on.
+    let _server = Server::start(&place.data);
+    for (variable, wrong, said) in [
+        ("WHODID_LOG_SIZE", "10 apples", "--log-size"),
+        ("WHODID_DISK_WARNING", "much", "--disk-warning"),
+        ("WHODID_SILENT_AFTER", "long", "--silent-after"),
+        ("WHODID_SERVER_NAME", "stats.example.com,https://x", "--name"),
+    ] {
+        let mut serve = whodid(&place.data);
+        let output = serve.args(["serve", "--listen", "127.0.0.1:0"]).env(variable, wrong).output().unwrap();
+        assert!(code(&output) == 2 && err(&output).contains(said), "{variable}: {}", err(&output));
+    }
+}

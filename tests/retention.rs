@@ -69,7 +69,19 @@ fn retention_is_said_on_the_command_line_and_over_http() {
     };
     assert_eq!(said(&[]), (Some(0), "events are kept for ever\n".to_owned()));
     assert_eq!(said(&["--days", "x"]).0, Some(2));
-    let told = said(&["--days", "30", "--event", "Bought=forever"]).1;
+    // Nobody at a terminal to ask is a no.
+    let keep = ["--days", "30", "--event", "Bought=forever"];
+    let asked = run(&data, &[&["retention"], &keep[..]].concat(), b"yes\n");
+    let text = String::from_utf8(asked.stderr).unwrap();
+    assert_eq!((asked.status.code(), asked.stdout.as_slice()), (Some(2), b"".as_slice()), "{text}");
+    assert!(
+        text.starts_with("events are kept 30 days\nBought: for ever\n1 event is older and goes for good;"),
+        "{text}"
+    );
+    assert!(text.contains("nothing was changed (say --yes to do it)"), "{text}");
+    assert_eq!(said(&[]).1, "events are kept for ever\n");
+    assert_eq!(said(&["--days", "9000"]).1, "events are kept 9,000 days\n0 events were older and are gone\n");
+    let told = said(&[&keep[..], &["--yes"]].concat()).1;
     assert_eq!(told, "events are kept 30 days\nBought: for ever\n1 event was older and is gone\n");
     let server = Server::start(&data);
     assert_eq!(server.get("/api/v1/retention")["days"], 30);

@@ -7,6 +7,8 @@ use crate::model::Json;
 
 /// Stands for people without a value.
 const NOT_SET: &str = "(not set)";
+/// What a star means.
+pub const NOT_OVER: &str = "* not over yet\n";
 
 /// The elements of a field; none if it is missing.
 pub fn list<'a>(answer: &'a Json, field: &str) -> &'a [Json] {
@@ -50,6 +52,31 @@ pub fn value(value: &Json) -> String {
         Json::Null => NOT_SET.to_owned(),
         Json::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// Which units of time are not over yet. Their numbers may still change, so that a star stands behind their first days.
+pub struct Open(Option<usize>);
+
+impl Open {
+    /// Of these points of an answer.
+    pub fn of(answer: &Json, points: &[Json]) -> Self {
+        Self(words::open_from(answer, points))
+    }
+
+    /// Whether the one of this place is.
+    pub fn has(&self, at: usize) -> bool {
+        self.0.is_some_and(|open| at >= open)
+    }
+
+    /// The first day of that one.
+    pub fn start(&self, at: usize, point: &Json) -> String {
+        format!("{}{}", text(point, "start"), if self.has(at) { "*" } else { "" })
+    }
+
+    /// What the star means, as a line below; nothing if there is none.
+    pub fn note(&self) -> &'static str {
+        if self.0.is_some() { NOT_OVER } else { "" }
     }
 }
 

@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::access_args::{KeyCommand, ProjectCommand, User};
+use super::removal_args::{Erase, Retention};
 
 const DATA: &str = "./whodid-data";
 
@@ -75,6 +76,9 @@ pub enum Command {
         /// Remove damaged segments, with all they hold, for good
         #[arg(long)]
         drop_damaged: bool,
+        /// Print what was found as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Look whether the store can be served well here: rights, room, memory, open files, clock, damage, port
     Doctor {
@@ -84,9 +88,16 @@ pub enum Command {
         /// The budget of memory that the server has, or is to have
         #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
         memory: Option<u64>,
+        /// Print what was found as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Merge the store's segments into as few as possible
-    Compact,
+    Compact {
+        /// Print the sizes before and after as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Erase people for good: all they did and are, from every answer and every file
     Erase(Erase),
     /// Copy the store, running or not, into a new directory in TARGET, and check the copy
@@ -101,6 +112,9 @@ pub enum Command {
         identity: String,
         /// The identity whose person it is joined into
         into: String,
+        /// Print what was done as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// More keys beside the first two: to send, to read, or to manage; at once, also while a server runs
     #[command(visible_alias = "keys")]
@@ -119,6 +133,9 @@ pub enum Command {
     Unmerge {
         /// The identity
         identity: String,
+        /// Print what was done as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -147,8 +164,8 @@ pub struct Serve {
     /// The key that reads, changes and erases everything; made at the first start if not given
     #[arg(long, env = "WHODID_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub api_key: Option<String>,
-    /// A name of this server in URLs, besides its address, such as stats.example.com; once for each
-    #[arg(long, value_name = "NAME")]
+    /// Names of this server in URLs, besides its address, such as stats.example.com; with commas between, or once for each
+    #[arg(long, env = "WHODID_SERVER_NAME", value_delimiter = ',', value_name = "NAME")]
     pub name: Vec<String>,
     /// One more path of the browser tracker, such as /js/app.js
     #[arg(long, env = "WHODID_TRACKER_PATH", value_name = "PATH")]
@@ -169,16 +186,16 @@ pub struct Serve {
     #[arg(long, env = "WHODID_LOG", value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// The size at which that file is begun anew; five old ones are kept
-    #[arg(long, default_value = "10MiB", value_name = "SIZE", value_parser = size)]
+    #[arg(long, env = "WHODID_LOG_SIZE", default_value = "10MiB", value_name = "SIZE", value_parser = size)]
     pub log_size: u64,
     /// Warn when less of the disk is free
-    #[arg(long, default_value = "1GiB", value_name = "SIZE", value_parser = size)]
+    #[arg(long, env = "WHODID_DISK_WARNING", default_value = "1GiB", value_name = "SIZE", value_parser = size)]
     pub disk_warning: u64,
     /// Memory that the server may take for itself, such as 512MiB; at least 256MiB, and 24 bytes for each identity
     #[arg(long, env = "WHODID_MEMORY", value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
     /// Warn when no record came for so long, such as 1h
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, env = "WHODID_SILENT_AFTER", value_name = "DURATION")]
     pub silent_after: Option<String>,
     /// The directory of backups that POST /api/v1/backup makes
     #[arg(long, env = "WHODID_BACKUPS", value_name = "DIR")]
@@ -290,6 +307,9 @@ pub struct Export {
     /// The file to write, gzipped if its name ends in .gz; standard output for - or if not given
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// Write over a file that is there
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// A funnel.
@@ -542,34 +562,6 @@ pub struct Restore {
     #[arg(long, value_name = "PATH")]
     pub erased: Vec<PathBuf>,
     /// Print the report as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How long events are kept.
-#[derive(Debug, Args)]
-pub struct Retention {
-    /// Days that events are kept, or forever
-    #[arg(long, value_name = "DAYS")]
-    pub days: Option<String>,
-    /// The same for one event; NAME= for as long as all others
-    #[arg(long, value_name = "NAME=DAYS")]
-    pub event: Vec<String>,
-    /// Print what holds as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Whom to erase.
-#[derive(Debug, Args)]
-pub struct Erase {
-    /// Any identity of each person
-    #[arg(required = true, value_name = "IDENTITY")]
-    pub identities: Vec<String>,
-    /// Do it without asking
-    #[arg(long)]
-    pub yes: bool,
-    /// Print the receipt as JSON
     #[arg(long)]
     pub json: bool,
 }

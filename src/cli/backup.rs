@@ -8,23 +8,14 @@ use super::format::counted;
 use super::output;
 use crate::app::{self, BackupReport, RestoreReport, projects};
 use crate::engine::Options;
-use crate::error::{Error, ErrorKind, Result};
-
-fn json(report: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string(report);
-    output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?)
-}
+use crate::error::Result;
 
 /// Copies the store, and that of each further project into a directory of its own below.
 pub fn backup(data: &Path, args: &Backup) -> Result<()> {
     let (now, keep) = (Options::default().clock.now(), args.keep.map(NonZero::get));
-    app::backup_all(
-        data,
-        &args.target,
-        keep,
-        now,
-        |report| if args.json { json(&report) } else { told(&report) },
-    )
+    app::backup_all(data, &args.target, keep, now, |report| {
+        if args.json { output::json(&report) } else { told(&report) }
+    })
 }
 
 fn told(report: &BackupReport) -> Result<()> {
@@ -46,7 +37,7 @@ fn told(report: &BackupReport) -> Result<()> {
 pub fn restore(data: &Path, args: &Restore) -> Result<()> {
     let dir = args.dir.as_deref().unwrap_or(data);
     let report = app::restore(&args.backup, dir, &args.erased, Options::default())?;
-    let told = |dir: &Path, report| if args.json { json(report) } else { restored(dir, report) };
+    let told = |dir: &Path, report| if args.json { output::json(report) } else { restored(dir, report) };
     told(dir, &report)?;
     report.projects.iter().try_for_each(|(number, report)| told(&projects::dir(dir, *number), report))
 }

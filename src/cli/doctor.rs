@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
+use serde_json::{Value as Json, json};
 
 use super::{format, output, table};
 use crate::app::{Memory, beside, not_unfinished, projects};
@@ -29,13 +30,33 @@ enum Finding {
 
 use Finding::{Bad, Good, Poor};
 
+impl Finding {
+    fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Good(text) => ("ok", text),
+            Poor(text) => ("warning", text),
+            Bad(text) => ("FAILED", text),
+        }
+    }
+
+    fn tell(&self, name: &str) -> Result<()> {
+        let (word, text) = self.parts();
+        output::line(&format!("{word:<8} {name:<11} {}", table::visible(text)))
+    }
+
+    fn as_json(&self, name: &str) -> Json {
+        let (word, text) = self.parts();
+        json!({ "what": name, "found": word.to_ascii_lowercase(), "text": text })
+    }
+}
+
 /// Earliest time that a clock can show: this program was not there before.
 const NOT_BEFORE_MS: i64 = 1_735_689_600_000;
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Looks at everything and says what it found; fails if something does not work.
-pub fn run(data: &Path, listen: SocketAddr, budget: Option<u64>) -> Result<ExitCode> {
+pub fn run(data: &Path, listen: SocketAddr, budget: Option<u64>, as_json: bool) -> Result<ExitCode> {
     let findings = [
         ("directory", directory(data)),
         ("room", room(data)),
@@ -47,17 +68,12 @@ pub fn run(data: &Path, listen: SocketAddr, budget: Option<u64>) -> Result<ExitC
         ("settings", settings(data)),
         ("port", port(listen)),
     ];
-    let mut bad = false;
-    for (name, finding) in findings {
-        let (word, text) = match finding {
-            Good(text) => ("ok", text),
-            Poor(text) => ("warning", text),
-            Bad(text) => {
-                bad = true;
-                ("FAILED", text)
-            }
-        };
-        output::line(&format!("{word:<8} {name:<11} {}", table::visible(&text)))?;
+    let bad = findings.iter().any(|(_, finding)| matches!(finding, Bad(_)));
+    if as_json {
+        let all: Vec<_> = findings.iter().map(|(name, finding)| finding.as_json(name)).collect();
+        output::json(&json!({ "ok": !bad, "findings": all }))?;
+    } else {
+        findings.iter().try_for_each(|(name, finding)| finding.tell(name))?;
     }
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -284,7 +300,7 @@ fn health(listen: SocketAddr) -> Option<String> {
     let mut answer = String::new();
     stream.take(64 * 1024).read_to_string(&mut answer).ok()?;
     let body = answer.split_once("\r\n\r\n")?.1;
-    let json: serde_json::Value = serde_json::from_str(body).ok()?;
+    let json: Json = serde_json::from_str(body).ok()?;
     let status = json.get("status")?.as_str()?;
     Some(format!("{status:?}, disk {}", json.get("disk").and_then(|d| d.as_str()).unwrap_or("unknown")))
 }

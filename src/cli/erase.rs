@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::args::Erase;
 use super::format::counted;
+use super::removal_args::Erase;
 use super::{answer, output, running};
 use crate::app::{App, Reports};
 use crate::error::{Error, ErrorKind, Result};

@@ -72,6 +72,12 @@ pub fn instant_to_the_second(text: &str) -> String {
     instant(text.split('.').next().unwrap_or(text))
 }
 
+/// The same to the minute, where even seconds find no room.
+pub fn instant_to_the_minute(text: &str) -> String {
+    let whole = instant_to_the_second(text);
+    whole.get(..16).unwrap_or(&whole).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ mod access_args;
 mod answer;
 mod args;
 mod backup;
+mod check;
 mod cohort_table;
 mod doctor;
 mod erase;
@@ -22,6 +23,7 @@ mod person_table;
 mod project;
 mod read;
 mod rejects;
+mod removal_args;
 mod report_args;
 mod retention;
 mod revenue_table;
@@ -35,6 +37,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use serde_json::json;
 
 use crate::app::App;
 use crate::disk::system::keep_to_small_pages;
@@ -173,32 +176,38 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Generate(args) => done(read::generate(args)),
         Command::Stats { json } => done(read::stats(&cli.data, *json)),
         Command::User(what) => done(user::run(&cli.data, what)),
-        Command::Doctor { listen, memory } => doctor::run(&cli.data, *listen, *memory),
+        Command::Doctor { listen, memory, json } => doctor::run(&cli.data, *listen, *memory, *json),
         Command::Key { command } => done(keys::run(&cli.data, command)),
         Command::Project { command } => done(project::run(&cli.data, command)),
-        Command::Check { drop_damaged } => read::check(&cli.data, *drop_damaged),
-        Command::Compact => done(compact(&cli.data)),
+        Command::Check { drop_damaged, json } => check::run(&cli.data, *drop_damaged, *json),
+        Command::Compact { json } => done(compact(&cli.data, *json)),
         Command::Backup(args) => done(backup::backup(&cli.data, args)),
         Command::Restore(args) => done(backup::restore(&cli.data, args)),
         Command::Retention(args) => done(retention::run(&cli.data, args)),
         Command::Erase(args) => done(erase::run(&cli.data, args)),
-        Command::Merge { identity, into } => done(merge(&cli.data, identity, into)),
-        Command::Unmerge { identity } => done(unmerge(&cli.data, identity)),
+        Command::Merge { identity, into, json } => done(merge(&cli.data, identity, into, *json)),
+        Command::Unmerge { identity, json } => done(unmerge(&cli.data, identity, *json)),
     }
 }
 
-fn merge(data: &Path, identity: &str, into: &str) -> Result<()> {
+fn merge(data: &Path, identity: &str, into: &str, as_json: bool) -> Result<()> {
     let act = |app: &App| app.merge(identity, into).map(drop);
-    let body = Json::from(serde_json::json!({ "into": into }));
+    let body = Json::from(json!({ "into": into }));
     running::change(data, act, |server| {
         server.ask_of(Method::Post, identity, "/merge", &body.to_string()).map(drop)
     })?;
+    if as_json {
+        return output::json(&json!({ "merged": identity, "into": into }));
+    }
     output::line(&format!("{identity} and {into} are one person now; `whodid unmerge {identity}` undoes it"))
 }
 
-fn unmerge(data: &Path, identity: &str) -> Result<()> {
+fn unmerge(data: &Path, identity: &str, as_json: bool) -> Result<()> {
     let act = |app: &App| app.unmerge(identity).map(drop);
     running::change(data, act, |server| server.ask_of(Method::Post, identity, "/unmerge", "").map(drop))?;
+    if as_json {
+        return output::json(&json!({ "unmerged": identity }));
+    }
     output::line(&format!("{identity} is a person of its own now"))
 }
 
@@ -216,7 +225,7 @@ fn served_by(error: Error, way: &str) -> Error {
         .hint(format!("a server runs on it: use {way}, or stop it first"))
 }
 
-fn compact(data: &Path) -> Result<()> {
+fn compact(data: &Path, as_json: bool) -> Result<()> {
     let size = |app: &App| (app.snapshot().segments.len() as u64, app.engine().disk_bytes());
     let act = |app: &App| {
         let before = size(app);
@@ -230,6 +239,10 @@ fn compact(data: &Path) -> Result<()> {
         let before = of(server.ask(Method::Get, "/stats", "")?);
         Ok((before, of(server.ask(Method::Post, "/compact", "")?)))
     })?;
+    if as_json {
+        let told = |(segments, bytes): (u64, u64)| json!({ "segments": segments, "disk_bytes": bytes });
+        return output::json(&json!({ "before": told(before), "after": told(after) }));
+    }
     let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
     let segments = |count: u64| format::counted(count, "segment", "segments");
     output::line(&format!(

@@ -58,6 +58,24 @@ pub fn is_broken_pipe(error: &Error) -> bool {
     sources.any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
+/// Prints an answer as one line of JSON.
+pub fn json(answer: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string(answer);
+    line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?)
+}
+
+/// An error if writing to `path` would lose what is in a file there.
+pub fn loses_nothing(path: Option<&Path>) -> Result<()> {
+    let Some(path) = path.filter(|path| path.as_os_str() != "-") else { return Ok(()) };
+    match fs::metadata(path) {
+        Ok(there) if there.is_file() && there.len() > 0 => {
+            let message = format!("{} is there already", path.display());
+            Err(Error::invalid("file_exists", message).hint("say another name, or --force to write over it"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Calls `write` with the file `path` (gzipped if its name says so), or standard output if there is none or it is `-`. A file
 /// appears under its name only when it is whole; a device or pipe is written to as it is.
 pub fn to_file(path: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> Result<u64>) -> Result<u64> {

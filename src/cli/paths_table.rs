@@ -1,8 +1,8 @@
-//! Paths as a table: how many people, how long, and the way as one line.
+//! Paths as a table: how many people, how long, and the way.
 
 use super::answer;
 use super::format;
-use super::table::{Align, Table};
+use super::table::{Align, STEP, Table};
 use crate::model::Json;
 
 /// The answer for a terminal of `width` columns.
@@ -11,14 +11,14 @@ pub fn render(report: &Json, width: usize) -> String {
     let timed = paths.iter().any(|path| path.get("seconds").is_some());
     let mut headers = vec![("People", Align::Right), ("Share", Align::Right)];
     headers.extend(timed.then_some(("Median\ntime", Align::Right)));
-    headers.push(("Path", Align::Left));
+    headers.push(("Path", Align::Steps));
     let mut table = Table::new(&headers);
     for path in paths {
         let median = path.get("seconds").and_then(|s| s.get("median")).and_then(Json::as_f64);
         let events: Vec<String> = answer::list(path, "events").iter().map(event).collect();
         let mut row = vec![answer::count(path, "people"), answer::share(path, "share")];
         row.extend(timed.then(|| median.map_or_else(|| "-".to_owned(), format::duration)));
-        row.push(if events.is_empty() { "(nothing between)".to_owned() } else { events.join(" > ") });
+        row.push(if events.is_empty() { "(nothing between)".to_owned() } else { events.join(STEP) });
         table.row(row);
     }
     let mut out = table.render(width);
@@ -54,5 +54,7 @@ mod tests {
             text.contains("Visited Site x2 > Signed Up") && text.contains("1 of them on other paths"),
             "{text}"
         );
+        let narrow = render(&report, 45);
+        assert!(narrow.contains("  Visited Site x2 >\n") && narrow.contains("  Signed Up\n"), "{narrow}");
     }
 }

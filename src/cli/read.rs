@@ -2,22 +2,17 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use super::args::{Basis, Export, Funnel, Generate, Person};
-use super::running::{Running, change_here};
+use super::running::Running;
 use super::{events_table, format, funnel_table, output, person_table, report_args};
-use crate::app::projects::{self, FIRST};
-use crate::app::{
-    Dashboard, Reports, beside, export as export_records, export_person, not_unfinished, saved,
-};
+use crate::app::{Dashboard, Reports, export as export_records, export_person, saved};
 use crate::demo::Company;
 use crate::disk::system::bytes_in;
-use crate::engine::{Checked, check_files, give_up_list, read_only};
-use crate::error::{ErrorKind, Result};
+use crate::engine::read_only;
+use crate::error::Result;
 use crate::http::message::Method;
 use crate::model::{Clock, Json, SystemClock, parse_instant, thousands};
-use crate::store::erasures::ERASED;
 use crate::transfer::format::ExportFormat;
 use crate::transfer::ndjson::write_record;
 
@@ -105,6 +100,9 @@ pub fn stats(data: &Path, json: bool) -> Result<()> {
 
 /// Writes everything, or all of a person, as records.
 pub fn export(data: &Path, args: &Export) -> Result<()> {
+    if !args.force {
+        output::loses_nothing(args.out.as_deref())?;
+    }
     let snapshot = read_only(data)?;
     let form = args.format.map_or_else(|| ExportFormat::of(args.out.as_deref()), |format| format.form());
     let count = output::to_file(args.out.as_deref(), |out| match &args.person {
@@ -113,78 +111,6 @@ pub fn export(data: &Path, args: &Export) -> Result<()> {
     })?;
     output::note(&format::counted(count, "record", "records"));
     Ok(())
-}
-
-/// Reads every byte of all projects; gives up damaged segments if that is wanted.
-pub fn check(data: &Path, drop_damaged: bool) -> Result<ExitCode> {
-    let mut damaged = 0;
-    let projects = projects::all(data).or_else(|error| {
-        damaged = 1;
-        output::line(&error.to_string()).map(|()| vec![FIRST])
-    })?;
-    for project in &projects {
-        damaged += check_project(data, *project)?;
-    }
-    output::line(&match damaged {
-        0 => "all sound".to_owned(),
-        1 => "1 piece is damaged".to_owned(),
-        pieces => format!("{pieces} pieces are damaged"),
-    })?;
-    if drop_damaged {
-        projects.iter().try_for_each(|project| give_up(data, *project))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Says what is damaged in a project, and what is in it; how many pieces are damaged.
-fn check_project(data: &Path, project: u32) -> Result<usize> {
-    let (dir, prefix) = (projects::dir(data, project), projects::prefix(project));
-    let unfinished = if dir.is_dir() { not_unfinished(&dir) } else { Ok(()) };
-    let found = unfinished.and_then(|()| check_files(&dir));
-    let checked = match found {
-        // There are no others either.
-        Err(error) if error.kind() == ErrorKind::NotFound && project == FIRST => return Err(error),
-        Err(error) => Checked { snapshot: None, damaged: vec![error], notes: Vec::new() },
-        Ok(mut checked) => {
-            checked.damaged.extend(beside::damaged(data, project).unwrap_or_else(|error| vec![error]));
-            checked
-        }
-    };
-    let damaged = checked.damaged.len();
-    for error in checked.damaged {
-        output::line(&projects::named(project, error).to_string())?;
-    }
-    checked.notes.iter().try_for_each(|note| output::line(&format!("{prefix}{note}")))?;
-    if let Some(snapshot) = &checked.snapshot {
-        let place = if prefix.is_empty() { prefix } else { format!("{prefix}: ") };
-        output::line(&format!(
-            "{place}{} in {} and {} in the log",
-            format::counted(snapshot.rows() - snapshot.recent_rows() as u64, "record", "records"),
-            format::counted(snapshot.segments.len() as u64, "segment", "segments"),
-            thousands(snapshot.recent_rows() as u64)
-        ))?;
-    }
-    Ok(damaged)
-}
-
-/// Takes damaged segments out of a project for good.
-fn give_up(data: &Path, project: u32) -> Result<()> {
-    let dir = projects::dir(data, project);
-    if give_up_list(&dir, SystemClock.now()).map_err(super::served)? {
-        output::line(&format!(
-            "{}{ERASED} is given up: nobody knows any more who was erased",
-            projects::prefix(project)
-        ))?;
-    }
-    change_here(&dir, |app| {
-        // The opening sees the ends of files only.
-        app.engine().leave_out_damaged();
-        for name in app.engine().drop_damaged()? {
-            output::line(&format!("{}{name} is given up and removed", projects::prefix(project)))?;
-        }
-        Ok(())
-    })
 }
 
 /// Writes a generated data set.

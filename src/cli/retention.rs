@@ -1,10 +1,10 @@
-//! The `retention` command: says how long events are kept, or changes it.
+//! The `retention` command: says how long events are kept, or changes it; what is too old by that it takes out once it may.
 
 use std::path::Path;
 
-use super::args::Retention as Args;
+use super::removal_args::Retention as Args;
 use super::{format, output};
-use crate::app::Retention;
+use crate::app::{App, Retention};
 use crate::engine::read_only;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,6 +30,9 @@ pub fn run(data: &Path, args: &Args) -> Result<()> {
     }
     let retention = retention.checked()?;
     super::running::change_here(data, |app| {
+        if !args.yes {
+            ask(app, &retention)?;
+        }
         let events = app.retain(&retention)?;
         show(&retention, args.json)?;
         let gone = format::counted(events, "event was older and is gone", "events were older and are gone");
@@ -39,6 +42,21 @@ pub fn run(data: &Path, args: &Args) -> Result<()> {
         }
         output::line(&gone)
     })
+}
+
+/// Says what would go, and makes sure that it may: there is no way back. Where nothing goes nothing is asked.
+fn ask(app: &App, retention: &Retention) -> Result<()> {
+    let older = app.too_old(retention)?;
+    if older == 0 {
+        return Ok(());
+    }
+    output::note(&told(retention).join("\n"));
+    let go = format::counted(older, "event is older and goes", "events are older and go");
+    output::note(&format!("{go} for good; backups are not touched"));
+    if output::confirmed("Take them out? It cannot be undone. Type yes:")? {
+        return Ok(());
+    }
+    Err(Error::invalid("not_confirmed", "nothing was changed").hint("say --yes to do it"))
 }
 
 fn number(days: &str) -> Result<Option<u32>> {
@@ -54,10 +72,15 @@ fn show(retention: &Retention, json: bool) -> Result<()> {
         let text = serde_json::to_string(retention);
         return output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?);
     }
+    told(retention).iter().try_for_each(|line| output::line(line))
+}
+
+/// A line for all events, and one for each that is kept for another time.
+fn told(retention: &Retention) -> Vec<String> {
     let days = |days: u32| format::counted(days.into(), "day", "days");
-    let told = |kept: Option<u32>| kept.map_or("for ever".to_owned(), days);
-    output::line(&format!("events are kept {}", told(retention.days)))?;
-    retention.events.iter().try_for_each(|(name, days)| {
-        output::line(&format!("{}: {}", super::table::visible(name), told(*days)))
-    })
+    let kept = |kept: Option<u32>| kept.map_or("for ever".to_owned(), days);
+    let named =
+        |(name, days): (&String, &Option<u32>)| format!("{}: {}", super::table::visible(name), kept(*days));
+    let all = format!("events are kept {}", kept(retention.days));
+    std::iter::once(all).chain(retention.events.iter().map(named)).collect()
 }

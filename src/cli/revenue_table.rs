@@ -1,6 +1,6 @@
 //! Revenue as tables: the whole, the series, and where people came from.
 
-use super::answer;
+use super::answer::{self, Open};
 use super::table::{Align, Table};
 use crate::model::Json;
 
@@ -22,9 +22,11 @@ pub fn render(report: &Json, width: usize) -> String {
         ("Events", Align::Right),
         ("Paying", Align::Right),
     ]);
-    for point in answer::list(report, "series") {
+    let points = answer::list(report, "series");
+    let open = Open::of(report, points);
+    for (at, point) in points.iter().enumerate() {
         series.row(vec![
-            answer::text(point, "start").to_owned(),
+            open.start(at, point),
             money(point, "total"),
             money(point, "refunds"),
             answer::count(point, "events"),
@@ -32,6 +34,7 @@ pub fn render(report: &Json, width: usize) -> String {
         ]);
     }
     out.push_str(&series.render(width));
+    out.push_str(open.note());
     out.push('\n');
     let mut segments = Table::new(&[
         ("Segment", Align::Left),
@@ -98,7 +101,7 @@ fn lifetimes(lifetime: &Json, width: usize) -> String {
     }
     if answer::list(lifetime, "series").last().is_some_and(|p| p.get("complete") == Some(&Json::Bool(false)))
     {
-        out.push_str("* not over yet\n");
+        out.push_str(answer::NOT_OVER);
     }
     out
 }
@@ -136,7 +139,22 @@ mod tests {
             ),
             "{text}"
         );
-        assert!(!text.contains("Regained"));
+        assert!(!text.contains("Regained") && !text.contains('*'));
+        let of =
+            |start: &str| json!({"start": start, "total": "5", "refunds": "0", "events": 1, "paying": 1});
+        let mut running = report.clone();
+        running.set("series", vec![of("2025-01-01"), of("2025-02-01")].into());
+        running.set(
+            "receipt",
+            json!({"query": {"unit": "month"}, "tz": "UTC", "as_of": "2025-02-27T09:00:00Z"}),
+        );
+        let text_of_running = render(&running, 80);
+        assert!(
+            text_of_running.contains("\n2025-01-01    5.00")
+                && text_of_running
+                    .contains("\n2025-02-01*   5.00     0.00       1       1\n* not over yet\n\n"),
+            "{text_of_running}"
+        );
         report.set("lifetime", json!({"customers": 2, "current": 1, "mrr": "10", "revenue": "130", "ltv": "65", "churn": 0.5,
             "ltv_expected": null, "series": [{"start": "2025-01-01", "complete": false, "at_start": 2, "gained": 0,
                 "regained": 0, "kept": 1, "lost": 1, "at_end": 1, "churn": 0.5, "mrr": {"start": "20", "new": "0",

@@ -6,6 +6,8 @@ use crate::model::is_deceptive;
 const GAP: usize = 2;
 /// Stands for what was cut off.
 const ELLIPSIS: &str = "...";
+/// Between two steps.
+pub const STEP: &str = " > ";
 /// Columns of text are not cut below this.
 const CLIPPED_MIN: usize = 8;
 
@@ -14,7 +16,9 @@ const CLIPPED_MIN: usize = 8;
 pub enum Align {
     /// Text: on the left, and cut if the table is too wide.
     Left,
-    /// Dates: on the left, never cut.
+    /// Steps with ` > ` between them: on the left, and gone on with on the next line if the table is too wide.
+    Steps,
+    /// Dates, and what other commands take: on the left, never cut.
     Whole,
     /// Numbers: on the right, never cut.
     Right,
@@ -50,9 +54,40 @@ impl Table {
         let dashes: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
         self.line(&dashes, &widths, &mut out);
         for row in &self.rows {
-            self.line(row, &widths, &mut out);
+            self.lines(row, &widths, &mut out);
         }
         out
+    }
+
+    /// The same in as many blocks as the width needs: each begins with the first column, the others are spread over them.
+    pub fn render_in_blocks(&self, width: usize) -> String {
+        let widths = self.widths(usize::MAX);
+        let first = widths.first().copied().unwrap_or(0);
+        let (mut blocks, mut used) = (vec![vec![0]], first);
+        for (at, column) in widths.iter().enumerate().skip(1) {
+            if used > first && used + GAP + column > width {
+                blocks.push(vec![0]);
+                used = first;
+            }
+            blocks.last_mut().into_iter().for_each(|block| block.push(at));
+            used += GAP + column;
+        }
+        let blocks = blocks.iter().map(|columns| self.of(columns).render(width));
+        blocks.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Whether that has no line wider than `width`.
+    pub fn fits(&self, width: usize) -> bool {
+        let widths = self.widths(width);
+        widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) <= width
+    }
+
+    /// Some of the columns.
+    fn of(&self, columns: &[usize]) -> Self {
+        let headers = columns.iter().filter_map(|at| self.headers.get(*at).cloned()).collect();
+        let cell = |row: &Vec<String>, at: usize| row.get(at).cloned().unwrap_or_default();
+        let rows = self.rows.iter().map(|row| columns.iter().map(|at| cell(row, *at)).collect()).collect();
+        Self { headers, rows }
     }
 
     /// The lines of the headers; short headers stand on the last one.
@@ -76,7 +111,8 @@ impl Table {
             self.headers.iter().enumerate().map(|(at, (name, _))| column(at, name)).collect();
         let gaps = GAP * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > most {
-            let text = widths.iter_mut().zip(&self.headers).filter(|(_, (_, align))| *align == Align::Left);
+            let gives_way = |align: Align| matches!(align, Align::Left | Align::Steps);
+            let text = widths.iter_mut().zip(&self.headers).filter(|(_, (_, align))| gives_way(*align));
             let longest = text.map(|(width, _)| width).filter(|width| **width > CLIPPED_MIN).max();
             match longest {
                 Some(width) => *width -= 1,
@@ -84,6 +120,22 @@ impl Table {
             }
         }
         widths
+    }
+
+    /// A row: more than a line where steps go on.
+    fn lines(&self, row: &[String], widths: &[usize], out: &mut String) {
+        let cells = self.headers.iter().zip(widths).zip(row);
+        let cells: Vec<Vec<String>> = cells
+            .map(|(((_, align), width), cell)| match align {
+                Align::Steps => in_lines(cell, *width),
+                _ => vec![cell.clone()],
+            })
+            .collect();
+        for at in 0..cells.iter().map(Vec::len).max().unwrap_or(0) {
+            let line: Vec<String> =
+                cells.iter().map(|cell| cell.get(at).cloned().unwrap_or_default()).collect();
+            self.line(&line, widths, out);
+        }
     }
 
     fn line(&self, cells: &[String], widths: &[usize], out: &mut String) {
@@ -95,7 +147,7 @@ impl Table {
                 out.push_str(&" ".repeat(GAP));
             }
             match align {
-                Align::Left | Align::Whole => out.extend([cell, padding]),
+                Align::Left | Align::Steps | Align::Whole => out.extend([cell, padding]),
                 Align::Right => out.extend([padding, cell]),
             }
         }
@@ -141,6 +193,29 @@ fn char_width(c: char) -> usize {
         | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
+}
+
+/// The steps in lines of at most `width` columns; one that is wider is gone on with anywhere.
+fn in_lines(steps: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
+    let mut end = |line: &mut String| lines.push(std::mem::take(line).trim_end().to_owned());
+    for step in steps.split_inclusive(STEP) {
+        if used > 0 && used + display_width(step.trim_end()) > width {
+            end(&mut line);
+            used = 0;
+        }
+        for c in step.chars() {
+            // The space behind a step may lie outside.
+            if used > 0 && used + char_width(c) > width && c != ' ' {
+                end(&mut line);
+                used = 0;
+            }
+            used += char_width(c);
+            line.push(c);
+        }
+    }
+    end(&mut line);
+    lines
 }
 
 fn clip(text: &str, width: usize) -> String {
@@ -190,6 +265,36 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= 40), "{text}");
         assert!(text.ends_with("short text  longlonglo...  1,234,567,890\n"), "{text}");
         assert!(table.render(10).contains("short...  longl...  1,234,567,890"), "{}", table.render(10));
+    }
+
+    #[test]
+    fn steps_go_on_below_and_what_is_whole_stays() {
+        let mut table = Table::new(&[("N", Align::Right), ("Who", Align::Whole), ("Way", Align::Steps)]);
+        table.row(row(&["12", "jane.doe@example.com", "Seen > Signed Up > Came Back To It > Paid"]));
+        let expected = [
+            " N  Who                   Way",
+            "--  --------------------  --------------",
+            "12  jane.doe@example.com  Seen >",
+            "                          Signed Up >",
+            "                          Came Back To I",
+            "                          t > Paid",
+            "",
+        ];
+        assert_eq!(table.render(40), expected.join("\n"));
+        assert!(table.fits(40) && table.fits(usize::MAX) && !table.fits(33));
+        assert!(table.render(usize::MAX).ends_with("  Seen > Signed Up > Came Back To It > Paid\n"));
+    }
+
+    #[test]
+    fn columns_that_find_no_room_are_in_a_block_below() {
+        let headers = ["From", "All", "google.com", "twitter.com"];
+        let mut table = Table::new(&headers.map(|name| (name, Align::Right)));
+        table.row(row(&["day", "6", "4", "2"]));
+        let blocks = "From  All  google.com\n----  ---  ----------\n day    6           4\n\n\
+                      From  twitter.com\n----  -----------\n day            2\n";
+        assert_eq!(table.render_in_blocks(22), blocks);
+        assert_eq!(table.render_in_blocks(usize::MAX), table.render(usize::MAX));
+        assert_eq!(table.render_in_blocks(3).lines().count(), 11, "a column is never alone");
     }
 
     #[test]

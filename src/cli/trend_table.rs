@@ -1,11 +1,11 @@
 //! Trends and lifecycles as tables: a row for each unit of time.
 
-use super::answer;
+use super::answer::{self, Open};
 use super::table::{Align, Table};
 use crate::http::pages::words;
 use crate::model::Json;
 
-/// A trend for a terminal of `width` columns: a table for each series, its segments as columns.
+/// A trend for a terminal of `width` columns: a table for each series, its segments as columns, in as many blocks as they need.
 pub fn trend(report: &Json, width: usize) -> String {
     let mut out = String::new();
     for series in answer::list(report, "series") {
@@ -22,15 +22,18 @@ pub fn trend(report: &Json, width: usize) -> String {
         // All alike, so that the digits of a column stand below each other.
         let fractions = segments.iter().chain([series]).any(has_fractions);
         let number = |value: &Json| number(value, fractions);
-        for (k, point) in answer::list(series, "points").iter().enumerate() {
-            let mut row = vec![answer::text(point, "start").to_owned(), number(&point["value"])];
+        let points = answer::list(series, "points");
+        let open = Open::of(report, points);
+        for (k, point) in points.iter().enumerate() {
+            let mut row = vec![open.start(k, point), number(&point["value"])];
             row.extend(segments.iter().map(|segment| number(&segment["points"][k]["value"])));
             table.row(row);
         }
         let mut row = vec!["in all".to_owned(), number(&series["total"])];
         row.extend(segments.iter().map(|segment| number(&segment["total"])));
         table.row(row);
-        out.push_str(&table.render(width));
+        out.push_str(&table.render_in_blocks(width));
+        out.push_str(open.note());
         out.push('\n');
     }
     out.push_str(&answer::warnings(report));
@@ -70,12 +73,16 @@ pub fn lifecycle(report: &Json, width: usize) -> String {
         ("Resurrected", Align::Right),
         ("Dormant", Align::Right),
     ]);
-    for point in answer::list(report, "points") {
-        let mut row = vec![answer::text(point, "start").to_owned()];
-        row.extend(["new", "returning", "resurrected", "dormant"].map(|stage| answer::count(point, stage)));
+    let points = answer::list(report, "points");
+    let open = Open::of(report, points);
+    for (at, point) in points.iter().enumerate() {
+        let mut row = vec![open.start(at, point)];
+        row.extend(["new", "returning", "resurrected"].map(|stage| answer::count(point, stage)));
+        // Whoever has not come so far may still come.
+        row.push(if open.has(at) { "-".to_owned() } else { answer::count(point, "dormant") });
         table.row(row);
     }
-    format!("{}{}", table.render(width), answer::warnings(report))
+    format!("{}{}{}", table.render(width), open.note(), answer::warnings(report))
 }
 
 #[cfg(test)]
@@ -101,5 +108,35 @@ mod tests {
             "{}",
             trend(&whole, 80)
         );
+    }
+
+    #[test]
+    fn what_is_not_over_has_a_star() {
+        let receipt =
+            json!({"query": {"unit": "month"}, "tz": "Europe/Berlin", "as_of": "2025-02-28T22:00:00Z"});
+        let months = ["2025-01-01", "2025-02-01"];
+        let points: Vec<Json> = months.map(|start| json!({"start": start, "value": 3})).into();
+        let series = json!([{"event": "A", "measure": "events", "total": 6, "points": points}]);
+        let mut report = json!({"series": series, "receipt": receipt});
+        let text = trend(&report, 80);
+        assert!(
+            text.ends_with("2025-01-01     3\n2025-02-01*    3\nin all         6\n* not over yet\n\n"),
+            "{text}"
+        );
+        let stages =
+            |start: &str| json!({"start": start, "new": 4, "returning": 3, "resurrected": 2, "dormant": 9});
+        report.set("points", months.map(stages).to_vec().into());
+        let text = lifecycle(&report, 80);
+        assert!(text.contains("\n2025-01-01     4          3            2        9\n"), "{text}");
+        assert!(
+            text.ends_with("\n2025-02-01*    4          3            2        -\n* not over yet\n"),
+            "{text}"
+        );
+        // Its last millisecond in that zone.
+        report.set(
+            "receipt",
+            json!({"query": {"unit": "month"}, "tz": "Europe/Berlin", "as_of": "2025-02-28T22:59:59.999Z"}),
+        );
+        assert!(!trend(&report, 80).contains('*') && !lifecycle(&report, 80).contains('*'));
     }
 }

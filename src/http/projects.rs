@@ -193,6 +193,7 @@ impl Projects {
     /// Makes a project; gives it with its API key, which is kept nowhere.
     pub fn create(&self, name: &str) -> Result<(Arc<Project>, String)> {
         let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.nobody_has(name, None)?;
         let api_key = new_api_key()?;
         let (write_key, api_key_sha256) = (new_write_key()?, KeyHash::of(&api_key).to_hex());
         let keys = StoredKeys::new(write_key, api_key_sha256);
@@ -200,6 +201,24 @@ impl Projects {
         let made = Arc::new(Project::new(id, Arc::new(app), &keys)?);
         self.change(|all| all.push(Arc::clone(&made)));
         Ok((made, api_key))
+    }
+
+    /// Gives a project another name.
+    pub fn rename(&self, project: &Project, name: &str) -> Result<()> {
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.nobody_has(name, Some(project.id))?;
+        project.app.change_dashboard(|dashboard| dashboard.rename(name))
+    }
+
+    /// An error if a project, but the one of the number `but`, is called so: a form that is sent twice would make two that nobody can
+    /// tell apart.
+    fn nobody_has(&self, name: &str, but: Option<u32>) -> Result<()> {
+        let name = name.trim();
+        if !self.all().iter().any(|project| Some(project.id) != but && project.name() == name) {
+            return Ok(());
+        }
+        let message = format!("there is a project \"{name}\" already");
+        Err(Error::new(ErrorKind::Conflict, "name_taken", message).at("name").hint("take another name"))
     }
 
     /// The project of a number as people write it.
@@ -359,6 +378,26 @@ mod tests {
         let error = project.edit_keys_on(&disk, |keys| keys.remove("k")).unwrap_err();
         assert!(disk.struck() && error.kind() == ErrorKind::Io, "{error}");
         assert!(!reads() && stored_keys(&disk).unwrap().more.is_empty());
+    }
+
+    #[test]
+    fn two_projects_have_two_names() {
+        let data = tempfile::tempdir().unwrap();
+        let stored = StoredKeys::new("w".into(), "0".repeat(64));
+        let first = Arc::new(App::open(data.path()).unwrap());
+        let projects = Projects::open(data.path().to_owned(), first, &stored).unwrap();
+        let (shop, _) = projects.create("Shop").unwrap();
+        for name in ["Shop", " Shop ", "First project"] {
+            let again = projects.create(name).map(drop).unwrap_err();
+            assert_eq!((again.code(), again.place()), ("name_taken", Some("name")), "{name}");
+        }
+        assert_eq!(projects.all().len(), 2);
+        let (blog, _) = projects.create("Blog").unwrap();
+        assert_eq!(projects.rename(&blog, "Shop").unwrap_err().code(), "name_taken");
+        projects.rename(&shop, " Shop").unwrap();
+        projects.rename(&shop, "Store").unwrap();
+        projects.rename(&blog, "Shop").unwrap();
+        assert_eq!((shop.name(), blog.name()), ("Store".to_owned(), "Shop".to_owned()));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Zone {
     pub fn parse_from(&self, text: &str) -> Result<Millis> {
         match parse_date(text) {
             Some(day) => self.start_of(day),
-            None => parse_instant(text),
+            None => parse_instant(text).map_err(or_day),
         }
     }
 
@@ -76,7 +76,7 @@ impl Zone {
     pub fn parse_to(&self, text: &str) -> Result<Millis> {
         match parse_date(text) {
             Some(day) => self.start_of(day.tomorrow().map_err(out_of_range)?),
-            None => parse_instant(text),
+            None => parse_instant(text).map_err(or_day),
         }
     }
 
@@ -91,6 +91,11 @@ impl Zone {
 
 fn out_of_range(e: jiff::Error) -> Error {
     Error::invalid("bad_time", format!("the date is out of range: {e}"))
+}
+
+/// Where a day will do as well, which is what most people mean.
+fn or_day(error: Error) -> Error {
+    error.hint("a day such as 2025-03-01, or an instant such as 2025-03-01T10:00:00Z")
 }
 
 fn parse_date(text: &str) -> Option<jiff::civil::Date> {
@@ -191,7 +196,14 @@ mod tests {
     fn instants_keep_milliseconds() {
         let t = parse_instant("2025-03-01T10:00:00.125+01:00").unwrap();
         assert_eq!(format_millis(t), "2025-03-01T09:00:00.125Z");
-        assert!(parse_instant("yesterday").is_err());
+        assert!(parse_instant("yesterday").unwrap_err().to_string().contains("RFC 3339"));
+        for wrong in ["yesterday", "2025-02-30", "01.03.2025"] {
+            for error in [Zone::utc().parse_from(wrong), Zone::utc().parse_to(wrong)].map(Result::unwrap_err)
+            {
+                let hint = "(a day such as 2025-03-01, or an instant such as 2025-03-01T10:00:00Z)";
+                assert!(error.code() == "bad_time" && error.to_string().contains(hint), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -156,7 +156,7 @@ pub fn section(context: &Context<'_>) -> Markup {
 
 /// Gives this project another name.
 pub fn rename(visit: &Visit<'_>, form: &Form) -> Result<Response> {
-    visit.app.change_dashboard(|dashboard| dashboard.rename(form.get("name")))?;
+    visit.projects.rename(visit.project, form.get("name"))?;
     Ok(see("/settings"))
 }
 
