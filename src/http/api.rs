@@ -383,7 +383,7 @@ impl Handler for Api {
             let path = router::split(&request.path).1.to_owned();
             session::ask(&Request { path, ..request.clone() })
         };
-        Some(projects::within(&project.base(), private(route, answer)))
+        Some(projects::within(&project.base(), private(route, request, answer)))
     }
 
     fn refused(&self, request: &Request, code: &'static str, message: &str) {
@@ -418,7 +418,7 @@ impl Handler for Api {
             _ if route.access == Access::Open => self.open(&project, route, &request),
             _ => self.answer(&project, route, &request),
         };
-        projects::within(&project.base(), private(route, answer))
+        projects::within(&project.base(), private(route, &request, answer))
     }
 
     fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response {
@@ -430,7 +430,7 @@ impl Handler for Api {
                 self.answer(&project, route, &request)
             }),
         };
-        private(route, answer)
+        private(route, request, answer)
     }
 
     fn stopping(&self) {
@@ -488,9 +488,12 @@ fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
         .hint("ask an owner to do it, or to change your role"))
 }
 
-/// The response of an answer or error. What a key was needed to read is nothing for caches.
-fn private(route: &Route, answer: Result<Response>) -> Response {
-    let response = answer.unwrap_or_else(|error| respond::error(&error));
+/// The response of an answer or error, which is a page where pages are. What a key was needed to read is nothing for caches.
+fn private(route: &Route, request: &Request, answer: Result<Response>) -> Response {
+    let response = answer.unwrap_or_else(|error| match route.access {
+        Access::Session | Access::Open => pages::lost(request, &error),
+        _ => respond::error(&error),
+    });
     if route.access == Access::Read { response.with("Cache-Control", "no-store") } else { response }
 }
 

@@ -53,8 +53,8 @@ pub fn value(error: &Error) -> serde_json::Value {
     value
 }
 
-/// Says when to come back, where that is the advice, and how to present a key, where that is missing.
-fn with_retry(response: Response) -> Response {
+/// Says in an answer when to come back, where that is the advice, and how to present a key, where that is missing.
+pub fn with_retry(response: Response) -> Response {
     match response.status {
         401 => response.with("WWW-Authenticate", "Bearer"),
         429 | 503 => response.with("Retry-After", "2"),

@@ -3,6 +3,7 @@
 
 mod accounts;
 pub mod asset;
+mod before;
 mod changes;
 mod chart;
 mod cohorts;
@@ -451,14 +452,38 @@ pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
 
 /// An error where there is no page: as one to who looks with a browser, and to all others as errors are.
 pub fn lost(request: &Request, error: &Error) -> Response {
-    let looks = request.headers.get("accept").is_some_and(|kinds| kinds.contains("text/html"));
-    if !looks {
+    if !looks(request) {
         return respond::error(error);
     }
+    alone(respond::status(error.kind()), error.message())
+}
+
+/// A refusal of HTTP itself, before there was a page or a session to think of: as [`lost`] shows errors.
+pub fn refusal(request: &Request, status: u16, code: &str, message: &str) -> Response {
+    refusal_to(looks(request), status, code, message)
+}
+
+/// The same, to whoever looks with a browser or not.
+pub fn refusal_to(looks: bool, status: u16, code: &str, message: &str) -> Response {
+    match status {
+        _ if !looks => respond::refusal(status, code, message),
+        405 => alone(status, "nothing is shown here: this address takes what a form or a program sends"),
+        _ => alone(status, message),
+    }
+}
+
+/// Whether whoever asks looks with a browser.
+pub fn looks(request: &Request) -> bool {
+    request.headers.get("accept").is_some_and(|kinds| kinds.contains("text/html"))
+}
+
+/// A page that says nothing but why there is no other.
+fn alone(status: u16, message: &str) -> Response {
+    let title = if matches!(status, 404 | 405) { "Nothing here" } else { "That did not work" };
     let body = html! {
-        main.login #main { h1 { "whodid" } p.problem role="alert" { (words::sentence(error.message())) } p { a href="/" { "To the overview" } } }
+        main.login #main { h1 { "whodid" } p.problem role="alert" { (words::sentence(message)) } p { a href="/" { "To the overview" } } }
     };
-    view::framed("Nothing here", &body, respond::status(error.kind()))
+    respond::with_retry(view::framed(title, &body, status))
 }
 
 /// The page that says why somebody may not do something.
