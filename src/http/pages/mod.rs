@@ -379,7 +379,7 @@ fn context<'a>(
         visit,
         dashboard: app.dashboard(),
         path: request.path.clone(),
-        pairs: view::without(&pairs, &["csv"]),
+        pairs: view::without(&pairs, &["csv", changes::SAVED_AS]),
         host: request.headers.get("host").unwrap_or("localhost").to_owned(),
         scheme: request.scheme(),
         wanted,
@@ -400,17 +400,29 @@ pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) 
         return Response::new(303, "", Vec::new()).with_value("Location", address.clone());
     }
     let snapshot = visit.app.snapshot();
+    let saved = pairs.iter().find(|(name, _)| name == changes::SAVED_AS).map(|(_, name)| name.clone());
     let context = context(visit.app, &snapshot, Some(visit), request, pairs);
     let made = made(&context, page, identity);
     if let (Some(name), Ok(_)) = (&context.wanted, &made) {
         return Ok(context.file(name).unwrap_or_else(|error| lost(request, &error)));
     }
-    let made = made.map(|made| made.with_zone(&context.zone_name()));
+    let made = made.map(|made| made.with_zone(&context.zone_name()).with_notice(saved_as(&context, saved)));
     let response = view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error)));
     match address {
         Some(address) => response.with_value("Content-Location", address),
         None => Ok(response),
     }
+}
+
+/// Says under which name a report was saved, if there is one of that name.
+fn saved_as(context: &Context<'_>, name: Option<String>) -> Option<Markup> {
+    let name = name.filter(|name| context.app.reports().saved().reports.contains_key(name))?;
+    let pinned = context.dashboard.pinned.contains(&name);
+    Some(html! {
+        "Saved as " b { (name) } ". "
+        @if pinned { a href="/" { "It is on the overview" } } @else { a href="/settings#reports" { "All saved reports" } }
+        "."
+    })
 }
 
 fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {

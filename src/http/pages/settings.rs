@@ -113,7 +113,7 @@ fn saved(context: &Context<'_>) -> Markup {
         ]);
     }
     html! { @for (title, table) in [("Saved reports", &reports), ("Saved audiences", &audiences), ("Links", &shares)] {
-        @if context.shows(table) { h2 { (title) } (context.table(table)) }
+        @if context.shows(table) { h2 id=(table.name) { (title) } (context.table(table)) }
     } }
 }
 

@@ -19,11 +19,13 @@ pub struct Answered {
     pub status: u16,
     /// Whose days and clocks it shows; empty if it shows none.
     zone: String,
+    /// What was just done.
+    notice: Option<Markup>,
 }
 
 impl Answered {
     pub fn new(title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), body, status: 200, zone: String::new() }
+        Self { title: title.into(), body, status: 200, zone: String::new(), notice: None }
     }
 
     /// Says whose days and clocks it shows.
@@ -31,10 +33,21 @@ impl Answered {
         Self { zone: zone.to_owned(), ..self }
     }
 
+    /// Has another status.
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Says what was just done.
+    pub fn with_notice(self, notice: Option<Markup>) -> Self {
+        Self { notice, ..self }
+    }
+
     fn main(&self) -> Markup {
         html! {
             main #main tabindex="-1" {
                 h1 { (self.title) }
+                @if let Some(notice) = &self.notice { p.notice role="status" { (notice) } }
                 (self.body)
                 @if !self.zone.is_empty() { p.footing { "Days and times of " (self.zone) "." } }
             }
