@@ -48,12 +48,12 @@ fn nothing_is_changed_for_other_pages() {
         ("/audiences", "name=A&people=%7B%22did%22%3A%22Paid%22%7D"),
         ("/shares", "address=%2Ffunnels%3Fstep%3DPaid"),
         ("/keys", "name=K&scope=read"),
-        ("/keys/delete", "name=K"),
+        ("/keys/delete", "name=K&confirm=1"),
         ("/retention", "event=Nothing&days=30"),
         ("/projects", "name=Shop"),
         ("/projects/delete", "project=2&confirm=Shop"),
         // The last one, as it ends the key that all others are asked with.
-        ("/keys/replace", ""),
+        ("/keys/replace", "confirm=1"),
     ];
     for (target, body) in targets {
         for foreign in [
@@ -157,7 +157,7 @@ fn a_link_shows_one_report_and_ends() {
     }
     assert_eq!(server.client().open(format!("/funnels?step=Paid&token={token}")).status, 303);
     let hash = stored.split("token_sha256\": \"").nth(1).unwrap().split('"').next().unwrap();
-    post(&server, "/shares/delete", &[cookie, OWN, FORM], &format!("hash={hash}"));
+    post(&server, "/shares/delete", &[cookie, OWN, FORM], &format!("hash={hash}&confirm=1"));
     assert_eq!(server.client().open(format!("/shared/{token}")).status, 404);
 }
 

@@ -48,6 +48,9 @@ fn keys_and_ages_are_changed_in_the_settings() {
     assert_eq!(row, serde_json::json!(["read", "Revoke <b>Nightly</b>"]));
     assert!(!text(&mut browser).contains(&key));
     press(&mut browser, "Revoke");
+    assert!(text(&mut browser).contains("Revoke the key <b>Nightly</b>?") && events(&server, &key).is_some());
+    accessible(&mut browser);
+    press(&mut browser, "Revoke the key");
     assert!(!text(&mut browser).contains("Nightly"));
     assert_eq!(events(&server, &key), None);
 

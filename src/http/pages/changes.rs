@@ -1,14 +1,14 @@
 //! What can be changed from pages: forms that are sent with a session, and only from pages of this server. Each change is followed by a
 //! page to see what came of it, so that loading it again changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use maud::{Markup, html};
 
 use super::view::{self, Answered, link, person_path};
 use super::{
-    Context, Page, Visit, accounts, dictionary, edit, form, keys, overview, pairs_of, projects, refused,
-    retention, session, words,
+    Context, Page, Visit, accounts, confirm, dictionary, edit, form, keys, overview, pairs_of, projects,
+    refused, retention, session, words,
 };
 use crate::app::saved::SavedKind;
 use crate::app::{App, Dashboard, Share};
@@ -104,6 +104,12 @@ impl Form {
         self.0.get(name).map_or("", |value| value.trim())
     }
 
+    /// All fields once more, for a form that sends them again.
+    pub fn hidden(&self) -> Markup {
+        let fields: BTreeMap<&String, &String> = self.0.iter().collect();
+        html! { @for (name, value) in fields { input type="hidden" name=(name) value=(value); } }
+    }
+
     /// A field that must not be empty.
     pub fn required(&self, name: &'static str) -> Result<&str> {
         Some(self.get(name))
@@ -115,7 +121,12 @@ impl Form {
 /// Makes a change that a page of ours asked for, for whoever has a session. `identity` is that of the address.
 pub fn change(visit: &Visit<'_>, change: Change, request: &Request, identity: &str) -> Result<Response> {
     let form = Form(form_urlencoded::parse(&request.body).into_owned().collect());
-    let made = made(visit, change, request, &form, identity);
+    let asked = confirm::before(visit, change, request, &form);
+    let made = match asked {
+        Ok(Some(question)) => Ok(question),
+        Ok(None) => made(visit, change, request, &form, identity),
+        Err(error) => Err(error),
+    };
     made.or_else(|error| Ok(refused(visit, &error)))
 }
 

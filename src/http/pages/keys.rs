@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_api_key, new_key};
 use crate::http::message::Response;
 
-fn good_for(scope: Scope) -> &'static str {
+/// What a key of a scope can do.
+pub fn good_for(scope: Scope) -> &'static str {
     match scope {
         Scope::Write => "sends records, may stand in pages",
         Scope::Read => "reads everything, changes nothing",
@@ -62,7 +63,7 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
 }
 
 /// An error if whoever asks may not have the API key: that of the first project owns the whole server.
-fn may_replace(visit: &Visit<'_>) -> Result<()> {
+pub fn may_replace(visit: &Visit<'_>) -> Result<()> {
     if visit.project.id != FIRST || visit.who.owns_all() {
         return Ok(());
     }

@@ -7,6 +7,7 @@ mod before;
 mod changes;
 mod chart;
 mod cohorts;
+mod confirm;
 mod dictionary;
 mod edit;
 mod experiments;
