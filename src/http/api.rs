@@ -237,7 +237,7 @@ impl Api {
         }
         let visit = self.visit(project, who);
         if let Err(error) = allowed(project, route, &visit.who) {
-            return Ok(pages::refused(&visit, &error));
+            return Ok(pages::stopped(&visit, request, &error));
         }
         let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge | Page::Erase);
         let identity = if of_person { named(route, request)? } else { String::new() };
@@ -260,7 +260,7 @@ impl Api {
         let visit = self.visit(project, who);
         match allowed(project, route, &visit.who) {
             Ok(()) => pages::change(&visit, change, request, &identity),
-            Err(error) => Ok(pages::refused(&visit, &error)),
+            Err(error) => Ok(pages::stopped(&visit, request, &error)),
         }
     }
 

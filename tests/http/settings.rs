@@ -1,7 +1,7 @@
 //! What owners set in the pages: keys that are good at once, how long events are kept, and whether robots count.
 
 use super::accounts::{get, joined, send};
-use super::pages::{FORM, log_in, post};
+use super::pages::{FORM, OWN, log_in, post};
 use super::projects::create;
 use super::{fresh, history};
 use crate::support::{API_KEY, Reply, Server, WRITE_KEY};
@@ -155,6 +155,77 @@ fn what_nothing_takes_back_is_asked_first() {
     }
     let other = send(&server, &owner, "/p/2/reports/delete", &[("name", "R")]).text();
     assert!(other.contains("action=\"/p/2/reports/delete\""), "{other}");
+}
+
+#[test]
+fn a_refused_form_is_shown_once_more_with_what_was_sent() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let owner = log_in(&server);
+    create(&server, &owner, "Shop");
+    let from = |target: &str, page: &str, pairs: &[(&str, &str)]| {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let page = format!("http://{}{page}", server.addr);
+        post(&server, target, &[("Cookie", &owner), OWN, FORM, ("Referer", &page)], &body)
+    };
+    for base in ["", "/p/2"] {
+        let settings = format!("{base}/settings");
+        for (target, pairs, fields) in [
+            (
+                "/settings",
+                &[
+                    ("tz", "Europe/Nowhere"),
+                    ("week_start", "sunday"),
+                    ("robots", "without"),
+                    ("nobody", "me, you"),
+                ][..],
+                &[
+                    "value=\"Europe/Nowhere\"",
+                    "value=\"sunday\" selected",
+                    "value=\"without\" selected",
+                    "value=\"me, you\"",
+                ][..],
+            ),
+            (
+                "/retention",
+                &[("event", "Paid"), ("days", "soon")][..],
+                &["value=\"Paid\"", "value=\"soon\""][..],
+            ),
+            (
+                "/events",
+                &[("event", "Piad"), ("shown_as", "Bought"), ("description", "<i>"), ("hidden", "1")][..],
+                &["value=\"Piad\"", "value=\"Bought\"", "value=\"&lt;i&gt;\"", "value=\"1\" checked"][..],
+            ),
+            ("/keys", &[("name", "K"), ("scope", "all")][..], &["name=\"name\" value=\"K\""][..]),
+            (
+                "/users",
+                &[("email", "nobody"), ("role", "editor")][..],
+                &["value=\"nobody\"", "value=\"editor\" selected"][..],
+            ),
+        ] {
+            let reply = from(&format!("{base}{target}"), &settings, pairs);
+            let text = reply.text();
+            assert_eq!((reply.status, text.matches("role=\"alert\"").count()), (422, 1), "{target}: {text}");
+            assert!(text.contains("<h1>Settings</h1>"), "{target}: {text}");
+            let form = text.split("role=\"alert\"").nth(1).unwrap().split("</form>").next().unwrap();
+            fields.iter().for_each(|field| assert!(form.contains(field), "{target}: {field}: {form}"));
+        }
+    }
+    let erase = "/people/person1%40example.com/erase";
+    let wrong = from(erase, erase, &[("confirm", "person2@example.com")]);
+    assert!(
+        wrong.status == 422 && wrong.text().contains("<h1>Erase person1@example.com?</h1>"),
+        "{}",
+        wrong.text()
+    );
+    assert!(wrong.text().contains("nobody was erased"));
+    // Whose page is no form of settings, or another project's, is led back to it.
+    let stopped = from("/shares", "/funnels?step=Paid", &[("address", "/people")]).text();
+    assert!(stopped.contains("href=\"/funnels?step=Paid\">Back</a>"), "{stopped}");
+    let stopped = from("/p/2/retention", "/settings", &[("days", "soon")]).text();
+    assert!(!stopped.contains("<h1>Settings</h1>"), "{stopped}");
+    let stopped = send(&server, &owner, "/retention", &[("days", "soon")]).text();
+    assert!(stopped.contains("href=\"/\">To the overview</a>"), "{stopped}");
 }
 
 #[test]

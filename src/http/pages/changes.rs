@@ -7,8 +7,8 @@ use maud::{Markup, html};
 
 use super::view::{self, Answered, link, person_path};
 use super::{
-    Context, Page, Visit, accounts, confirm, dictionary, edit, form, keys, overview, pairs_of, projects,
-    refused, retention, session, words,
+    Context, Page, Visit, accounts, again, confirm, dictionary, edit, form, keys, overview, pairs_of,
+    projects, retention, session, words,
 };
 use crate::app::saved::SavedKind;
 use crate::app::{App, Dashboard, Share};
@@ -127,7 +127,7 @@ pub fn change(visit: &Visit<'_>, change: Change, request: &Request, identity: &s
         Ok(None) => made(visit, change, request, &form, identity),
         Err(error) => Err(error),
     };
-    made.or_else(|error| Ok(refused(visit, &error)))
+    made.or_else(|error| Ok(again::refused(visit, change, request, &form, &error)))
 }
 
 fn made(

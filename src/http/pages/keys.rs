@@ -50,8 +50,9 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
         (context.table(&table))
         @if owns {
             form.row method="post" action="/keys" {
-                (form::needed("Key name", "name"))
-                (form::choice("Scope", "scope", "read", &scopes))
+                (context.refusal(Change::CreateKey))
+                (form::needed_as("Key name", "name", context.kept(Change::CreateKey, "name", "")))
+                (form::choice("Scope", "scope", context.kept(Change::CreateKey, "scope", "read"), &scopes))
                 button { "Create key" }
             }
             p.hint {

@@ -2,6 +2,7 @@
 //! so every view is a link. They work without a script; only the live view needs one, and keys are a comfort.
 
 mod accounts;
+mod again;
 pub mod asset;
 mod before;
 mod changes;
@@ -52,6 +53,7 @@ use table::{Cell, Table};
 use view::Answered;
 use words::Wording;
 
+pub use again::stopped;
 pub use changes::{Change, change, from_foreign_page, from_own_page};
 
 /// A page.
@@ -132,6 +134,9 @@ pub struct Context<'a> {
     file: RefCell<Option<String>>,
     /// What kept a report from being made.
     failed: RefCell<Option<Error>>,
+    /// A form of the page that was refused, and whether the page has said so.
+    sent: Option<again::Sent<'a>>,
+    told: again::Told,
 }
 
 impl Context<'_> {
@@ -386,6 +391,8 @@ fn context<'a>(
         wanted,
         file: RefCell::default(),
         failed: RefCell::default(),
+        sent: None,
+        told: again::Told::default(),
     }
 }
 
@@ -497,9 +504,4 @@ fn alone(status: u16, message: &str) -> Response {
         main.login #main { h1 { "whodid" } p.problem role="alert" { (words::sentence(message)) } p { a href="/" { "To the overview" } } }
     };
     respond::with_retry(view::framed(title, &body, status))
-}
-
-/// The page that says why somebody may not do something.
-pub fn refused(visit: &Visit<'_>, error: &Error) -> Response {
-    view::respond(visit, Page::Settings, Answered::failed(Page::Settings, error))
 }

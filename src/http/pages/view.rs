@@ -56,7 +56,12 @@ impl Answered {
 
     /// A page that could not be made says why.
     pub fn failed(page: Page, error: &Error) -> Self {
-        let body = html! { (problem(error)) p { a href=(path(page)) { "Start over" } } };
+        Self::stopped(error, path(page), "Start over")
+    }
+
+    /// The same, with the way back to an address.
+    pub fn stopped(error: &Error, back: &str, words: &str) -> Self {
+        let body = html! { (problem(error)) p { a href=(back) { (words) } } };
         Self { status: respond::status(error.kind()), ..Self::new("That did not work", body) }
     }
 }
