@@ -120,7 +120,7 @@ impl Api {
                 "text/plain; version=0.0.4; charset=utf-8",
                 metrics::text(app, &self.seen(project, owns_all), &self.limits)?.into_bytes(),
             )),
-            Action::Export => exported(&snapshot, request),
+            Action::Export => exported(app, &snapshot, request),
             _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
         }
     }
@@ -514,13 +514,17 @@ fn query(report: &str, request: &Request) -> Result<String> {
 }
 
 /// Everything, or all of a person, piece by piece.
-fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
+fn exported(app: &App, snapshot: &Snapshot, request: &Request) -> Result<Response> {
     let (snapshot, form) = (snapshot.clone(), export_format(request)?);
     let person = request.parameter("person");
     if let Some(person) = &person {
         // Nothing can be said any more once the answer has begun.
         snapshot.person(person)?;
     }
+    let zone = pages::words::zone(&app.dashboard().tz);
+    let now = pages::words::instant(&zone, &crate::model::format_millis(app.now()).into());
+    let parts = person.as_deref().map_or(vec!["export"], |person| vec!["person", person]);
+    let disposition = respond::attachment(&parts, now.get(..10).unwrap_or_default(), form.name());
     let body = move |out: &mut dyn std::io::Write| {
         let written = match &person {
             Some(person) => export_person(&snapshot, person, form, out),
@@ -528,7 +532,6 @@ fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
         };
         written.map(drop).map_err(|e| std::io::Error::other(e.to_string()))
     };
-    let disposition = format!("attachment; filename=\"whodid.{}\"", form.name());
     Response::stream(form.media_type(), Box::new(body)).with_value("Content-Disposition", disposition)
 }
 

@@ -210,11 +210,12 @@ fn files_hold_no_formulas_and_pages_no_markup_of_senders() {
         "/funnels/people?step=Did&at_step=1&outcome=reached&csv=people",
     ] {
         let reply = get(target);
-        assert_eq!(
-            reply.header("content-disposition"),
-            Some("attachment; filename=\"whodid.csv\""),
-            "{target}"
-        );
+        let name = reply.header("content-disposition").unwrap();
+        let kind = if target.starts_with("/people") { "people" } else { "funnel" };
+        let table =
+            target.split("csv=").nth(1).filter(|table| *table != kind).map(|table| format!("{table}-"));
+        let begin = format!("attachment; filename=\"whodid-{kind}-{}20", table.unwrap_or_default());
+        assert!(name.starts_with(&begin) && name.ends_with(".csv\""), "{target}: {name}");
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
         let text = reply.text();
         assert!(text.lines().count() > 5, "{text}");

@@ -327,15 +327,16 @@ impl Context<'_> {
     }
 
     /// The file that was wanted, once the page is made: none if it has no such table.
-    fn file(&self, name: &str) -> Result<Response> {
+    fn file(&self, page: Page, name: &str) -> Result<Response> {
         let nothing = || {
             let message = format!("there is no table \"{name}\" on this page");
             Error::new(ErrorKind::NotFound, "no_such_table", message).at("csv")
         };
         let failed = || self.failed.take().unwrap_or_else(nothing);
         let file = self.file.take().ok_or_else(failed)?;
-        Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
-            .with("Content-Disposition", "attachment; filename=\"whodid.csv\""))
+        let day = self.today().map(|day| day.to_string()).unwrap_or_default();
+        Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
+            .with_value("Content-Disposition", respond::attachment(&[view::kind(page), name], &day, "csv"))
     }
 
     /// A number of people that opens into them.
@@ -412,7 +413,7 @@ pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) 
     let context = context(visit.app, &snapshot, Some(visit), request, pairs);
     let made = made(&context, page, identity);
     if let (Some(name), Ok(_)) = (&context.wanted, &made) {
-        return Ok(context.file(name).unwrap_or_else(|error| lost(request, &error)));
+        return Ok(context.file(page, name).unwrap_or_else(|error| lost(request, &error)));
     }
     let made = made.map(|made| made.with_zone(&context.zone_name()).with_notice(saved_as(&context, saved)));
     let response = view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error)));

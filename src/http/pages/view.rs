@@ -90,6 +90,20 @@ pub fn path(page: Page) -> &'static str {
     }
 }
 
+/// What a page has one of, as the names of its files say.
+pub fn kind(page: Page) -> &'static str {
+    match page {
+        Page::Funnels => "funnel",
+        Page::Cohorts => "cohort",
+        Page::Experiments => "experiment",
+        Page::Trends => "trend",
+        Page::Person => "person",
+        Page::List(report) => report,
+        Page::Overview => "overview",
+        _ => path(page).trim_start_matches('/'),
+    }
+}
+
 /// The address of the page of a report.
 pub fn report_page(report: &str) -> &'static str {
     match report {
