@@ -28,3 +28,23 @@ fn paper_has_tables_as_a_whole_and_nothing_to_press() {
     let width = browser.run("return document.documentElement.scrollWidth").as_u64().unwrap();
     assert!(width < 1080, "{width}");
 }
+
+#[test]
+fn names_from_right_to_left_turn_nothing_around() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    let bought = "\u{62a}\u{645} \u{627}\u{644}\u{634}\u{631}\u{627}\u{621}";
+    let time = jiff::Timestamp::now();
+    server.import(&format!(
+        "{{\"type\":\"event\",\"person\":\"42\",\"event\":\"{bought}\",\"time\":\"{time}\",\"properties\":{{}}}}\n"
+    ));
+    let mut browser = driver.browser();
+    logged_in(&mut browser, &server, "/people/42");
+    let places = browser.run(
+        "var li = document.querySelector('.timeline li:not(.day)');
+         return ['time', 'b', 'small'].map(tag => li.querySelector(tag).getBoundingClientRect()).map(r => [r.left, r.right]).flat()",
+    );
+    let places: Vec<f64> = places.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    assert!(places.is_sorted(), "time, event and identity in their order: {places:?}");
+}
