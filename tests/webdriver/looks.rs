@@ -48,3 +48,22 @@ fn names_from_right_to_left_turn_nothing_around() {
     let places: Vec<f64> = places.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
     assert!(places.is_sorted(), "time, event and identity in their order: {places:?}");
 }
+
+#[test]
+fn the_button_of_a_long_form_is_in_sight_of_a_laptop() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    browser.sized(1366, 768);
+    logged_in(&mut browser, &server, "/funnels?step=Visited&step=Signed+Up&step=Paid&step=Visited");
+    let seen = "var b = document.querySelector('.side .go').getBoundingClientRect(); return b.top > 0 && b.bottom <= innerHeight";
+    assert_eq!(browser.run(seen), true);
+    browser.run("document.querySelector('.side').scrollTop = 9999");
+    assert_eq!(browser.run(seen), true, "and at the end of the form");
+    // What is unfolded beside the button is no cover for what is above it.
+    browser.run("document.querySelector('.side .row:has(> .go) details').open = true");
+    let covers = "return getComputedStyle(document.querySelector('.side .row:has(> .go)')).position";
+    assert_eq!(browser.run(covers), "static");
+}
