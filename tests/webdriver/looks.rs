@@ -2,8 +2,27 @@
 //! from right to left, and whether the live view goes on.
 
 use super::driver::Driver;
-use super::walk::{history, logged_in};
-use crate::support::Server;
+use super::walk::{history, logged_in, press, text};
+use crate::support::{Server, WRITE_KEY};
+
+#[test]
+fn the_button_of_a_long_form_is_in_sight_of_a_laptop() {
+    let Some(driver) = Driver::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    server.import(&history());
+    let mut browser = driver.browser();
+    browser.sized(1366, 768);
+    logged_in(&mut browser, &server, "/funnels?step=Visited&step=Signed+Up&step=Paid&step=Visited");
+    let seen = "var b = document.querySelector('.side .go').getBoundingClientRect(); return b.top > 0 && b.bottom <= innerHeight";
+    assert_eq!(browser.run(seen), true);
+    browser.run("document.querySelector('.side').scrollTop = 9999");
+    assert_eq!(browser.run(seen), true, "and at the end of the form");
+    // What is unfolded beside the button is no cover for what is above it.
+    browser.run("document.querySelector('.side .row:has(> .go) details').open = true");
+    let covers = "return getComputedStyle(document.querySelector('.side .row:has(> .go)')).position";
+    assert_eq!(browser.run(covers), "static");
+}
 
 #[test]
 fn paper_has_tables_as_a_whole_and_nothing_to_press() {
@@ -50,20 +69,32 @@ fn names_from_right_to_left_turn_nothing_around() {
 }
 
 #[test]
-fn the_button_of_a_long_form_is_in_sight_of_a_laptop() {
+fn the_live_view_says_when_it_pauses() {
     let Some(driver) = Driver::start() else { return };
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("store"));
     server.import(&history());
     let mut browser = driver.browser();
-    browser.sized(1366, 768);
-    logged_in(&mut browser, &server, "/funnels?step=Visited&step=Signed+Up&step=Paid&step=Visited");
-    let seen = "var b = document.querySelector('.side .go').getBoundingClientRect(); return b.top > 0 && b.bottom <= innerHeight";
-    assert_eq!(browser.run(seen), true);
-    browser.run("document.querySelector('.side').scrollTop = 9999");
-    assert_eq!(browser.run(seen), true, "and at the end of the form");
-    // What is unfolded beside the button is no cover for what is above it.
-    browser.run("document.querySelector('.side .row:has(> .go) details').open = true");
-    let covers = "return getComputedStyle(document.querySelector('.side .row:has(> .go)')).position";
-    assert_eq!(browser.run(covers), "static");
+    logged_in(&mut browser, &server, "/live");
+    let green = "return document.getElementById('state').matches('.on')";
+    browser.wait_for(green);
+    let track = |name: &str| {
+        server.client().open(format!("/e?_k={WRITE_KEY}&_p=jane&_n={name}&Plan=Pro&Seats=3"));
+    };
+    track("One");
+    browser.wait_for("return document.querySelectorAll('#live tbody tr').length === 1");
+    assert!(text(&mut browser).contains("1 since this page was opened."));
+    let known = browser.run("return document.querySelector('#live tbody tr').lastElementChild.innerText");
+    assert_eq!(known, "Plan: Pro, Seats: 3");
+    browser.run("document.getElementById('pause').click()");
+    assert!(text(&mut browser).contains("Paused.") && browser.run(green) == false);
+    track("Two");
+    browser.wait_for("return document.getElementById('state').textContent === 'Paused: 1 came since.'");
+    assert_eq!(browser.run("return document.querySelectorAll('#live tbody tr').length"), 1);
+    assert_eq!(browser.run(green), false);
+    browser.run("document.getElementById('pause').click()");
+    assert_eq!(browser.run("return document.querySelectorAll('#live tbody tr').length"), 2);
+    assert!(text(&mut browser).contains("2 since this page was opened.") && browser.run(green) == true);
+    press(&mut browser, "Overview");
+    assert_eq!(browser.errors(), [""; 0]);
 }
