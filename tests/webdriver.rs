@@ -6,6 +6,7 @@ mod accounts;
 mod changes;
 mod driver;
 mod keyboard;
+mod looks;
 mod names;
 mod pages;
 mod recent;

@@ -124,7 +124,7 @@ impl Api {
                 "text/plain; version=0.0.4; charset=utf-8",
                 metrics::text(app, &self.seen(project, owns_all), &self.limits)?.into_bytes(),
             )),
-            Action::Export => exported(&snapshot, request),
+            Action::Export => exported(app, &snapshot, request),
             _ => Err(Error::new(ErrorKind::NotFound, "no_such_path", "there is no such path")),
         }
     }
@@ -241,7 +241,7 @@ impl Api {
         }
         let visit = self.visit(project, who);
         if let Err(error) = allowed(project, route, &visit.who) {
-            return Ok(pages::refused(&visit, &error));
+            return Ok(pages::stopped(&visit, request, &error));
         }
         let of_person = matches!(page, Page::Person | Page::Merge | Page::Unmerge | Page::Erase);
         let identity = if of_person { named(route, request)? } else { String::new() };
@@ -264,7 +264,7 @@ impl Api {
         let visit = self.visit(project, who);
         match allowed(project, route, &visit.who) {
             Ok(()) => pages::change(&visit, change, request, &identity),
-            Err(error) => Ok(pages::refused(&visit, &error)),
+            Err(error) => Ok(pages::stopped(&visit, request, &error)),
         }
     }
 
@@ -387,7 +387,7 @@ impl Handler for Api {
             let path = router::split(&request.path).1.to_owned();
             session::ask(&Request { path, ..request.clone() })
         };
-        Some(projects::within(&project.base(), private(route, answer)))
+        Some(projects::within(&project.base(), private(route, request, answer)))
     }
 
     fn refused(&self, request: &Request, code: &'static str, message: &str) {
@@ -422,7 +422,7 @@ impl Handler for Api {
             _ if route.access == Access::Open => self.open(&project, route, &request),
             _ => self.answer(&project, route, &request),
         };
-        projects::within(&project.base(), private(route, answer))
+        projects::within(&project.base(), private(route, &request, answer))
     }
 
     fn stream(&self, route: &Route, request: &Request, body: &mut (dyn Read + Send)) -> Response {
@@ -434,7 +434,7 @@ impl Handler for Api {
                 self.answer(&project, route, &request)
             }),
         };
-        private(route, answer)
+        private(route, request, answer)
     }
 
     fn stopping(&self) {
@@ -474,9 +474,12 @@ fn allowed(project: &Project, route: &Route, who: &Who) -> Result<()> {
         .hint("ask an owner to do it, or to change your role"))
 }
 
-/// The response of an answer or error. What a key or a session was needed to read is nothing for caches.
-fn private(route: &Route, answer: Result<Response>) -> Response {
-    let response = answer.unwrap_or_else(|error| respond::error(&error));
+/// The response of an answer or error, which is a page where pages are. What a key or a session was needed to read is nothing for caches.
+fn private(route: &Route, request: &Request, answer: Result<Response>) -> Response {
+    let response = answer.unwrap_or_else(|error| match route.access {
+        Access::Session | Access::Open => pages::lost(request, &error),
+        _ => respond::error(&error),
+    });
     let told = response.headers().any(|(name, _)| name == "Cache-Control");
     let read = matches!(route.access, Access::Read | Access::Session);
     if read && !told { response.with("Cache-Control", "no-store") } else { response }
@@ -499,13 +502,17 @@ fn query(report: &str, request: &Request) -> Result<String> {
 }
 
 /// Everything, or all of a person, piece by piece.
-fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
+fn exported(app: &App, snapshot: &Snapshot, request: &Request) -> Result<Response> {
     let (snapshot, form) = (snapshot.clone(), export_format(request)?);
     let person = request.parameter("person");
     if let Some(person) = &person {
         // Nothing can be said any more once the answer has begun.
         snapshot.person(person)?;
     }
+    let zone = pages::words::zone(&app.dashboard().tz);
+    let now = pages::words::instant(&zone, &crate::model::format_millis(app.now()).into());
+    let parts = person.as_deref().map_or(vec!["export"], |person| vec!["person", person]);
+    let disposition = respond::attachment(&parts, now.get(..10).unwrap_or_default(), form.name());
     let body = move |out: &mut dyn std::io::Write| {
         let written = match &person {
             Some(person) => export_person(&snapshot, person, form, out),
@@ -513,7 +520,6 @@ fn exported(snapshot: &Snapshot, request: &Request) -> Result<Response> {
         };
         written.map(drop).map_err(|e| std::io::Error::other(e.to_string()))
     };
-    let disposition = format!("attachment; filename=\"whodid.{}\"", form.name());
     Response::stream(form.media_type(), Box::new(body)).with_value("Content-Disposition", disposition)
 }
 

@@ -53,8 +53,8 @@ pub fn value(error: &Error) -> serde_json::Value {
     value
 }
 
-/// Says when to come back, where that is the advice, and how to present a key, where that is missing.
-fn with_retry(response: Response) -> Response {
+/// Says in an answer when to come back, where that is the advice, and how to present a key, where that is missing.
+pub fn with_retry(response: Response) -> Response {
     match response.status {
         401 => response.with("WWW-Authenticate", "Bearer"),
         429 | 503 => response.with("Retry-After", "2"),
@@ -63,9 +63,43 @@ fn with_retry(response: Response) -> Response {
     }
 }
 
+/// The longest part of a file's name.
+const NAME_PART_MAX: usize = 60;
+
+/// The header that names a file for whoever saves it, by what is in it and the day. Letters and digits of ASCII stay, whatever else was
+/// sent: a name must end no header, and means nothing on some disks.
+pub fn attachment(parts: &[&str], day: &str, kind: &str) -> String {
+    let mut name = "whodid".to_owned();
+    let mut last = String::new();
+    for part in parts.iter().chain([&day]) {
+        let words = part.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let mut plain = words.collect::<Vec<_>>().join("-");
+        plain.truncate(NAME_PART_MAX);
+        if !plain.is_empty() && plain != last {
+            name = format!("{name}-{plain}");
+        }
+        last = plain;
+    }
+    format!("attachment; filename=\"{name}.{kind}\"")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_named_in_ascii_whatever_is_in_it() {
+        let named = |parts: &[&str]| attachment(parts, "2026-11-30", "csv");
+        assert_eq!(
+            named(&["funnel", "steps"]),
+            "attachment; filename=\"whodid-funnel-steps-2026-11-30.csv\""
+        );
+        assert_eq!(named(&["people", "people"]), "attachment; filename=\"whodid-people-2026-11-30.csv\"");
+        let hostile = named(&["person", "a\"\r\nX-Evil: 1/../\u{202e}\u{e9}b@example.com"]);
+        assert_eq!(hostile, "attachment; filename=\"whodid-person-a-X-Evil-1-b-example-com-2026-11-30.csv\"");
+        assert_eq!(named(&["person", "\u{645}"]), "attachment; filename=\"whodid-person-2026-11-30.csv\"");
+        assert!(named(&[&"x".repeat(5000)]).len() < 120);
+    }
 
     #[test]
     fn an_error_says_code_message_place_and_hint() {

@@ -86,7 +86,8 @@ fn somebody_is_invited_logs_in_and_is_removed() {
     assert_eq!(try_in(PASSWORD).status, 401);
     send(&server, &owner, "/users/role", &[("email", "jane@example.com"), ("role", "viewer")]);
     assert!(get(&server, "/settings", &second).text().contains("viewer."), "a role changes at once");
-    assert_eq!(send(&server, &owner, "/users/delete", &[("email", "jane@example.com")]).status, 303);
+    let gone = [("email", "jane@example.com"), ("confirm", "1")];
+    assert_eq!(send(&server, &owner, "/users/delete", &gone).status, 303);
     assert_eq!(get(&server, "/settings", &second).status, 303, "and access ends at once");
     assert_eq!(try_in("another long one").status, 401);
     drop(server);

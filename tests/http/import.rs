@@ -277,9 +277,13 @@ fn an_export_has_the_form_that_was_asked_for() {
         let reply = client.get(&format!("/api/v1/export?format={form}"));
         assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)));
         assert!(reply.body.starts_with(begin) && reply.body.ends_with(end), "{form}: {}", reply.text());
-        let name = format!("attachment; filename=\"whodid.{form}\"");
-        assert_eq!(reply.header("content-disposition"), Some(name.as_str()));
+        let name = reply.header("content-disposition").unwrap();
+        assert!(name.starts_with("attachment; filename=\"whodid-export-20"), "{name}");
+        assert!(name.ends_with(&format!(".{form}\"")), "{name}");
     }
+    let person = client.get("/api/v1/export?person=person1%40example.com");
+    let name = person.header("content-disposition").unwrap();
+    assert!(name.starts_with("attachment; filename=\"whodid-person-person1-example-com-20"), "{name}");
     let refused = client.get("/api/v1/export?format=xml");
     assert_eq!((refused.status, refused.code().as_str()), (422, "bad_format"));
 }

@@ -99,6 +99,24 @@ fn records_come_with_their_person_and_refusals_in_between() {
 }
 
 #[test]
+fn a_name_that_never_came_is_said_to_be_none() {
+    let (_dir, server) = fresh();
+    track(&server, "/e?_p=jane&_n=Bill");
+    let session = super::pages::log_in(&server);
+    let page = |target: &str| super::accounts::get(&server, target, &session).text();
+    for known in ["/live", "/live?event=Bill", "/live?person=jane&event=Bill"] {
+        assert!(!page(known).contains("has ever come"), "{known}");
+    }
+    let unheard = page("/live?event=%3Ci%3Ebill&person=joan");
+    assert!(
+        unheard.contains("No event called \u{201c}<bdi>&lt;i&gt;bill</bdi>\u{201d} has ever come"),
+        "{unheard}"
+    );
+    assert!(unheard.contains("Nobody called \u{201c}<bdi>joan</bdi>\u{201d} has ever come"), "{unheard}");
+    assert!(!unheard.contains("Waiting for events"), "without a script nothing waits");
+}
+
+#[test]
 fn a_watcher_resumes_by_id_and_learns_what_it_missed() {
     let (dir, server) = fresh();
     let mut first = Watcher::new(&server, "", &[]);

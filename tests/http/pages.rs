@@ -48,12 +48,12 @@ fn nothing_is_changed_for_other_pages() {
         ("/audiences", "name=A&people=%7B%22did%22%3A%22Paid%22%7D"),
         ("/shares", "address=%2Ffunnels%3Fstep%3DPaid"),
         ("/keys", "name=K&scope=read"),
-        ("/keys/delete", "name=K"),
+        ("/keys/delete", "name=K&confirm=1"),
         ("/retention", "event=Nothing&days=30"),
         ("/projects", "name=Shop"),
         ("/projects/delete", "project=2&confirm=Shop"),
         // The last one, as it ends the key that all others are asked with.
-        ("/keys/replace", ""),
+        ("/keys/replace", "confirm=1"),
     ];
     for (target, body) in targets {
         for foreign in [
@@ -157,7 +157,7 @@ fn a_link_shows_one_report_and_ends() {
     }
     assert_eq!(server.client().open(format!("/funnels?step=Paid&token={token}")).status, 303);
     let hash = stored.split("token_sha256\": \"").nth(1).unwrap().split('"').next().unwrap();
-    post(&server, "/shares/delete", &[cookie, OWN, FORM], &format!("hash={hash}"));
+    post(&server, "/shares/delete", &[cookie, OWN, FORM], &format!("hash={hash}&confirm=1"));
     assert_eq!(server.client().open(format!("/shared/{token}")).status, 404);
 }
 
@@ -210,11 +210,12 @@ fn files_hold_no_formulas_and_pages_no_markup_of_senders() {
         "/funnels/people?step=Did&at_step=1&outcome=reached&csv=people",
     ] {
         let reply = get(target);
-        assert_eq!(
-            reply.header("content-disposition"),
-            Some("attachment; filename=\"whodid.csv\""),
-            "{target}"
-        );
+        let name = reply.header("content-disposition").unwrap();
+        let kind = if target.starts_with("/people") { "people" } else { "funnel" };
+        let table =
+            target.split("csv=").nth(1).filter(|table| *table != kind).map(|table| format!("{table}-"));
+        let begin = format!("attachment; filename=\"whodid-{kind}-{}20", table.unwrap_or_default());
+        assert!(name.starts_with(&begin) && name.ends_with(".csv\""), "{target}: {name}");
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
         let text = reply.text();
         assert!(text.lines().count() > 5, "{text}");
@@ -303,6 +304,52 @@ fn errors_are_pages_for_who_looks_with_a_browser() {
         let program = server.client().send("GET", target, &[("Accept", "application/json")], b"");
         assert_eq!((program.status, program.code()), (404, code.to_owned()), "{target}");
     }
+}
+
+#[test]
+fn what_only_takes_forms_is_a_page_all_the_same() {
+    let (_dir, server) = fresh();
+    let browser = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    for target in
+        ["/reports", "/keys", "/users", "/shares", "/audiences", "/retention", "/sessions/end", "/p/2/keys"]
+    {
+        let page = server.client().send("GET", target, &[browser], b"");
+        let seen = (page.status, page.header("content-type"), page.header("allow"));
+        assert_eq!(seen, (405, Some("text/html; charset=utf-8"), Some("POST, OPTIONS")), "{target}");
+        assert!(page.text().contains("Nothing is shown here"), "{}", page.text());
+        assert_eq!(server.client().send("GET", target, &[], b"").code(), "method_not_allowed");
+    }
+    let foreign = server.client().send("GET", "/settings", &[browser, ("Host", "rebound.example")], b"");
+    assert_eq!((foreign.status, foreign.header("content-type")), (421, Some("text/html; charset=utf-8")));
+    let (large, session) = (vec![b'x'; (1 << 20) + 1], log_in(&server));
+    let cookie = ("Cookie", session.as_str());
+    let reply = server.client().send("POST", "/reports", &[browser, cookie, OWN, FORM], &large);
+    assert_eq!((reply.status, reply.header("content-type")), (413, Some("text/html; charset=utf-8")));
+    let reply = server.client().send("POST", "/reports", &[browser, cookie, FORM], b"name=x");
+    assert_eq!((reply.status, reply.header("content-type")), (403, Some("text/html; charset=utf-8")));
+}
+
+#[test]
+fn a_form_that_comes_after_its_session_leads_back_to_its_page() {
+    let (_dir, server) = fresh();
+    let sent = |target: &str, referer: &str| {
+        let from = format!("http://{}{referer}", server.addr);
+        let headers = [FORM, OWN, ("Cookie", "whodid_session=gone"), ("Referer", from.as_str())];
+        post(&server, target, &headers, "name=x").header("location").unwrap().to_owned()
+    };
+    let login = sent("/reports", "/funnels?step=Paid&within=30d");
+    assert_eq!(login, "/login?next=%2Ffunnels%3Fstep%3DPaid%26within%3D30d&ended=1");
+    let page = server.client().open(&login).text();
+    assert!(page.contains("Your session ended, so nothing was saved."), "{page}");
+    assert!(page.contains("value=\"/funnels?step=Paid&amp;within=30d\""), "{page}");
+    assert!(!server.client().open("/login?next=%2Ffunnels").text().contains("nothing was saved"));
+    // What shows nothing, or is no page, is no place to go on at.
+    for nowhere in ["/reports", "/api/v1/stats", "//evil.test/settings"] {
+        assert_eq!(sent("/keys", nowhere), "/login?next=%2F&ended=1", "{nowhere}");
+    }
+    let origin = format!("http://{}", server.addr);
+    let foreign = [FORM, ("Sec-Fetch-Site", "cross-site"), ("Referer", &format!("{origin}/people"))];
+    assert_eq!(post(&server, "/keys", &foreign, "").header("location"), Some("/login?next=%2F&ended=1"));
 }
 
 #[test]

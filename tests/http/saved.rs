@@ -134,3 +134,43 @@ fn a_value_that_nobody_ever_sent_is_warned_of() {
         );
     }
 }
+
+#[test]
+fn a_report_takes_no_name_of_another_unasked() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let session = super::pages::log_in(&server);
+    let save = |pairs: &[(&str, &str)]| super::accounts::send(&server, &session, "/reports", pairs);
+    let funnel = [
+        ("name", "Mine <i>"),
+        ("report", "funnel"),
+        ("query", r#"{"steps":[{"event":"Paid"}]}"#),
+        ("back", "/funnels?step=Paid"),
+        ("pinned", "1"),
+    ];
+    let saved = save(&funnel);
+    assert_eq!(saved.header("location"), Some("/funnels?step=Paid&saved_as=Mine+%3Ci%3E"));
+    let page = super::accounts::get(&server, saved.header("location").unwrap(), &session).text();
+    let notice = "Saved as <b>Mine &lt;i&gt;</b>. <a href=\"/\">";
+    assert!(page.contains(notice) && !page.contains("saved_as"), "{page}");
+    let unsaved = super::accounts::get(&server, "/funnels?step=Paid&saved_as=Nothing", &session).text();
+    assert!(!unsaved.contains("Saved as"), "{unsaved}");
+    let trend = [
+        ("name", "Mine <i>"),
+        ("report", "trend"),
+        ("query", r#"{"series":[{"event":"Paid"}]}"#),
+        ("back", "/trends?series=Paid"),
+    ];
+    let taken = save(&trend);
+    let text = taken.text();
+    assert!(taken.status == 409 && text.contains("another report of this name"), "{text}");
+    assert!(text.contains("name=\"replace\"") && text.contains("value=\"/trends?series=Paid\""), "{text}");
+    let kept = || server.get("/api/v1/reports/Mine%20%3Ci%3E")["report"].clone();
+    assert_eq!(kept(), "funnel");
+    // The same report once more, as when it is pinned, is no other.
+    assert_eq!((save(&funnel).status, kept()), (303, "funnel".into()));
+    let replaced = save(&[&trend[..], &[("replace", "1")]].concat());
+    assert_eq!((replaced.status, kept()), (303, "trend".into()));
+    let page = super::accounts::get(&server, replaced.header("location").unwrap(), &session).text();
+    assert!(page.contains("<a href=\"/settings#reports\">"), "no longer pinned: {page}");
+}

@@ -1,7 +1,7 @@
 //! What owners set in the pages: keys that are good at once, how long events are kept, and whether robots count.
 
 use super::accounts::{get, joined, send};
-use super::pages::{FORM, log_in, post};
+use super::pages::{FORM, OWN, log_in, post};
 use super::projects::create;
 use super::{fresh, history};
 use crate::support::{API_KEY, Reply, Server, WRITE_KEY};
@@ -48,7 +48,7 @@ fn keys_are_good_at_once_and_end_at_once() {
         let by_key = by_key.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
         assert_eq!(get(&server, &format!("{base}/people"), &by_key).status, 200);
         for (key, scope) in [(&write, "write"), (&read, "read"), (&manage, "manage")] {
-            let gone = [("name", format!("<i>{scope}"))];
+            let gone = [("name", format!("<i>{scope}")), ("confirm", "1".to_owned())];
             let gone = gone.each_ref().map(|(name, value)| (*name, value.as_str()));
             assert_eq!(send(&server, &owner, &format!("{base}/keys/delete"), &gone).status, 303);
             assert_eq!(uses(key), [401, 401, 401], "{scope} of {base:?} is good for nothing any more");
@@ -57,7 +57,7 @@ fn keys_are_good_at_once_and_end_at_once() {
         assert_eq!(get(&server, &format!("{base}/people"), &by_key).status, 303, "nor is who came with it");
     }
     // The API key of a project can be changed, whoever lost it or knows it.
-    let next = shown(&send(&server, &owner, "/p/2/keys/replace", &[]));
+    let next = shown(&send(&server, &owner, "/p/2/keys/replace", &[("confirm", "1")]));
     let stats = |key: &str| with_key(&server, "GET", "/api/v1/stats", key, "").status;
     assert_eq!((stats(&own), stats(&next), stats(API_KEY)), (401, 200, 200));
     let kept = shown(&send(&server, &owner, "/p/2/keys", &[("name", "kept"), ("scope", "read")]));
@@ -103,6 +103,129 @@ fn keys_are_for_owners_of_their_project() {
     assert!(!with_key(&server, "GET", "/metrics", &key, "").text().contains("project=\"2\""));
     let page = get(&server, "/p/2/settings", &editor).text();
     assert!(page.contains(">K<") && !page.contains("Create key") && !page.contains("Revoke"), "{page}");
+}
+
+#[test]
+fn what_nothing_takes_back_is_asked_first() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let owner = log_in(&server);
+    create(&server, &owner, "Shop");
+    joined(&server, &owner, "jane@example.com", "viewer", "");
+    let query = r#"{"steps":[{"event":"Paid"}]}"#;
+    for base in ["", "/p/2"] {
+        let change =
+            |target: &str, pairs: &[(&str, &str)]| send(&server, &owner, &format!("{base}{target}"), pairs);
+        change("/keys", &[("name", "<i>K"), ("scope", "manage")]);
+        change("/reports", &[("name", "R"), ("report", "funnel"), ("query", query), ("pinned", "1")]);
+        change("/audiences", &[("name", "A"), ("people", r#"{"did":"Paid"}"#)]);
+        change("/shares", &[("address", "/funnels?step=Paid")]);
+    }
+    let settings = |base: &str| get(&server, &format!("{base}/settings"), &owner).text();
+    let hash =
+        settings("").split("name=\"hash\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    for (target, name, value, says, left) in [
+        ("/reports/delete", "name", "R", "it leaves the overview", "Delete R"),
+        ("/audiences/delete", "name", "A", "programs that name it are refused", "Delete A"),
+        ("/shares/delete", "hash", hash.as_str(), "sees nothing any more", "End the link"),
+        ("/keys/delete", "name", "<i>K", "logged in with it is logged out", "Revoke &lt;i&gt;K"),
+        ("/users/delete", "email", "jane@example.com", "logged out at once", "Remove jane@example.com"),
+        ("/keys/replace", "key", "api", "is refused until it has the new one", "Replace the API key"),
+    ] {
+        let asked = send(&server, &owner, target, &[(name, value)]);
+        let text = asked.text();
+        assert!(asked.status == 200 && text.contains(says), "{target}: {text}");
+        assert!(
+            text.contains(&format!("action=\"{target}\"")) && text.contains("name=\"confirm\""),
+            "{text}"
+        );
+        assert!(settings("").contains(left) && server.get("/api/v1/stats")["people"] == 60, "{target}");
+        if target != "/keys/replace" {
+            assert_eq!(send(&server, &owner, target, &[(name, value), ("confirm", "1")]).status, 303);
+            assert!(!settings("").contains(left), "{target}");
+            // Accounts are of all projects.
+            assert_eq!(
+                settings("/p/2").contains(left),
+                !left.contains("jane"),
+                "another project keeps its own"
+            );
+            let again = send(&server, &owner, target, &[(name, value)]).status;
+            assert!(matches!(again, 303 | 404), "what is not there is not asked for: {target} {again}");
+        }
+    }
+    let other = send(&server, &owner, "/p/2/reports/delete", &[("name", "R")]).text();
+    assert!(other.contains("action=\"/p/2/reports/delete\""), "{other}");
+}
+
+#[test]
+fn a_refused_form_is_shown_once_more_with_what_was_sent() {
+    let (_dir, server) = fresh();
+    server.import(&history());
+    let owner = log_in(&server);
+    create(&server, &owner, "Shop");
+    let from = |target: &str, page: &str, pairs: &[(&str, &str)]| {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let page = format!("http://{}{page}", server.addr);
+        post(&server, target, &[("Cookie", &owner), OWN, FORM, ("Referer", &page)], &body)
+    };
+    for base in ["", "/p/2"] {
+        let settings = format!("{base}/settings");
+        for (target, pairs, fields) in [
+            (
+                "/settings",
+                &[
+                    ("tz", "Europe/Nowhere"),
+                    ("week_start", "sunday"),
+                    ("robots", "without"),
+                    ("nobody", "me, you"),
+                ][..],
+                &[
+                    "value=\"Europe/Nowhere\"",
+                    "value=\"sunday\" selected",
+                    "value=\"without\" selected",
+                    "value=\"me, you\"",
+                ][..],
+            ),
+            (
+                "/retention",
+                &[("event", "Paid"), ("days", "soon")][..],
+                &["value=\"Paid\"", "value=\"soon\""][..],
+            ),
+            (
+                "/events",
+                &[("event", "Piad"), ("shown_as", "Bought"), ("description", "<i>"), ("hidden", "1")][..],
+                &["value=\"Piad\"", "value=\"Bought\"", "value=\"&lt;i&gt;\"", "value=\"1\" checked"][..],
+            ),
+            ("/keys", &[("name", "K"), ("scope", "all")][..], &["name=\"name\" value=\"K\""][..]),
+            (
+                "/users",
+                &[("email", "nobody"), ("role", "editor")][..],
+                &["value=\"nobody\"", "value=\"editor\" selected"][..],
+            ),
+        ] {
+            let reply = from(&format!("{base}{target}"), &settings, pairs);
+            let text = reply.text();
+            assert_eq!((reply.status, text.matches("role=\"alert\"").count()), (422, 1), "{target}: {text}");
+            assert!(text.contains("<h1>Settings</h1>"), "{target}: {text}");
+            let form = text.split("role=\"alert\"").nth(1).unwrap().split("</form>").next().unwrap();
+            fields.iter().for_each(|field| assert!(form.contains(field), "{target}: {field}: {form}"));
+        }
+    }
+    let erase = "/people/person1%40example.com/erase";
+    let wrong = from(erase, erase, &[("confirm", "person2@example.com")]);
+    assert!(
+        wrong.status == 422 && wrong.text().contains("<h1>Erase person1@example.com?</h1>"),
+        "{}",
+        wrong.text()
+    );
+    assert!(wrong.text().contains("nobody was erased"));
+    // Whose page is no form of settings, or another project's, is led back to it.
+    let stopped = from("/shares", "/funnels?step=Paid", &[("address", "/people")]).text();
+    assert!(stopped.contains("href=\"/funnels?step=Paid\">Back</a>"), "{stopped}");
+    let stopped = from("/p/2/retention", "/settings", &[("days", "soon")]).text();
+    assert!(!stopped.contains("<h1>Settings</h1>"), "{stopped}");
+    let stopped = send(&server, &owner, "/retention", &[("days", "soon")]).text();
+    assert!(stopped.contains("href=\"/\">To the overview</a>"), "{stopped}");
 }
 
 #[test]
@@ -248,7 +371,7 @@ fn only_own_pages_log_in_and_out() {
 fn a_key_that_was_replaced_is_not_good_again_after_a_restart() {
     let (dir, server) = fresh();
     let owner = log_in(&server);
-    let next = shown(&send(&server, &owner, "/keys/replace", &[]));
+    let next = shown(&send(&server, &owner, "/keys/replace", &[("confirm", "1")]));
     let good = |server: &Server| {
         [API_KEY, next.as_str()].map(|key| with_key(server, "GET", "/api/v1/stats", key, "").status)
     };

@@ -41,6 +41,7 @@ fn somebody_is_let_in_as_a_viewer() {
     jane.go(&format!("http://{}/funnels?step=Visited&step=Paid", server.addr));
     assert!(text(&mut jane).contains("Share"), "an editor now");
     press(&mut owner, "Remove");
+    press(&mut owner, "Take it away");
     jane.go(&format!("http://{}/people", server.addr));
     assert!(text(&mut jane).contains("API key"), "nobody any more");
     assert_eq!((owner.errors(), jane.errors()), (Vec::new(), Vec::new()));

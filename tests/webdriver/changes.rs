@@ -47,6 +47,7 @@ fn reports_are_kept_pinned_and_shared() {
     assert_eq!(other.errors(), [""; 0]);
     press(&mut browser, "All links");
     press(&mut browser, "End");
+    press(&mut browser, "End the link");
     other.go(&target);
     assert!(
         other

@@ -146,6 +146,20 @@ impl Browser {
         self.ask("POST", &path, &json!({"cmd": "Emulation.setEmulatedMedia", "params": media}));
     }
 
+    /// Shows pages in a window of this size.
+    pub fn sized(&mut self, width: u32, height: u32) {
+        let path = format!("/session/{}/goog/cdp/execute", self.session);
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.ask("POST", &path, &json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}));
+    }
+
+    /// Shows pages as on this medium, such as `print`.
+    pub fn medium(&mut self, medium: &str) {
+        let path = format!("/session/{}/goog/cdp/execute", self.session);
+        let media = json!({"media": medium});
+        self.ask("POST", &path, &json!({"cmd": "Emulation.setEmulatedMedia", "params": media}));
+    }
+
     fn find(&mut self, css: &str) -> String {
         let found = self.command("POST", "/element", json!({"using": "css selector", "value": css}));
         found[ELEMENT].as_str().expect("an element").to_owned()

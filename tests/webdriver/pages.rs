@@ -164,7 +164,8 @@ fn pages_say_what_the_api_says() {
          return x.getResponseHeader('content-disposition') + x.responseText",
     );
     assert!(
-        file.as_str().unwrap().starts_with("attachment; filename=\"whodid.csv\"\"Person\",\"Also known as\""),
+        file.as_str().unwrap().starts_with("attachment; filename=\"whodid-funnel-people-20")
+            && file.as_str().unwrap().contains(".csv\"\"Person\",\"Also known as\""),
         "{file}"
     );
     assert_eq!(file.as_str().unwrap().lines().count(), 11);

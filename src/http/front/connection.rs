@@ -109,8 +109,17 @@ fn refuse_and_close(
     refusal: Refusal,
     cross_origin: bool,
 ) -> Result<After, Gone> {
-    let form = Form { keep_alive: false, old: false, head_only: false, cross_origin };
     let response = respond::refusal(refusal.status, refusal.code, refusal.message);
+    answer_and_close(shared, wire, response, cross_origin)
+}
+
+fn answer_and_close(
+    shared: &Shared,
+    wire: &mut Wire,
+    response: Response,
+    cross_origin: bool,
+) -> Result<After, Gone> {
+    let form = Form { keep_alive: false, old: false, head_only: false, cross_origin };
     answer::write(wire, response, form, shared.config.deadlines.write)?;
     Ok(After::Linger)
 }
@@ -217,11 +226,12 @@ fn plan(shared: &Shared, head: &Head) -> Result<&'static Route, Response> {
         }
     };
     if !route.cross_origin && !shared.hosts.allows(head.request.headers.get("host")) {
-        return Err(respond::refusal(421, "foreign_host", "this server does not go by that Host name"));
+        let message = "this server does not go by that Host name";
+        return Err(pages::refusal(&head.request, 421, "foreign_host", message));
     }
     let refused = |status, code, message| {
         count_refused(shared, route, &head.request, code, message);
-        respond::refusal(status, code, message)
+        pages::refusal(&head.request, status, code, message)
     };
     let streams_in = route.class == Class::Stream && route.method == Method::Post;
     match head.coding {
@@ -269,7 +279,8 @@ fn other_method(head: &Head, routes: &[&'static Route]) -> Response {
             response
         }
     } else {
-        respond::refusal(405, "method_not_allowed", "this path has other methods; see Allow")
+        let message = "this path has other methods; see Allow";
+        pages::refusal(&head.request, 405, "method_not_allowed", message)
     };
     response.with_value("Allow", router::allow(routes)).unwrap_or_else(|e| respond::error(&e))
 }
@@ -302,7 +313,9 @@ fn run_whole(
                 if refusal.status == 413 {
                     count_refused(shared, route, &head.request, refusal.code, refusal.message);
                 }
-                return refuse_and_close(shared, wire, refusal, form.cross_origin);
+                let Refusal { status, code, message } = refusal;
+                let response = pages::refusal(&head.request, status, code, message);
+                return answer_and_close(shared, wire, response, form.cross_origin);
             }
         }
     }
@@ -313,18 +326,18 @@ fn run_whole(
     let response = match route.class {
         Class::Whole(pool) => {
             let answer = shared.relay.exchange(pool, &head.request, &mut answer_held);
-            answer.unwrap_or_else(|r| respond::refusal(r.status, r.code, r.message))
+            answer.unwrap_or_else(|r| pages::refusal(&head.request, r.status, r.code, r.message))
         }
         Class::Query => match shared.queries.take(deadlines.turn) {
             Some(_permit) => {
-                let slot = Arc::clone(&wire.slot);
+                let (looks, slot) = (pages::looks(&head.request), Arc::clone(&wire.slot));
                 let patience = Patience::new(deadlines.report, move || slot.is_awaited());
                 let answer = || shared.handler.handle(route, head.request);
                 let response = guarded(route, || patiently(Some(patience), answer));
                 // Held until the client has it, but not longer by the report: the permit is free again.
-                if answer_held.grow_to(response.bytes().len()) { response } else { busy() }
+                if answer_held.grow_to(response.bytes().len()) { response } else { busy(looks) }
             }
-            None => busy(),
+            None => busy(pages::looks(&head.request)),
         },
         _ => guarded(route, || shared.handler.handle(route, head.request)),
     };
@@ -333,8 +346,8 @@ fn run_whole(
     Ok(if form.keep_alive { After::KeepAlive } else { After::Close })
 }
 
-fn busy() -> Response {
-    respond::refusal(503, "busy", "too much at once: try again")
+fn busy(looks: bool) -> Response {
+    pages::refusal_to(looks, 503, "busy", "too much at once: try again")
 }
 
 /// HTTP/1.0 knows the end of a streamed answer only by the end of the connection.

@@ -24,9 +24,10 @@ pub fn section(context: &Context<'_>) -> Markup {
         @match &visit.who.email {
             Some(email) => {
                 p { "You are " b { (email) } ", " (visit.who.role.name()) "." }
-                details.more {
+                details.more open[context.refuses(Change::OwnPassword)] {
                     summary { "Change your password" }
                     form.row method="post" action="/account/password" {
+                        (context.refusal(Change::OwnPassword))
                         input type="hidden" name="email" value=(email) autocomplete="username";
                         (password("Present password", "present", "current-password", false))
                         (password("New password", "password", "new-password", true))
@@ -76,16 +77,19 @@ fn everybody(context: &Context<'_>, visit: &Visit<'_>) -> Markup {
         cells.push(Cell::marked(change, ""));
         table.row(cells);
     }
+    let role = Role::parse(context.kept(Change::AddUser, "role", "")).unwrap_or(Role::Viewer);
+    let chosen = context.kept(Change::AddUser, "project", "");
     html! {
         @if context.shows(&table) { (context.table(&table)) }
         form.row method="post" action="/users" {
-            (form::needed("E-mail", "email"))
-            div.field { label for="new-role" { "Role" } select #new-role name="role" { (roles(Role::Viewer)) } }
+            (context.refusal(Change::AddUser))
+            (form::needed_as("E-mail", "email", context.kept(Change::AddUser, "email", "")))
+            div.field { label for="new-role" { "Role" } select #new-role name="role" { (roles(role)) } }
             @if all.len() > 1 { div.field {
                 label for="new-project" { "Projects" }
                 select #new-project name="project" {
                     option value="" { "all projects" }
-                    @for project in all.iter() { option value=(project.id) { (project.name()) } }
+                    @for project in all.iter() { option value=(project.id) selected[project.id.to_string() == chosen] { (project.name()) } }
                 }
             } }
             button { "Give access" }

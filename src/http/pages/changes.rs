@@ -1,20 +1,21 @@
 //! What can be changed from pages: forms that are sent with a session, and only from pages of this server. Each change is followed by a
 //! page to see what came of it, so that loading it again changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use maud::html;
+use maud::{Markup, html};
 
 use super::view::{self, Answered, link, person_path};
 use super::{
-    Context, Page, Visit, accounts, dictionary, edit, keys, overview, pairs_of, projects, refused, retention,
-    session, words,
+    Context, Page, Visit, accounts, again, confirm, dictionary, edit, form, keys, overview, pairs_of,
+    projects, retention, session, words,
 };
 use crate::app::saved::SavedKind;
 use crate::app::{App, Dashboard, Share};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
 use crate::http::message::{Request, Response};
+use crate::http::respond;
 use crate::model::{Json, Nobody, format_millis};
 use crate::report::params;
 
@@ -77,6 +78,9 @@ pub enum Change {
     Demo,
 }
 
+/// The parameter of an address that says under which name its report was just saved. It is no part of the report.
+pub const SAVED_AS: &str = "saved_as";
+
 /// Pages that a link can show to whoever has it: reports, and no list of people.
 const SHARED: [Page; 6] =
     [Page::Funnels, Page::Cohorts, Page::Revenue, Page::Experiments, Page::Trends, Page::Paths];
@@ -100,6 +104,12 @@ impl Form {
         self.0.get(name).map_or("", |value| value.trim())
     }
 
+    /// All fields once more, for a form that sends them again.
+    pub fn hidden(&self) -> Markup {
+        let fields: BTreeMap<&String, &String> = self.0.iter().collect();
+        html! { @for (name, value) in fields { input type="hidden" name=(name) value=(value); } }
+    }
+
     /// A field that must not be empty.
     pub fn required(&self, name: &'static str) -> Result<&str> {
         Some(self.get(name))
@@ -111,8 +121,13 @@ impl Form {
 /// Makes a change that a page of ours asked for, for whoever has a session. `identity` is that of the address.
 pub fn change(visit: &Visit<'_>, change: Change, request: &Request, identity: &str) -> Result<Response> {
     let form = Form(form_urlencoded::parse(&request.body).into_owned().collect());
-    let made = made(visit, change, request, &form, identity);
-    made.or_else(|error| Ok(refused(visit, &error)))
+    let asked = confirm::before(visit, change, request, &form);
+    let made = match asked {
+        Ok(Some(question)) => Ok(question),
+        Ok(None) => made(visit, change, request, &form, identity),
+        Err(error) => Err(error),
+    };
+    made.or_else(|error| Ok(again::refused(visit, change, request, &form, &error)))
 }
 
 fn made(
@@ -133,7 +148,7 @@ fn made(
             person_path(identity)
         }
         Change::Erase => return erase(visit, identity, form.get("confirm")),
-        Change::SaveReport => save_report(app, form)?,
+        Change::SaveReport => return save_report(visit, form),
         Change::DeleteReport => {
             let name = form.required("name")?;
             app.forget(SavedKind::Report, name)?;
@@ -208,9 +223,17 @@ fn erase(visit: &Visit<'_>, identity: &str, confirm: &str) -> Result<Response> {
     Ok(view::respond(visit, Page::People, Answered::new("Erased", body)))
 }
 
-fn save_report(app: &App, form: &Form) -> Result<String> {
+/// Saves a report, and shows it once more with the name that it has now.
+fn save_report(visit: &Visit<'_>, form: &Form) -> Result<Response> {
+    let app = visit.app;
     let (name, report) = (form.required("name")?, form.required("report")?);
     let query = Json::parse(form.required("query")?)?;
+    if let Some(taken) = app.reports().saved().reports.get(name)
+        && form.get("replace").is_empty()
+        && (taken.report != report || Json::parse(&taken.query)? != query)
+    {
+        return Ok(name_taken(visit, form, name, &taken.report, &Json::parse(&taken.query)?));
+    }
     app.save(
         SavedKind::Report,
         name,
@@ -218,10 +241,39 @@ fn save_report(app: &App, form: &Form) -> Result<String> {
     )?;
     pin(app, name, !form.get("pinned").is_empty())?;
     let back = session::local(form.get("back"));
-    if back != "/" {
-        return Ok(back);
-    }
-    Ok(overview::address(&app.dashboard(), report, &query))
+    let back = if back == "/" { overview::address(&app.dashboard(), report, &query) } else { back };
+    let (path, query) = back.split_once('?').unwrap_or((&back, ""));
+    Ok(session::see(&link(path, &pairs_of(query), &[(SAVED_AS, name)])))
+}
+
+/// Asks for another name, or whether the report that has this one is to make place.
+fn name_taken(visit: &Visit<'_>, form: &Form, name: &str, report: &str, query: &Json) -> Response {
+    let back = session::local(form.get("back"));
+    let kept = html! { @for field in ["report", "query", "back", "pinned"] {
+        @let value = form.raw(field);
+        @if !value.is_empty() { input type="hidden" name=(field) value=(value); }
+    } };
+    let body = html! {
+        p.problem role="alert" {
+            "There is another report of this name, a " (report) ": "
+            a href=(overview::address(&visit.app.dashboard(), report, query)) { (name) }
+            ". Nothing was saved so far."
+        }
+        form.row method="post" action="/reports" {
+            (kept)
+            (form::field("Report name", "name", name, ""))
+            button { "Save report" }
+        }
+        form method="post" action="/reports" {
+            (kept)
+            input type="hidden" name="name" value=(name);
+            input type="hidden" name="replace" value="1";
+            button.quiet { "Replace the other one" }
+        }
+        p { a href=(back) { "Back to the report" } }
+    };
+    let made = Answered::new("This name is taken", body).with_status(respond::status(ErrorKind::Conflict));
+    view::respond(visit, Page::Settings, made)
 }
 
 /// Changes what the dashboard remembers; where to go on.

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::changes::Form;
 use super::table::{Cell, Table};
 use super::view::{link, list};
-use super::{Context, Visit, form};
+use super::{Change, Context, Visit, form};
 use crate::app::{Described, Role};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -83,17 +83,21 @@ fn alike(events: &[&Json]) -> Markup {
 
 /// The form for one event.
 fn describe(context: &Context<'_>) -> Markup {
-    let event = context.value("describe");
+    let kept = |name, otherwise| context.kept(Change::DescribeEvent, name, otherwise);
+    let event = kept("event", context.value("describe"));
     let said = context.dashboard.events.get(event).cloned().unwrap_or_default();
+    let hidden =
+        !context.kept(Change::DescribeEvent, "hidden", if said.hidden { "1" } else { "" }).is_empty();
     let every: Vec<String> = context.snapshot.catalog.events().map(|(_, name)| name.to_owned()).collect();
     html! {
-        details.more #describe open[!event.is_empty()] {
+        details.more #describe open[!event.is_empty() || context.refuses(Change::DescribeEvent)] {
             summary { "Describe or hide an event" }
             form.row method="post" action="/events" {
+                (context.refusal(Change::DescribeEvent))
                 (form::field("Event", "event", event, "every-event"))
-                (form::field("Shown as", "shown_as", &said.shown_as, ""))
-                (form::field("Description", "description", &said.description, ""))
-                label.check { input type="checkbox" name="hidden" value="1" checked[said.hidden]; " Hide it from lists of events to choose from" }
+                (form::field("Shown as", "shown_as", context.kept(Change::DescribeEvent, "shown_as", &said.shown_as), ""))
+                (form::field("Description", "description", context.kept(Change::DescribeEvent, "description", &said.description), ""))
+                label.check { input type="checkbox" name="hidden" value="1" checked[hidden]; " Hide it from lists of events to choose from" }
                 button { "Save event" }
                 (form::offers("every-event", &every))
             }

@@ -28,6 +28,11 @@ pub fn needed(label: &str, name: &str) -> Markup {
     any_field(label, name, "", "", true)
 }
 
+/// The same with what was typed into it before.
+pub fn needed_as(label: &str, name: &str, value: &str) -> Markup {
+    any_field(label, name, value, "", true)
+}
+
 fn any_field(label: &str, name: &str, value: &str, offered: &str, needed: bool) -> Markup {
     let id = id(label);
     html! {

@@ -13,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_api_key, new_key};
 use crate::http::message::Response;
 
-fn good_for(scope: Scope) -> &'static str {
+/// What a key of a scope can do.
+pub fn good_for(scope: Scope) -> &'static str {
     match scope {
         Scope::Write => "sends records, may stand in pages",
         Scope::Read => "reads everything, changes nothing",
@@ -49,8 +50,9 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
         (context.table(&table))
         @if owns {
             form.row method="post" action="/keys" {
-                (form::needed("Key name", "name"))
-                (form::choice("Scope", "scope", "read", &scopes))
+                (context.refusal(Change::CreateKey))
+                (form::needed_as("Key name", "name", context.kept(Change::CreateKey, "name", "")))
+                (form::choice("Scope", "scope", context.kept(Change::CreateKey, "scope", "read"), &scopes))
                 button { "Create key" }
             }
             p.hint {
@@ -62,7 +64,7 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
 }
 
 /// An error if whoever asks may not have the API key: that of the first project owns the whole server.
-fn may_replace(visit: &Visit<'_>) -> Result<()> {
+pub fn may_replace(visit: &Visit<'_>) -> Result<()> {
     if visit.project.id != FIRST || visit.who.owns_all() {
         return Ok(());
     }

@@ -18,6 +18,13 @@
     return td;
   }
 
+  // Text that is written from right to left must not turn what stands beside it.
+  function apart(parent, text) {
+    var bdi = document.createElement('bdi');
+    bdi.textContent = visible(text);
+    parent.appendChild(bdi);
+  }
+
   // How often each event, person and property came, and the five that came most.
   function counter(id, target) {
     var list = document.getElementById(id);
@@ -43,19 +50,32 @@
   // Events and people are filtered by the server, which knows nothing of this one.
   var property = new URLSearchParams(location.search).get('property');
 
-  function tell() {
-    state.textContent = seen ? seen + ' since this page was opened.' : 'Waiting for events.';
+  // The dot before it is green while what comes is shown.
+  function say(text, live) {
+    state.textContent = text;
+    state.classList.toggle('on', !!live);
   }
+
+  function tell() {
+    // What is said of a connection that was lost stays until there is one again.
+    if (source.readyState !== EventSource.OPEN) return;
+    var held = waiting.length + (waiting.length === 200 ? ' or more' : '');
+    if (paused) say('Paused' + (waiting.length ? ': ' + held + ' came since.' : '.'));
+    else say(seen ? seen + ' since this page was opened.' : 'Waiting for events.', true);
+  }
+
+  // Not green before the server has answered.
+  say('Waiting for events.');
 
   function show(time, what, person, properties, kind) {
     seen++;
-    tell();
     if (paused) {
       waiting.push([time, what, person, properties, kind]);
       if (waiting.length > 200) waiting.shift();
     } else {
       add(time, what, person, properties, kind);
     }
+    tell();
   }
 
   function add(time, what, person, properties, kind) {
@@ -71,7 +91,11 @@
       link.textContent = visible(person);
       who.appendChild(link);
     }
-    cell(row, properties);
+    var known = cell(row, '');
+    properties.forEach(function (one, at) {
+      if (at) known.append(', ');
+      apart(known, one);
+    });
     table.insertBefore(row, table.firstChild);
     while (table.rows.length > 200) table.deleteRow(200);
   }
@@ -90,25 +114,26 @@
     countEvent(record.event);
     countPerson(record.person);
     Object.keys(record.properties).forEach(countProperty);
-    show(record.time, what, record.person, properties.join(', '));
+    show(record.time, what, record.person, properties);
   });
   source.addEventListener('refusal', function (event) {
     var refusal = JSON.parse(event.data);
-    show(refusal.time, 'refused: ' + refusal.reason, '', refusal.message + ' ' + refusal.record.identity + ' ' + refusal.record.name, 'refusal');
+    show(refusal.time, 'refused: ' + refusal.reason, '', [refusal.message, refusal.record.identity, refusal.record.name].filter(Boolean), 'refusal');
   });
   source.addEventListener('gap', function (event) {
-    state.textContent = 'Some records were too many to show: ' + (JSON.parse(event.data).missed || '?') + '.';
+    say('Some records were too many to show: ' + (JSON.parse(event.data).missed || '?') + '.', !paused);
   });
   source.onopen = tell;
   source.onerror = function () {
     if (source.readyState !== EventSource.CLOSED) {
-      state.textContent = 'The connection was lost; trying again.';
+      say('The connection was lost; trying again.');
       return;
     }
     // Refused: a session ends with the server that it was opened at.
     var again = document.createElement('a');
     again.href = location.href;
     again.textContent = 'Log in again';
+    state.classList.remove('on');
     state.replaceChildren('Nothing more comes: the server no longer knows this session. ', again, '.');
   };
   pause.addEventListener('click', function () {
@@ -116,5 +141,6 @@
     pause.textContent = paused ? 'Go on' : 'Pause';
     pause.setAttribute('aria-pressed', String(paused));
     if (!paused) waiting.splice(0).forEach(function (row) { add.apply(null, row); });
+    tell();
   });
 })();

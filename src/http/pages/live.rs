@@ -1,10 +1,24 @@
 //! What happens now.
 
-use maud::html;
+use maud::{Markup, html};
 
 use super::view::Answered;
 use super::{Context, asset, form};
 use crate::error::Result;
+
+/// Says so if nothing that came so far would be shown: a name that is misspelt waits for ever.
+fn unheard(context: &Context<'_>) -> Markup {
+    let (event, person) = (context.value("event"), context.value("person"));
+    let known = |(_, name): (_, &str)| name == event;
+    html! {
+        @if !event.is_empty() && !context.snapshot.catalog.events().any(known) {
+            p.warning role="status" { "No event called \u{201c}" bdi { (event) } "\u{201d} has ever come. If one does, it is shown." }
+        }
+        @if !person.is_empty() && context.snapshot.person(person).is_err() {
+            p.warning role="status" { "Nobody called \u{201c}" bdi { (person) } "\u{201d} has ever come. If they do, they are shown." }
+        }
+    }
+}
 
 /// A table that a script adds to.
 pub fn page(context: &Context<'_>) -> Result<Answered> {
@@ -18,7 +32,8 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             (form::offers("events", &context.event_names()))
             (form::offers("properties", &context.properties()?))
         } }
-        p #state role="status" { "Waiting for events." }
+        (unheard(context))
+        p #state role="status" { noscript { "Nothing is shown here without a script; all other pages do without one." } }
         div.columns.top {
             section { h2 { "Events" } ol #top-events {} }
             section { h2 { "People" } ol #top-people {} }
@@ -29,7 +44,6 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             thead { tr { th scope="col" { "Time" } th scope="col" { "What" } th scope="col" { "Person" } th scope="col" { "Properties" } } }
             tbody {}
         } }
-        noscript { p.hint { "This page needs a script to show what comes; all others do not." } }
         script src=(asset::link("live.js")) defer {}
     };
     Ok(Answered::new("Live", body))

@@ -2,10 +2,13 @@
 //! so every view is a link. They work without a script; only the live view needs one, and keys are a comfort.
 
 mod accounts;
+mod again;
 pub mod asset;
+mod before;
 mod changes;
 mod chart;
 mod cohorts;
+mod confirm;
 mod dictionary;
 mod edit;
 mod experiments;
@@ -50,6 +53,7 @@ use table::{Cell, Table};
 use view::Answered;
 use words::Wording;
 
+pub use again::stopped;
 pub use changes::{Change, change, from_foreign_page, from_own_page};
 
 /// A page.
@@ -130,6 +134,9 @@ pub struct Context<'a> {
     file: RefCell<Option<String>>,
     /// What kept a report from being made.
     failed: RefCell<Option<Error>>,
+    /// A form of the page that was refused, and whether the page has said so.
+    sent: Option<again::Sent<'a>>,
+    told: again::Told,
 }
 
 impl Context<'_> {
@@ -320,15 +327,16 @@ impl Context<'_> {
     }
 
     /// The file that was wanted, once the page is made: none if it has no such table.
-    fn file(&self, name: &str) -> Result<Response> {
+    fn file(&self, page: Page, name: &str) -> Result<Response> {
         let nothing = || {
             let message = format!("there is no table \"{name}\" on this page");
             Error::new(ErrorKind::NotFound, "no_such_table", message).at("csv")
         };
         let failed = || self.failed.take().unwrap_or_else(nothing);
         let file = self.file.take().ok_or_else(failed)?;
-        Ok(Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
-            .with("Content-Disposition", "attachment; filename=\"whodid.csv\""))
+        let day = self.today().map(|day| day.to_string()).unwrap_or_default();
+        Response::new(200, "text/csv; charset=utf-8", file.into_bytes())
+            .with_value("Content-Disposition", respond::attachment(&[view::kind(page), name], &day, "csv"))
     }
 
     /// A number of people that opens into them.
@@ -378,12 +386,14 @@ fn context<'a>(
         visit,
         dashboard: app.dashboard(),
         path: request.path.clone(),
-        pairs: view::without(&pairs, &["csv"]),
+        pairs: view::without(&pairs, &["csv", changes::SAVED_AS]),
         host: request.headers.get("host").unwrap_or("localhost").to_owned(),
         scheme: request.scheme(),
         wanted,
         file: RefCell::default(),
         failed: RefCell::default(),
+        sent: None,
+        told: again::Told::default(),
     }
 }
 
@@ -399,17 +409,29 @@ pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) 
         return Response::new(303, "", Vec::new()).with_value("Location", address.clone());
     }
     let snapshot = visit.app.snapshot();
+    let saved = pairs.iter().find(|(name, _)| name == changes::SAVED_AS).map(|(_, name)| name.clone());
     let context = context(visit.app, &snapshot, Some(visit), request, pairs);
     let made = made(&context, page, identity);
     if let (Some(name), Ok(_)) = (&context.wanted, &made) {
-        return Ok(context.file(name).unwrap_or_else(|error| lost(request, &error)));
+        return Ok(context.file(page, name).unwrap_or_else(|error| lost(request, &error)));
     }
-    let made = made.map(|made| made.with_zone(&context.zone_name()));
+    let made = made.map(|made| made.with_zone(&context.zone_name()).with_notice(saved_as(&context, saved)));
     let response = view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error)));
     match address {
         Some(address) => response.with_value("Content-Location", address),
         None => Ok(response),
     }
+}
+
+/// Says under which name a report was saved, if there is one of that name.
+fn saved_as(context: &Context<'_>, name: Option<String>) -> Option<Markup> {
+    let name = name.filter(|name| context.app.reports().saved().reports.contains_key(name))?;
+    let pinned = context.dashboard.pinned.contains(&name);
+    Some(html! {
+        "Saved as " b { (name) } ". "
+        @if pinned { a href="/" { "It is on the overview" } } @else { a href="/settings#reports" { "All saved reports" } }
+        "."
+    })
 }
 
 fn made(context: &Context<'_>, page: Page, identity: &str) -> Result<Answered> {
@@ -451,17 +473,36 @@ pub fn shared(app: &App, request: &Request, token: &str) -> Result<Response> {
 
 /// An error where there is no page: as one to who looks with a browser, and to all others as errors are.
 pub fn lost(request: &Request, error: &Error) -> Response {
-    let looks = request.headers.get("accept").is_some_and(|kinds| kinds.contains("text/html"));
-    if !looks {
+    if !looks(request) {
         return respond::error(error);
     }
-    let body = html! {
-        main.login #main { h1 { "whodid" } p.problem role="alert" { (words::sentence(error.message())) } p { a href="/" { "To the overview" } } }
-    };
-    view::framed("Nothing here", &body, respond::status(error.kind()))
+    alone(respond::status(error.kind()), error.message())
 }
 
-/// The page that says why somebody may not do something.
-pub fn refused(visit: &Visit<'_>, error: &Error) -> Response {
-    view::respond(visit, Page::Settings, Answered::failed(Page::Settings, error))
+/// A refusal of HTTP itself, before there was a page or a session to think of: as [`lost`] shows errors.
+pub fn refusal(request: &Request, status: u16, code: &str, message: &str) -> Response {
+    refusal_to(looks(request), status, code, message)
+}
+
+/// The same, to whoever looks with a browser or not.
+pub fn refusal_to(looks: bool, status: u16, code: &str, message: &str) -> Response {
+    match status {
+        _ if !looks => respond::refusal(status, code, message),
+        405 => alone(status, "nothing is shown here: this address takes what a form or a program sends"),
+        _ => alone(status, message),
+    }
+}
+
+/// Whether whoever asks looks with a browser.
+pub fn looks(request: &Request) -> bool {
+    request.headers.get("accept").is_some_and(|kinds| kinds.contains("text/html"))
+}
+
+/// A page that says nothing but why there is no other.
+fn alone(status: u16, message: &str) -> Response {
+    let title = if matches!(status, 404 | 405) { "Nothing here" } else { "That did not work" };
+    let body = html! {
+        main.login #main { h1 { "whodid" } p.problem role="alert" { (words::sentence(message)) } p { a href="/" { "To the overview" } } }
+    };
+    respond::with_retry(view::framed(title, &body, status))
 }

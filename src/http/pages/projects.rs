@@ -8,7 +8,7 @@ use super::changes::Form;
 use super::session::see;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, facts, number};
-use super::{Context, Page, Visit, form, settings};
+use super::{Change, Context, Page, Visit, form, settings};
 use crate::app::projects::{FIRST, deletable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::message::{Request, Response};
@@ -68,7 +68,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         (context.table(&table))
         @if owns {
             h2 { "Another project" }
-            form.row method="post" action="/projects" { (form::needed("Project name", "name")) button { "Create project" } }
+            form.row method="post" action="/projects" { (context.refusal(Change::CreateProject)) (form::needed_as("Project name", "name", context.kept(Change::CreateProject, "name", ""))) button { "Create project" } }
         }
     };
     Ok(Answered::new("Projects", body))
@@ -110,6 +110,7 @@ pub fn deletion(context: &Context<'_>) -> Result<Answered> {
         p { "All of it goes at once and for good, with its keys, links and settings; nothing can be undone. What its pages send is refused from then on. Backups are not touched." }
         @if !only.is_empty() { p { "Who sees this project alone loses access: " @for (at, email) in only.iter().enumerate() { @if at > 0 { ", " } b { (email) } } "." } }
         form.row method="post" action=(format!("/p/{FIRST}/projects/delete")) {
+            (context.refusal(Change::DeleteProject))
             input type="hidden" name="project" value=(project.id);
             (form::needed(&format!("Type {name} to confirm"), "confirm"))
             button { "Delete for good" }
@@ -146,7 +147,8 @@ pub fn section(context: &Context<'_>) -> Markup {
     html! {
         @if visit.who.role >= super::Role::Owner {
             form.row method="post" action="/projects/name" {
-                (form::field("Name of this project", "name", &visit.project.name(), ""))
+                (context.refusal(Change::RenameProject))
+                (form::field("Name of this project", "name", context.kept(Change::RenameProject, "name", &visit.project.name()), ""))
                 button { "Rename" }
             }
         }

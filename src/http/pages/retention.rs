@@ -6,7 +6,7 @@ use super::changes::Form;
 use super::session::see;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count};
-use super::{Context, Page, Visit, form, settings};
+use super::{Change, Context, Page, Visit, form, settings};
 use crate::app::{Retention, Role};
 use crate::error::{Error, Result};
 use crate::http::message::Response;
@@ -36,8 +36,9 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
         (context.table(&table))
         @if owns {
             form.row method="post" action="/retention" {
-                (form::field("Event, or all", "event", "", "kept-events"))
-                (form::field("Days, or for ever", "days", "", ""))
+                (context.refusal(Change::Retain))
+                (form::field("Event, or all", "event", context.kept(Change::Retain, "event", ""), "kept-events"))
+                (form::field("Days, or for ever", "days", context.kept(Change::Retain, "days", ""), ""))
                 button { "Change" }
                 (form::offers("kept-events", &context.event_names()))
             }

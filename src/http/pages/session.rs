@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use maud::{Markup, html};
 
+use super::before::Before;
 use super::tries::Tries;
 use super::view::framed;
 use crate::app::Role;
 use crate::app::accounts::{Accounts, Proved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::auth::{KeyHash, new_token};
-use crate::http::message::{Request, Response};
+use crate::http::message::{Method, Request, Response};
 use crate::http::projects::Projects;
 use crate::http::respond;
 use crate::limits;
@@ -313,18 +314,22 @@ pub fn page(request: &Request, accounts: &Accounts) -> Response {
         return framed("Log in", &body, 200);
     }
     let next = local(&request.parameter("next").unwrap_or_default());
-    framed("Log in", &form_page(&next, !accounts.users().is_empty(), None), 200)
+    let ended = request.parameter("ended").map(|_| "Your session ended, so nothing was saved.");
+    framed("Log in", &form_page(&next, !accounts.users().is_empty(), ended), 200)
 }
 
-/// Sends a visitor without a session to the log-in page, and back afterwards.
+/// Sends a visitor without a session to the log-in page, and back afterwards: to the page with the form if it was one that was sent,
+/// as nothing came of it and its own address shows nothing.
 pub fn ask(request: &Request) -> Result<Response> {
-    let asked = if request.query.is_empty() {
-        request.path.clone()
-    } else {
-        format!("{}?{}", request.path, request.query)
+    let looks = request.method == Method::Get;
+    let asked = match (looks, request.query.as_str()) {
+        (false, _) => Before::address(request),
+        (true, "") => request.path.clone(),
+        (true, query) => format!("{}?{query}", request.path),
     };
     let next: String = form_urlencoded::byte_serialize(asked.as_bytes()).collect();
-    Response::new(303, "", Vec::new()).with_value("Location", format!("/login?next={next}"))
+    let ended = if looks { "" } else { "&ended=1" };
+    Response::new(303, "", Vec::new()).with_value("Location", format!("/login?next={next}{ended}"))
 }
 
 /// Sends the browser on to a page.

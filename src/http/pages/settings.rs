@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::table::{Cell, Table};
 use super::view::{Answered, link, person_path};
-use super::{Context, accounts, dictionary, form, keys, overview, projects, retention, words};
+use super::{Change, Context, accounts, dictionary, form, keys, overview, projects, retention, words};
 use crate::app::Role;
 use crate::error::Result;
 use crate::model::{Json, WEEKDAYS, format_millis};
@@ -53,14 +53,18 @@ fn counting(context: &Context<'_>) -> Markup {
     let days: Vec<(&str, &str)> = WEEKDAYS.into_iter().zip(named.iter().map(String::as_str)).collect();
     let zones: Vec<String> =
         jiff::tz::db().available().map(|name| name.to_string()).filter(|name| name.contains('/')).collect();
-    let robots = if context.dashboard.without_robots { "without" } else { "with" };
-    let tz = if context.dashboard.tz.is_empty() { "UTC" } else { &context.dashboard.tz };
+    let (set, counted) =
+        (&context.dashboard, [("with", "count like people"), ("without", "are left out of pages")]);
+    let robots = if set.without_robots { "without" } else { "with" };
+    let tz = if set.tz.is_empty() { "UTC" } else { &set.tz };
+    let kept = |name, otherwise| context.kept(Change::Settings, name, otherwise);
     html! {
         form.row method="post" action="/settings" {
-            (form::field("Time zone", "tz", tz, "zones"))
-            (form::choice("Weeks begin on", "week_start", &context.dashboard.week_start, &days))
-            (form::choice("Robots", "robots", robots, &[("with", "count like people"), ("without", "are left out of pages")]))
-            (form::field("Words for nobody", "nobody", &context.dashboard.nobody.text(), ""))
+            (context.refusal(Change::Settings))
+            (form::field("Time zone", "tz", kept("tz", tz), "zones"))
+            (form::choice("Weeks begin on", "week_start", kept("week_start", &set.week_start), &days))
+            (form::choice("Robots", "robots", kept("robots", robots), &counted))
+            (form::field("Words for nobody", "nobody", context.kept(Change::Settings, "nobody", &set.nobody.text()), ""))
             button { "Save settings" }
             (form::offers("zones", &zones))
         }
@@ -113,7 +117,7 @@ fn saved(context: &Context<'_>) -> Markup {
         ]);
     }
     html! { @for (title, table) in [("Saved reports", &reports), ("Saved audiences", &audiences), ("Links", &shares)] {
-        @if context.shows(table) { h2 { (title) } (context.table(table)) }
+        @if context.shows(table) { h2 id=(table.name) { (title) } (context.table(table)) }
     } }
 }
 

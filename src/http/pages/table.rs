@@ -28,6 +28,8 @@ pub struct Cell {
     heads: bool,
     class: String,
     title: Option<String>,
+    /// Whether it is a number of seconds in a file, whatever it reads here.
+    seconds: bool,
 }
 
 /// What a cell is in a file.
@@ -39,7 +41,7 @@ enum Plain {
 impl Cell {
     fn new(shown: Markup, plain: Plain) -> Self {
         let class = if matches!(plain, Plain::Number(_)) { "n" } else { "" };
-        Self { shown, plain, link: None, heads: false, class: class.to_owned(), title: None }
+        Self { shown, plain, link: None, heads: false, class: class.to_owned(), title: None, seconds: false }
     }
 
     /// Text.
@@ -88,7 +90,7 @@ impl Cell {
 
     /// A duration in seconds.
     pub fn duration(seconds: &Json) -> Self {
-        Self::shown_number(words::duration(seconds), seconds)
+        Self { seconds: true, ..Self::shown_number(words::duration(seconds), seconds) }
     }
 
     /// Money.
@@ -215,10 +217,14 @@ impl Table {
         }
     }
 
-    /// As a file: numbers as they are, every text in quotes.
+    /// As a file: numbers as they are, every text in quotes. A column of durations says that they are seconds, which the page need not.
     pub fn csv(&self) -> String {
-        let named = self.head.iter().map(|(name, _)| name).filter(|name| !name.is_empty());
-        let mut lines = vec![named.map(|name| quoted(name)).collect::<Vec<_>>()];
+        let seconds =
+            |at: usize| self.rows.iter().any(|(_, cells)| cells.get(at).is_some_and(|cell| cell.seconds));
+        let named = self.head.iter().enumerate().filter(|(_, (name, _))| !name.is_empty());
+        let head = named
+            .map(|(at, (name, _))| quoted(&format!("{name}{}", if seconds(at) { " (seconds)" } else { "" })));
+        let mut lines = vec![head.collect::<Vec<_>>()];
         for (_, cells) in &self.rows {
             let named = self.head.iter().zip(cells).filter(|((name, _), _)| !name.is_empty());
             lines.push(
@@ -262,6 +268,10 @@ mod tests {
         assert_eq!(rows.len(), 11);
         assert!(rows.iter().take(9).all(|row| row[0].starts_with('\'') && &row[1] == "1234"), "{text}");
         assert_eq!((&rows[9][0], &rows[10][0], &rows[10][1]), ("plain, \"x\"", "-5.5", ""));
+        let mut times = Table::new("t", "T", &["Step", "#People", "#Median time"]);
+        assert_eq!(times.csv(), "\"Step\",\"People\",\"Median time\"\r\n");
+        times.row(vec![Cell::text("1"), Cell::number(&5_u64.into()), Cell::duration(&90_u64.into())]);
+        assert_eq!(times.csv(), "\"Step\",\"People\",\"Median time (seconds)\"\r\n\"1\",5,90\r\n");
         let page = table.html(true, None).into_string();
         assert!(page.contains("<a class=\"number\" href=\"/x\">1,234</a>") && page.contains("&quot;x&quot;"));
         assert!(!table.html(false, None).into_string().contains("href"));

@@ -19,11 +19,13 @@ pub struct Answered {
     pub status: u16,
     /// Whose days and clocks it shows; empty if it shows none.
     zone: String,
+    /// What was just done.
+    notice: Option<Markup>,
 }
 
 impl Answered {
     pub fn new(title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), body, status: 200, zone: String::new() }
+        Self { title: title.into(), body, status: 200, zone: String::new(), notice: None }
     }
 
     /// Says whose days and clocks it shows.
@@ -31,10 +33,21 @@ impl Answered {
         Self { zone: zone.to_owned(), ..self }
     }
 
+    /// Has another status.
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Says what was just done.
+    pub fn with_notice(self, notice: Option<Markup>) -> Self {
+        Self { notice, ..self }
+    }
+
     fn main(&self) -> Markup {
         html! {
             main #main tabindex="-1" {
                 h1 { (self.title) }
+                @if let Some(notice) = &self.notice { p.notice role="status" { (notice) } }
                 (self.body)
                 @if !self.zone.is_empty() { p.footing { "Days and times of " (self.zone) "." } }
             }
@@ -43,7 +56,12 @@ impl Answered {
 
     /// A page that could not be made says why.
     pub fn failed(page: Page, error: &Error) -> Self {
-        let body = html! { (problem(error)) p { a href=(path(page)) { "Start over" } } };
+        Self::stopped(error, path(page), "Start over")
+    }
+
+    /// The same, with the way back to an address.
+    pub fn stopped(error: &Error, back: &str, words: &str) -> Self {
+        let body = html! { (problem(error)) p { a href=(back) { (words) } } };
         Self { status: respond::status(error.kind()), ..Self::new("That did not work", body) }
     }
 }
@@ -69,6 +87,20 @@ pub fn path(page: Page) -> &'static str {
         Page::Projects | Page::DeleteProject => "/projects",
         Page::List(report) => report_page(report),
         _ => NAVIGATION.iter().find(|(one, ..)| *one == page).map_or("/", |(_, path, ..)| path),
+    }
+}
+
+/// What a page has one of, as the names of its files say.
+pub fn kind(page: Page) -> &'static str {
+    match page {
+        Page::Funnels => "funnel",
+        Page::Cohorts => "cohort",
+        Page::Experiments => "experiment",
+        Page::Trends => "trend",
+        Page::Person => "person",
+        Page::List(report) => report,
+        Page::Overview => "overview",
+        _ => path(page).trim_start_matches('/'),
     }
 }
 
