@@ -1,6 +1,7 @@
 //! The server as trackers, importers, readers and attackers meet it: the real program, over real connections.
 
 mod accounts;
+mod asked;
 mod digits;
 mod errors;
 mod import;

@@ -71,13 +71,22 @@ impl<'a> Binder<'a> {
 
     /// Warns of a property, or of values of it that something has to be equal to.
     fn condition(&mut self, condition: &PropertyCondition, at: &str) {
-        let Some(property) = self.property(&condition.property, at) else { return };
-        let wanted = match &condition.test {
+        let (name, test) = (&condition.property, &condition.test);
+        let Some(property) = self.property(name, at) else { return };
+        let wanted = match test {
             Test::Is(value) => std::slice::from_ref(value),
             Test::In(list) => list.as_slice(),
             _ => return,
         };
-        wanted.iter().for_each(|value| self.value(property, &condition.property, value, at));
+        // Who asks for a truth and its text takes whichever comes.
+        let both = |truth: bool| {
+            let either = [Value::Bool(truth), truth.to_string().as_str().into()];
+            let asked = either.iter().all(|value| wanted.contains(value));
+            asked.then_some(either).filter(|either| either.iter().any(|v| self.has_value(property, name, v)))
+        };
+        let came: Vec<Value> = [true, false].into_iter().filter_map(both).flatten().collect();
+        let wanted = wanted.iter().filter(|value| !came.contains(value));
+        wanted.for_each(|value| self.value(property, name, value, at));
     }
 
     /// Warns of a segment by the value of a property, if no record has it.

@@ -186,7 +186,9 @@ fn events_and_conditions(names: &Dashboard, events: &Json, pattern: &Json) -> (S
         Json::Array(several) => several.iter().map(|one| event(names, one)).collect::<Vec<_>>().join(" or "),
         other => event(names, other),
     };
-    let conditions: Vec<String> = list(pattern, "where").iter().map(condition).collect();
+    let mut conditions: Vec<String> = list(pattern, "where").iter().map(condition).collect();
+    // A truth and its text read the same.
+    conditions.dedup();
     let met =
         if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
     (events, met)
@@ -213,7 +215,9 @@ pub fn condition(condition: &Json) -> String {
         return format!("{name} is {}", if known { "known" } else { "not known" });
     }
     if let Some(values) = condition["in"].as_array() {
-        return format!("{name} is {}", values.iter().map(value).collect::<Vec<_>>().join(" or "));
+        let mut values: Vec<String> = values.iter().map(value).collect();
+        values.dedup();
+        return format!("{name} is {}", values.join(" or "));
     }
     let found = OPERATORS.iter().find_map(|(operator, words)| Some((words, condition.get(operator)?)));
     found.map_or_else(|| condition.to_string(), |(words, wanted)| format!("{name} {words} {}", value(wanted)))
@@ -401,6 +405,9 @@ mod tests {
         names.describe("B", said).unwrap();
         assert_eq!(pattern(&names, &step), "A or Bought where Price is at least 5");
         assert_eq!(duration_of(172_800.0), "2 d");
+        let truth = json!({"event": "A", "where": [{"property": "P", "is_not": "true"}, {"property": "P", "is_not": true}]});
+        assert_eq!(pattern(&names, &truth), "A where P is not true");
+        assert_eq!(condition(&json!({"property": "P", "in": ["true", true, 1]})), "P is true or 1");
         assert_eq!(
             [sentence("no event"), sentence("\"soon\" is"), sentence("")],
             ["No event", "\"soon\" is", ""]

@@ -1,0 +1,68 @@
+//! What forms and links of pages ask is what was typed and shown.
+
+use super::fresh;
+use super::pages::log_in;
+use crate::support::Server;
+
+/// What a page holds, for whoever has the session; of a form that of its report.
+fn look(server: &Server, session: &str, target: &str) -> String {
+    let prefer = ("Prefer", "return=representation");
+    let reply = server.client().send("GET", target, &[("Cookie", session), prefer], b"");
+    assert_eq!(reply.status, 200, "{target}: {}", reply.text());
+    reply.text()
+}
+
+/// Whom a page of people lists.
+fn listed(page: &str) -> Vec<&str> {
+    let rows = page.split("<th scope=\"row\"><a href=\"/people/").skip(1);
+    rows.filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// The field of a form with this name, up to the next one.
+fn field<'a>(page: &'a str, name: &str) -> &'a str {
+    let at = page.find(&format!(" name=\"{name}\"")).unwrap_or_else(|| panic!("no {name}: {page}"));
+    let rest = &page[at..];
+    rest.find("<label").map_or(rest, |end| &rest[..end])
+}
+
+#[test]
+fn a_value_is_compared_as_it_was_typed() {
+    let (_dir, server) = fresh();
+    let properties = [
+        ("long", r#""App Version":"1.10","Paying":"true","Sku":"5e3""#),
+        ("short", r#""App Version":"1.1","Paying":true,"Sku":5000"#),
+        ("number", r#""App Version":1.1,"Paying":"false","Sku":"5000""#),
+    ];
+    for (person, properties) in properties {
+        let at = "\"time\":\"2025-03-01T10:00:00Z\"";
+        server.import(&format!(
+            "{{\"type\":\"set\",\"person\":\"{person}\",{at},\"properties\":{{{properties}}}}}\n\
+             {{\"type\":\"event\",\"person\":\"{person}\",\"event\":\"Did\",{at},\"properties\":{{{properties}}}}}\n"
+        ));
+    }
+    let session = log_in(&server);
+    for (test, found) in [
+        ("App+Version&op=is&val=1.10", &["long", "number"][..]),
+        ("App+Version&op=is&val=1.1", &["short", "number"]),
+        ("App+Version&op=is_not&val=1.10", &["short"]),
+        ("App+Version&op=contains&val=1.10", &["long"]),
+        ("App+Version&op=gte&val=1.10", &["number"]),
+        ("Sku&op=is&val=5e3", &["long"]),
+        ("Sku&op=is&val=5000", &["short", "number"]),
+        ("Paying&op=is&val=true", &["long", "short"]),
+        ("Paying&op=is&val=false", &["number"]),
+        ("Paying&op=is_not&val=true", &["number"]),
+        ("Paying&op=is&val=TRUE", &[]),
+    ] {
+        let page = look(&server, &session, &format!("/people?only={test}"));
+        assert_eq!(listed(&page), found, "{test}");
+        assert_eq!(page.contains("has come in"), found.is_empty(), "{test}: {page}");
+        let funnel = look(&server, &session, &format!("/funnels?step=Did&where={test}"));
+        let (people, noun) = (found.len(), if found.len() == 1 { "person" } else { "people" });
+        assert!(funnel.contains(&format!("of {people} {noun} did the step")), "{test}: {funnel}");
+        let value = test.rsplit('=').next().unwrap();
+        assert!(field(&funnel, "val").contains(&format!("value=\"{value}\"")), "{test}: {funnel}");
+    }
+    let page = look(&server, &session, "/funnels?step=Did&where=Paying&op=is&val=true");
+    assert!(page.contains("People who did Did where Paying is true."), "{page}");
+}
