@@ -25,6 +25,10 @@ fn field<'a>(page: &'a str, name: &str) -> &'a str {
     rest.find("<label").map_or(rest, |end| &rest[..end])
 }
 
+fn event(person: &str, event: &str, time: &str) -> String {
+    format!("{{\"type\":\"event\",\"person\":\"{person}\",\"event\":\"{event}\",\"time\":\"{time}\"}}\n")
+}
+
 #[test]
 fn a_value_is_compared_as_it_was_typed() {
     let (_dir, server) = fresh();
@@ -65,4 +69,22 @@ fn a_value_is_compared_as_it_was_typed() {
     }
     let page = look(&server, &session, "/funnels?step=Did&where=Paying&op=is&val=true");
     assert!(page.contains("People who did Did where Paying is true."), "{page}");
+}
+
+#[test]
+fn an_excluded_event_keeps_its_step_whatever_it_is_called() {
+    let (_dir, server) = fresh();
+    let day = |n: u32| format!("2025-03-0{n}T10:00:00Z");
+    let lines = ["A", "B", "Mail@home", "C"].iter().zip(1..).map(|(name, n)| event("a", name, &day(n)));
+    server.import(&lines.collect::<String>());
+    let session = log_in(&server);
+    let page =
+        look(&server, &session, "/funnels?step=A&step=B&step=C&exclude=Mail%40home&after=2&exclude=&after=1");
+    assert!(page.contains("without Mail@home after step 2") && !page.contains("has come in"), "{page}");
+    assert!(field(&page, "exclude").contains("value=\"Mail@home\""), "{page}");
+    assert!(field(&page, "after").contains("<option value=\"2\" selected>"), "{page}");
+    assert!(page.contains("<strong>0.0 %</strong>"), "{page}");
+    let page = look(&server, &session, "/funnels?step=A&step=B&exclude=Mail%40home");
+    assert!(page.contains("without Mail@home after step 1"), "{page}");
+    assert!(field(&page, "exclude").contains("value=\"Mail@home\""), "{page}");
 }

@@ -45,8 +45,8 @@ pub fn tidy(raw: &[(String, String)]) -> Pairs {
                 }
             }
             "after" => match out.last_mut() {
-                Some((last, text)) if last == "exclude" && !text.is_empty() && !text.contains('@') => {
-                    *text = format!("{text}@{value}");
+                Some((last, text)) if last == "exclude" && !text.is_empty() && !value.is_empty() => {
+                    *text = with_step(text, value);
                 }
                 _ => {}
             },
@@ -162,6 +162,28 @@ fn times(text: &str) -> Json {
 /// A number, or else text: what amounts are compared with.
 fn bound(text: &str) -> Json {
     Json::parse(text).ok().filter(|value| matches!(value, Json::Number(_))).unwrap_or_else(|| text.into())
+}
+
+/// An excluded event in the text form, with the step after which it must not come.
+fn with_step(text: &str, after: &str) -> String {
+    match (Json::parse(text), after.parse::<u64>()) {
+        (Ok(mut pattern @ Json::Object(_)), Ok(after)) => {
+            pattern.set("after", after.into());
+            pattern.to_string()
+        }
+        _ => format!("{text}@{after}"),
+    }
+}
+
+/// An excluded event as its fields show it: the event, and the step. Names may have an `@`, too.
+pub fn excluded(text: &str) -> (String, String) {
+    if let Ok(mut pattern @ Json::Object(_)) = Json::parse(text) {
+        let after = pattern.remove("after").and_then(|after| after.as_u64()).unwrap_or(1);
+        return (pattern.to_string(), after.to_string());
+    }
+    let step = text.rsplit_once('@').filter(|(_, after)| after.parse::<u64>().is_ok());
+    let (event, after) = step.unwrap_or((text, "1"));
+    (event.to_owned(), after.to_owned())
 }
 
 /// An event in the text form with one more condition.
@@ -319,6 +341,11 @@ mod tests {
                 r#"step={"event":"A","where":[{"property":"P","is_not":"true"},{"property":"P","is_not":true}]}"#,
             ),
             ("exclude=X&after=2&exclude=&after=1", "exclude=X@2"),
+            ("exclude=Mail%40home&after=2&exclude=a%402&after=1", "exclude=Mail@home@2&exclude=a@2@1"),
+            (
+                "exclude=%7B%22event%22%3A%22X%22%2C%22where%22%3A[]%7D&after=2",
+                r#"exclude={"event":"X","where":[],"after":2}"#,
+            ),
             ("only=Plan&op=is_not&val=Free", r#"people={"property":"Plan","is_not":"Free"}"#),
             ("among=Payers", "people=Payers"),
             (
@@ -367,6 +394,20 @@ mod tests {
             "A",
         ] {
             assert_eq!(fields(whole)[0], whole);
+        }
+    }
+
+    #[test]
+    fn exclusions_show_what_they_sent() {
+        for (text, event, after) in [
+            ("X", "X", "1"),
+            ("X@2", "X", "2"),
+            ("Mail@home", "Mail@home", "1"),
+            ("Mail@home@3", "Mail@home", "3"),
+            (r#"{"event":"X","where":[],"after":2}"#, r#"{"event":"X","where":[]}"#, "2"),
+        ] {
+            assert_eq!(excluded(text), (event.to_owned(), after.to_owned()));
+            assert_eq!(excluded(&with_step(event, after)), (event.to_owned(), after.to_owned()));
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::{Span, civil::Date};
 use maud::{Markup, html};
 
 use super::chart::{self, Layer};
-use super::edit::Pairs;
+use super::edit::{self, Pairs};
 use super::table::{Cell, Table};
 use super::view::{Answered, for_list, link, list, number, without};
 use super::words::{self, percent};
@@ -66,10 +66,10 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
             details.more open[!excluded.is_empty() || !context.value("until").is_empty()] {
                 summary { "Leave out" }
                 @for at in 0..=excluded.len() {
-                    @let (event, after) = excluded.get(at).map_or(("", ""), |text| text.rsplit_once('@').unwrap_or((text, "1")));
+                    @let (event, after) = excluded.get(at).map(|text| edit::excluded(text)).unwrap_or_default();
                     div.row {
-                        (form::field(&format!("Did not {}", at + 1), "exclude", event, "events"))
-                        (form::choice(&format!("Between {}", at + 1), "after", after, &between(steps).iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>()))
+                        (form::field(&format!("Did not {}", at + 1), "exclude", &event, "events"))
+                        (form::choice(&format!("Between {}", at + 1), "after", &after, &between(steps).iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>()))
                     }
                 }
                 div.row { (form::choice("Later steps count", "until", context.value("until"), &ends)) }
