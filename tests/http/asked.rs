@@ -72,6 +72,53 @@ fn a_value_is_compared_as_it_was_typed() {
 }
 
 #[test]
+fn a_span_is_compared_with_one_of_the_same_length() {
+    let (_dir, server) = fresh();
+    server.import(
+        &[event("a", "Paid", "2024-12-31T23:00:00Z"), event("a", "Paid", "2025-01-20T10:00:00Z")].concat(),
+    );
+    let session = log_in(&server);
+    for (range, before, from, to) in [
+        // An end that is an instant is behind the last day.
+        (
+            "from=2025-01-01T00:00:00Z&to=2025-02-01T00:00:00Z",
+            "2024-12-01 to 2024-12-31",
+            "type=\"date\" value=\"2025-01-01\"",
+            "type=\"date\" value=\"2025-01-31\"",
+        ),
+        (
+            "from=2025-01-01&to=2025-01-31",
+            "2024-12-01 to 2024-12-31",
+            "type=\"date\" value=\"2025-01-01\"",
+            "type=\"date\" value=\"2025-01-31\"",
+        ),
+        (
+            "from=2024-12-31T23:00:00Z&to=2025-01-31T23:00:00Z&tz=Europe%2FBerlin",
+            "2024-12-01 to 2024-12-31",
+            "type=\"date\" value=\"2025-01-01\"",
+            "type=\"date\" value=\"2025-01-31\"",
+        ),
+        (
+            "from=2025-01-20T06:30:00Z&as_of=2025-01-21T06:29:59.999Z",
+            "2025-01-19 06:30 until 2025-01-20 06:30",
+            "value=\"2025-01-20T06:30:00Z\"",
+            "type=\"date\" value=\"\"",
+        ),
+        (
+            "from=2025-01-20T06:00:00Z&to=2025-01-20T18:00:00Z",
+            "2025-01-19 18:00 until 2025-01-20 06:00",
+            "value=\"2025-01-20T06:00:00Z\"",
+            "value=\"2025-01-20T18:00:00Z\"",
+        ),
+    ] {
+        let page = look(&server, &session, &format!("/trends?series=Paid&unit=day&compare=before&{range}"));
+        assert!(page.contains(&format!("<dt>Before, {before}</dt>")), "{range}: {page}");
+        assert!(field(&page, "from").contains(from), "{range}: {}", field(&page, "from"));
+        assert!(field(&page, "to").contains(to), "{range}: {}", field(&page, "to"));
+    }
+}
+
+#[test]
 fn an_excluded_event_keeps_its_step_whatever_it_is_called() {
     let (_dir, server) = fresh();
     let day = |n: u32| format!("2025-03-0{n}T10:00:00Z");

@@ -58,8 +58,8 @@ fn builder(context: &Context<'_>, hidden: &Markup) -> Result<Markup> {
                 div.row {
                     (form::field("Did", "did", "", "events"))
                     (form::field("At least so often", "often", "", ""))
-                    (form::date("Since", "since", ""))
-                    (form::date("Until", "before", ""))
+                    (form::date(context, "Since", "since"))
+                    (form::date(context, "Until", "before"))
                     (form::field("Did not", "not", "", "events"))
                 }
                 div.row {
@@ -67,8 +67,8 @@ fn builder(context: &Context<'_>, hidden: &Markup) -> Result<Markup> {
                     (form::choice("Test", "op", "", &words::OPERATORS))
                     (form::field("Value", "val", "", ""))
                     @if !audiences.is_empty() { (form::field("In audience", "among", "", "audiences")) (form::offers("audiences", &audiences)) }
-                    (form::date("Seen from", "from", context.value("from")))
-                    (form::date("Seen to", "to", context.value("to")))
+                    (form::date(context, "Seen from", "from"))
+                    (form::date(context, "Seen to", "to"))
                     (form::field("Show property", "columns", "", "properties"))
                     (form::robots(context))
                 }

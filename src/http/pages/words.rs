@@ -308,10 +308,11 @@ impl Wording<'_> {
     /// The days of a range, with a space before them; nothing if there is none.
     pub fn range(&self, range: &Json) -> String {
         let given = |name: &str| range.get(name).filter(|text| text.as_str().is_some());
-        let from = given("from")
-            .map(|from| self.day_from(from).map_or_else(|| instant(&self.zone, from), |day| day.to_string()));
+        let from = given("from").map(|from| {
+            day_from(&self.zone, from).map_or_else(|| instant(&self.zone, from), |day| day.to_string())
+        });
         // An answer has the instant behind the last one, a question may have the last day itself.
-        let to = given("to").map(|to| match self.day_from(to).and_then(|day| day.yesterday().ok()) {
+        let to = given("to").map(|to| match day_from(&self.zone, to).and_then(|day| day.yesterday().ok()) {
             Some(last) => (last.to_string(), true),
             None => (instant(&self.zone, to), to.as_str().is_some_and(|text| text.len() == 10)),
         });
@@ -325,12 +326,12 @@ impl Wording<'_> {
             (Some(from), Some((end, false))) => format!(" from {from} until {end}"),
         }
     }
+}
 
-    /// The day that begins with an instant, if one does.
-    fn day_from(&self, instant: &Json) -> Option<Date> {
-        let at = instant.as_str()?.parse::<Timestamp>().ok()?.to_zoned(self.zone.clone());
-        at.start_of_day().is_ok_and(|first| first == at).then(|| at.date())
-    }
+/// The day of a zone that begins with an instant, if one does.
+pub fn day_from(zone: &TimeZone, instant: &Json) -> Option<Date> {
+    let at = instant.as_str()?.parse::<Timestamp>().ok()?.to_zoned(zone.clone());
+    at.start_of_day().is_ok_and(|first| first == at).then(|| at.date())
 }
 
 /// Whether it is the list of robots, which answers have written out.
@@ -404,10 +405,10 @@ mod tests {
         let said = crate::app::Described { shown_as: "Bought".into(), ..Default::default() };
         names.describe("B", said).unwrap();
         assert_eq!(pattern(&names, &step), "A or Bought where Price is at least 5");
-        assert_eq!(duration_of(172_800.0), "2 d");
         let truth = json!({"event": "A", "where": [{"property": "P", "is_not": "true"}, {"property": "P", "is_not": true}]});
         assert_eq!(pattern(&names, &truth), "A where P is not true");
         assert_eq!(condition(&json!({"property": "P", "in": ["true", true, 1]})), "P is true or 1");
+        assert_eq!(duration_of(172_800.0), "2 d");
         assert_eq!(
             [sentence("no event"), sentence("\"soon\" is"), sentence("")],
             ["No event", "\"soon\" is", ""]
