@@ -135,3 +135,44 @@ fn an_excluded_event_keeps_its_step_whatever_it_is_called() {
     assert!(page.contains("without Mail@home after step 1"), "{page}");
     assert!(field(&page, "exclude").contains("value=\"Mail@home\""), "{page}");
 }
+
+#[test]
+fn a_file_has_all_however_many_there_are() {
+    const MANY: usize = 10_002;
+    let (_dir, server) = fresh();
+    let mut lines = String::new();
+    for n in 0..MANY {
+        lines += &event(&format!("p{n}"), "Came", "2025-03-01T10:00:00Z");
+        lines += &event(
+            "busy",
+            "Tick",
+            &format!("2025-03-01T10:{:02}:{:02}.{:03}Z", n / 60_000, n / 1000 % 60, n % 1000),
+        );
+    }
+    // The last one needs more columns than all before.
+    lines += &event(&format!("p{}", MANY - 1), "Back", "2025-05-02T10:00:00Z");
+    server.import(&lines);
+    let session = log_in(&server);
+    let cohort = "/cohorts/people?start=Came&return=Back&count=4&row=2025-03&csv=people";
+    for (target, rows) in [
+        ("/people?csv=people", MANY + 1),
+        ("/people?columns=Plan&limit=5&cursor=7&csv=people", MANY + 1),
+        ("/funnels/people?step=Came&at_step=1&outcome=reached&csv=people", MANY),
+        ("/trends/people?series=Came&number=1&csv=people", MANY),
+        (cohort, MANY),
+        ("/people/busy?csv=events", MANY),
+    ] {
+        let text = look(&server, &session, target);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let read: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        let firsts: std::collections::BTreeSet<&str> = read.iter().map(|row| &row[0]).collect();
+        assert_eq!((read.len(), firsts.len()), (rows, rows), "{target}");
+    }
+    let text = look(&server, &session, cohort);
+    assert!(
+        text.starts_with("\"Person\",\"Began\",\"month 0\",\"month 1\",\"month 2\"\r\n"),
+        "{}",
+        &text[..80]
+    );
+    assert!(text.ends_with("\"\",\"\",\"1\"\r\n"));
+}

@@ -309,6 +309,13 @@ impl Context<'_> {
         table.html(!self.shared(), file.as_deref())
     }
 
+    /// Puts the rows of a further page of a table behind those that its file has.
+    fn add_to_file(&self, table: &Table) {
+        if let Some(file) = self.file.borrow_mut().as_mut() {
+            file.push_str(&table.csv_rows());
+        }
+    }
+
     /// Whether the file of the table of this name is wanted.
     fn wants(&self, table: &str) -> bool {
         self.wanted.as_deref() == Some(table)

@@ -17,7 +17,9 @@ const PROPERTIES: usize = 4;
 
 /// A search: who somebody is, what they did, what they are.
 pub fn search(context: &Context<'_>) -> Result<Answered> {
-    let result = context.ask("people", &paged(context, &["who"]));
+    let pairs = paged(context, &["who"]);
+    let result = context.ask("people", &pairs);
+    let first = result.as_ref().ok().filter(|_| context.wants("people")).cloned();
     let (hidden, chips) = form::others("/people", context, &["who", "cursor"]);
     let body = html! {
         (builder(context, &hidden)?)
@@ -25,12 +27,36 @@ pub fn search(context: &Context<'_>) -> Result<Answered> {
         (known(context)?)
         (context.shown("people", Some(result), "", |answer| html! {
             (headcount(answer))
-            (found(context, answer))
+            (some(context, &found(context, answer)))
             (more(context, "/people", answer))
             @if context.may(Role::Editor) { (keep_audience(context, answer)) }
         }))
     };
+    if let Some(first) = first {
+        further(context, "people", &pairs, &first, |page| context.add_to_file(&found(context, page)))?;
+    }
     Ok(Answered::new("People", body))
+}
+
+/// Looks at the pages behind the first one, which a file has too: one after the other, so that no more than one is held, and as of
+/// the instant of the first.
+fn further(
+    context: &Context<'_>,
+    report: &str,
+    pairs: &Pairs,
+    first: &Json,
+    mut look: impl FnMut(&Json),
+) -> Result<()> {
+    let mut pairs = without(pairs, &["as_of"]);
+    pairs.push(("as_of".to_owned(), words::value(&first["receipt"]["as_of"])));
+    let next = |page: &Json| page["cursor"].as_str().map(|at| ("cursor".to_owned(), at.to_owned()));
+    let mut cursor = next(first);
+    while let Some(at) = cursor {
+        let page = context.ask(report, &[pairs.as_slice(), &[at]].concat())?;
+        look(&page);
+        cursor = next(&page);
+    }
+    Ok(())
 }
 
 /// The parameters of a page of people without some. A file has all people.
@@ -101,7 +127,7 @@ fn known(context: &Context<'_>) -> Result<Markup> {
     })
 }
 
-fn found(context: &Context<'_>, answer: &Json) -> Markup {
+fn found(context: &Context<'_>, answer: &Json) -> Table {
     // Each as an answer calls it: the latest value by the name of the property, the first one with `first:` before.
     let columns: Vec<String> = view::list(&answer["receipt"]["query"], "columns")
         .iter()
@@ -136,7 +162,7 @@ fn found(context: &Context<'_>, answer: &Json) -> Markup {
         ]);
         table.row(cells);
     }
-    some(context, &table)
+    table
 }
 
 /// A table, unless nobody is in it: the headline has said so.
@@ -195,7 +221,14 @@ const OF_LIST: [&str; 13] = [
 /// The people behind a number of a report.
 pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     let name = format!("{report}/people");
-    let answer = context.ask(&name, &paged(context, &["over", "add"]))?;
+    let pairs = paged(context, &["over", "add"]);
+    let answer = context.ask(&name, &pairs)?;
+    let mut buckets = came(&answer);
+    let file = context.wants("people");
+    // The columns of a grid are as many as anybody in it needs.
+    if file && report == "cohort" {
+        further(context, &name, &pairs, &answer, |page| buckets = buckets.max(came(page)))?;
+    }
     let page = view::report_page(report);
     let (back, shown) = (without(&context.pairs, &OF_LIST), context.value("shown"));
     let back = match shown {
@@ -215,7 +248,7 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         @if let Some(people) = as_audience(context, report, &answer) {
             p { a href=(link("/people", &[], &[("people", &people)])) { "Search among these people" } ", or save them as an audience there." }
         }
-        (behind(context, report, &answer))
+        (some(context, &behind(context, report, &answer, buckets)))
         (more(context, &context.path, &answer))
         (view::warnings(context, &answer))
         p.footing { (format!("{:.1} ms", answer["elapsed_ms"].as_f64().unwrap_or(0.0))) }
@@ -223,6 +256,10 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     Ok(Answered::new("People behind a number", body))
 }
 
+    if file {
+        let add = |page: &Json| context.add_to_file(&behind(context, report, page, buckets));
+        further(context, &name, &pairs, &answer, add)?;
+    }
 /// The people behind a number of a funnel as an audience, whoever they are by then; those of one segment, or of several, are none.
 fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<String> {
     let some = ["segment", "several_variants"].iter().any(|name| !context.value(name).is_empty());
@@ -267,17 +304,14 @@ fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
     }
 }
 
-/// Columns for when the people of a cohort came back: as many as anybody of this page needs.
-fn buckets(table: &mut Table, answer: &Json) -> u64 {
-    let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
+/// In how many buckets of a cohort people of a page can be seen to have come back.
+fn came(answer: &Json) -> u64 {
     let came = view::list(answer, "people").iter().flat_map(|person| view::list(person, "came"));
-    let buckets = came.map(|bucket| number(bucket) + 1).max().unwrap_or(0);
-    table.column("Began");
-    (0..buckets).for_each(|bucket| table.column(&format!("{unit} {bucket}")));
-    buckets
+    came.map(|bucket| number(bucket) + 1).max().unwrap_or(0)
 }
 
-fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
+/// A page of people as a table; for a cohort with so many buckets.
+fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> Table {
     let mut table = Table::new("people", "The people behind a number", &["Person"]);
     // A cohort is a grid: what is long has no place in it.
     let grid = report == "cohort";
@@ -288,7 +322,11 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
         table.column("What they did");
         table.column("Why no further");
     }
-    let buckets = if grid { buckets(&mut table, answer) } else { 0 };
+    if grid {
+        let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
+        table.column("Began");
+        (0..buckets).for_each(|bucket| table.column(&format!("{unit} {bucket}")));
+    }
     for person in view::list(answer, "people") {
         let name = person["person"].as_str().unwrap_or_default();
         let others: Vec<&str> =
@@ -321,5 +359,5 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
         }
         table.row(cells);
     }
-    some(context, &table)
+    table
 }
