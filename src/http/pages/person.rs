@@ -9,7 +9,7 @@ use super::{Context, form};
 use crate::app::Role;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::Json;
+use crate::model::{Json, parse_instant};
 
 /// Events on a page of the time line.
 const PAGE: usize = 100;
@@ -193,17 +193,17 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         Cell::text(count(a + b)),
     ]);
     for (name, field) in [("First seen", "first_seen"), ("Last seen", "last_seen")] {
-        let (first, second) = (one[field].as_str(), two[field].as_str());
-        let both = if field == "first_seen" {
-            [first, second].into_iter().flatten().min()
-        } else {
-            first.max(second)
-        };
+        // As text 10:00:00.5Z would come before 10:00:00Z.
+        let seen = [&one[field], &two[field]].into_iter().filter_map(|text| {
+            let text = text.as_str()?;
+            Some((parse_instant(text).ok()?, text))
+        });
+        let both = if field == "first_seen" { seen.min() } else { seen.max() };
         table.row(vec![
             Cell::head(name),
             context.instant(&one[field]),
             context.instant(&two[field]),
-            context.instant(&both.map_or(Json::Null, Json::from)),
+            context.instant(&both.map_or(Json::Null, |(_, text)| text.into())),
         ]);
     }
     let same = one["person"] == two["person"];
