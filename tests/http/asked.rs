@@ -137,6 +137,39 @@ fn an_excluded_event_keeps_its_step_whatever_it_is_called() {
 }
 
 #[test]
+fn a_page_says_what_it_leaves_out_and_its_file_leaves_out_nothing() {
+    let (_dir, server) = fresh();
+    let names = ["A", "B", "C", "D", "E", "F"];
+    let properties = names.map(|name| format!("\"{name}\":\"is {name}\"")).join(",");
+    let time = "\"time\":\"2025-03-01T10:00:00Z\"";
+    let mut lines = format!("{{\"type\":\"set\",\"person\":\"x\",{time},\"properties\":{{{properties}}}}}\n");
+    lines += &event("x", "Tick", "2025-03-01T10:00:00.500Z");
+    lines += &event("x", "Tock", "2025-03-01T10:00:01Z");
+    lines += &event("y", "Tick", "2025-03-01T10:00:00Z");
+    lines += &event("y", "Tock", "2025-03-01T10:00:01.500Z");
+    server.import(&lines);
+    let session = log_in(&server);
+    let page = look(&server, &session, "/people?who=x");
+    assert!(
+        page.contains("D: is D") && page.contains("<small>and 2 more</small>") && !page.contains("is E"),
+        "{page}"
+    );
+    let file = look(&server, &session, "/people?csv=people");
+    assert!(names.iter().all(|name| file.contains(&format!("{name}: is {name}"))), "{file}");
+    let page = look(&server, &session, "/people/x?event=Tick");
+    let link = page.split("href=\"").find(|link| link.contains("csv=events")).unwrap();
+    let file = look(&server, &session, &link.split('"').next().unwrap().replace("&amp;", "&"));
+    assert!(file.contains("Tick") && !file.contains("Tock"), "{file}");
+    // Text puts 10:00:00.5Z before 10:00:00Z.
+    let file = look(&server, &session, "/people/x/merge?into=y&csv=merge");
+    let both = |name: &str| {
+        file.lines().find(|line| line.contains(name)).unwrap().rsplit(',').next().unwrap().to_owned()
+    };
+    assert_eq!(both("First seen"), "\"2025-03-01T10:00:00Z\"", "{file}");
+    assert_eq!(both("Last seen"), "\"2025-03-01T10:00:01.5Z\"", "{file}");
+}
+
+#[test]
 fn a_file_has_all_however_many_there_are() {
     const MANY: usize = 10_002;
     let (_dir, server) = fresh();

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::model::Json;
 
-/// Properties shown where no columns were chosen.
+/// Properties that a page shows where no columns were chosen; a file has all.
 const PROPERTIES: usize = 4;
 
 /// A search: who somebody is, what they did, what they are.
