@@ -137,6 +137,31 @@ fn an_excluded_event_keeps_its_step_whatever_it_is_called() {
 }
 
 #[test]
+fn paths_say_which_events_they_keep_and_can_keep_the_others() {
+    let (_dir, server) = fresh();
+    let lines = ["Came", "First", "Last", "Paid"].iter().zip(1..);
+    server.import(
+        &lines.map(|(name, n)| event("a", name, &format!("2025-03-0{n}T10:00:00Z"))).collect::<String>(),
+    );
+    let session = log_in(&server);
+    for (query, side, way) in [
+        ("goal=Paid&events=1", "last", "Last"),
+        ("goal=Paid&events=1&side=first", "first", "Came"),
+        ("start=Came&goal=Paid&events=1", "first", "First"),
+        ("start=Came&goal=Paid&events=1&side=last", "last", "Last"),
+    ] {
+        let page = look(&server, &session, &format!("/paths?{query}"));
+        assert!(page.contains(&format!("<ol class=\"way\"><li>{way}</li></ol>")), "{query}: {page}");
+        assert!(
+            field(&page, "side").contains(&format!("<option value=\"{side}\" selected>")),
+            "{query}: {page}"
+        );
+        assert!(!field(&page, "side").contains("<option value=\"\""), "{page}");
+    }
+    assert!(field(&look(&server, &session, "/paths"), "side").contains("<option value=\"\" selected>"));
+}
+
+#[test]
 fn a_page_says_what_it_leaves_out_and_its_file_leaves_out_nothing() {
     let (_dir, server) = fresh();
     let names = ["A", "B", "C", "D", "E", "F"];
