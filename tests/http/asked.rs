@@ -137,6 +137,47 @@ fn an_excluded_event_keeps_its_step_whatever_it_is_called() {
 }
 
 #[test]
+fn units_of_a_closed_funnel_count_as_the_whole_does_or_say_so() {
+    let (_dir, server) = fresh();
+    let (mut lines, session) = (String::new(), log_in(&server));
+    for (person, entered, paid) in [("a", "2025-01-20", "2025-02-10"), ("b", "2025-02-01", "2025-03-10")] {
+        lines += &event(person, "Came", &format!("{entered}T10:00:00Z"));
+        lines += &event(person, "Paid", &format!("{paid}T10:00:00Z"));
+    }
+    server.import(&lines);
+    let over = "step=Came&step=Paid&from=2025-01-01&until=to&over=month";
+    let (file, says) = ("csv=over", "Steps count until the end of the month of entry here.");
+    let rows = |query: &str| {
+        let text = look(&server, &session, &format!("/funnels?{query}&{file}"));
+        text.lines()
+            .skip(1)
+            .map(|line| line.split(',').take(3).collect::<Vec<_>>().join(","))
+            .collect::<Vec<_>>()
+    };
+    for query in [format!("{over}&to=2025-02-28"), format!("{over}&to=2025-02-28&as_of=2025-06-01")] {
+        assert_eq!(rows(&query), ["\"2025-01-01\",1,1", "\"2025-02-01\",1,0"], "{query}");
+        let page = look(&server, &session, &format!("/funnels?{query}"));
+        assert!(page.contains("50.0 %") && !page.contains(says), "{page}");
+        // The people behind a number of a unit are as many, and an audience of them, too.
+        let link = page.split("/funnels/people?").find(|link| link.contains("as_of=2025-02-28T23")).unwrap();
+        let link = link.split('"').next().unwrap().replace("&amp;", "&").replace("at_step=1", "at_step=2");
+        let behind = look(&server, &session, &format!("/funnels/people?{link}"));
+        assert_eq!(listed(&behind), ["a"], "{link}");
+        let search = behind.split("<a href=\"/people?").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!(listed(&look(&server, &session, &format!("/people?{search}"))), ["a"], "{search}");
+    }
+    // Nothing closes it before it is asked.
+    for query in [over.to_owned(), format!("{over}&to=2025-03-31&as_of=2025-03-15&within=90d")] {
+        assert_eq!(rows(&query)[..2], ["\"2025-01-01\",1,1", "\"2025-02-01\",1,1"], "{query}");
+    }
+    for query in [format!("{over}&to=2025-02-28&within=90d"), format!("{over}&to=2025-02-28&robots=without")]
+    {
+        assert_eq!(rows(&query), ["\"2025-01-01\",1,0", "\"2025-02-01\",1,0"], "{query}");
+        assert!(look(&server, &session, &format!("/funnels?{query}")).contains(says), "{query}");
+    }
+}
+
+#[test]
 fn paths_say_which_events_they_keep_and_can_keep_the_others() {
     let (_dir, server) = fresh();
     let lines = ["Came", "First", "Last", "Paid"].iter().zip(1..);

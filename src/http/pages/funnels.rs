@@ -1,6 +1,6 @@
 //! The page of funnels.
 
-use jiff::{Span, civil::Date};
+use jiff::{Span, Timestamp, ToSpan, civil::Date};
 use maud::{Markup, html};
 
 use super::chart::{self, Layer};
@@ -26,7 +26,10 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !steps.is_empty() && context.value("add").is_empty();
     let result = ready.then(|| context.ask("funnel", &pairs));
     let over = match words::length(context.value("over")) {
-        Some(length) if ready => Some(over_time(context, &pairs, length)?),
+        Some(length) if ready => {
+            let receipt = result.as_ref().and_then(|result| Some(&result.as_ref().ok()?["receipt"]));
+            Some(over_time(context, &pairs, length, receipt.unwrap_or(&Json::Null))?)
+        }
         _ => None,
     };
     let body = html! {
@@ -272,11 +275,35 @@ fn units(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Vec<Date>
     }))
 }
 
+/// A funnel that is closed by its last day, as one that is not but counts the same whenever people entered, for the funnels of units:
+/// `until` would end each with its unit. None if there is no such one.
+fn unclosed(pairs: &Pairs, receipt: &Json) -> Option<Pairs> {
+    let (query, mut open) = (&receipt["query"], without(pairs, &["until"]));
+    let instant = |value: &Json| value.as_str()?.parse::<Timestamp>().ok();
+    // What can be seen ends before.
+    let Some(to) =
+        instant(&query["to"]).filter(|to| instant(&receipt["as_of"]).is_some_and(|as_of| *to <= as_of))
+    else {
+        return Some(open);
+    };
+    // Seen from its last instant it has the same events. But people may be others then, and some still be in progress.
+    if query.get("people").is_some() || query.get("within").is_some() {
+        return None;
+    }
+    open.retain(|(name, _)| name != "as_of");
+    open.push(("as_of".to_owned(), to.checked_sub(1.millisecond()).ok()?.to_string()));
+    Some(open)
+}
+
 /// The funnel of each unit in which people entered.
-fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Markup> {
+fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json) -> Result<Markup> {
     let starts = units(context, pairs, length)?;
     let left_out = starts.len().saturating_sub(UNITS_MAX);
     let steps = context.values("step").len();
+    let closes = context.value("until") == "to";
+    let open = if closes { unclosed(pairs, receipt) } else { None };
+    let closes = closes && open.is_none();
+    let base = open.as_ref().unwrap_or(pairs);
     let mut table = Table::new(
         "over",
         "Conversion by when people entered",
@@ -284,7 +311,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Marku
     );
     let (mut axis, mut values, mut open_from) = (Vec::new(), Vec::new(), None);
     for (at, start) in starts.iter().enumerate().skip(left_out) {
-        let mut own = without(pairs, &["by", "limit", "control", "times"]);
+        let mut own = without(base, &["by", "limit", "control", "times"]);
         // The first and the last unit begin and end with the whole, if that says when.
         let mut bound = |name: &str, day: Option<Date>, outermost: bool| {
             if !outermost || !own.iter().any(|(known, _)| known == name) {
@@ -323,6 +350,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Marku
         h2 { "Over time" }
         (chart::lines(&[Layer { name: "conversion", values }], &axis, open_from, " %"))
         p.hint { "A funnel for each " (context.value("over")) " of entry, dotted where people are still on their way. Who entered in two of them counts in both."
+            @if closes { " Steps count until the end of the " (context.value("over")) " of entry here." }
             @if left_out > 0 { " The last " (UNITS_MAX) " are shown." } }
         (context.table(&table))
     })

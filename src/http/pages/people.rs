@@ -144,11 +144,14 @@ fn found(context: &Context<'_>, answer: &Json) -> Table {
         let name = person["person"].as_str().unwrap_or_default();
         let mut cells = vec![Cell::head(name).link(person_path(name))];
         if columns.is_empty() {
-            let some: Vec<&(String, Json)> =
-                person["properties"].as_object().into_iter().flatten().take(PROPERTIES).collect();
-            let shown = html! { @for (name, value) in &some { span.property { (name) ": " (words::value(value)) } " " } };
+            let all = person["properties"].as_object().unwrap_or_default();
+            let more = all.len().saturating_sub(PROPERTIES);
+            let shown = html! {
+                @for (name, value) in all.iter().take(PROPERTIES) { span.property { (name) ": " (words::value(value)) } " " }
+                @if more > 0 { small { "and " (count(more as u64)) " more" } }
+            };
             let plain: Vec<String> =
-                some.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
+                all.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
             cells.push(Cell::marked(shown, plain.join("; ")).class("properties"));
         } else {
             cells.extend(
@@ -253,21 +256,24 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         (view::warnings(context, &answer))
         p.footing { (format!("{:.1} ms", answer["elapsed_ms"].as_f64().unwrap_or(0.0))) }
     };
-    Ok(Answered::new("People behind a number", body))
-}
-
     if file {
         let add = |page: &Json| context.add_to_file(&behind(context, report, page, buckets));
         further(context, &name, &pairs, &answer, add)?;
     }
-/// The people behind a number of a funnel as an audience, whoever they are by then; those of one segment, or of several, are none.
+    Ok(Answered::new("People behind a number", body))
+}
+
+/// The people behind a number of a funnel as an audience, whoever they are by then unless it says as of when; those of one segment, or of several, are none.
 fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<String> {
     let some = ["segment", "several_variants"].iter().any(|name| !context.value(name).is_empty());
     if report != "funnel" || some {
         return None;
     }
     let mut funnel = answer["receipt"]["query"].clone();
-    ["as_of", "by", "limit", "times"].iter().for_each(|name| drop(funnel.remove(name)));
+    ["by", "limit", "times"].iter().for_each(|name| drop(funnel.remove(name)));
+    if context.value("as_of").is_empty() {
+        funnel.remove("as_of");
+    }
     let outcome = context.value_or("outcome", "reached").into();
     let mut people = Json::object([("funnel", funnel), ("outcome", outcome)]);
     if let Ok(step) = context.value("at_step").parse::<u64>() {
