@@ -91,22 +91,9 @@ fn between(steps: usize) -> Vec<(String, String)> {
 /// The rule of a funnel in words, from how it was understood.
 pub fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
-    let steps: Vec<String> = list(query, "steps").iter().map(|step| context.pattern(step)).collect();
-    let joined = match query["order"].as_str() {
-        Some("any") => format!("{}, in any order", steps.join(" and ")),
-        Some("strict") => format!("{}, with nothing in between", steps.join(", next ")),
-        _ => steps.join(", then "),
-    };
-    let within =
-        query["within"].as_str().map(|w| format!(", all within {w} of the first")).unwrap_or_default();
-    let excluded: Vec<String> = list(query, "exclude")
-        .iter()
-        .map(|one| format!("{} after step {}", context.pattern(one), number(&one["after"])))
-        .collect();
     html! {
         p.rule {
-            "People who did " (joined) (within)
-            @if !excluded.is_empty() { ", without " (excluded.join(" or ")) }
+            "People who did " (context.wording().funnel(query))
             (context.only_people(query))
             ". Entered" (Some(context.range(query)).filter(|r| !r.is_empty()).unwrap_or_else(|| " at any time".into()))
             @if query["until"] == "to" { ", and all steps in that time" }

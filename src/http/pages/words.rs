@@ -244,6 +244,25 @@ impl Wording<'_> {
         let joined = |all: &[Json], word: &str| {
             let parts: Vec<String> = all.iter().map(|one| self.audience(one)).collect();
             parts.join(word)
+    /// The steps of a funnel in words, with its window and what must not come.
+    pub fn funnel(&self, query: &Json) -> String {
+        let steps: Vec<String> = list(query, "steps").iter().map(|step| pattern(self.names, step)).collect();
+        let steps = match query["order"].as_str() {
+            Some("any") => format!("{}, in any order", steps.join(" and ")),
+            Some("strict") => format!("{}, with nothing in between", steps.join(", next ")),
+            _ => steps.join(", then "),
+        };
+        let within =
+            query["within"].as_str().map(|w| format!(", all within {w} of the first")).unwrap_or_default();
+        let excluded: Vec<String> = list(query, "exclude")
+            .iter()
+            .map(|one| format!("{} after step {}", pattern(self.names, one), number(&one["after"]).max(1)))
+            .collect();
+        let without =
+            if excluded.is_empty() { String::new() } else { format!(", without {}", excluded.join(" or ")) };
+        format!("{steps}{within}{without}")
+    }
+
         };
         if let Some(all) = people["all"].as_array() {
             return joined(all, " and ");
@@ -276,11 +295,16 @@ impl Wording<'_> {
             return format!("seen{}", self.range(range));
         }
         if let Some(funnel) = people.get("funnel") {
-            let steps: Vec<String> =
-                list(funnel, "steps").iter().map(|step| pattern(self.names, step)).collect();
             let outcome = people["outcome"].as_str().unwrap_or("reached").replace('_', " ");
             let at = people["step"].as_u64().map_or_else(String::new, |step| format!(" at step {step}"));
-            return format!("{outcome}{at} of {}", steps.join(", then "));
+            let others = funnel.get("people").map(|people| format!(", of people: {}", self.audience(people)));
+            let entered = Some(self.range(funnel)).filter(|range| !range.is_empty());
+            return format!(
+                "{outcome}{at} of {}{}{}",
+                self.funnel(funnel),
+                entered.map_or_else(String::new, |range| format!(", entered{range}")),
+                others.unwrap_or_default()
+            );
         }
         if let Some(cohort) = people.get("cohort") {
             let row = people.get("row").map_or_else(String::new, |row| format!(" {}", value(row)));
@@ -413,5 +437,9 @@ mod tests {
             [sentence("no event"), sentence("\"soon\" is"), sentence("")],
             ["No event", "\"soon\" is", ""]
         );
+        let lost = json!({"funnel": {"steps": [{"event": "A"}, {"event": "C"}], "within": "7d", "from": "2025-03-01T00:00:00Z",
+            "to": "2025-04-01T00:00:00Z", "exclude": [{"event": "X"}]}, "outcome": "lost", "step": 1});
+        let said = "lost at step 1 of A, then C, all within 7d of the first, without X after step 1, entered from 2025-03-01 to 2025-03-31";
+        assert_eq!(words("", &lost), said);
     }
 }
