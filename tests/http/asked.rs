@@ -275,3 +275,12 @@ fn a_file_has_all_however_many_there_are() {
     );
     assert!(text.ends_with("\"\",\"\",\"1\"\r\n"));
 }
+
+#[test]
+fn nobody_of_a_name_is_not_everybody() {
+    let (_dir, server) = fresh();
+    server.import(&super::history());
+    let page = look(&server, &log_in(&server), "/people?who=zzz");
+    assert!(page.contains("Nobody is known as") && !page.contains("headline total"), "{page}");
+    assert!(listed(&page).is_empty(), "{page}");
+}

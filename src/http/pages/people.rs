@@ -19,18 +19,21 @@ const PROPERTIES: usize = 4;
 pub fn search(context: &Context<'_>) -> Result<Answered> {
     let pairs = paged(context, &["who"]);
     let result = context.ask("people", &pairs);
+    // Nobody is not everybody.
+    let nobody =
+        !context.value("who").is_empty() && context.snapshot.find_person(context.value("who"))?.is_none();
     let first = result.as_ref().ok().filter(|_| context.wants("people")).cloned();
     let (hidden, chips) = form::others("/people", context, &["who", "cursor"]);
     let body = html! {
         (builder(context, &hidden)?)
         (chips)
         (known(context)?)
-        (context.shown("people", Some(result), "", |answer| html! {
+        @if !nobody || context.wanted.is_some() { (context.shown("people", Some(result), "", |answer| html! {
             (headcount(answer))
             (some(context, &found(context, answer)))
             (more(context, "/people", answer))
             @if context.may(Role::Editor) { (keep_audience(context, answer)) }
-        }))
+        })) }
     };
     if let Some(first) = first {
         further(context, "people", &pairs, &first, |page| context.add_to_file(&found(context, page)))?;
