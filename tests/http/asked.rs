@@ -277,6 +277,26 @@ fn a_file_has_all_however_many_there_are() {
 }
 
 #[test]
+fn a_list_says_why_people_went_no_further() {
+    let (_dir, server) = fresh();
+    server.import(&super::history());
+    let session = log_in(&server);
+    let lost = "/funnels/people?step=Visited&step=Paid&at_step=1";
+    for (more, why) in [
+        ("outcome=lost&within=1d", "window ended 2025-03-02 10:00, the next step came 1 d later"),
+        ("outcome=lost&within=1d", "window ended 2025-03-02 10:00, no next step came"),
+        ("outcome=lost", "nothing came"),
+        ("outcome=lost&exclude=Signed+Up", "excluded by Signed Up, 2025-03-02 10:00"),
+        ("outcome=lost&order=strict", "Signed Up came instead, 2025-03-02 10:00"),
+        ("outcome=lost&until=to&to=2025-03-01", "its last day was over"),
+        ("outcome=in_progress&within=1d&as_of=2025-03-01T12:00:00Z", "in progress until 2025-03-02 10:00"),
+    ] {
+        let text = look(&server, &session, &format!("{lost}&{more}"));
+        assert!(text.contains(&format!("<td>{why}</td>")), "{more}: {text}");
+    }
+}
+
+#[test]
 fn nobody_of_a_name_is_not_everybody() {
     let (_dir, server) = fresh();
     server.import(&super::history());

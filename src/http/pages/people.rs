@@ -329,6 +329,25 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> T
     }
     if report == "funnel" {
         table.column("What they did");
+/// Why somebody went no further in a funnel, or until when they may.
+fn why(context: &Context<'_>, person: &Json) -> String {
+    let stopped = &person["stopped"];
+    let (at, by) = (context.local(&stopped["at"]), context.event(&stopped["by"]));
+    let late = stopped["missed_by_seconds"].as_f64().map(words::duration_of);
+    match (stopped["reason"].as_str(), person["in_progress_until"].as_str()) {
+        (None, Some(until)) => format!("in progress until {}", context.local(&until.into())),
+        (None, None) => String::new(),
+        (Some("window_ended"), _) => match late {
+            Some(late) => format!("window ended {at}, the next step came {late} later"),
+            None => format!("window ended {at}, no next step came"),
+        },
+        (Some("excluded"), _) => format!("excluded by {by}, {at}"),
+        (Some("other_event"), _) => format!("{by} came instead, {at}"),
+        (Some("closed"), _) => "its last day was over".to_owned(),
+        (Some(reason), _) => reason.replace('_', " "),
+    }
+}
+
         table.column("Why no further");
     }
     if grid {
@@ -356,7 +375,7 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> T
                 .collect::<Vec<_>>()
                 .join(" > ");
             cells.push(Cell::marked(shown, plain));
-            cells.push(Cell::text(person["stopped"]["reason"].as_str().unwrap_or("").replace('_', " ")));
+            cells.push(Cell::text(why(context, person)));
         }
         if grid {
             cells.push(context.instant(&person["start"]));
