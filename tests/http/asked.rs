@@ -277,6 +277,47 @@ fn a_file_has_all_however_many_there_are() {
 }
 
 #[test]
+fn pages_are_called_by_what_they_are_of() {
+    let (_dir, server) = fresh();
+    server.import(&super::history());
+    let session = log_in(&server);
+    let page = |target: &str| look(&server, &session, target);
+    for (target, title, rest) in [
+        ("/funnels?step=Visited&step=Paid", "Funnels: Visited \u{2192} Paid", ""),
+        ("/trends?series=Visited&series=Paid", "Trends: Visited, Paid", ""),
+        ("/cohorts?start=Visited&return=Paid", "Cohorts: Visited \u{2192} Paid", ""),
+        (
+            "/funnels/people?step=Visited&step=Paid&at_step=1&outcome=lost&within=1d&from=2025-03-01&to=2025-03-31",
+            "Lost after Visited",
+            "<li>step 1: Visited</li><li>lost</li></ul><p class=\"rule\">People who did Visited, then Paid, all within 1d of the first. \
+             Entered from 2025-03-01 to 2025-03-31. Each person counts once.",
+        ),
+        ("/funnels/people?step=Visited&step=Paid&at_step=2&outcome=reached", "Did Paid", ""),
+        ("/funnels/people?step=Visited&step=Paid&outcome=converted", "Converted", ""),
+        (
+            "/trends/people?series=Visited&series=Paid&number=2&start_of=2025-03-03&unit=day",
+            "Did Paid, day from 2025-03-03",
+            "<li>event 2: Paid</li>",
+        ),
+        (
+            "/cohorts/people?start=Visited&return=Paid&row=2025-03&column=0",
+            "Began with Visited, back in month 0",
+            "",
+        ),
+        (
+            "/paths/people?start=Visited&goal=Paid&people=%7B%22did%22%3A%22Paid%22%7D",
+            "Went from Visited to Paid",
+            "Only people: did Paid.",
+        ),
+        ("/revenue/people?property=n", "Paid", ""),
+    ] {
+        let text = page(target);
+        assert!(text.contains(&format!("<h1>{title}</h1>")), "{target}: {text}");
+        assert!(text.contains(&format!("<title>{title} ")) && text.contains(rest), "{target}: {text}");
+    }
+}
+
+#[test]
 fn a_list_says_why_people_went_no_further() {
     let (_dir, server) = fresh();
     server.import(&super::history());

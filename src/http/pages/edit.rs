@@ -186,12 +186,17 @@ pub fn excluded(text: &str) -> (String, String) {
     (event.to_owned(), after.to_owned())
 }
 
-/// An event in the text form with one more condition.
-fn with_condition(text: &str, condition: Json) -> String {
-    let mut pattern = match Json::parse(text) {
+/// An event in the text form as a pattern.
+pub fn pattern(text: &str) -> Json {
+    match Json::parse(text) {
         Ok(pattern @ Json::Object(_)) => pattern,
         _ => only("event", text),
-    };
+    }
+}
+
+/// An event in the text form with one more condition.
+fn with_condition(text: &str, condition: Json) -> String {
+    let mut pattern = pattern(text);
     match pattern.get_mut("where") {
         Some(Json::Array(conditions)) => conditions.push(condition),
         _ => pattern.set("where", vec![condition].into()),

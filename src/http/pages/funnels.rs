@@ -8,7 +8,7 @@ use super::edit::{self, Pairs};
 use super::table::{Cell, Table};
 use super::view::{Answered, for_list, link, list, number, without};
 use super::words::{self, percent};
-use super::{Context, form};
+use super::{Context, form, title};
 use crate::error::Result;
 use crate::limits::SERIES_MAX;
 use crate::model::Json;
@@ -44,7 +44,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             @if answer.get("segments").is_some() { (segments_table(context, answer, &pairs)) }
         }))
     };
-    Ok(Answered::new("Funnels", body))
+    Ok(Answered::new(title::report(context, "Funnels"), body))
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {

@@ -23,6 +23,7 @@ mod revenue;
 pub mod session;
 mod settings;
 mod table;
+mod title;
 mod trends;
 mod tries;
 mod view;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::chart;
 use super::table::{Cell, Table};
 use super::view::{Answered, count, for_list, link, list, number};
-use super::{Context, form, words};
+use super::{Context, form, title, words};
 use crate::error::Result;
 use crate::model::Json;
 
@@ -26,7 +26,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             (ways(context, answer))
         }))
     };
-    Ok(Answered::new("Paths", body))
+    Ok(Answered::new(title::report(context, "Paths"), body))
 }
 
 fn behind(context: &Context<'_>, more: &[(&str, &str)]) -> String {

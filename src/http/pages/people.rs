@@ -6,7 +6,7 @@ use super::edit::{self, Pairs};
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, link, number, person_link, person_path, without};
 use super::words;
-use super::{Context, form};
+use super::{Context, form, funnels, title};
 use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
@@ -242,14 +242,16 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         "" => link(page, &back, &[]),
         shown => link(page, &back, &[("limit", shown)]),
     };
+    let query = &answer["receipt"]["query"];
     let which = context.pairs.iter().filter(|(n, _)| {
         OF_LIST.contains(&n.as_str()) && !matches!(n.as_str(), "cursor" | "shown" | "limit")
     });
     let body = html! {
         p { a href=(back) { "Back to the report" } }
         ul.chips aria-label="Which people" {
-            @for (name, value) in which { li { (chip(context, name, value)) } }
+            @for (name, value) in which { li { (chip(context, query, name, value)) } }
         }
+        @if report == "funnel" { (funnels::rule(context, &answer)) } @else { (narrowed(context, query)) }
         (headcount(&answer))
         @if let Some(people) = as_audience(context, report, &answer) {
             p { a href=(link("/people", &[], &[("people", &people)])) { "Search among these people" } ", or save them as an audience there." }
@@ -263,7 +265,14 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         let add = |page: &Json| context.add_to_file(&behind(context, report, page, buckets));
         further(context, &name, &pairs, &answer, add)?;
     }
-    Ok(Answered::new("People behind a number", body))
+    Ok(Answered::new(title::people(context, report, query), body))
+}
+
+/// When, and which people, a list is of; nothing if it is of all.
+fn narrowed(context: &Context<'_>, query: &Json) -> Markup {
+    let said = [context.range(query), context.only_people(query)].concat();
+    let said = words::sentence(said.trim_start_matches(['.', ' ']));
+    html! { @if !said.is_empty() { p.rule { (said) "." } } }
 }
 
 /// The people behind a number of a funnel as an audience, whoever they are by then unless it says as of when; those of one segment, or of several, are none.
@@ -285,12 +294,13 @@ fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<Str
     Some(people.to_string())
 }
 
-fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
+fn chip(context: &Context<'_>, query: &Json, name: &str, value: &str) -> String {
     let read = Json::parse(value).ok();
+    let named = |list: &str| title::numbered(context, query, list, value).unwrap_or_default();
     match (name, read) {
-        ("at_step", _) => format!("step {value}"),
+        ("at_step", _) => format!("step {value}: {}", named("steps")),
         ("start_of", _) => format!("from {value}"),
-        ("number", _) => format!("event {value}"),
+        ("number", _) => format!("event {value}: {}", named("series")),
         ("column", _) => {
             let unit = context.value_or("bucket", context.value_or("cohort", "month"));
             format!("{unit} {value}")
@@ -319,16 +329,6 @@ fn came(answer: &Json) -> u64 {
     came.map(|bucket| number(bucket) + 1).max().unwrap_or(0)
 }
 
-/// A page of people as a table; for a cohort with so many buckets.
-fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> Table {
-    let mut table = Table::new("people", "The people behind a number", &["Person"]);
-    // A cohort is a grid: what is long has no place in it.
-    let grid = report == "cohort";
-    if !grid {
-        table.column("Also known as");
-    }
-    if report == "funnel" {
-        table.column("What they did");
 /// Why somebody went no further in a funnel, or until when they may.
 fn why(context: &Context<'_>, person: &Json) -> String {
     let stopped = &person["stopped"];
@@ -348,6 +348,16 @@ fn why(context: &Context<'_>, person: &Json) -> String {
     }
 }
 
+/// A page of people as a table; for a cohort with so many buckets.
+fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> Table {
+    let mut table = Table::new("people", "The people behind a number", &["Person"]);
+    // A cohort is a grid: what is long has no place in it.
+    let grid = report == "cohort";
+    if !grid {
+        table.column("Also known as");
+    }
+    if report == "funnel" {
+        table.column("What they did");
         table.column("Why no further");
     }
     if grid {
