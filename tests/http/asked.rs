@@ -345,3 +345,27 @@ fn nobody_of_a_name_is_not_everybody() {
     assert!(page.contains("Nobody is known as") && !page.contains("headline total"), "{page}");
     assert!(listed(&page).is_empty(), "{page}");
 }
+
+#[test]
+fn a_course_has_gaps_and_says_which_units_had_less_time() {
+    let (_dir, server) = fresh();
+    let mut lines = String::new();
+    for (n, day) in ["01", "02", "04", "05"].into_iter().enumerate() {
+        lines += &event(&format!("p{n}"), "Came", &format!("2025-03-{day}T10:00:00Z"));
+        lines += &event(&format!("p{n}"), "Paid", &format!("2025-03-{day}T11:00:00Z"));
+    }
+    server.import(&lines);
+    let session = log_in(&server);
+    let over = "/funnels?step=Came&step=Paid&over=day&as_of=2025-03-05T12:00:00Z";
+    let page = look(&server, &session, over);
+    let course = &page[page.find("<h2>Over time</h2>").unwrap()..page.find("<h2>Steps</h2>").unwrap()];
+    // The 3rd, when nobody came, parts the line; the 5th is not over.
+    let count = |what: &str| course.matches(what).count();
+    assert_eq!((count("<polyline points"), count("<polyline class=\"open\"")), (2, 1), "{course}");
+    assert!(course.contains("2025-03-05*") && !course.contains("2025-03-04*"), "{course}");
+    assert!(
+        course.contains("have had less of it") && course.contains("within=30d\">compare them within 30d"),
+        "{course}"
+    );
+    assert!(!look(&server, &session, &format!("{over}&within=1h")).contains("have had less"));
+}

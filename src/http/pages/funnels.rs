@@ -18,6 +18,8 @@ use crate::report::HISTOGRAM_SECONDS;
 const KNOWN: [&str; 7] = ["step", "order", "within", "by", "until", "exclude", "over"];
 /// Units that a course over time shows at most: each is a funnel of its own.
 const UNITS_MAX: usize = 26;
+/// A window that most units of a course have had.
+const WINDOW: &str = "30d";
 
 /// A funnel: how many went how far, and where they stopped.
 pub fn page(context: &Context<'_>) -> Result<Answered> {
@@ -306,6 +308,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json)
                 own.extend(day.map(|day| (name.to_owned(), day.to_string())));
             }
         };
+    let today = words::day_after(receipt);
         bound("from", Some(*start), at == 0);
         let last = start.checked_add(length).and_then(Date::yesterday).ok();
         bound("to", last, at + 1 == starts.len());
@@ -314,13 +317,15 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json)
         let answer = context.ask("funnel", &timeless)?;
         let rows = list(&answer, "steps");
         let open = in_progress(rows);
-        if open > 0 && open_from.is_none() {
+        let unfinished = start.checked_add(length).is_ok_and(|end| today.is_some_and(|today| end > today));
+        if (open > 0 || unfinished) && open_from.is_none() {
             open_from = Some(values.len());
         }
         axis.push(start.to_string());
-        values.push(answer["conversion"].as_f64().unwrap_or(0.0) * 100.0);
+        // Of nobody there is no share.
+        values.push(answer["conversion"].as_f64().map_or(f64::NAN, |share| share * 100.0));
         table.row(vec![
-            Cell::head(start.to_string()).class("date"),
+            Cell::unit(&start.to_string().into(), unfinished),
             Cell::people(
                 &rows.first().map_or(Json::Null, |s| s["people"].clone()),
                 behind(&own, 0, "reached"),
@@ -336,7 +341,12 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json)
     Ok(html! {
         h2 { "Over time" }
         (chart::lines(&[Layer { name: "conversion", values }], &axis, open_from, " %"))
-        p.hint { "A funnel for each " (context.value("over")) " of entry, dotted where people are still on their way. Who entered in two of them counts in both."
+        p.hint { "A funnel for each " (context.value("over")) " of entry, dotted where people are still on their way or it is not over (*). Who entered in two of them counts in both."
+            @if context.value("within").is_empty() {
+                " Without a limit of time the later ones have had less of it"
+                @if !context.shared() { ": " a href=(link(&context.path, &context.pairs, &[("within", WINDOW)])) { "compare them within " (WINDOW) } }
+                "."
+            }
             @if closes { " Steps count until the end of the " (context.value("over")) " of entry here." }
             @if left_out > 0 { " The last " (UNITS_MAX) " are shown." } }
         (context.table(&table))

@@ -155,14 +155,19 @@ pub fn length(unit: &str) -> Option<Span> {
     }
 }
 
+/// The day that is not over when an answer was counted.
+pub fn day_after(receipt: &Json) -> Option<Date> {
+    // The last instant counts, so a day is over with its last millisecond.
+    let seen = receipt["as_of"].as_str()?.parse::<Timestamp>().ok()?;
+    let next = seen.checked_add(1.millisecond()).ok()?;
+    Some(zone(receipt["tz"].as_str().unwrap_or_default()).to_datetime(next).date())
+}
+
 /// The place of the first of these units that was not over when they were counted; `None` if all were.
 pub fn open_from(answer: &Json, points: &[Json]) -> Option<usize> {
     let receipt = &answer["receipt"];
     let unit = length(receipt["query"]["unit"].as_str()?)?;
-    // The last instant counts, so a unit is over with its last millisecond.
-    let seen = receipt["as_of"].as_str()?.parse::<Timestamp>().ok()?;
-    let next = seen.checked_add(1.millisecond()).ok()?;
-    let today = zone(receipt["tz"].as_str().unwrap_or_default()).to_datetime(next).date();
+    let today = day_after(receipt)?;
     points.iter().position(|point| {
         let start = point["start"].as_str().and_then(|start| start.parse::<Date>().ok());
         start.and_then(|start| start.checked_add(unit).ok()).is_some_and(|end| end > today)
@@ -239,11 +244,6 @@ impl Wording<'_> {
             .map_or_else(String::new, |people| format!(". Only people: {}", self.audience(people)))
     }
 
-    /// Which people, in words.
-    pub fn audience(&self, people: &Json) -> String {
-        let joined = |all: &[Json], word: &str| {
-            let parts: Vec<String> = all.iter().map(|one| self.audience(one)).collect();
-            parts.join(word)
     /// The steps of a funnel in words, with its window and what must not come.
     pub fn funnel(&self, query: &Json) -> String {
         let steps: Vec<String> = list(query, "steps").iter().map(|step| pattern(self.names, step)).collect();
@@ -263,6 +263,11 @@ impl Wording<'_> {
         format!("{steps}{within}{without}")
     }
 
+    /// Which people, in words.
+    pub fn audience(&self, people: &Json) -> String {
+        let joined = |all: &[Json], word: &str| {
+            let parts: Vec<String> = all.iter().map(|one| self.audience(one)).collect();
+            parts.join(word)
         };
         if let Some(all) = people["all"].as_array() {
             return joined(all, " and ");
@@ -432,14 +437,14 @@ mod tests {
         let truth = json!({"event": "A", "where": [{"property": "P", "is_not": "true"}, {"property": "P", "is_not": true}]});
         assert_eq!(pattern(&names, &truth), "A where P is not true");
         assert_eq!(condition(&json!({"property": "P", "in": ["true", true, 1]})), "P is true or 1");
+        let lost = json!({"funnel": {"steps": [{"event": "A"}, {"event": "C"}], "within": "7d", "from": "2025-03-01T00:00:00Z",
+            "to": "2025-04-01T00:00:00Z", "exclude": [{"event": "X"}]}, "outcome": "lost", "step": 1});
+        let said = "lost at step 1 of A, then C, all within 7d of the first, without X after step 1, entered from 2025-03-01 to 2025-03-31";
+        assert_eq!(words("", &lost), said);
         assert_eq!(duration_of(172_800.0), "2 d");
         assert_eq!(
             [sentence("no event"), sentence("\"soon\" is"), sentence("")],
             ["No event", "\"soon\" is", ""]
         );
-        let lost = json!({"funnel": {"steps": [{"event": "A"}, {"event": "C"}], "within": "7d", "from": "2025-03-01T00:00:00Z",
-            "to": "2025-04-01T00:00:00Z", "exclude": [{"event": "X"}]}, "outcome": "lost", "step": 1});
-        let said = "lost at step 1 of A, then C, all within 7d of the first, without X after step 1, entered from 2025-03-01 to 2025-03-31";
-        assert_eq!(words("", &lost), said);
     }
 }
