@@ -369,3 +369,18 @@ fn a_course_has_gaps_and_says_which_units_had_less_time() {
     );
     assert!(!look(&server, &session, &format!("{over}&within=1h")).contains("have had less"));
 }
+
+#[test]
+fn drawings_and_segments_of_a_funnel_have_all_their_numbers() {
+    let (_dir, server) = fresh();
+    server.import(&super::history());
+    let (funnel, session) = ("/funnels?step=Visited&step=Paid&by=person.Plan", log_in(&server));
+    let drawn = look(&server, &session, &format!("{funnel}&csv=times2"));
+    assert_eq!(drawn, "\"From\",\"To\",\"People\"\r\n86400,259200,15\r\n");
+    let split = look(&server, &session, &format!("{funnel}&csv=segments"));
+    assert_eq!(split.lines().nth(1), Some("\"In all\",60,15,0.25"), "{split}");
+    // A quarter looks like a quarter.
+    let page = look(&server, &session, funnel);
+    let row = page[page.find(">In all</th>").unwrap()..].split("</tr>").next().unwrap();
+    assert!(row.contains("<rect class=\"on\" width=\"25.00%\""), "{row}");
+}

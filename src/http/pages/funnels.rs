@@ -220,7 +220,22 @@ fn times(context: &Context<'_>, answer: &Json) -> Markup {
             figure { figcaption { "From step " (at) " to " (context.pattern(step)) } (histogram(&step["seconds"])) }
         } }
         (context.table(&table))
+        details.more {
+            summary { "Numbers of the drawings" }
+            @for (at, step) in &timed { (context.table(&times_table(context, *at, step))) }
+        }
     } }
+}
+
+/// The bars of a histogram as numbers.
+fn times_table(context: &Context<'_>, at: usize, step: &Json) -> Table {
+    let caption = format!("Time from step {at} to {}", context.pattern(step));
+    let mut table = Table::new(format!("times{}", at + 1), caption, &["From", "To", "#People"]);
+    for bar in list(&step["seconds"], "histogram") {
+        let cells = ["from", "to"].map(|edge| Cell::duration(&bar[edge]));
+        table.row(cells.into_iter().chain([Cell::number(&bar["people"])]).collect());
+    }
+    table
 }
 
 /// Bars of a histogram; those between the first and the last that somebody is in.
@@ -293,6 +308,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json)
     let open = if closes { unclosed(pairs, receipt) } else { None };
     let closes = closes && open.is_none();
     let base = open.as_ref().unwrap_or(pairs);
+    let today = words::day_after(receipt);
     let mut table = Table::new(
         "over",
         "Conversion by when people entered",
@@ -308,7 +324,6 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json)
                 own.extend(day.map(|day| (name.to_owned(), day.to_string())));
             }
         };
-    let today = words::day_after(receipt);
         bound("from", Some(*start), at == 0);
         let last = start.checked_add(length).and_then(Date::yesterday).ok();
         bound("to", last, at + 1 == starts.len());
@@ -353,6 +368,12 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json)
     })
 }
 
+/// A bar that is as long as everybody's would be if all converted.
+fn share_bar(part: &Json) -> Cell {
+    let share = part["conversion"].as_f64().unwrap_or(0.0);
+    Cell::marked(chart::bar((share * 1e6) as u64, 0, 0, 1_000_000), "").class("wide")
+}
+
 fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let steps = list(answer, "steps").len();
     let behind = |segment: &Json, at: usize| {
@@ -364,15 +385,19 @@ fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup
     (1..=steps).for_each(|at| table.column(&format!("#Step {at}")));
     table.column("#Conversion");
     table.column("");
-    let best = list(answer, "segments").iter().filter_map(|s| s["conversion"].as_f64()).fold(0.0, f64::max);
-    for segment in list(answer, "segments") {
+    let segments = list(answer, "segments");
+    if !segments.is_empty() {
+        let people = list(answer, "steps").iter().enumerate();
+        let people =
+            people.map(|(at, step)| Cell::people(&step["people"], self::behind(pairs, at, "reached")));
+        let ends = [Cell::percent(&answer["conversion"]), share_bar(answer)];
+        table.sum([Cell::head("In all")].into_iter().chain(people).chain(ends).collect());
+    }
+    for segment in segments {
         let mut cells = vec![Cell::head(words::segment(segment))];
         let people = list(segment, "steps").iter().enumerate();
         cells.extend(people.map(|(at, step)| Cell::people(&step["people"], behind(segment, at))));
-        cells.push(Cell::percent(&segment["conversion"]));
-        let share = segment["conversion"].as_f64().unwrap_or(0.0);
-        let (part, whole) = ((share * 1e6) as u64, (best * 1e6) as u64);
-        cells.push(Cell::marked(chart::bar(part, 0, 0, whole), "").class("wide"));
+        cells.extend([Cell::percent(&segment["conversion"]), share_bar(segment)]);
         table.row(cells);
     }
     html! { @if context.shows(&table) { h2 { "By segment" } (context.table(&table)) } }
