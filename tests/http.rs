@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod asked;
 mod digits;
 mod errors;
 mod import;

@@ -71,17 +71,25 @@ impl<'a> Binder<'a> {
 
     /// Warns of a property, or of values of it that something has to be equal to.
     fn condition(&mut self, condition: &PropertyCondition, at: &str) {
-        let Some(property) = self.property(&condition.property, at) else { return };
-        let wanted = match &condition.test {
+        let (name, test) = (&condition.property, &condition.test);
+        let Some(property) = self.property(name, at) else { return };
+        let wanted = match test {
             Test::Is(value) => std::slice::from_ref(value),
             Test::In(list) => list.as_slice(),
             _ => return,
         };
-        for value in wanted {
+        // Who asks for a truth and its text takes whichever comes.
+        let both = |truth: bool| {
+            let either = [Value::Bool(truth), truth.to_string().as_str().into()];
+            let asked = either.iter().all(|value| wanted.contains(value));
+            asked.then_some(either).filter(|either| either.iter().any(|v| self.has_value(property, v)))
+        };
+        let came: Vec<Value> = [true, false].into_iter().filter_map(both).flatten().collect();
+        for value in wanted.iter().filter(|value| !came.contains(value)) {
             // Conditions take text for a number, and for no truth.
             let is_truth = |value: &Value| matches!(value, Value::Bool(_));
             let other = value.other_form().filter(|other| !is_truth(value) && !is_truth(other));
-            self.value(property, &condition.property, value, other.as_ref(), at);
+            self.value(property, name, value, other.as_ref(), at);
         }
     }
 

@@ -102,7 +102,7 @@ fn records_come_with_their_person_and_refusals_in_between() {
 fn a_name_that_never_came_is_said_to_be_none() {
     let (_dir, server) = fresh();
     track(&server, "/e?_p=jane&_n=Bill");
-    let session = super::pages::log_in(&server);
+    let session = log_in(&server);
     let page = |target: &str| super::accounts::get(&server, target, &session).text();
     for known in ["/live", "/live?event=Bill", "/live?person=jane&event=Bill"] {
         assert!(!page(known).contains("has ever come"), "{known}");

@@ -162,7 +162,8 @@ fn a_refused_form_is_shown_once_more_with_what_was_sent() {
     let (_dir, server) = fresh();
     server.import(&history());
     let owner = log_in(&server);
-    create(&server, &owner, "Shop");
+    let (write, _) = create(&server, &owner, "Shop");
+    server.client().open(format!("/e?_k={write}&_p=a&_n=Came"));
     let from = |target: &str, page: &str, pairs: &[(&str, &str)]| {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let page = format!("http://{}{page}", server.addr);

@@ -116,7 +116,9 @@ fn pages_say_what_the_api_says() {
         assert_eq!((&row[3], &row[4]), (&percent(&step["from_previous"]), &percent(&step["from_first"])));
     }
     let segments = rows(&mut browser, "The funnel by segment");
-    for (segment, row) in answer["segments"].as_array().unwrap().iter().zip(&segments) {
+    let parts = answer["segments"].as_array().unwrap();
+    assert_eq!((segments[0][0].as_str(), segments.len()), ("In all", parts.len() + 1));
+    for (segment, row) in [&answer].into_iter().chain(parts).zip(&segments) {
         let people = segment["steps"].as_array().unwrap().iter().map(|step| step["people"].to_string());
         assert_eq!(&row[1..4], people.collect::<Vec<_>>(), "{row:?}");
     }

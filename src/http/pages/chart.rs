@@ -10,7 +10,7 @@ const HEIGHT: f64 = 200.0;
 pub struct Layer<'a> {
     /// What it shows.
     pub name: &'a str,
-    /// A value for each place of the axis.
+    /// A value for each place of the axis; NaN where there is none.
     pub values: Vec<f64>,
 }
 
@@ -20,32 +20,47 @@ pub fn lines(layers: &[Layer<'_>], axis: &[String], open: Option<usize>, unit: &
         // A line needs two points.
         return columns(layers, axis, open, unit);
     }
-    let scale = Scale::of(layers.iter().flat_map(|l| l.values.iter()).copied());
+    let scale = Scale::of(layers.iter().flat_map(|l| l.values.iter()).copied().filter(|v| !v.is_nan()));
     let step = WIDTH / axis.len().max(1) as f64;
-    let point = |at: usize, value: f64| format!("{:.1},{:.1}", (at as f64 + 0.5) * step, scale.y(value));
-    let path = |values: &[f64], from: usize, to: usize| {
-        let points = values.iter().enumerate().take(to).skip(from);
-        points.map(|(at, value)| point(at, *value)).collect::<Vec<_>>().join(" ")
+    let point = |at: f64, value: f64| format!("{:.1},{:.1}", (at + 0.5) * step, scale.y(value));
+    let path = |run: &[(usize, f64)]| match run {
+        // One alone is a short line.
+        [(at, value)] => format!("{} {}", point(*at as f64 - 0.2, *value), point(*at as f64 + 0.2, *value)),
+        run => run.iter().map(|(at, value)| point(*at as f64, *value)).collect::<Vec<_>>().join(" "),
     };
     let drawing = html! {
         @for (at, layer) in layers.iter().enumerate() {
             @let closed = open.unwrap_or(layer.values.len()).min(layer.values.len());
             g class=(format!("c{}", at % COLOURS)) {
-                @if layers.len() == 1 && closed > 1 {
-                    polygon.area points=(format!("{} {} {}", point(0, 0.0), path(&layer.values, 0, closed), point(closed - 1, 0.0))) {}
+                @for run in runs(&layer.values, 0, closed) {
+                    @if let (1, [(first, _), .., (last, _)]) = (layers.len(), run.as_slice()) {
+                        polygon.area points=(format!("{} {} {}", point(*first as f64, 0.0), path(&run), point(*last as f64, 0.0))) {}
+                    }
+                    polyline points=(path(&run)) {}
                 }
-                polyline points=(path(&layer.values, 0, closed)) {}
-                @if closed < layer.values.len() { polyline.open points=(path(&layer.values, closed.saturating_sub(1), layer.values.len())) {} }
+                // It begins where the closed part ends.
+                @for run in runs(&layer.values, closed.saturating_sub(1), layer.values.len()) {
+                    @if run.last().is_some_and(|(at, _)| *at >= closed) { polyline.open points=(path(&run)) {} }
+                }
             }
         }
     };
     figure(&drawing, layers, axis, &scale, unit)
 }
 
+/// The values of some places, each with its place, cut where there are none.
+fn runs(values: &[f64], from: usize, to: usize) -> Vec<Vec<(usize, f64)>> {
+    let placed: Vec<(usize, f64)> = values.iter().copied().enumerate().take(to).skip(from).collect();
+    let runs = placed.split(|(_, value)| value.is_nan());
+    runs.filter(|run| !run.is_empty()).map(<[_]>::to_vec).collect()
+}
+
 /// Columns over an axis, one layer on the other: amounts up from the line of zero, and what is less than nothing down from it. From
 /// the place `open` on they are pale: not over yet.
 pub fn columns(layers: &[Layer<'_>], axis: &[String], open: Option<usize>, unit: &str) -> Markup {
-    let value = |number: usize, at: usize| layers[number].values.get(at).copied().unwrap_or(0.0);
+    let value = |number: usize, at: usize| {
+        layers[number].values.get(at).copied().filter(|v| !v.is_nan()).unwrap_or(0.0)
+    };
     let same_sign = |at: usize, up: bool, layers: usize| -> f64 {
         (0..layers).map(|number| value(number, at)).filter(|value| (*value > 0.0) == up).sum()
     };
@@ -205,6 +220,23 @@ mod tests {
             expected.iter().all(|rect| drawn.contains(rect)) && drawn.matches("<rect").count() == 2,
             "{drawn}"
         );
+    }
+
+    #[test]
+    fn lines_have_gaps_where_there_is_nothing() {
+        let axis: Vec<String> = (0..6).map(|n| n.to_string()).collect();
+        let values = vec![10.0, 20.0, f64::NAN, 30.0, f64::NAN, 40.0];
+        let drawn = lines(&[Layer { name: "a", values }], &axis, Some(5), "").into_string();
+        let count = |what: &str| drawn.matches(what).count();
+        assert_eq!(
+            (count("<polyline points"), count("<polyline class=\"open\""), count("<polygon")),
+            (2, 1, 1),
+            "{drawn}"
+        );
+        assert!(!drawn.contains("NaN"), "{drawn}");
+        let all =
+            lines(&[Layer { name: "a", values: vec![1.0, 2.0, 3.0] }], &axis[..3], Some(2), "").into_string();
+        assert!(all.matches("<polyline").count() == 2 && all.contains("points=\"400.0,"), "{all}");
     }
 
     #[test]

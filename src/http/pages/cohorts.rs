@@ -6,7 +6,7 @@ use super::chart::{self, Layer};
 use super::table::{Cell, Table};
 use super::view::{Answered, count, for_list, link, list, number};
 use super::words;
-use super::{Context, form};
+use super::{Context, form, title};
 use crate::error::Result;
 use crate::model::Json;
 
@@ -25,7 +25,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             (triangle(context, answer))
         }))
     };
-    Ok(Answered::new("Cohorts", body))
+    Ok(Answered::new(title::report(context, "Cohorts"), body))
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {

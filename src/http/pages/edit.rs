@@ -1,6 +1,6 @@
 //! What the forms of pages send beyond the text form of a report, turned into it: conditions typed into fields of their own, steps moved
 //! and taken out. Afterwards the address is the report, and nothing but it.
-use crate::model::Json;
+use crate::model::{Json, Number, Value};
 
 /// Names and values of an address.
 pub type Pairs = Vec<(String, String)>;
@@ -37,21 +37,20 @@ pub fn tidy(raw: &[(String, String)]) -> Pairs {
         let value = value.trim();
         match name.as_str() {
             "where" => {
-                let condition = condition(value, &mut rest);
+                let conditions = asked(value, &mut rest).map(|test| on_event(value, test));
                 if let Some((last, text)) = out.last_mut()
                     && PATTERNS.contains(&last.as_str())
-                    && let Some(condition) = condition
                 {
-                    *text = with_condition(text, condition);
+                    conditions.into_iter().flatten().for_each(|one| *text = with_condition(text, one));
                 }
             }
             "after" => match out.last_mut() {
-                Some((last, text)) if last == "exclude" && !text.is_empty() && !text.contains('@') => {
-                    *text = format!("{text}@{value}");
+                Some((last, text)) if last == "exclude" && !text.is_empty() && !value.is_empty() => {
+                    *text = with_step(text, value);
                 }
                 _ => {}
             },
-            "only" => people.extend(condition(value, &mut rest)),
+            "only" => people.extend(asked(value, &mut rest).map(|test| on_person(value, test))),
             "among" if !value.is_empty() => people.push(only("audience", value)),
             "did" => people.extend(did(value, &mut rest)),
             "not" if !value.is_empty() => people.push(Json::object([("not", only("did", value))])),
@@ -79,20 +78,56 @@ fn next_is<'a>(rest: &mut std::slice::Iter<'a, (String, String)>, name: &str) ->
     })
 }
 
-/// The condition of a property, an operator and a value in three fields; none if nothing is filled in. Without its property it stays
-/// a condition, so that the report says what is missing instead of leaving it out.
-fn condition(property: &str, rest: &mut std::slice::Iter<'_, (String, String)>) -> Option<Json> {
+/// An operator and the value beside it, as they were typed.
+type Test<'a> = (&'a str, &'a str);
+
+/// What is asked of a property in the two fields behind its own; none if nothing is filled in. Without its property it stays a
+/// condition, so that the report says what is missing instead of leaving it out.
+fn asked<'a>(property: &str, rest: &mut std::slice::Iter<'a, (String, String)>) -> Option<Test<'a>> {
     let operator = next_is(rest, "op").filter(|op| !op.is_empty()).unwrap_or("is");
     let value = next_is(rest, "val").unwrap_or("");
     let asked = !property.is_empty() || !value.is_empty() || matches!(operator, "set" | "unset");
-    let (operator, value) = match operator {
-        "set" => ("set", true.into()),
-        "unset" => ("set", false.into()),
+    asked.then_some((operator, value))
+}
+
+/// A condition as a report has it. What was typed is sent as text, which is equal to the number that it reads as, too: as a number
+/// `1.10` would be `1.1`.
+fn condition(property: &str, (operator, value): Test<'_>) -> Json {
+    let (operator, value) = match (operator, truth(value)) {
+        ("set", _) => ("set", true.into()),
+        ("unset", _) => ("set", false.into()),
         // Without a value the question can only be whether there is one.
         _ if value.is_empty() => ("set", true.into()),
-        operator => (operator, typed(value)),
+        ("is", Some(truth)) => ("in", vec![value.into(), truth.into()].into()),
+        ("gt" | "gte" | "lt" | "lte", _) => (operator, bound(value)),
+        _ => (operator, value.into()),
     };
-    asked.then(|| Json::object([("property", property.into()), (operator, value)]))
+    Json::object([("property", property.into()), (operator, value)])
+}
+
+/// The truth that a text may stand for: trackers send it as text, programs as what it is, and nobody can type the difference.
+fn truth(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+/// Conditions on an event that must all hold.
+fn on_event(property: &str, test: Test<'_>) -> Vec<Json> {
+    match (test, truth(test.1)) {
+        (("is_not", text), Some(truth)) => [Json::from(text), truth.into()]
+            .map(|value| Json::object([("property", property.into()), ("is_not", value)]))
+            .into(),
+        _ => vec![condition(property, test)],
+    }
+}
+
+/// The same of a person, in one: each is shown, and can be taken away, by itself.
+fn on_person(property: &str, test: Test<'_>) -> Json {
+    match test {
+        ("is_not", text) if truth(text).is_some() => {
+            Json::object([("not", condition(property, ("is", text)))])
+        }
+        _ => condition(property, test),
+    }
 }
 
 /// Having done an event, perhaps so often and in some days; likewise none if nothing is filled in.
@@ -121,21 +156,47 @@ fn times(text: &str) -> Json {
     let first = groups.next().is_some_and(|group| (1..=3).contains(&group.len()));
     let plain =
         if first && groups.all(|group| group.len() == 3) { text.replace(',', "") } else { text.into() };
-    plain.parse::<u64>().map_or_else(|_| typed(text), Json::from)
+    plain.parse::<u64>().map_or_else(|_| bound(text), Json::from)
 }
 
-/// A number or a truth, or else text.
-fn typed(text: &str) -> Json {
-    let value = Json::parse(text).ok().filter(|v| matches!(v, Json::Number(_) | Json::Bool(_)));
-    value.unwrap_or_else(|| text.into())
+/// A number, or else text: what amounts are compared with.
+fn bound(text: &str) -> Json {
+    Json::parse(text).ok().filter(|value| matches!(value, Json::Number(_))).unwrap_or_else(|| text.into())
+}
+
+/// An excluded event in the text form, with the step after which it must not come.
+fn with_step(text: &str, after: &str) -> String {
+    match (Json::parse(text), after.parse::<u64>()) {
+        (Ok(mut pattern @ Json::Object(_)), Ok(after)) => {
+            pattern.set("after", after.into());
+            pattern.to_string()
+        }
+        _ => format!("{text}@{after}"),
+    }
+}
+
+/// An excluded event as its fields show it: the event, and the step. Names may have an `@`, too.
+pub fn excluded(text: &str) -> (String, String) {
+    if let Ok(mut pattern @ Json::Object(_)) = Json::parse(text) {
+        let after = pattern.remove("after").and_then(|after| after.as_u64()).unwrap_or(1);
+        return (pattern.to_string(), after.to_string());
+    }
+    let step = text.rsplit_once('@').filter(|(_, after)| after.parse::<u64>().is_ok());
+    let (event, after) = step.unwrap_or((text, "1"));
+    (event.to_owned(), after.to_owned())
+}
+
+/// An event in the text form as a pattern.
+pub fn pattern(text: &str) -> Json {
+    match Json::parse(text) {
+        Ok(pattern @ Json::Object(_)) => pattern,
+        _ => only("event", text),
+    }
 }
 
 /// An event in the text form with one more condition.
 fn with_condition(text: &str, condition: Json) -> String {
-    let mut pattern = match Json::parse(text) {
-        Ok(pattern @ Json::Object(_)) => pattern,
-        _ => only("event", text),
-    };
+    let mut pattern = pattern(text);
     match pattern.get_mut("where") {
         Some(Json::Array(conditions)) => conditions.push(condition),
         _ => pattern.set("where", vec![condition].into()),
@@ -188,21 +249,48 @@ pub fn written(mut all: Vec<Json>) -> Option<String> {
 
 /// An event in the text form as its fields show it: event, property, operator and value. What does not fit stays whole in the first.
 pub fn fields(text: &str) -> [String; 4] {
-    let whole = || [text.to_owned(), String::new(), String::new(), String::new()];
-    let Ok(pattern @ Json::Object(_)) = Json::parse(text) else { return whole() };
-    let Some([condition]) = pattern["where"].as_array() else { return whole() };
-    let (Some(event), Some(property)) = (pattern["event"].as_str(), condition["property"].as_str()) else {
-        return whole();
+    let fit = || {
+        let pattern = Json::parse(text).ok()?;
+        let conditions = pattern["where"].as_array()?;
+        let (event, first) = (pattern["event"].as_str()?, conditions.first()?);
+        let property = first["property"].as_str()?;
+        let (operator, value) = shown(first)?;
+        let fits = conditions.len() == 1 || conditions == on_event(property, (operator, &value));
+        fits.then(|| [event.to_owned(), property.to_owned(), operator.to_owned(), value])
     };
-    let others = condition.as_object().into_iter().flatten().filter(|(name, _)| name != "property");
-    let [(operator, value)] = others.collect::<Vec<_>>()[..] else { return whole() };
-    let (operator, value) = match (operator.as_str(), value) {
-        ("set", value) => (if value.as_bool() == Some(true) { "set" } else { "unset" }, String::new()),
-        (operator, Json::String(text)) => (operator, text.clone()),
-        (_, Json::Array(_)) => return whole(),
-        (operator, value) => (operator, value.to_string()),
+    fit().unwrap_or_else(|| [text.to_owned(), String::new(), String::new(), String::new()])
+}
+
+/// Operator and value of a condition as fields that ask the same; none if there are no such ones.
+fn shown(condition: &Json) -> Option<(&str, String)> {
+    let others = condition.as_object()?.iter().filter(|(name, _)| name != "property");
+    let [(operator, value)] = others.collect::<Vec<_>>()[..] else { return None };
+    let typed = |text: &String| !text.is_empty() && text.trim() == text;
+    let value = match (operator.as_str(), value) {
+        ("set", Json::Bool(set)) => return Some((if *set { "set" } else { "unset" }, String::new())),
+        ("in", Json::Array(list)) => match list.as_slice() {
+            [Json::String(text), Json::Bool(both)] if truth(text) == Some(*both) => {
+                return Some(("is", text.clone()));
+            }
+            _ => return None,
+        },
+        // Text that reads as a number is compared as one; none that fields would make one besides.
+        ("gt" | "gte" | "lt" | "lte", Json::String(text)) => {
+            let same = Number::parse_plain(text).is_some() || bound(text).as_str().is_some();
+            Some(text.clone()).filter(|text| typed(text) && same)
+        }
+        ("gt" | "gte" | "lt" | "lte", Json::Number(number)) => Some(number.clone()),
+        ("is" | "is_not" | "contains" | "starts_with", Json::String(text)) => {
+            Some(text.clone()).filter(typed)
+        }
+        // Text is equal to the number that it is the shortest form of.
+        ("is" | "is_not" | "contains" | "starts_with", Json::Number(number)) => {
+            Value::from_json(number).ok().flatten().map(|value| value.to_string())
+        }
+        ("is" | "is_not", Json::Bool(truth)) => Some(truth.to_string()),
+        _ => None,
     };
-    [event.to_owned(), property.to_owned(), operator.to_owned(), value]
+    Some((operator, value?))
 }
 
 #[cfg(test)]
@@ -227,7 +315,7 @@ mod tests {
                 "step=&where=Plan&op=is&val=Pro",
                 r#"step={"event":"","where":[{"property":"Plan","is":"Pro"}]}"#,
             ),
-            ("step=A&where=&op=is&val=5", r#"step={"event":"A","where":[{"property":"","is":5}]}"#),
+            ("step=A&where=&op=is&val=5", r#"step={"event":"A","where":[{"property":"","is":"5"}]}"#),
             ("only=&op=unset&val=", r#"people={"property":"","set":false}"#),
             ("did=&often=3&since=&before=", r#"people={"did":"","at_least":3}"#),
             ("did=&often=&since=2025-01-01&before=", r#"people={"did":"","from":"2025-01-01"}"#),
@@ -243,7 +331,26 @@ mod tests {
             ),
             ("step=A&step=&step=B&step=C&drop=step:3", "step=A&step=C"),
             ("step=A&step=B&up=step:2&up=step:1&drop=step:9", "step=B&step=A"),
+            // Only amounts are numbers: versions and codes that look like one are compared as they were typed.
+            (
+                "step=A&where=Version&op=is&val=1.10&only=Sku&op=is_not&val=5e3",
+                r#"step={"event":"A","where":[{"property":"Version","is":"1.10"}]}&people={"property":"Sku","is_not":"5e3"}"#,
+            ),
+            ("only=P&op=gte&val=1.10", r#"people={"property":"P","gte":1.10}"#),
+            ("only=P&op=contains&val=1.10", r#"people={"property":"P","contains":"1.10"}"#),
+            ("only=P&op=is&val=true", r#"people={"property":"P","in":["true",true]}"#),
+            ("only=P&op=is&val=True", r#"people={"property":"P","is":"True"}"#),
+            ("only=P&op=is_not&val=false", r#"people={"not":{"property":"P","in":["false",false]}}"#),
+            (
+                "step=A&where=P&op=is_not&val=true",
+                r#"step={"event":"A","where":[{"property":"P","is_not":"true"},{"property":"P","is_not":true}]}"#,
+            ),
             ("exclude=X&after=2&exclude=&after=1", "exclude=X@2"),
+            ("exclude=Mail%40home&after=2&exclude=a%402&after=1", "exclude=Mail@home@2&exclude=a@2@1"),
+            (
+                "exclude=%7B%22event%22%3A%22X%22%2C%22where%22%3A[]%7D&after=2",
+                r#"exclude={"event":"X","where":[],"after":2}"#,
+            ),
             ("only=Plan&op=is_not&val=Free", r#"people={"property":"Plan","is_not":"Free"}"#),
             ("among=Payers", "people=Payers"),
             (
@@ -259,18 +366,53 @@ mod tests {
 
     #[test]
     fn fields_show_what_they_sent() {
-        for step in
-            ["step=A&where=&op=&val=", "step=A&where=Price&op=gt&val=5", "step=A&where=P&op=unset&val="]
-        {
+        for step in [
+            "step=A&where=&op=&val=",
+            "step=A&where=Price&op=gt&val=5",
+            "step=A&where=Price&op=gt&val=1.10",
+            "step=A&where=P&op=unset&val=",
+            "step=A&where=P&op=is&val=1.10",
+            "step=A&where=P&op=is&val=5e3",
+            "step=A&where=P&op=is&val=true",
+            "step=A&where=P&op=is_not&val=true",
+            "step=A&where=P&op=is_not&val=5",
+            "step=A&where=P&op=contains&val=false",
+        ] {
             let text = tidy(&read(step)).remove(0).1;
             let [event, property, operator, value] = fields(&text);
-            let again = format!("step={event}&where={property}&op={operator}&val={value}");
-            assert_eq!(tidied(&again), format!("step={text}"));
+            assert_eq!(format!("step={event}&where={property}&op={operator}&val={value}"), step);
         }
-        for whole in
-            [r#"{"event":["A","B"]}"#, r#"{"event":"A","where":[{"property":"p","in":[1,2]}]}"#, "{", "A"]
-        {
+        // Numbers of the API, whose text asks the same.
+        for (value, shown) in [("1.50", "1.5"), ("1e3", "1000"), ("true", "true")] {
+            let text = format!(r#"{{"event":"A","where":[{{"property":"p","is":{value}}}]}}"#);
+            assert_eq!(fields(&text), ["A", "p", "is", shown], "{text}");
+        }
+        for whole in [
+            r#"{"event":["A","B"]}"#,
+            r#"{"event":"A","where":[{"property":"p","in":[1,2]}]}"#,
+            r#"{"event":"A","where":[{"property":"p","is":""}]}"#,
+            r#"{"event":"A","where":[{"property":"p","is":" x"}]}"#,
+            r#"{"event":"A","where":[{"property":"p","gt":"5e3"}]}"#,
+            r#"{"event":"A","where":[{"property":"p","is_not":"true"},{"property":"q","is_not":true}]}"#,
+            r#"{"event":"A","where":[{"property":"p","is":"x"},{"property":"p","is":"x"}]}"#,
+            "{",
+            "A",
+        ] {
             assert_eq!(fields(whole)[0], whole);
+        }
+    }
+
+    #[test]
+    fn exclusions_show_what_they_sent() {
+        for (text, event, after) in [
+            ("X", "X", "1"),
+            ("X@2", "X", "2"),
+            ("Mail@home", "Mail@home", "1"),
+            ("Mail@home@3", "Mail@home", "3"),
+            (r#"{"event":"X","where":[],"after":2}"#, r#"{"event":"X","where":[]}"#, "2"),
+        ] {
+            assert_eq!(excluded(text), (event.to_owned(), after.to_owned()));
+            assert_eq!(excluded(&with_step(event, after)), (event.to_owned(), after.to_owned()));
         }
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::table::{Cell, Table};
 use super::view::{Answered, list, number, without};
 use super::words::{self, percent};
-use super::{Context, form, funnels};
+use super::{Context, form, funnels, title};
 use crate::error::Result;
 use crate::model::Json;
 
@@ -25,7 +25,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             (variants(context, answer))
         }))
     };
-    Ok(Answered::new("Experiments", body))
+    Ok(Answered::new(title::report(context, "Experiments"), body))
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {

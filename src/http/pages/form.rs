@@ -56,10 +56,25 @@ pub fn choice(label: &str, name: &str, value: &str, options: &[(&str, &str)]) ->
     }
 }
 
-/// A date with its label.
-pub fn date(label: &str, name: &str, value: &str) -> Markup {
-    let (id, day) = (id(label), value.get(..10).unwrap_or(value));
-    html! { div.field.short { label for=(id) { (label) } input id=(id) name=(name) type="date" value=(day); } }
+/// A day with its label; with `to` the last day of what the parameter ends. An instant that no day begins with stays as it is, in a
+/// field that can hold it, so that sending the form changes nothing.
+pub fn date(context: &Context<'_>, label: &str, name: &str) -> Markup {
+    let (id, value) = (id(label), context.value(name));
+    match value.parse::<Date>().ok().or_else(|| day_of(context, name, value)) {
+        None if !value.is_empty() => field(label, name, value, ""),
+        day => html! {
+            div.field.short {
+                label for=(id) { (label) }
+                input id=(id) name=(name) type="date" value=(day.map(|day| day.to_string()).unwrap_or_default());
+            }
+        },
+    }
+}
+
+/// The day that an instant stands for: an end is the instant behind it.
+fn day_of(context: &Context<'_>, name: &str, instant: &str) -> Option<Date> {
+    let day = words::day_from(&context.zone(), &instant.into())?;
+    if name == "to" { day.yesterday().ok() } else { Some(day) }
 }
 
 /// Entries that fields can offer.
@@ -125,8 +140,8 @@ pub fn events(context: &Context<'_>, label: &str, name: &str, fewest: usize) -> 
 pub fn narrowed(context: &Context<'_>) -> Markup {
     let audiences: Vec<String> = context.app.reports().saved().audiences.keys().cloned().collect();
     html! {
-        (date("From", "from", context.value("from")))
-        (date("To", "to", context.value("to")))
+        (date(context, "From", "from"))
+        (date(context, "To", "to"))
         details.more {
             summary { "Filter people" }
             div.row {

@@ -1,14 +1,14 @@
 //! The page of funnels.
 
-use jiff::{Span, civil::Date};
+use jiff::{Span, Timestamp, ToSpan, civil::Date};
 use maud::{Markup, html};
 
 use super::chart::{self, Layer};
-use super::edit::Pairs;
+use super::edit::{self, Pairs};
 use super::table::{Cell, Table};
 use super::view::{Answered, for_list, link, list, number, without};
 use super::words::{self, percent};
-use super::{Context, form};
+use super::{Context, form, title};
 use crate::error::Result;
 use crate::limits::SERIES_MAX;
 use crate::model::Json;
@@ -18,6 +18,8 @@ use crate::report::HISTOGRAM_SECONDS;
 const KNOWN: [&str; 7] = ["step", "order", "within", "by", "until", "exclude", "over"];
 /// Units that a course over time shows at most: each is a funnel of its own.
 const UNITS_MAX: usize = 26;
+/// A window that most units of a course have had.
+const WINDOW: &str = "30d";
 
 /// A funnel: how many went how far, and where they stopped.
 pub fn page(context: &Context<'_>) -> Result<Answered> {
@@ -26,7 +28,10 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !steps.is_empty() && context.value("add").is_empty();
     let result = ready.then(|| context.ask("funnel", &pairs));
     let over = match words::length(context.value("over")) {
-        Some(length) if ready => Some(over_time(context, &pairs, length)?),
+        Some(length) if ready => {
+            let receipt = result.as_ref().and_then(|result| Some(&result.as_ref().ok()?["receipt"]));
+            Some(over_time(context, &pairs, length, receipt.unwrap_or(&Json::Null))?)
+        }
         _ => None,
     };
     let body = html! {
@@ -41,7 +46,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             @if answer.get("segments").is_some() { (segments_table(context, answer, &pairs)) }
         }))
     };
-    Ok(Answered::new("Funnels", body))
+    Ok(Answered::new(title::report(context, "Funnels"), body))
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {
@@ -66,10 +71,10 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
             details.more open[!excluded.is_empty() || !context.value("until").is_empty()] {
                 summary { "Leave out" }
                 @for at in 0..=excluded.len() {
-                    @let (event, after) = excluded.get(at).map_or(("", ""), |text| text.rsplit_once('@').unwrap_or((text, "1")));
+                    @let (event, after) = excluded.get(at).map(|text| edit::excluded(text)).unwrap_or_default();
                     div.row {
-                        (form::field(&format!("Did not {}", at + 1), "exclude", event, "events"))
-                        (form::choice(&format!("Between {}", at + 1), "after", after, &between(steps).iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>()))
+                        (form::field(&format!("Did not {}", at + 1), "exclude", &event, "events"))
+                        (form::choice(&format!("Between {}", at + 1), "after", &after, &between(steps).iter().map(|(n, t)| (n.as_str(), t.as_str())).collect::<Vec<_>>()))
                     }
                 }
                 div.row { (form::choice("Later steps count", "until", context.value("until"), &ends)) }
@@ -88,22 +93,9 @@ fn between(steps: usize) -> Vec<(String, String)> {
 /// The rule of a funnel in words, from how it was understood.
 pub fn rule(context: &Context<'_>, answer: &Json) -> Markup {
     let query = &answer["receipt"]["query"];
-    let steps: Vec<String> = list(query, "steps").iter().map(|step| context.pattern(step)).collect();
-    let joined = match query["order"].as_str() {
-        Some("any") => format!("{}, in any order", steps.join(" and ")),
-        Some("strict") => format!("{}, with nothing in between", steps.join(", next ")),
-        _ => steps.join(", then "),
-    };
-    let within =
-        query["within"].as_str().map(|w| format!(", all within {w} of the first")).unwrap_or_default();
-    let excluded: Vec<String> = list(query, "exclude")
-        .iter()
-        .map(|one| format!("{} after step {}", context.pattern(one), number(&one["after"])))
-        .collect();
     html! {
         p.rule {
-            "People who did " (joined) (within)
-            @if !excluded.is_empty() { ", without " (excluded.join(" or ")) }
+            "People who did " (context.wording().funnel(query))
             (context.only_people(query))
             ". Entered" (Some(context.range(query)).filter(|r| !r.is_empty()).unwrap_or_else(|| " at any time".into()))
             @if query["until"] == "to" { ", and all steps in that time" }
@@ -228,7 +220,22 @@ fn times(context: &Context<'_>, answer: &Json) -> Markup {
             figure { figcaption { "From step " (at) " to " (context.pattern(step)) } (histogram(&step["seconds"])) }
         } }
         (context.table(&table))
+        details.more {
+            summary { "Numbers of the drawings" }
+            @for (at, step) in &timed { (context.table(&times_table(context, *at, step))) }
+        }
     } }
+}
+
+/// The bars of a histogram as numbers.
+fn times_table(context: &Context<'_>, at: usize, step: &Json) -> Table {
+    let caption = format!("Time from step {at} to {}", context.pattern(step));
+    let mut table = Table::new(format!("times{}", at + 1), caption, &["From", "To", "#People"]);
+    for bar in list(&step["seconds"], "histogram") {
+        let cells = ["from", "to"].map(|edge| Cell::duration(&bar[edge]));
+        table.row(cells.into_iter().chain([Cell::number(&bar["people"])]).collect());
+    }
+    table
 }
 
 /// Bars of a histogram; those between the first and the last that somebody is in.
@@ -275,11 +282,36 @@ fn units(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Vec<Date>
     }))
 }
 
+/// A funnel that is closed by its last day, as one that is not but counts the same whenever people entered, for the funnels of units:
+/// `until` would end each with its unit. None if there is no such one.
+fn unclosed(pairs: &Pairs, receipt: &Json) -> Option<Pairs> {
+    let (query, mut open) = (&receipt["query"], without(pairs, &["until"]));
+    let instant = |value: &Json| value.as_str()?.parse::<Timestamp>().ok();
+    // What can be seen ends before.
+    let Some(to) =
+        instant(&query["to"]).filter(|to| instant(&receipt["as_of"]).is_some_and(|as_of| *to <= as_of))
+    else {
+        return Some(open);
+    };
+    // Seen from its last instant it has the same events. But people may be others then, and some still be in progress.
+    if query.get("people").is_some() || query.get("within").is_some() {
+        return None;
+    }
+    open.retain(|(name, _)| name != "as_of");
+    open.push(("as_of".to_owned(), to.checked_sub(1.millisecond()).ok()?.to_string()));
+    Some(open)
+}
+
 /// The funnel of each unit in which people entered.
-fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Markup> {
+fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span, receipt: &Json) -> Result<Markup> {
     let starts = units(context, pairs, length)?;
     let left_out = starts.len().saturating_sub(UNITS_MAX);
     let steps = context.values("step").len();
+    let closes = context.value("until") == "to";
+    let open = if closes { unclosed(pairs, receipt) } else { None };
+    let closes = closes && open.is_none();
+    let base = open.as_ref().unwrap_or(pairs);
+    let today = words::day_after(receipt);
     let mut table = Table::new(
         "over",
         "Conversion by when people entered",
@@ -287,7 +319,7 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Marku
     );
     let (mut axis, mut values, mut open_from) = (Vec::new(), Vec::new(), None);
     for (at, start) in starts.iter().enumerate().skip(left_out) {
-        let mut own = without(pairs, &["by", "limit", "control", "times"]);
+        let mut own = without(base, &["by", "limit", "control", "times"]);
         // The first and the last unit begin and end with the whole, if that says when.
         let mut bound = |name: &str, day: Option<Date>, outermost: bool| {
             if !outermost || !own.iter().any(|(known, _)| known == name) {
@@ -303,13 +335,15 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Marku
         let answer = context.ask("funnel", &timeless)?;
         let rows = list(&answer, "steps");
         let open = in_progress(rows);
-        if open > 0 && open_from.is_none() {
+        let unfinished = start.checked_add(length).is_ok_and(|end| today.is_some_and(|today| end > today));
+        if (open > 0 || unfinished) && open_from.is_none() {
             open_from = Some(values.len());
         }
         axis.push(start.to_string());
-        values.push(answer["conversion"].as_f64().unwrap_or(0.0) * 100.0);
+        // Of nobody there is no share.
+        values.push(answer["conversion"].as_f64().map_or(f64::NAN, |share| share * 100.0));
         table.row(vec![
-            Cell::head(start.to_string()).class("date"),
+            Cell::unit(&start.to_string().into(), unfinished),
             Cell::people(
                 &rows.first().map_or(Json::Null, |s| s["people"].clone()),
                 behind(&own, 0, "reached"),
@@ -325,10 +359,22 @@ fn over_time(context: &Context<'_>, pairs: &Pairs, length: Span) -> Result<Marku
     Ok(html! {
         h2 { "Over time" }
         (chart::lines(&[Layer { name: "conversion", values }], &axis, open_from, " %"))
-        p.hint { "A funnel for each " (context.value("over")) " of entry, dotted where people are still on their way. Who entered in two of them counts in both."
+        p.hint { "A funnel for each " (context.value("over")) " of entry, dotted where people are still on their way or it is not over (*). Who entered in two of them counts in both."
+            @if context.value("within").is_empty() {
+                " Without a limit of time the later ones have had less of it"
+                @if !context.shared() { ": " a href=(link(&context.path, &context.pairs, &[("within", WINDOW)])) { "compare them within " (WINDOW) } }
+                "."
+            }
+            @if closes { " Steps count until the end of the " (context.value("over")) " of entry here." }
             @if left_out > 0 { " The last " (UNITS_MAX) " are shown." } }
         (context.table(&table))
     })
+}
+
+/// A bar that is as long as everybody's would be if all converted.
+fn share_bar(part: &Json) -> Cell {
+    let share = part["conversion"].as_f64().unwrap_or(0.0);
+    Cell::marked(chart::bar((share * 1e6) as u64, 0, 0, 1_000_000), "").class("wide")
 }
 
 fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
@@ -342,15 +388,19 @@ fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup
     (1..=steps).for_each(|at| table.column(&format!("#Step {at}")));
     table.column("#Conversion");
     table.column("");
-    let best = list(answer, "segments").iter().filter_map(|s| s["conversion"].as_f64()).fold(0.0, f64::max);
-    for segment in list(answer, "segments") {
+    let segments = list(answer, "segments");
+    if !segments.is_empty() {
+        let people = list(answer, "steps").iter().enumerate();
+        let people =
+            people.map(|(at, step)| Cell::people(&step["people"], self::behind(pairs, at, "reached")));
+        let ends = [Cell::percent(&answer["conversion"]), share_bar(answer)];
+        table.sum([Cell::head("In all")].into_iter().chain(people).chain(ends).collect());
+    }
+    for segment in segments {
         let mut cells = vec![Cell::head(words::segment(segment))];
         let people = list(segment, "steps").iter().enumerate();
         cells.extend(people.map(|(at, step)| Cell::people(&step["people"], behind(segment, at))));
-        cells.push(Cell::percent(&segment["conversion"]));
-        let share = segment["conversion"].as_f64().unwrap_or(0.0);
-        let (part, whole) = ((share * 1e6) as u64, (best * 1e6) as u64);
-        cells.push(Cell::marked(chart::bar(part, 0, 0, whole), "").class("wide"));
+        cells.extend([Cell::percent(&segment["conversion"]), share_bar(segment)]);
         table.row(cells);
     }
     html! { @if context.shows(&table) { h2 { "By segment" } (context.table(&table)) } }

@@ -26,6 +26,7 @@ mod revenue;
 pub mod session;
 mod settings;
 mod table;
+mod title;
 mod trends;
 mod tries;
 mod view;
@@ -314,6 +315,13 @@ impl Context<'_> {
         let pairs = view::without(&self.pairs, &["cursor"]);
         let file = (!self.shared()).then(|| view::link(&self.path, &pairs, &[("csv", &table.name)]));
         table.html(!self.shared(), file.as_deref())
+    }
+
+    /// Puts the rows of a further page of a table behind those that its file has.
+    fn add_to_file(&self, table: &Table) {
+        if let Some(file) = self.file.borrow_mut().as_mut() {
+            file.push_str(&table.csv_rows());
+        }
     }
 
     /// Whether the file of the table of this name is wanted.

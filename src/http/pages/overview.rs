@@ -1,6 +1,6 @@
 //! The overview: how much there is, pinned reports, and for an empty store the way to its first event.
 
-use jiff::{ToSpan, civil::Date};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use maud::{Markup, html};
 
 use super::chart::{self, Layer};
@@ -208,16 +208,31 @@ fn says(report: &str, answer: &Json) -> String {
     }
 }
 
-/// What a report says now and what it said in the span of the same length before, if that is wanted and it has a first day.
+/// The span of the same length before that of an answer, as its first and its last day; of a span that is not one of whole days as two
+/// instants, the second not in it. None without a beginning.
+fn span_before(answer: &Json) -> Option<(String, String)> {
+    let (receipt, query) = (&answer["receipt"], &answer["receipt"]["query"]);
+    let zone = words::zone(receipt["tz"].as_str().unwrap_or_default());
+    let instant = |value: &Json| value.as_str()?.parse::<Timestamp>().ok();
+    let (from, to, as_of) = (instant(&query["from"])?, query.get("to"), instant(&receipt["as_of"])?);
+    let today = zone.to_datetime(as_of).date();
+    let end = to.map_or_else(|| today.tomorrow().ok(), |to| words::day_from(&zone, to));
+    if let (Some(first), Some(end)) = (words::day_from(&zone, &query["from"]), end) {
+        let length = first.until(end).ok()?.get_days().max(1);
+        let before = first.checked_sub(length.days()).ok()?;
+        return Some((before.to_string(), first.yesterday().ok()?.to_string()));
+    }
+    let end = to.map_or_else(|| as_of.checked_add(1.millisecond()).ok(), instant)?;
+    let before = from.checked_sub(end.duration_since(from).max(SignedDuration::ZERO)).ok()?;
+    Some((before.to_string(), from.to_string()))
+}
+
+/// What a report says now and what it said in the span of the same length before, if that is wanted and it has a beginning.
 pub fn compared(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
-    let days = |name: &str| context.value(name).get(..10)?.parse::<Date>().ok();
     let wanted = !context.value("compare").is_empty();
-    let (Some(from), Some(to), true) = (days("from"), days("to").or_else(|| context.today()), wanted) else {
+    let Some((first, last)) = span_before(answer).filter(|_| wanted) else {
         return html! { @if wanted { p.hint { "Choose a period to compare it with the one before." } } };
     };
-    let length = from.until(to).map_or(1, |span| span.get_days() + 1).max(1);
-    let earlier = |day: Date| day.checked_sub(length.days()).map(|day| day.to_string()).unwrap_or_default();
-    let (first, last) = (earlier(from), earlier(to));
     let mut pairs = view::without(&context.pairs, &["from", "to", "add", "over", "who", "cursor"]);
     pairs.extend([("from".to_owned(), first.clone()), ("to".to_owned(), last.clone())]);
     let target = link(&context.path, &pairs, &[]);
@@ -225,9 +240,13 @@ pub fn compared(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
         Ok(before) => says(report, &before),
         Err(error) => error.message().to_owned(),
     };
+    let shown = match last.parse::<Timestamp>() {
+        Ok(_) => format!("{} until {}", context.local(&first.into()), context.local(&last.into())),
+        Err(_) => format!("{first} to {last}"),
+    };
     html! { dl.compared {
         div { dt { "In this period" } dd { (says(report, answer)) } }
-        div { dt { "Before, " (first) " to " (last) } dd { @if context.shared() { (before) } @else { a href=(target) { (before) } } } }
+        div { dt { "Before, " (shown) } dd { @if context.shared() { (before) } @else { a href=(target) { (before) } } } }
     } }
 }
 

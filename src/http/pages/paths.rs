@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::chart;
 use super::table::{Cell, Table};
 use super::view::{Answered, count, for_list, link, list, number};
-use super::{Context, form, words};
+use super::{Context, form, title, words};
 use crate::error::Result;
 use crate::model::Json;
 
@@ -15,8 +15,10 @@ const KNOWN: [&str; 4] = ["start", "goal", "events", "side"];
 pub fn page(context: &Context<'_>) -> Result<Answered> {
     let ready = !context.value("start").is_empty() || !context.value("goal").is_empty();
     let result = ready.then(|| context.ask("paths", &context.pairs));
+    // Which events are kept depends on what is given: the answer knows.
+    let side = result.as_ref().and_then(|result| result.as_ref().ok()?["receipt"]["query"]["side"].as_str());
     let body = html! {
-        @if !context.shared() { (builder(context)?) }
+        @if !context.shared() { (builder(context, side)?) }
         (context.shown("paths", result, "What people did after a start, before a goal, or between the two.", |answer| html! {
             (rule(context, answer))
             p.headline { (context.people(&answer["people"], &behind(context, &[]))) " " (words::plural(number(&answer["people"]), "person", "people"))
@@ -24,15 +26,23 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
             (ways(context, answer))
         }))
     };
-    Ok(Answered::new("Paths", body))
+    Ok(Answered::new(title::report(context, "Paths"), body))
 }
 
 fn behind(context: &Context<'_>, more: &[(&str, &str)]) -> String {
     link("/paths/people", &for_list(&context.pairs), more)
 }
 
-fn builder(context: &Context<'_>) -> Result<Markup> {
-    let sides = [("", "nearest the start"), ("last", "nearest the goal")];
+fn builder(context: &Context<'_>, side: Option<&str>) -> Result<Markup> {
+    let sides = [
+        ("", "nearest the start, if there is one"),
+        ("first", "nearest the start"),
+        ("last", "nearest the goal"),
+    ];
+    let (side, sides) = match side {
+        Some(side) => (side, sides.get(1..).unwrap_or_default()),
+        None => (context.value("side"), sides.as_slice()),
+    };
     let fields = html! {
         fieldset {
             legend { "The ways from \u{2026} to \u{2026}" }
@@ -43,7 +53,7 @@ fn builder(context: &Context<'_>) -> Result<Markup> {
         }
         div.row {
             (form::field("Events", "events", context.value_or("events", "5"), ""))
-            (form::choice("Which of them", "side", context.value("side"), &sides))
+            (form::choice("Which of them", "side", side, sides))
         }
         (form::show(context))
     };

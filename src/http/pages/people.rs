@@ -6,31 +6,60 @@ use super::edit::{self, Pairs};
 use super::table::{Cell, Table};
 use super::view::{self, Answered, count, link, number, person_link, person_path, without};
 use super::words;
-use super::{Context, form};
+use super::{Context, form, funnels, title};
 use crate::app::Role;
 use crate::error::Result;
 use crate::limits;
 use crate::model::Json;
 
-/// Properties shown where no columns were chosen.
+/// Properties that a page shows where no columns were chosen; a file has all.
 const PROPERTIES: usize = 4;
 
 /// A search: who somebody is, what they did, what they are.
 pub fn search(context: &Context<'_>) -> Result<Answered> {
-    let result = context.ask("people", &paged(context, &["who"]));
+    let pairs = paged(context, &["who"]);
+    let result = context.ask("people", &pairs);
+    // Nobody is not everybody.
+    let nobody =
+        !context.value("who").is_empty() && context.snapshot.find_person(context.value("who"))?.is_none();
+    let first = result.as_ref().ok().filter(|_| context.wants("people")).cloned();
     let (hidden, chips) = form::others("/people", context, &["who", "cursor"]);
     let body = html! {
         (builder(context, &hidden)?)
         (chips)
         (known(context)?)
-        (context.shown("people", Some(result), "", |answer| html! {
+        @if !nobody || context.wanted.is_some() { (context.shown("people", Some(result), "", |answer| html! {
             (headcount(answer))
-            (found(context, answer))
+            (some(context, &found(context, answer)))
             (more(context, "/people", answer))
             @if context.may(Role::Editor) { (keep_audience(context, answer)) }
-        }))
+        })) }
     };
+    if let Some(first) = first {
+        further(context, "people", &pairs, &first, |page| context.add_to_file(&found(context, page)))?;
+    }
     Ok(Answered::new("People", body))
+}
+
+/// Looks at the pages behind the first one, which a file has too: one after the other, so that no more than one is held, and as of
+/// the instant of the first.
+fn further(
+    context: &Context<'_>,
+    report: &str,
+    pairs: &Pairs,
+    first: &Json,
+    mut look: impl FnMut(&Json),
+) -> Result<()> {
+    let mut pairs = without(pairs, &["as_of"]);
+    pairs.push(("as_of".to_owned(), words::value(&first["receipt"]["as_of"])));
+    let next = |page: &Json| page["cursor"].as_str().map(|at| ("cursor".to_owned(), at.to_owned()));
+    let mut cursor = next(first);
+    while let Some(at) = cursor {
+        let page = context.ask(report, &[pairs.as_slice(), &[at]].concat())?;
+        look(&page);
+        cursor = next(&page);
+    }
+    Ok(())
 }
 
 /// The parameters of a page of people without some. A file has all people.
@@ -58,8 +87,8 @@ fn builder(context: &Context<'_>, hidden: &Markup) -> Result<Markup> {
                 div.row {
                     (form::field("Did", "did", "", "events"))
                     (form::field("At least so often", "often", "", ""))
-                    (form::date("Since", "since", ""))
-                    (form::date("Until", "before", ""))
+                    (form::date(context, "Since", "since"))
+                    (form::date(context, "Until", "before"))
                     (form::field("Did not", "not", "", "events"))
                 }
                 div.row {
@@ -67,8 +96,8 @@ fn builder(context: &Context<'_>, hidden: &Markup) -> Result<Markup> {
                     (form::choice("Test", "op", "", &words::OPERATORS))
                     (form::field("Value", "val", "", ""))
                     @if !audiences.is_empty() { (form::field("In audience", "among", "", "audiences")) (form::offers("audiences", &audiences)) }
-                    (form::date("Seen from", "from", context.value("from")))
-                    (form::date("Seen to", "to", context.value("to")))
+                    (form::date(context, "Seen from", "from"))
+                    (form::date(context, "Seen to", "to"))
                     (form::field("Show property", "columns", "", "properties"))
                     (form::robots(context))
                 }
@@ -101,7 +130,7 @@ fn known(context: &Context<'_>) -> Result<Markup> {
     })
 }
 
-fn found(context: &Context<'_>, answer: &Json) -> Markup {
+fn found(context: &Context<'_>, answer: &Json) -> Table {
     // Each as an answer calls it: the latest value by the name of the property, the first one with `first:` before.
     let columns: Vec<String> = view::list(&answer["receipt"]["query"], "columns")
         .iter()
@@ -118,11 +147,14 @@ fn found(context: &Context<'_>, answer: &Json) -> Markup {
         let name = person["person"].as_str().unwrap_or_default();
         let mut cells = vec![Cell::head(name).link(person_path(name))];
         if columns.is_empty() {
-            let some: Vec<&(String, Json)> =
-                person["properties"].as_object().into_iter().flatten().take(PROPERTIES).collect();
-            let shown = html! { @for (name, value) in &some { span.property { (name) ": " (words::value(value)) } " " } };
+            let all = person["properties"].as_object().unwrap_or_default();
+            let more = all.len().saturating_sub(PROPERTIES);
+            let shown = html! {
+                @for (name, value) in all.iter().take(PROPERTIES) { span.property { (name) ": " (words::value(value)) } " " }
+                @if more > 0 { small { "and " (count(more as u64)) " more" } }
+            };
             let plain: Vec<String> =
-                some.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
+                all.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
             cells.push(Cell::marked(shown, plain.join("; ")).class("properties"));
         } else {
             cells.extend(
@@ -136,7 +168,7 @@ fn found(context: &Context<'_>, answer: &Json) -> Markup {
         ]);
         table.row(cells);
     }
-    some(context, &table)
+    table
 }
 
 /// A table, unless nobody is in it: the headline has said so.
@@ -195,7 +227,14 @@ const OF_LIST: [&str; 13] = [
 /// The people behind a number of a report.
 pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     let name = format!("{report}/people");
-    let answer = context.ask(&name, &paged(context, &["over", "add"]))?;
+    let pairs = paged(context, &["over", "add"]);
+    let answer = context.ask(&name, &pairs)?;
+    let mut buckets = came(&answer);
+    let file = context.wants("people");
+    // The columns of a grid are as many as anybody in it needs.
+    if file && report == "cohort" {
+        further(context, &name, &pairs, &answer, |page| buckets = buckets.max(came(page)))?;
+    }
     let page = view::report_page(report);
     let (back, shown) = (without(&context.pairs, &OF_LIST), context.value("shown"));
     let back = match shown {
@@ -203,34 +242,50 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
         "" => link(page, &back, &[]),
         shown => link(page, &back, &[("limit", shown)]),
     };
+    let query = &answer["receipt"]["query"];
     let which = context.pairs.iter().filter(|(n, _)| {
         OF_LIST.contains(&n.as_str()) && !matches!(n.as_str(), "cursor" | "shown" | "limit")
     });
     let body = html! {
         p { a href=(back) { "Back to the report" } }
         ul.chips aria-label="Which people" {
-            @for (name, value) in which { li { (chip(context, name, value)) } }
+            @for (name, value) in which { li { (chip(context, query, name, value)) } }
         }
+        @if report == "funnel" { (funnels::rule(context, &answer)) } @else { (narrowed(context, query)) }
         (headcount(&answer))
         @if let Some(people) = as_audience(context, report, &answer) {
             p { a href=(link("/people", &[], &[("people", &people)])) { "Search among these people" } ", or save them as an audience there." }
         }
-        (behind(context, report, &answer))
+        (some(context, &behind(context, report, &answer, buckets)))
         (more(context, &context.path, &answer))
         (view::warnings(context, &answer))
         p.footing { (format!("{:.1} ms", answer["elapsed_ms"].as_f64().unwrap_or(0.0))) }
     };
-    Ok(Answered::new("People behind a number", body))
+    if file {
+        let add = |page: &Json| context.add_to_file(&behind(context, report, page, buckets));
+        further(context, &name, &pairs, &answer, add)?;
+    }
+    Ok(Answered::new(title::people(context, report, query), body))
 }
 
-/// The people behind a number of a funnel as an audience, whoever they are by then; those of one segment, or of several, are none.
+/// When, and which people, a list is of; nothing if it is of all.
+fn narrowed(context: &Context<'_>, query: &Json) -> Markup {
+    let said = [context.range(query), context.only_people(query)].concat();
+    let said = words::sentence(said.trim_start_matches(['.', ' ']));
+    html! { @if !said.is_empty() { p.rule { (said) "." } } }
+}
+
+/// The people behind a number of a funnel as an audience, whoever they are by then unless it says as of when; those of one segment, or of several, are none.
 fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<String> {
     let some = ["segment", "several_variants"].iter().any(|name| !context.value(name).is_empty());
     if report != "funnel" || some {
         return None;
     }
     let mut funnel = answer["receipt"]["query"].clone();
-    ["as_of", "by", "limit", "times"].iter().for_each(|name| drop(funnel.remove(name)));
+    ["by", "limit", "times"].iter().for_each(|name| drop(funnel.remove(name)));
+    if context.value("as_of").is_empty() {
+        funnel.remove("as_of");
+    }
     let outcome = context.value_or("outcome", "reached").into();
     let mut people = Json::object([("funnel", funnel), ("outcome", outcome)]);
     if let Ok(step) = context.value("at_step").parse::<u64>() {
@@ -239,12 +294,13 @@ fn as_audience(context: &Context<'_>, report: &str, answer: &Json) -> Option<Str
     Some(people.to_string())
 }
 
-fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
+fn chip(context: &Context<'_>, query: &Json, name: &str, value: &str) -> String {
     let read = Json::parse(value).ok();
+    let named = |list: &str| title::numbered(context, query, list, value).unwrap_or_default();
     match (name, read) {
-        ("at_step", _) => format!("step {value}"),
+        ("at_step", _) => format!("step {value}: {}", named("steps")),
         ("start_of", _) => format!("from {value}"),
-        ("number", _) => format!("event {value}"),
+        ("number", _) => format!("event {value}: {}", named("series")),
         ("column", _) => {
             let unit = context.value_or("bucket", context.value_or("cohort", "month"));
             format!("{unit} {value}")
@@ -267,17 +323,33 @@ fn chip(context: &Context<'_>, name: &str, value: &str) -> String {
     }
 }
 
-/// Columns for when the people of a cohort came back: as many as anybody of this page needs.
-fn buckets(table: &mut Table, answer: &Json) -> u64 {
-    let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
+/// In how many buckets of a cohort people of a page can be seen to have come back.
+fn came(answer: &Json) -> u64 {
     let came = view::list(answer, "people").iter().flat_map(|person| view::list(person, "came"));
-    let buckets = came.map(|bucket| number(bucket) + 1).max().unwrap_or(0);
-    table.column("Began");
-    (0..buckets).for_each(|bucket| table.column(&format!("{unit} {bucket}")));
-    buckets
+    came.map(|bucket| number(bucket) + 1).max().unwrap_or(0)
 }
 
-fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
+/// Why somebody went no further in a funnel, or until when they may.
+fn why(context: &Context<'_>, person: &Json) -> String {
+    let stopped = &person["stopped"];
+    let (at, by) = (context.local(&stopped["at"]), context.event(&stopped["by"]));
+    let late = stopped["missed_by_seconds"].as_f64().map(words::duration_of);
+    match (stopped["reason"].as_str(), person["in_progress_until"].as_str()) {
+        (None, Some(until)) => format!("in progress until {}", context.local(&until.into())),
+        (None, None) => String::new(),
+        (Some("window_ended"), _) => match late {
+            Some(late) => format!("window ended {at}, the next step came {late} later"),
+            None => format!("window ended {at}, no next step came"),
+        },
+        (Some("excluded"), _) => format!("excluded by {by}, {at}"),
+        (Some("other_event"), _) => format!("{by} came instead, {at}"),
+        (Some("closed"), _) => "its last day was over".to_owned(),
+        (Some(reason), _) => reason.replace('_', " "),
+    }
+}
+
+/// A page of people as a table; for a cohort with so many buckets.
+fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> Table {
     let mut table = Table::new("people", "The people behind a number", &["Person"]);
     // A cohort is a grid: what is long has no place in it.
     let grid = report == "cohort";
@@ -288,7 +360,11 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
         table.column("What they did");
         table.column("Why no further");
     }
-    let buckets = if grid { buckets(&mut table, answer) } else { 0 };
+    if grid {
+        let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
+        table.column("Began");
+        (0..buckets).for_each(|bucket| table.column(&format!("{unit} {bucket}")));
+    }
     for person in view::list(answer, "people") {
         let name = person["person"].as_str().unwrap_or_default();
         let others: Vec<&str> =
@@ -309,7 +385,7 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
                 .collect::<Vec<_>>()
                 .join(" > ");
             cells.push(Cell::marked(shown, plain));
-            cells.push(Cell::text(person["stopped"]["reason"].as_str().unwrap_or("").replace('_', " ")));
+            cells.push(Cell::text(why(context, person)));
         }
         if grid {
             cells.push(context.instant(&person["start"]));
@@ -321,5 +397,5 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json) -> Markup {
         }
         table.row(cells);
     }
-    some(context, &table)
+    table
 }

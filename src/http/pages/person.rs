@@ -9,7 +9,7 @@ use super::{Context, form};
 use crate::app::Role;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::Json;
+use crate::model::{Json, parse_instant};
 
 /// Events on a page of the time line.
 const PAGE: usize = 100;
@@ -19,15 +19,27 @@ fn profile(context: &Context<'_>, identity: &str) -> Result<Json> {
 }
 
 fn timeline(context: &Context<'_>, identity: &str, limit: usize) -> Result<Json> {
-    let given = |name| Some(context.value(name)).filter(|text| !text.is_empty());
-    Json::parse(&context.app.reports().timeline(
-        context.snapshot,
-        identity,
-        context.app.now(),
-        given("event"),
-        limit,
-        given("cursor"),
-    )?)
+    // A file begins with the latest, wherever the page does.
+    let cursor = if context.wanted.is_some() { "" } else { context.value("cursor") };
+    timeline_from(context, identity, limit, cursor)
+}
+
+/// The time line from a cursor on; from the latest if there is none.
+fn timeline_from(context: &Context<'_>, identity: &str, limit: usize, cursor: &str) -> Result<Json> {
+    let given = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    let (event, cursor, now) = (given(context.value("event")), given(cursor), context.app.now());
+    Json::parse(&context.app.reports().timeline(context.snapshot, identity, now, event, limit, cursor)?)
+}
+
+/// Puts the events behind the first page into the file, page by page: only its text is kept.
+fn fill_file(context: &Context<'_>, identity: &str, first: &Json) -> Result<()> {
+    let mut cursor = first["cursor"].as_str().filter(|_| context.wants("events")).map(str::to_owned);
+    while let Some(at) = cursor {
+        let line = timeline_from(context, identity, limits::PAGE_MAX, &at)?;
+        context.add_to_file(&events_table(context, &line));
+        cursor = line["cursor"].as_str().map(str::to_owned);
+    }
+    Ok(())
 }
 
 /// The page of the person of an identity.
@@ -54,6 +66,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
         p.under { a href=(link("/api/v1/export", &[], &[("person", &name)])) download { "All records of this person" } " (JSON lines)" }
         @if context.may(Role::Owner) { p.under { a href=(format!("{}/erase", person_path(&name))) { "Erase this person\u{2026}" } } }
     };
+    fill_file(context, identity, &line)?;
     Ok(Answered::new(name, body))
 }
 
@@ -102,7 +115,21 @@ fn properties(context: &Context<'_>, person: &Json) -> Markup {
     html! { @if context.shows(&table) { (context.table(&table)) } @else { p.hint { "Nothing is known of them." } } }
 }
 
+/// A time line as the table of its file.
+fn events_table(context: &Context<'_>, line: &Json) -> Table {
+    let mut table = Table::new("events", "Events", &["Time", "Event", "Identity", "Properties"]);
+    for event in list(line, "events") {
+        let [what, who] = ["event", "identity"].map(|name| Cell::text(words::value(&event[name])));
+        let properties = Cell::text(event["properties"].to_string());
+        table.row(vec![context.instant(&event["time"]), what, who, properties]);
+    }
+    table
+}
+
 fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> Markup {
+    if context.wanted.is_some() {
+        return context.table(&events_table(context, line));
+    }
     let (own, zone, event) = (person_path(identity), context.zone(), context.value("event"));
     let known: Vec<String> =
         list(person, "counts").iter().filter_map(|c| c["event"].as_str()).map(str::to_owned).collect();
@@ -113,24 +140,11 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
         day.clone_from(&today);
         new.then_some(today)
     };
-    let mut table = Table::new("events", "Events", &["Time", "Event", "Identity", "Properties"]);
-    if context.wanted.is_some() {
-        for event in list(line, "events") {
-            let cells = ["event", "identity"].map(|name| Cell::text(words::value(&event[name])));
-            let [what, who] = cells;
-            table.row(vec![
-                context.instant(&event["time"]),
-                what,
-                who,
-                Cell::text(event["properties"].to_string()),
-            ]);
-        }
-        return context.table(&table);
-    }
-    let earlier = line["cursor"].as_str().map(|cursor| {
-        let more = [("event", event), ("cursor", cursor)];
-        link(&own, &[], &more.into_iter().filter(|(_, v)| !v.is_empty()).collect::<Vec<_>>())
-    });
+    let same = |more: (&str, &str)| {
+        let given = [("event", event), more].into_iter().filter(|(_, value)| !value.is_empty());
+        link(&own, &[], &given.collect::<Vec<_>>())
+    };
+    let earlier = line["cursor"].as_str().map(|cursor| same(("cursor", cursor)));
     html! {
         form.row method="get" action=(own) {
             (form::field("Event", "event", event, "events"))
@@ -146,7 +160,7 @@ fn events(context: &Context<'_>, person: &Json, line: &Json, identity: &str) -> 
                 @for (name, value) in event["properties"].as_object().into_iter().flatten() { span.property { (name) ": " (words::value(value)) } " " }
                 small { (event["identity"].as_str().unwrap_or_default()) } }
         } }
-        p.under { a.file href=(link(&own, &[], &[("csv", "events")])) download { "CSV" } }
+        p.under { a.file href=(same(("csv", "events"))) download { "CSV" } }
         @if let Some(earlier) = earlier { p { a href=(earlier) { "Earlier" } } }
     }
 }
@@ -179,17 +193,17 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         Cell::text(count(a + b)),
     ]);
     for (name, field) in [("First seen", "first_seen"), ("Last seen", "last_seen")] {
-        let (first, second) = (one[field].as_str(), two[field].as_str());
-        let both = if field == "first_seen" {
-            [first, second].into_iter().flatten().min()
-        } else {
-            first.max(second)
-        };
+        // As text 10:00:00.5Z would come before 10:00:00Z.
+        let seen = [&one[field], &two[field]].into_iter().filter_map(|text| {
+            let text = text.as_str()?;
+            Some((parse_instant(text).ok()?, text))
+        });
+        let both = if field == "first_seen" { seen.min() } else { seen.max() };
         table.row(vec![
             Cell::head(name),
             context.instant(&one[field]),
             context.instant(&two[field]),
-            context.instant(&both.map_or(Json::Null, Json::from)),
+            context.instant(&both.map_or(Json::Null, |(_, text)| text.into())),
         ]);
     }
     let same = one["person"] == two["person"];

@@ -224,20 +224,25 @@ impl Table {
         let named = self.head.iter().enumerate().filter(|(_, (name, _))| !name.is_empty());
         let head = named
             .map(|(at, (name, _))| quoted(&format!("{name}{}", if seconds(at) { " (seconds)" } else { "" })));
-        let mut lines = vec![head.collect::<Vec<_>>()];
-        for (_, cells) in &self.rows {
-            let named = self.head.iter().zip(cells).filter(|((name, _), _)| !name.is_empty());
-            lines.push(
-                named
-                    .map(|(_, cell)| match &cell.plain {
-                        Plain::Text(text) => quoted(text),
-                        Plain::Number(number) => number.clone(),
-                    })
-                    .collect(),
-            );
-        }
-        lines.iter().map(|line| line.join(",") + "\r\n").collect()
+        line(head) + &self.csv_rows()
     }
+
+    /// Its rows as those of a file.
+    pub fn csv_rows(&self) -> String {
+        let row = |(_, cells): &(_, Vec<Cell>)| {
+            let named = self.head.iter().zip(cells).filter(|((name, _), _)| !name.is_empty());
+            line(named.map(|(_, cell)| match &cell.plain {
+                Plain::Text(text) => quoted(text),
+                Plain::Number(number) => number.clone(),
+            }))
+        };
+        self.rows.iter().map(row).collect()
+    }
+}
+
+/// A line of a file.
+fn line(cells: impl Iterator<Item = String>) -> String {
+    cells.collect::<Vec<_>>().join(",") + "\r\n"
 }
 
 /// Text in quotes. What a spreadsheet could take for a formula gets an apostrophe, which makes it text there too.

@@ -7,7 +7,7 @@ use super::edit::Pairs;
 use super::table::{Cell, Table};
 use super::view::{self, Answered, for_list, link, list, without};
 use super::words;
-use super::{Context, form};
+use super::{Context, form, title};
 use crate::error::Result;
 use crate::model::Json;
 
@@ -32,7 +32,7 @@ pub fn page(context: &Context<'_>) -> Result<Answered> {
         @if !context.shared() { (builder(context)?) }
         (context.shown("trend", result, "How often something was done over time, by how many people, or what it came to.", |answer| series(context, answer, &pairs)))
     };
-    Ok(Answered::new("Trends", body))
+    Ok(Answered::new(title::report(context, "Trends"), body))
 }
 
 fn builder(context: &Context<'_>) -> Result<Markup> {

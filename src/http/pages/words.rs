@@ -155,14 +155,19 @@ pub fn length(unit: &str) -> Option<Span> {
     }
 }
 
+/// The day that is not over when an answer was counted.
+pub fn day_after(receipt: &Json) -> Option<Date> {
+    // The last instant counts, so a day is over with its last millisecond.
+    let seen = receipt["as_of"].as_str()?.parse::<Timestamp>().ok()?;
+    let next = seen.checked_add(1.millisecond()).ok()?;
+    Some(zone(receipt["tz"].as_str().unwrap_or_default()).to_datetime(next).date())
+}
+
 /// The place of the first of these units that was not over when they were counted; `None` if all were.
 pub fn open_from(answer: &Json, points: &[Json]) -> Option<usize> {
     let receipt = &answer["receipt"];
     let unit = length(receipt["query"]["unit"].as_str()?)?;
-    // The last instant counts, so a unit is over with its last millisecond.
-    let seen = receipt["as_of"].as_str()?.parse::<Timestamp>().ok()?;
-    let next = seen.checked_add(1.millisecond()).ok()?;
-    let today = zone(receipt["tz"].as_str().unwrap_or_default()).to_datetime(next).date();
+    let today = day_after(receipt)?;
     points.iter().position(|point| {
         let start = point["start"].as_str().and_then(|start| start.parse::<Date>().ok());
         start.and_then(|start| start.checked_add(unit).ok()).is_some_and(|end| end > today)
@@ -186,7 +191,9 @@ fn events_and_conditions(names: &Dashboard, events: &Json, pattern: &Json) -> (S
         Json::Array(several) => several.iter().map(|one| event(names, one)).collect::<Vec<_>>().join(" or "),
         other => event(names, other),
     };
-    let conditions: Vec<String> = list(pattern, "where").iter().map(condition).collect();
+    let mut conditions: Vec<String> = list(pattern, "where").iter().map(condition).collect();
+    // A truth and its text read the same.
+    conditions.dedup();
     let met =
         if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
     (events, met)
@@ -213,7 +220,9 @@ pub fn condition(condition: &Json) -> String {
         return format!("{name} is {}", if known { "known" } else { "not known" });
     }
     if let Some(values) = condition["in"].as_array() {
-        return format!("{name} is {}", values.iter().map(value).collect::<Vec<_>>().join(" or "));
+        let mut values: Vec<String> = values.iter().map(value).collect();
+        values.dedup();
+        return format!("{name} is {}", values.join(" or "));
     }
     let found = OPERATORS.iter().find_map(|(operator, words)| Some((words, condition.get(operator)?)));
     found.map_or_else(|| condition.to_string(), |(words, wanted)| format!("{name} {words} {}", value(wanted)))
@@ -233,6 +242,25 @@ impl Wording<'_> {
         query
             .get("people")
             .map_or_else(String::new, |people| format!(". Only people: {}", self.audience(people)))
+    }
+
+    /// The steps of a funnel in words, with its window and what must not come.
+    pub fn funnel(&self, query: &Json) -> String {
+        let steps: Vec<String> = list(query, "steps").iter().map(|step| pattern(self.names, step)).collect();
+        let steps = match query["order"].as_str() {
+            Some("any") => format!("{}, in any order", steps.join(" and ")),
+            Some("strict") => format!("{}, with nothing in between", steps.join(", next ")),
+            _ => steps.join(", then "),
+        };
+        let within =
+            query["within"].as_str().map(|w| format!(", all within {w} of the first")).unwrap_or_default();
+        let excluded: Vec<String> = list(query, "exclude")
+            .iter()
+            .map(|one| format!("{} after step {}", pattern(self.names, one), number(&one["after"]).max(1)))
+            .collect();
+        let without =
+            if excluded.is_empty() { String::new() } else { format!(", without {}", excluded.join(" or ")) };
+        format!("{steps}{within}{without}")
     }
 
     /// Which people, in words.
@@ -272,11 +300,16 @@ impl Wording<'_> {
             return format!("seen{}", self.range(range));
         }
         if let Some(funnel) = people.get("funnel") {
-            let steps: Vec<String> =
-                list(funnel, "steps").iter().map(|step| pattern(self.names, step)).collect();
             let outcome = people["outcome"].as_str().unwrap_or("reached").replace('_', " ");
             let at = people["step"].as_u64().map_or_else(String::new, |step| format!(" at step {step}"));
-            return format!("{outcome}{at} of {}", steps.join(", then "));
+            let others = funnel.get("people").map(|people| format!(", of people: {}", self.audience(people)));
+            let entered = Some(self.range(funnel)).filter(|range| !range.is_empty());
+            return format!(
+                "{outcome}{at} of {}{}{}",
+                self.funnel(funnel),
+                entered.map_or_else(String::new, |range| format!(", entered{range}")),
+                others.unwrap_or_default()
+            );
         }
         if let Some(cohort) = people.get("cohort") {
             let row = people.get("row").map_or_else(String::new, |row| format!(" {}", value(row)));
@@ -304,10 +337,11 @@ impl Wording<'_> {
     /// The days of a range, with a space before them; nothing if there is none.
     pub fn range(&self, range: &Json) -> String {
         let given = |name: &str| range.get(name).filter(|text| text.as_str().is_some());
-        let from = given("from")
-            .map(|from| self.day_from(from).map_or_else(|| instant(&self.zone, from), |day| day.to_string()));
+        let from = given("from").map(|from| {
+            day_from(&self.zone, from).map_or_else(|| instant(&self.zone, from), |day| day.to_string())
+        });
         // An answer has the instant behind the last one, a question may have the last day itself.
-        let to = given("to").map(|to| match self.day_from(to).and_then(|day| day.yesterday().ok()) {
+        let to = given("to").map(|to| match day_from(&self.zone, to).and_then(|day| day.yesterday().ok()) {
             Some(last) => (last.to_string(), true),
             None => (instant(&self.zone, to), to.as_str().is_some_and(|text| text.len() == 10)),
         });
@@ -321,12 +355,12 @@ impl Wording<'_> {
             (Some(from), Some((end, false))) => format!(" from {from} until {end}"),
         }
     }
+}
 
-    /// The day that begins with an instant, if one does.
-    fn day_from(&self, instant: &Json) -> Option<Date> {
-        let at = instant.as_str()?.parse::<Timestamp>().ok()?.to_zoned(self.zone.clone());
-        at.start_of_day().is_ok_and(|first| first == at).then(|| at.date())
-    }
+/// The day of a zone that begins with an instant, if one does.
+pub fn day_from(zone: &TimeZone, instant: &Json) -> Option<Date> {
+    let at = instant.as_str()?.parse::<Timestamp>().ok()?.to_zoned(zone.clone());
+    at.start_of_day().is_ok_and(|first| first == at).then(|| at.date())
 }
 
 /// Whether it is the list of robots, which answers have written out.
@@ -400,6 +434,13 @@ mod tests {
         let said = crate::app::Described { shown_as: "Bought".into(), ..Default::default() };
         names.describe("B", said).unwrap();
         assert_eq!(pattern(&names, &step), "A or Bought where Price is at least 5");
+        let truth = json!({"event": "A", "where": [{"property": "P", "is_not": "true"}, {"property": "P", "is_not": true}]});
+        assert_eq!(pattern(&names, &truth), "A where P is not true");
+        assert_eq!(condition(&json!({"property": "P", "in": ["true", true, 1]})), "P is true or 1");
+        let lost = json!({"funnel": {"steps": [{"event": "A"}, {"event": "C"}], "within": "7d", "from": "2025-03-01T00:00:00Z",
+            "to": "2025-04-01T00:00:00Z", "exclude": [{"event": "X"}]}, "outcome": "lost", "step": 1});
+        let said = "lost at step 1 of A, then C, all within 7d of the first, without X after step 1, entered from 2025-03-01 to 2025-03-31";
+        assert_eq!(words("", &lost), said);
         assert_eq!(duration_of(172_800.0), "2 d");
         assert_eq!(
             [sentence("no event"), sentence("\"soon\" is"), sentence("")],
