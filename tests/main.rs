@@ -36,6 +36,7 @@ mod losses;
 mod memory;
 mod operations;
 mod refusals;
+mod restores;
 mod retention;
 mod sdks;
 mod soak;

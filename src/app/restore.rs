@@ -73,10 +73,19 @@ impl Part {
         Ok((first, others))
     }
 
-    fn restore(&self, lists: &[(Erasures, String)], options: Options) -> Result<RestoreReport> {
+    /// Takes the directory of the new store for this process.
+    fn take(&self) -> Result<Arc<Unfinished>> {
+        Ok(Arc::new(Unfinished::take(Arc::new(RealVfs::new(&self.dir)?))?))
+    }
+
+    fn restore(
+        &self,
+        lists: &[(Erasures, String)],
+        into: &Arc<Unfinished>,
+        options: Options,
+    ) -> Result<RestoreReport> {
         let own = lists.iter().filter(|(list, _)| self.backup.is_of(list.store_id)).cloned().collect();
-        let dir: &dyn Fn() -> Result<Arc<dyn Vfs>> = &|| Ok(Arc::new(RealVfs::new(&self.dir)?));
-        let made = restore_on(&self.beside, Some(&self.backup.name), own, dir, options);
+        let made = restore_one(&self.beside, Some(&self.backup.name), own, &|| Ok(Arc::clone(into)), options);
         let made = made.map_err(|error| within(&self.from, error))?;
         Ok(RestoreReport { from: self.from.clone(), ..made })
     }
@@ -111,46 +120,69 @@ pub fn restore(from: &Path, dir: &Path, lists: &[PathBuf], options: Options) -> 
         }
         given.extend(found.into_iter().map(|list| (list, name.clone())));
     }
-    if dir.is_dir() {
-        not_unfinished(dir)?;
-        // A new disk has a directory of its own.
-        let of_nobody = ["LOCK", "lost+found"];
-        if RealVfs::existing(dir)?.list()?.iter().any(|name| !of_nobody.contains(&name.as_str())) {
-            let message = format!("{} is not empty", dir.display());
-            return Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"));
-        }
-    }
+    nothing_in(dir)?;
     let new = parts().map(|part| part.dir.clone()).chain([dir.join(projects::DIR)]);
     let new: Vec<PathBuf> = new.filter(|dir| !dir.is_dir()).collect();
-    let mut done = Vec::new();
-    let mut restore = |part: &Part| {
-        let report = part.restore(&given, options.clone())?;
-        done.push(part.dir.clone());
-        Ok(report)
-    };
-    // The first comes last: without it the others are no server.
-    let projects =
-        others.iter().map(|(number, part)| Ok((*number, restore(part)?))).collect::<Result<Vec<_>>>();
-    let made = projects.and_then(|projects| Ok(RestoreReport { projects, ..restore(&first)? }));
+    let mut taken = Vec::new();
+    let made = restore_parts(&first, &others, &given, &options, &mut taken);
     if made.is_err()
-        && let Err(error) = undo(&done, &new)
+        && let Err(error) = undo(&taken, &new)
     {
         log::error!("what was restored in part is still there: {error}");
     }
     made
 }
 
-/// Empties the directories in which a store was made, and removes those that were not there before.
-fn undo(done: &[PathBuf], new: &[PathBuf]) -> Result<()> {
-    for dir in done {
-        let vfs = RealVfs::existing(dir)?;
-        // Without its manifest it is no store.
-        let (first, rest): (Vec<_>, Vec<_>) = vfs.list()?.into_iter().partition(|name| name == MANIFEST);
-        first.iter().chain(&rest).try_for_each(|name| vfs.remove(name))?;
+/// An error if there is anything in the directory of the new store.
+fn nothing_in(dir: &Path) -> Result<()> {
+    if !dir.is_dir() {
+        return Ok(());
     }
-    for dir in new.iter().filter(|dir| dir.is_dir()) {
-        let (folders, name) = RealFolders::around(dir)?;
-        folders.remove(&name)?;
+    not_unfinished(dir)?;
+    // A new disk has a directory of its own.
+    let of_nobody = ["LOCK", "lost+found"];
+    if RealVfs::existing(dir)?.list()?.iter().all(|name| of_nobody.contains(&name.as_str())) {
+        return Ok(());
+    }
+    let message = format!("{} is not empty", dir.display());
+    Err(Error::new(ErrorKind::Conflict, "not_empty", message).hint("name a new directory"))
+}
+
+/// All of them; the directories stay `taken`, each from before it is looked into, so that no server begins in one meanwhile.
+fn restore_parts(
+    first: &Part,
+    others: &[(u32, Part)],
+    lists: &[(Erasures, String)],
+    options: &Options,
+    taken: &mut Vec<Arc<Unfinished>>,
+) -> Result<RestoreReport> {
+    let mut take = |part: &Part| {
+        let into = part.take()?;
+        taken.push(Arc::clone(&into));
+        Ok::<_, Error>(into)
+    };
+    let into_first = take(first)?;
+    nothing_in(&first.dir)?;
+    // The first comes last: without it the others are no server.
+    let mut projects = Vec::new();
+    for (number, part) in others {
+        projects.push((*number, part.restore(lists, &take(part)?, options.clone())?));
+    }
+    Ok(RestoreReport { projects, ..first.restore(lists, &into_first, options.clone())? })
+}
+
+/// Takes back what was made in directories that are still taken, and removes those that were not there before, unless somebody has put
+/// something into them.
+fn undo(taken: &[Arc<Unfinished>], new: &[PathBuf]) -> Result<()> {
+    taken.iter().try_for_each(|into| into.take_back())?;
+    // What lies in another comes before it.
+    let mut new: Vec<&PathBuf> = new.iter().filter(|dir| dir.is_dir()).collect();
+    new.sort_by_key(|dir| std::cmp::Reverse(dir.components().count()));
+    for dir in new {
+        if RealVfs::existing(dir)?.list()?.is_empty() {
+            let (folders, name) = RealFolders::around(dir)?;
+            folders.remove(&name)?;
+        }
     }
     Ok(())
 }
@@ -161,6 +193,16 @@ pub fn restore_on(
     one: Option<&str>,
     lists: Vec<(Erasures, String)>,
     dir: &dyn Fn() -> Result<Arc<dyn Vfs>>,
+    options: Options,
+) -> Result<RestoreReport> {
+    restore_one(beside, one, lists, &|| Ok(Arc::new(Unfinished::take(dir()?)?)), options)
+}
+
+fn restore_one(
+    beside: &dyn Folders,
+    one: Option<&str>,
+    lists: Vec<(Erasures, String)>,
+    dir: &dyn Fn() -> Result<Arc<Unfinished>>,
     options: Options,
 ) -> Result<RestoreReport> {
     let from = chosen(beside, one)?;
@@ -177,9 +219,11 @@ pub fn restore_on(
     }
     let copy = dir()?;
     let restored = restore_into(&found, &copy, &erased, options);
-    if restored.is_err() {
-        // Nothing of it is of use, and it would have people in it who were erased.
-        Unfinished::take_back(copy.as_ref())?;
+    // Nothing of it is of use then, and it would have people in it who were erased.
+    if restored.is_err()
+        && let Err(error) = copy.take_back()
+    {
+        log::error!("what was restored in part is still there: {error}");
     }
     let (records, erased) = restored?;
     Ok(RestoreReport { from: PathBuf::from(&from.name), records, erased, projects: Vec::new() })
@@ -216,26 +260,26 @@ fn chosen(beside: &dyn Folders, name: Option<&str>) -> Result<Backup> {
 /// The copy has a manifest only when everybody is erased from it who is to be: before that, no power cut leaves a store in `copy`.
 fn restore_into(
     found: &Frozen,
-    copy: &Arc<dyn Vfs>,
+    copy: &Arc<Unfinished>,
     lists: &Erasures,
     options: Options,
 ) -> Result<(u64, Erased)> {
-    let hidden = Arc::new(Unfinished::begin(Arc::clone(copy))?);
+    copy.begin()?;
     let names = found.files.iter().map(|(file, bytes)| (&file.name, bytes));
     for (name, bytes) in names.chain(found.others.iter().map(|(name, bytes)| (name, bytes))) {
-        put(hidden.as_ref(), name, bytes)?;
+        put(copy.as_ref(), name, bytes)?;
     }
-    finish(hidden.as_ref(), &found.manifest_bytes)?;
-    let engine = Engine::open_on(Arc::clone(&hidden) as Arc<dyn Vfs>, options)?;
+    finish(copy.as_ref(), &found.manifest_bytes)?;
+    let engine = Engine::open_on(Arc::clone(copy) as Arc<dyn Vfs>, options)?;
     if let Some(damage) = engine.check().into_iter().next() {
         return Err(damage);
     }
     let listed = engine.listed(lists)?;
-    erase::redact_on(hidden.as_ref(), &listed)?;
+    erase::redact_on(copy.as_ref(), &listed)?;
     let erased = engine.erase_only(&listed)?;
     let records = engine.snapshot().rows();
     engine.close()?;
-    hidden.show()?;
+    copy.show()?;
     Ok((records, erased))
 }
 

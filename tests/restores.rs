@@ -1,0 +1,130 @@
+//! Backups and restores while others are at work: servers that start in the same directory, erasures, and directories of somebody else.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use whodid::app::{App, Memory, StoredKeys, backup, export, projects, restore, restore_on};
+use whodid::disk::{RealFolders, RealVfs, Vfs};
+use whodid::engine::{Options, read_only};
+use whodid::model::{Record, RecordKind};
+use whodid::testing::random::NOW;
+use whodid::transfer::format::ExportFormat;
+
+use crate::support::WRITE_KEY;
+
+fn event(identity: &str) -> Record {
+    Record {
+        kind: RecordKind::Event,
+        identity: identity.to_owned(),
+        name: "Did".to_owned(),
+        time: Some(NOW),
+        properties: Vec::new(),
+        id: None,
+    }
+}
+
+fn everything(data: &Path) -> String {
+    let mut out = Vec::new();
+    export(&read_only(data).unwrap(), ExportFormat::Ndjson, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// A server's data with a second project, and a backup of both.
+fn backed_up(data: &Path, target: &Path) {
+    let app = App::open(data).unwrap();
+    app.engine().write(vec![event("ann"), event("ben")]).unwrap();
+    app.close().unwrap();
+    let keys = StoredKeys::new(WRITE_KEY.to_owned(), "0".repeat(64));
+    keys.store(data).unwrap();
+    let (number, app, _) = projects::create(data, "Shop", keys, Memory::default()).unwrap();
+    app.engine().write(vec![event("eve")]).unwrap();
+    app.close().unwrap();
+    for project in [projects::FIRST, number] {
+        backup(&projects::dir(data, project), &projects::dir(target, project), None, NOW).unwrap();
+    }
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_restore_takes_back_what_it_made_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target, new) = (dir.path().join("store"), dir.path().join("backups"), dir.path().join("new"));
+    backed_up(&data, &target);
+    // A server that began there before the directory was taken.
+    let begun = || {
+        let vfs = RealVfs::new(&new)?;
+        let app = App::open(&new)?;
+        app.engine().write(vec![event("kim")])?;
+        StoredKeys::new(WRITE_KEY.to_owned(), "1".repeat(64)).store(&new)?;
+        app.close()?;
+        Ok(Arc::new(vfs) as Arc<dyn Vfs>)
+    };
+    let beside = RealFolders::new(&target);
+    assert!(restore_on(&beside, None, Vec::new(), &begun, Options::default()).is_err());
+    assert!(everything(&new).contains("kim") && names_in(&new).contains(&"keys.json".to_owned()));
+    assert!(!names_in(&new).iter().any(|name| name.contains("unfinished")), "{:?}", names_in(&new));
+    App::open(&new).unwrap().close().unwrap();
+}
+
+#[test]
+fn a_restore_has_its_directory_to_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target, new) = (dir.path().join("store"), dir.path().join("backups"), dir.path().join("new"));
+    backed_up(&data, &target);
+    // One that is empty yet belongs to whoever has just begun there.
+    let vfs = RealVfs::new(&new).unwrap();
+    let lock = vfs.lock().unwrap();
+    assert_eq!(restore(&target, &new, &[], Options::default()).unwrap_err().code(), "locked");
+    assert_eq!(names_in(&new), ["LOCK"]);
+    drop(lock);
+    std::fs::remove_dir_all(&new).unwrap();
+    // Whoever comes first has it: never both, and never less than there was.
+    let mut restored = 0;
+    for round in 0..6 {
+        let stop = AtomicBool::new(false);
+        let (made, served) = std::thread::scope(|scope| {
+            let server = scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    match App::open(&new) {
+                        Ok(app) => return Some(app),
+                        Err(error) => {
+                            let expected = ["locked", "unfinished_restore"].contains(&error.code());
+                            assert!(expected, "{error}");
+                        }
+                    }
+                }
+                None
+            });
+            // Now before it, now behind it.
+            std::thread::sleep(std::time::Duration::from_millis(if round % 2 == 0 { 0 } else { 30 }));
+            let made = restore(&target, &new, &[], Options::default());
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            stop.store(true, Ordering::SeqCst);
+            (made, server.join().unwrap())
+        });
+        let app = served.expect("a server gets in before or behind it");
+        app.engine().write(vec![event("kim")]).unwrap();
+        let rows = match made {
+            Ok(report) => {
+                assert!(new.join("keys.json").exists() && new.join("projects/2/MANIFEST").exists());
+                restored += 1;
+                report.records + 1
+            }
+            Err(error) => {
+                assert!(["locked", "not_empty"].contains(&error.code()), "{error}");
+                1
+            }
+        };
+        app.close().unwrap();
+        assert_eq!(everything(&new).lines().count() as u64, rows);
+        std::fs::remove_dir_all(&new).unwrap();
+    }
+    println!("{restored} of 6 came first");
+}
