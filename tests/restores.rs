@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use whodid::app::{App, Memory, StoredKeys, backup, export, projects, restore, restore_on};
-use whodid::disk::{RealFolders, RealVfs, Vfs};
-use whodid::engine::{Options, read_only};
+use whodid::app::{App, Memory, StoredKeys, backup, backup_on, export, projects, restore, restore_on};
+use whodid::disk::{Folders, RealFolders, RealVfs, Vfs};
+use whodid::engine::{Engine, Options, read_only};
 use whodid::model::{Record, RecordKind};
 use whodid::testing::random::NOW;
 use whodid::transfer::format::ExportFormat;
+use whodid::{Error, Result};
 
 use crate::support::WRITE_KEY;
 
@@ -22,6 +23,10 @@ fn event(identity: &str) -> Record {
         properties: Vec::new(),
         id: None,
     }
+}
+
+fn open(data: &Path) -> Engine {
+    Engine::open_on(Arc::new(RealVfs::new(data).unwrap()), Options::default()).unwrap()
 }
 
 fn everything(data: &Path) -> String {
@@ -127,4 +132,63 @@ fn a_restore_has_its_directory_to_itself() {
         std::fs::remove_dir_all(&new).unwrap();
     }
     println!("{restored} of 6 came first");
+}
+
+/// Directories in one of which something is done when it is made, or that are not all ours.
+struct Hooked<F: Fn() + Send + Sync> {
+    inner: RealFolders,
+    made: F,
+    locked_out: Option<String>,
+}
+
+impl<F: Fn() + Send + Sync> Folders for Hooked<F> {
+    fn list(&self) -> Result<Vec<String>> {
+        self.inner.list()
+    }
+    fn make(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+        (self.made)();
+        self.inner.make(name)
+    }
+    fn open(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+        if self.locked_out.as_deref() == Some(name) {
+            return Err(Error::io(
+                "cannot list",
+                Path::new(name),
+                std::io::ErrorKind::PermissionDenied.into(),
+            ));
+        }
+        self.inner.open(name)
+    }
+    fn link(&self, file: &str, from: &str, to: &str) -> Result<bool> {
+        self.inner.link(file, from, to)
+    }
+    fn remove(&self, name: &str) -> Result<()> {
+        self.inner.remove(name)
+    }
+    fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+#[test]
+fn a_backup_that_is_copied_during_an_erasure_brings_nobody_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    engine.write(vec![event("jane@example.com"), event("ben@example.com")]).unwrap();
+    engine.flush().unwrap();
+    let erase = || assert_eq!(engine.erase(&["jane@example.com".to_owned()]).unwrap().people, 1);
+    let folders = Hooked { inner: RealFolders::new(&target), made: erase, locked_out: None };
+    let vfs = RealVfs::existing(&data).unwrap();
+    let made = backup_on(&vfs, &folders, None, NOW).unwrap();
+    assert_eq!(made.records, 2, "the files are those of before");
+    engine.close().unwrap();
+    let (made, new) = (target.join(made.path), dir.path().join("new"));
+    assert_eq!(crate::support::run(&made, &["check"], b"").status.code(), Some(0));
+    let report = restore(&target, &new, &[], Options::default()).unwrap();
+    assert_eq!((report.erased.people, report.records), (1, 1));
+    assert!(!everything(&new).contains("jane"));
 }

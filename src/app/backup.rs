@@ -151,7 +151,8 @@ fn make(
 }
 
 /// The files of a store as they are at one moment: they stay readable when the store removes them.
-pub(super) struct Frozen {
+pub(super) struct Frozen<'a> {
+    source: &'a dyn Vfs,
     pub(super) manifest: Manifest,
     pub(super) manifest_bytes: Bytes,
     /// Named by the manifest.
@@ -160,8 +161,8 @@ pub(super) struct Frozen {
     pub(super) others: Vec<(String, Bytes)>,
 }
 
-impl Frozen {
-    pub(super) fn take(source: &dyn Vfs) -> Result<Self> {
+impl<'a> Frozen<'a> {
+    pub(super) fn take(source: &'a dyn Vfs) -> Result<Self> {
         for _ in 0..TRIES {
             let manifest = load(source)?;
             match Self::open(source, &manifest) {
@@ -179,7 +180,7 @@ impl Frozen {
         .hint("try again"))
     }
 
-    fn open(source: &dyn Vfs, manifest: &Manifest) -> Result<Self> {
+    fn open(source: &'a dyn Vfs, manifest: &Manifest) -> Result<Self> {
         let manifest_bytes = source.open(MANIFEST)?;
         let open = |file: &FileRef| Ok((file.clone(), source.open(&file.name)?));
         let files = manifest.files().map(open).collect::<Result<Vec<_>>>()?;
@@ -192,7 +193,18 @@ impl Frozen {
                 others.push((name, bytes));
             }
         }
-        Ok(Self { manifest: manifest.clone(), manifest_bytes, files, others })
+        Ok(Self { source, manifest: manifest.clone(), manifest_bytes, files, others })
+    }
+
+    /// Logs, and what lies beside the data, with the list of the erased as it is now. Whoever was erased since is in these files: the list
+    /// says so to whoever restores them.
+    fn others_now(&self) -> Result<Vec<(&str, Bytes)>> {
+        let others = self.others.iter().filter(|(name, _)| name != ERASED);
+        let mut others: Vec<_> = others.map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+        if self.source.list()?.iter().any(|name| name == ERASED) {
+            others.push((ERASED, self.source.open(ERASED)?));
+        }
+        Ok(others)
     }
 }
 
@@ -231,9 +243,10 @@ fn fill(
     }
     let mut content = Content::default();
     content.add(MANIFEST, &found.manifest_bytes);
-    for (name, bytes) in &found.others {
-        put(copy, name, bytes)?;
-        content.add(name, bytes);
+    // The last that is read: copying the files has taken a while.
+    for (name, bytes) in found.others_now()? {
+        put(copy, name, &bytes)?;
+        content.add(name, &bytes);
         report.copied += 1;
         report.copied_bytes += bytes.len() as u64;
     }
