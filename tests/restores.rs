@@ -10,7 +10,7 @@ use whodid::engine::{Engine, Options, read_only};
 use whodid::model::{Record, RecordKind};
 use whodid::testing::random::NOW;
 use whodid::transfer::format::ExportFormat;
-use whodid::{Error, Result};
+use whodid::{Error, ErrorKind, Result};
 
 use crate::support::WRITE_KEY;
 
@@ -191,4 +191,25 @@ fn a_backup_that_is_copied_during_an_erasure_brings_nobody_back() {
     let report = restore(&target, &new, &[], Options::default()).unwrap();
     assert_eq!((report.erased.people, report.records), (1, 1));
     assert!(!everything(&new).contains("jane"));
+}
+
+#[test]
+fn what_belongs_to_somebody_else_keeps_nobody_from_making_backups() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    let engine = open(&data);
+    engine.write(vec![event("ann")]).unwrap();
+    engine.flush().unwrap();
+    let old = backup(&data, &target, None, NOW).unwrap();
+    let foreign = backup(&data, &target, None, NOW + 1000).unwrap();
+    let locked_out = foreign.path.file_name().unwrap().to_str().map(str::to_owned);
+    let folders = Hooked { inner: RealFolders::new(&target), made: || (), locked_out };
+    let vfs = RealVfs::existing(&data).unwrap();
+    let made = backup_on(&vfs, &folders, None, NOW + 2000).unwrap();
+    assert!(made.shared > 0, "with the one before: {made:?} {old:?}");
+    // Nobody knows whose list is in it, so a restore has to be told.
+    let new: &dyn Fn() -> Result<Arc<dyn Vfs>> = &|| unreachable!();
+    let error = restore_on(&folders, None, Vec::new(), new, Options::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    engine.close().unwrap();
 }

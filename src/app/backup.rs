@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::backups::{BACKUP, Backup, Content, finished, lost, next_name, prune, remove};
+use super::backups::{BACKUP, Backup, Content, lost, next_name, previous, prune, remove};
 use super::{SOCKETS, StoredKeys, beside, projects};
 use crate::disk::{Bytes, Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::read_only_on;
@@ -82,7 +82,7 @@ fn backup_beside(
     let mut found = Frozen::take(source)?;
     found.others.extend(lived.map(|lived| (PROJECTS.to_owned(), lived)));
     let store_id = found.manifest.store_id;
-    let previous = finished(target)?.into_iter().rfind(|b| b.is_of(store_id));
+    let previous = previous(target, store_id)?;
     let name = next_name(target, now)?;
     let mut made = match make(&found, target, &name, previous.as_ref(), now) {
         // What the last backup has may be damaged, so nothing of it is shared this time.
