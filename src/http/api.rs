@@ -313,7 +313,10 @@ impl Api {
         if route.pattern != SCRIPT_PATH {
             let key = route.parameter(&request.path)?;
             let project = self.projects.of_key(Some(&key));
-            project.check(Access::Write, Some(&key)).map_err(|_| {
+            project.check(Access::Write, Some(&key)).map_err(|error| {
+                if error.is_passing() {
+                    return error;
+                }
                 let message = "the name of the script holds no write key of ours";
                 Error::new(ErrorKind::NotFound, "unknown_key", message)
                     .at("path")
