@@ -213,3 +213,46 @@ fn what_belongs_to_somebody_else_keeps_nobody_from_making_backups() {
     assert_eq!(error.kind(), ErrorKind::Io, "{error}");
     engine.close().unwrap();
 }
+
+#[test]
+fn a_restore_says_whom_it_lets_in() {
+    use whodid::app::{Access, Scope, ScopedKey, Share};
+    let dir = tempfile::tempdir().unwrap();
+    let (data, target) = (dir.path().join("store"), dir.path().join("backups"));
+    backed_up(&data, &target);
+    let run = |args: &[&str]| {
+        let output = crate::support::run(&data, args, b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut keys = StoredKeys::load(&data).unwrap().unwrap();
+    keys.add(ScopedKey { name: "CI".to_owned(), scope: Scope::Read, sha256: "1".repeat(64) }).unwrap();
+    keys.store(&data).unwrap();
+    run(&["user", "add", "jane@example.com", "--role", "owner"]);
+    let app = App::open(&data).unwrap();
+    let (path, made) = ("/funnels".to_owned(), "2025-03-01".to_owned());
+    app.change_dashboard(|dashboard| {
+        dashboard.shares.push(Share { token_sha256: String::new(), path, query: String::new(), made });
+        Ok(())
+    })
+    .unwrap();
+    app.close().unwrap();
+    backup(&data, &target, None, NOW + 1000).unwrap();
+    // All of it is taken away behind the backup.
+    for file in ["keys.json", "accounts.json", "dashboard.json"] {
+        std::fs::remove_file(data.join(file)).unwrap();
+    }
+    let new = dir.path().join("new");
+    let said = run(&["restore", target.to_str().unwrap(), new.to_str().unwrap()]);
+    let expected = [
+        "check these",
+        "the write key and the API key",
+        "keys: CI (read)",
+        "accounts: jane@example.com (owner)",
+        "links: /funnels (2025-03-01)",
+    ];
+    assert!(expected.iter().all(|what| said.contains(what)), "{said}");
+    let report = restore(&target, &dir.path().join("other"), &[], Options::default()).unwrap();
+    let shop = Access { first_keys: true, ..Access::default() };
+    assert_eq!((report.access.accounts.len(), &report.projects[0].1.access), (1, &shop));
+}

@@ -42,7 +42,7 @@ pub use import::{Form, ImportReport, Rejected};
 pub use keys::{SCOPES, Scope, ScopedKey, StoredKeys};
 pub use memory::Memory;
 pub use reports::Reports;
-pub use restore::{RestoreReport, restore, restore_on};
+pub use restore::{Access, RestoreReport, restore, restore_on};
 pub use retention::{Keeper, Retention};
 pub use unfinished::not_unfinished;
 pub use watch::Watch;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::backup::{Frozen, PROJECTS, finish, put, sound};
 use super::backups::{Backup, erased, finished, lost, one};
 use super::unfinished::{Unfinished, not_unfinished};
-use super::{beside, erase, keys, projects};
+use super::{Dashboard, StoredKeys, accounts, beside, erase, keys, projects};
 use crate::disk::{Folders, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,9 +24,38 @@ pub struct RestoreReport {
     pub records: u64,
     /// Who was erased since the backup, and now again.
     pub erased: Erased,
+    /// What lets in, as it was then.
+    pub access: Access,
     /// The same of the projects that came with it, by their numbers.
     #[serde(skip)]
     pub projects: Vec<(u32, RestoreReport)>,
+}
+
+/// What of a backup lets somebody in: what was taken away since is back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// Whether there are a write key and an API key.
+    pub first_keys: bool,
+    /// The names of more keys, each with its scope.
+    pub keys: Vec<String>,
+    /// Who has an account, each with its role.
+    pub accounts: Vec<String>,
+    /// Reports that can be seen by whoever has their link, and when it was made.
+    pub links: Vec<String>,
+}
+
+impl Access {
+    fn of(vfs: &dyn Vfs) -> Result<Self> {
+        let keys = StoredKeys::load_on(vfs)?;
+        let more = keys.iter().flat_map(|keys| &keys.more);
+        let (users, shares) = (accounts::stored(vfs)?, Dashboard::load_on(vfs)?.shares);
+        Ok(Self {
+            first_keys: keys.is_some(),
+            keys: more.map(|key| format!("{} ({})", key.name, key.scope.name())).collect(),
+            accounts: users.iter().map(|(email, user)| format!("{email} ({})", user.role.name())).collect(),
+            links: shares.iter().map(|share| format!("{} ({})", share.path, share.made)).collect(),
+        })
+    }
 }
 
 /// A backup that is to be restored.
@@ -225,8 +254,8 @@ fn restore_one(
     {
         log::error!("what was restored in part is still there: {error}");
     }
-    let (records, erased) = restored?;
-    Ok(RestoreReport { from: PathBuf::from(&from.name), records, erased, projects: Vec::new() })
+    let report = restored?;
+    Ok(RestoreReport { from: PathBuf::from(&from.name), ..report })
 }
 
 /// The backup of a name, or the newest. If that cannot be read it is an error all the same: in an older one would be people who were erased
@@ -263,7 +292,7 @@ fn restore_into(
     copy: &Arc<Unfinished>,
     lists: &Erasures,
     options: Options,
-) -> Result<(u64, Erased)> {
+) -> Result<RestoreReport> {
     copy.begin()?;
     let names = found.files.iter().map(|(file, bytes)| (&file.name, bytes));
     for (name, bytes) in names.chain(found.others.iter().map(|(name, bytes)| (name, bytes))) {
@@ -279,8 +308,9 @@ fn restore_into(
     let erased = engine.erase_only(&listed)?;
     let records = engine.snapshot().rows();
     engine.close()?;
+    let access = Access::of(copy.as_ref())?;
     copy.show()?;
-    Ok((records, erased))
+    Ok(RestoreReport { from: PathBuf::new(), records, erased, access, projects: Vec::new() })
 }
 
 /// The lists of who was erased at a path: a list, or those in a store or a backup and in its projects.
