@@ -46,12 +46,10 @@ impl Api {
         self
     }
 
-    /// Takes the keys of all projects from their files again.
-    pub fn reload_keys(&self) -> Result<()> {
-        for project in self.projects.all().iter() {
-            project.reload_keys()?;
-        }
-        Ok(())
+    /// Takes the keys of all projects from their files again; those whose keys stay as they were, and why.
+    pub fn reload_keys(&self) -> Vec<(u32, Error)> {
+        let all = self.projects.all();
+        all.iter().filter_map(|project| Some((project.id, project.reload_keys().err()?))).collect()
     }
 
     fn answer(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
