@@ -51,6 +51,51 @@ fn a_start_that_fails_loses_no_key() {
 }
 
 #[test]
+fn a_server_that_is_told_to_reload_while_it_starts_goes_on() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::{BufRead, BufReader};
+    let place = Place::new();
+    let mut command = crate::support::whodid(&place.data);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--demo"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.next().unwrap().contains("filling"));
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    let listens = lines.next();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = child.wait().unwrap();
+    assert!(listens.is_some_and(|line| line.contains("listens")), "{ended}");
+}
+
+#[test]
+fn a_damaged_file_of_keys_keeps_no_other_project_s_from_being_taken() {
+    use whodid::app::{App, Memory, StoredKeys, projects};
+    let place = Place::new();
+    App::open(&place.data).unwrap().close().unwrap();
+    StoredKeys::new("w".repeat(40), "0".repeat(64)).store(&place.data).unwrap();
+    let keys = StoredKeys::new("v".repeat(40), "0".repeat(64));
+    let (number, app, _) = projects::create(&place.data, "Shop", keys, Memory::default()).unwrap();
+    app.close().unwrap();
+    let second = projects::dir(&place.data, number);
+    let added = crate::support::run(&second, &["key", "add", "gone", "--scope", "read"], b"");
+    let key = String::from_utf8(added.stdout).unwrap();
+    let (server, _) = Server::start_as(&place.data, &[]);
+    let works = || {
+        let bearer = format!("Bearer {}", key.trim());
+        server.client().send("GET", "/api/v1/stats", &[("Authorization", &bearer)], b"").status
+    };
+    assert_eq!(works(), 200);
+    fs::write(place.data.join("keys.json"), "{").unwrap();
+    assert_eq!(code(&crate::support::run(&second, &["key", "remove", "gone"], b"")), 0);
+    server.hang_up();
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        works() == 401
+    });
+    assert!(gone, "a key that was taken away is good no longer");
+}
+
+#[test]
 fn what_is_printed_leads_to_the_name_of_the_server() {
     let place = Place::new();
     let (server, lines) = Server::start_as(&place.data, &["--name", "stats.example.com"]);

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use whodid::Result;
 use whodid::app::App;
 use whodid::app::saved::SavedKind;
 use whodid::disk::{RealVfs, Vfs};
-use whodid::engine::{Engine, Erased};
+use whodid::engine::{Engine, Erased, Options};
 use whodid::exec::Executor;
-use whodid::model::{Record, RecordKind, Value};
+use whodid::model::{Clock, Millis, Record, RecordKind, Value};
 use whodid::store::erasures::Erasures;
 use whodid::store::refusals::Refusal;
 use whodid::testing::disk::SimDisk;
@@ -398,4 +398,55 @@ fn erasing_goes_on_beside_writers_and_merges() {
     let people: u64 = erased.values().map(|e| e.identities).sum();
     assert_eq!(u64::from(engine.snapshot().persons.erased()), people);
     assert!(engine.check().is_empty());
+}
+
+type Hook = Box<dyn FnOnce() + Send>;
+
+/// Does something in the middle of an erasure: the instant is asked for when somebody is added to the list.
+#[derive(Default)]
+struct Hooked(Mutex<Option<Hook>>);
+
+impl Clock for Hooked {
+    fn now(&self) -> Millis {
+        let is_writer = std::thread::current().name() == Some("writer");
+        if let Some(hook) = is_writer.then(|| self.0.lock().unwrap().take()).flatten() {
+            hook();
+        }
+        NOW
+    }
+}
+
+#[test]
+fn what_is_saved_and_refused_during_an_erasure_is_neither_kept_nor_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hooked::default());
+    let options = Options { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Options::default() };
+    let app = Arc::new(App::open_with(dir.path(), options).unwrap());
+    app.engine().write(records_of(1).into_iter().chain(records_of(2)).collect()).unwrap();
+    let done = Arc::new(OnceLock::new());
+    let (weak, told) = (Arc::downgrade(&app), Arc::clone(&done));
+    *clock.0.lock().unwrap() = Some(Box::new(move || {
+        let app = weak.upgrade().unwrap();
+        let jane = r#"{"people":{"property":"Email","is":"marker-1@example.com"}}"#;
+        app.save(SavedKind::Audience, "J", jane).unwrap();
+        for reason in ["bad_time", "bad_name"] {
+            app.engine().refuse(Refusal {
+                time: NOW,
+                reason: reason.to_owned(),
+                message: "no".to_owned(),
+                identity: if reason == "bad_time" { "marker-2@example.com" } else { "marker-1@example.com" }
+                    .to_owned(),
+                name: "X".to_owned(),
+            });
+        }
+        told.set(()).unwrap();
+    }));
+    let receipt = app.erase(&["marker-1@example.com".to_owned()]).unwrap();
+    assert!(done.get().is_some(), "it was in the middle");
+    assert_eq!((receipt.saved, receipt.erased.refusals), (1, 1));
+    let refused: Vec<String> = app.refusals().latest().map(|refusal| refusal.identity.clone()).collect();
+    assert_eq!((refused, app.refusals().counts().len()), (vec!["marker-2@example.com".to_owned()], 2));
+    let saved = std::fs::read_to_string(dir.path().join("saved.json")).unwrap();
+    assert!(saved.contains("erased") && !saved.contains("marker-1@"), "{saved}");
+    Arc::into_inner(app).unwrap().close().unwrap();
 }

@@ -37,6 +37,7 @@ mod losses;
 mod memory;
 mod operations;
 mod refusals;
+mod restores;
 mod retention;
 mod sdks;
 mod soak;

@@ -240,8 +240,19 @@ fn what_root_does_by_hand_belongs_to_whoever_has_the_directory() {
     run(&["import", "--json", file.to_str().unwrap()]);
     run(&["retention", "--days", "900"]);
     run(&["user", "add", "jane@example.com", "--role", "owner"]);
-    for entry in fs::read_dir(&data).unwrap() {
-        let entry = entry.unwrap();
-        assert_eq!(entry.metadata().unwrap().uid(), NOBODY, "{:?}", entry.file_name());
+    let backups = dir.path().join("backups");
+    fs::create_dir(&backups).unwrap();
+    chown(&backups, Some(NOBODY), Some(NOBODY)).unwrap();
+    run(&["backup", backups.join("daily").to_str().unwrap()]);
+    run(&["restore", backups.join("daily").to_str().unwrap(), backups.join("new").to_str().unwrap()]);
+    let (mut left, mut found) = (vec![data.clone(), backups], 0);
+    while let Some(path) = left.pop() {
+        for entry in fs::read_dir(&path).unwrap() {
+            let (entry, metadata) = entry.map(|entry| (entry.path(), entry.metadata().unwrap())).unwrap();
+            assert_eq!(metadata.uid(), NOBODY, "{}", entry.display());
+            left.extend(Some(entry).filter(|_| metadata.is_dir()));
+            found += 1;
+        }
     }
+    assert!(found > 20, "{found}");
 }

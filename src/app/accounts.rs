@@ -96,7 +96,8 @@ pub struct Accounts {
     users: RwLock<Arc<Users>>,
 }
 
-fn stored(vfs: &dyn Vfs) -> Result<Users> {
+/// Everybody whom the file in a directory names.
+pub(super) fn stored(vfs: &dyn Vfs) -> Result<Users> {
     let hint = "restore the file from a backup, or remove it and log in with the API key";
     Ok(read_checked(vfs, FILE, hint)?.unwrap_or_else(Users::new))
 }

@@ -145,6 +145,21 @@ pub fn finished(target: &dyn Folders) -> Result<Vec<Backup>> {
     made.filter_map(Result::transpose).collect()
 }
 
+/// The newest of a store that can be looked into. What belongs to somebody else there keeps nobody from making a backup.
+pub fn previous(target: &dyn Folders, store_id: u64) -> Result<Option<Backup>> {
+    for name in stamps(target)?.into_iter().rev() {
+        match target.open(&name).and_then(|vfs| Backup::new(name.clone(), vfs)) {
+            Ok(Some(backup)) if backup.is_of(store_id) => return Ok(Some(backup)),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Io => {
+                log::warn!("{name} in {} is passed over: {error}", target.describe());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
 /// The finished backup called `name`, whatever that is: its directory may have been renamed.
 pub fn one(target: &dyn Folders, name: &str) -> Result<Option<Backup>> {
     Backup::new(name.to_owned(), target.open(name)?)

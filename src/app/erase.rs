@@ -1,7 +1,7 @@
 //! Erasing a person: from the store, and from what was saved beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::keys::checked;
 use super::{App, Dashboard, saved};
 use crate::disk::Vfs;
 use crate::engine::{Erased, Snapshot};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::format_millis;
 use crate::report::{Saved, SavedReport};
 
@@ -79,34 +79,36 @@ impl App {
         // First what names them: once they are erased nobody knows their names, but if the rest fails, this can be done again.
         let saved = self.redact(&names)?;
         let erased = self.engine().erase(identities)?;
-        Ok(Receipt { erased, saved, at: format_millis(self.now()) })
+        // It took a while, in which somebody may have saved them again.
+        let again = self.redact(&names).map_err(|error| {
+            let message =
+                format!("they are erased, but what was saved meanwhile may name them: {}", error.message());
+            Error::new(error.kind(), error.code(), message).hint("look at saved reports, audiences and links")
+        })?;
+        Ok(Receipt { erased, saved: saved + again, at: format_millis(self.now()) })
     }
 
-    /// Puts a placeholder in place of names in what was saved; in how many definitions.
+    /// Puts a placeholder in place of names in what was saved; in how many definitions. Nobody saves anything meanwhile.
     fn redact(&self, names: &BTreeSet<String>) -> Result<usize> {
-        let dashboard = self.dashboard();
-        let placeholder = placeholder(&self.reports().saved(), &dashboard);
-        let mut redactor = Redactor::new(names, placeholder);
+        let mut dashboard = self.dashboard.write().unwrap_or_else(PoisonError::into_inner);
+        Dashboard::discard_attempt(&self.dir)?;
+        let (mut next_dashboard, mut changed) = (Dashboard::default(), 0);
         self.reports().change_saved(|known| {
             saved::discard_attempt(&self.dir)?;
+            let mut redactor = Redactor::new(names, placeholder(known, &dashboard));
             let next = redactor.saved(known);
             if next != *known {
                 saved::store(&self.dir, &next)?;
             }
+            next_dashboard = redactor.dashboard(&dashboard);
+            changed = redactor.changed;
             Ok(next)
         })?;
-        let unchanged_meanwhile = self.dashboard.write().unwrap_or_else(PoisonError::into_inner);
-        Dashboard::discard_attempt(&self.dir)?;
-        drop(unchanged_meanwhile);
-        let saved = redactor.changed;
-        if redactor.dashboard(&dashboard) != *dashboard {
-            redactor.changed = saved;
-            self.change_dashboard(|known| {
-                *known = redactor.dashboard(known);
-                Ok(())
-            })?;
+        if next_dashboard != **dashboard {
+            next_dashboard.store(&self.dir)?;
+            *dashboard = Arc::new(next_dashboard);
         }
-        Ok(redactor.changed)
+        Ok(changed)
     }
 }
 

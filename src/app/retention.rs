@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -143,8 +143,9 @@ impl App {
     }
 }
 
-/// Looks after the age of events until it is dropped.
+/// Looks after the age of events until it is dropped, just before the store is closed.
 pub struct Keeper {
+    app: Weak<App>,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -153,13 +154,13 @@ impl Keeper {
     /// Begins to look after `app`, at once and every hour.
     pub fn start(app: &Arc<App>) -> Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let app = Arc::downgrade(app);
-        let thread =
-            std::thread::Builder::new().name("keeper".into()).spawn(move || look_after(&app, &stopped));
+        let (app, looked_after) = (Arc::downgrade(app), Arc::downgrade(app));
+        let thread = std::thread::Builder::new().name("keeper".into());
+        let thread = thread.spawn(move || look_after(&looked_after, &stopped));
         let thread = thread.map_err(|e| {
             Error::new(ErrorKind::Io, "thread", format!("cannot start the keeper thread: {e}"))
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { app, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -170,6 +171,8 @@ fn look_after(app: &Weak<App>, stopped: &mpsc::Receiver<()>) {
         match trust.of_clock(&app).and_then(|trusted| if trusted { app.expire(PATIENCE) } else { Ok(0) }) {
             Ok(0) => {}
             Ok(events) => log::info!("{events} events were older than they are kept"),
+            // The next start goes on with it.
+            Err(_) if stopped.try_recv() == Err(TryRecvError::Disconnected) => return,
             Err(error) => log::error!("events that are too old stay for now: {error}"),
         }
         drop(app);
@@ -216,6 +219,10 @@ impl Trust {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.stop = None;
+        // To take out what is too old can last for minutes, and whoever closes the store waits for it here.
+        if let Some(app) = self.app.upgrade() {
+            app.engine().begin_closing();
+        }
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             log::error!("the thread that looks after the age of events panicked");
         }
@@ -295,5 +302,28 @@ mod tests {
         assert!(trust.of_clock(&app).unwrap() && trust.of_clock(&app).unwrap());
         trust.seen = trust.seen.map(|(instant, now)| (instant, now - 2 * LEAP));
         assert!(!trust.of_clock(&app).unwrap(), "it leapt");
+    }
+    #[test]
+    fn who_closes_the_store_does_not_wait_until_all_is_taken_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = Arc::new(App::open(dir.path()).unwrap());
+        let now = app.now();
+        let event = |n: Millis| crate::model::Record {
+            kind: crate::model::RecordKind::Event,
+            identity: format!("p{}", n % 1000),
+            name: "E".into(),
+            // Both the old and one of today, so that the clock is believed.
+            time: Some(if n == 0 { now } else { now - 90 * DAY + n }),
+            properties: Vec::new(),
+            id: None,
+        };
+        app.engine().write((0..100_000).map(event).collect()).unwrap();
+        app.engine().flush().unwrap();
+        Retention { days: Some(30), ..Retention::default() }.store(dir.path()).unwrap();
+        drop(Keeper::start(&app).unwrap());
+        assert_eq!(app.snapshot().rows(), 100_000);
+        Arc::into_inner(app).unwrap().close().unwrap();
+        let app = Arc::new(App::open(dir.path()).unwrap());
+        assert_eq!(app.expire(PATIENCE).unwrap(), 99_999, "the next start goes on with it");
     }
 }

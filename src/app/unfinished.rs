@@ -1,7 +1,9 @@
-//! A directory whose manifest goes by another name, so that what is being made in it is no store for anybody else yet.
+//! A directory whose manifest goes by another name, so that what is being made in it is no store for anybody else yet. It is taken for
+//! this process all the while, so that nobody begins another store in it, and it is known which files were made here: no others are removed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backups::is_stamp;
 use super::projects;
@@ -16,7 +18,14 @@ const HIDDEN: &str = "MANIFEST.unfinished";
 /// The directory as it looks from inside: the manifest has its right name.
 pub(super) struct Unfinished {
     inner: Arc<dyn Vfs>,
+    /// The names of the files that were made here and are there.
+    made: Mutex<BTreeSet<String>>,
+    /// Whether there was no file of the lock before.
+    new_lock: bool,
+    _lock: Box<dyn Send + Sync>,
 }
+
+const LOCK: &str = "LOCK";
 
 fn hidden(name: &str) -> &str {
     if name == MANIFEST { HIDDEN } else { name }
@@ -33,36 +42,71 @@ pub fn not_unfinished(dir: &Path) -> Result<()> {
     if there(MANIFEST) || !(alone || there(HIDDEN)) {
         return Ok(());
     }
+    // While it is at work the directory is in use.
+    RealVfs::existing(dir)?
+        .lock()
+        .err()
+        .filter(|error| error.kind() == ErrorKind::Locked)
+        .map_or(Ok(()), Err)?;
     let message = format!("a restore into {} was cut short, so there is no store yet", dir.display());
     Err(Error::new(ErrorKind::Conflict, "unfinished_restore", message)
         .hint("restore the backup again into a new directory, and remove this one if nothing else is in it"))
 }
 
 impl Unfinished {
-    /// Begins one in an empty directory: from now on whoever finds it sees that it is none.
-    pub(super) fn begin(inner: Arc<dyn Vfs>) -> Result<Self> {
-        inner.create(HIDDEN)?.sync()?;
-        inner.sync_dir()?;
-        Ok(Self { inner })
+    /// Takes a directory for this process.
+    pub(super) fn take(inner: Arc<dyn Vfs>) -> Result<Self> {
+        let new_lock = !inner.list()?.iter().any(|name| name == LOCK);
+        let lock = inner.lock()?;
+        Ok(Self { inner, made: Mutex::default(), new_lock, _lock: lock })
     }
 
-    /// Removes all of it, and last what says that it is not finished.
-    pub(super) fn take_back(inner: &dyn Vfs) -> Result<()> {
-        let files = inner.list()?.into_iter().filter(|name| name != projects::DIR);
-        let (last, first): (Vec<_>, Vec<_>) = files.partition(|name| name == HIDDEN);
-        first.iter().chain(&last).try_for_each(|name| inner.remove(name))
+    /// Begins a store: from now on whoever finds it sees that it is none.
+    pub(super) fn begin(&self) -> Result<()> {
+        self.create(MANIFEST)?.sync()?;
+        self.inner.sync_dir()
+    }
+
+    /// Removes all that was made, first what makes it a store, and last what says that it is not finished. The directory stays taken.
+    pub(super) fn take_back(&self) -> Result<()> {
+        let made = std::mem::take(&mut *self.made());
+        if made.contains(MANIFEST) {
+            self.inner.remove(MANIFEST)?;
+            self.inner.sync_dir()?;
+        }
+        let others = made.iter().filter(|name| ![MANIFEST, HIDDEN].contains(&name.as_str()));
+        let (hidden, lock) = (made.get(HIDDEN), Some(LOCK.to_owned()).filter(|_| self.new_lock));
+        others.chain(hidden).chain(&lock).try_for_each(|name| self.remove_if_there(name))
+    }
+
+    fn remove_if_there(&self, name: &String) -> Result<()> {
+        if self.inner.list()?.contains(name) { self.inner.remove(name) } else { Ok(()) }
     }
 
     /// Gives the manifest its name, durably: from now on it is a store for everybody.
     pub(super) fn show(&self) -> Result<()> {
         self.inner.rename(HIDDEN, MANIFEST)?;
+        self.was_renamed(HIDDEN, MANIFEST);
         self.inner.sync_dir()
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn was_renamed(&self, from: &str, to: &str) {
+        let mut made = self.made();
+        if made.remove(from) {
+            made.insert(to.to_owned());
+        }
     }
 }
 
 impl Vfs for Unfinished {
     fn create(&self, name: &str) -> Result<Box<dyn WriteFile>> {
-        self.inner.create(hidden(name))
+        let file = self.inner.create(hidden(name))?;
+        self.made().insert(hidden(name).to_owned());
+        Ok(file)
     }
 
     fn open(&self, name: &str) -> Result<Bytes> {
@@ -79,11 +123,15 @@ impl Vfs for Unfinished {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.inner.rename(hidden(from), hidden(to))
+        self.inner.rename(hidden(from), hidden(to))?;
+        self.was_renamed(hidden(from), hidden(to));
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        self.inner.remove(hidden(name))
+        self.inner.remove(hidden(name))?;
+        self.made().remove(hidden(name));
+        Ok(())
     }
 
     fn sync_dir(&self) -> Result<()> {
@@ -91,7 +139,8 @@ impl Vfs for Unfinished {
     }
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
-        self.inner.lock()
+        // Whoever works in it does so for this process, which has the directory.
+        Ok(Box::new(()))
     }
 
     fn free_bytes(&self) -> Result<u64> {

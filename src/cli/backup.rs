@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::args::{Backup, Restore};
 use super::format::counted;
-use super::output;
-use crate::app::{self, BackupReport, RestoreReport, projects};
+use super::{output, table};
+use crate::app::{self, Access, BackupReport, RestoreReport, projects};
 use crate::engine::Options;
 use crate::error::Result;
 
@@ -53,5 +53,25 @@ fn restored(dir: &Path, report: &RestoreReport) -> Result<()> {
         dir.display(),
         report.from.display(),
         counted(report.records, "record", "records")
-    ))
+    ))?;
+    told_access(&report.access)
+}
+
+/// Says who is let in. What was revoked, removed or changed since is as it was, and nobody else would notice.
+fn told_access(access: &Access) -> Result<()> {
+    let mut all = Vec::new();
+    if access.first_keys {
+        all.push("the write key and the API key".to_owned());
+    }
+    for (what, names) in [("keys", &access.keys), ("accounts", &access.accounts), ("links", &access.links)] {
+        if !names.is_empty() {
+            let names: Vec<String> = names.iter().map(|name| table::visible(name)).collect();
+            all.push(format!("{what}: {}", names.join(", ")));
+        }
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    output::line("  lets in as of then, whatever was revoked since; check these:")?;
+    all.iter().try_for_each(|line| output::line(&format!("    {line}")))
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -100,30 +100,62 @@ impl Rotated {
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {
-        if self.bytes > 0 && self.bytes + line.len() as u64 > self.bytes_max {
-            self.rotate()?;
-        }
+        // Whatever becomes of it, the line goes into the file that is open.
+        let turned = self.turn(line.len() as u64);
         self.file.write_all(line.as_bytes())?;
         self.bytes += line.len() as u64;
+        turned
+    }
+
+    /// Begins the file anew if it has no room for so many bytes, or is not where it was: somebody has moved or removed it.
+    fn turn(&mut self, bytes: u64) -> io::Result<()> {
+        if !self.is_in_place()? {
+            *self = Self::open(self.path.clone(), self.bytes_max)?;
+        }
+        if self.bytes > 0 && self.bytes + bytes > self.bytes_max { self.rotate() } else { Ok(()) }
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        let (open, named) = (self.file.metadata()?, fs::metadata(&self.path));
+        match named {
+            Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The new file is there before an old one is touched.
+    fn rotate(&mut self) -> io::Result<()> {
+        let new = self.beside("new");
+        let file = append_to(&new)?;
+        let turned = self.keep_old().and_then(|()| fs::rename(&new, &self.path));
+        if let Err(error) = turned {
+            // What went wrong first is what is told.
+            let _ = fs::remove_file(&new);
+            return Err(error);
+        }
+        // A crash may have left something in it.
+        self.bytes = file.metadata()?.len();
+        self.file = file;
         Ok(())
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        for number in (1..KEPT).rev() {
-            let from = self.old(number);
-            if from.exists() {
-                fs::rename(from, self.old(number + 1))?;
-            }
+    /// Makes the file the latest of the old ones. Only as many move as have to: an attempt that failed has left a gap.
+    fn keep_old(&self) -> io::Result<()> {
+        let gap = (1..KEPT).find(|number| !self.old(*number).exists()).unwrap_or(KEPT);
+        for number in (1..gap).rev() {
+            fs::rename(self.old(number), self.old(number + 1))?;
         }
-        fs::rename(&self.path, self.old(1))?;
-        self.file = append_to(&self.path)?;
-        self.bytes = 0;
-        Ok(())
+        fs::rename(&self.path, self.old(1))
     }
 
     fn old(&self, number: u32) -> PathBuf {
+        self.beside(&number.to_string())
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
-        name.push(format!(".{number}"));
+        name.push(format!(".{ending}"));
         name.into()
     }
 }
@@ -156,6 +188,40 @@ mod tests {
             fs::read_to_string(&path).unwrap().ends_with("again\n"),
             "a restart goes on in the same file"
         );
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_begun_anew_and_costs_no_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, moved) = (dir.path().join("log"), dir.path().join("moved"));
+        let begin = |path: &Path| fs::read_to_string(path).unwrap().get(..2).unwrap().to_owned();
+        let old = || (1..=5).map(|n| begin(&dir.path().join(format!("log.{n}")))).collect::<Vec<_>>();
+        let mut out = Rotated::open(path.clone(), 50).unwrap();
+        let mut write = |n: u32| out.write(&format!("{n:02} {}\n", "x".repeat(40)));
+        (0..6).for_each(|n| write(n).unwrap());
+        fs::rename(&path, &moved).unwrap();
+        write(6).unwrap();
+        assert_eq!((begin(&path), begin(&moved)), ("06".to_owned(), "05".to_owned()));
+        assert_eq!(old(), ["04", "03", "02", "01", "00"], "none is in the place of what was moved");
+        fs::remove_file(&path).unwrap();
+        write(7).unwrap();
+        write(8).unwrap();
+        assert_eq!(
+            (begin(&path), old()),
+            ("08".to_owned(), ["07", "04", "03", "02", "01"].map(str::to_owned).to_vec())
+        );
+        // Where no new file can be made the one that is there takes what comes, and the old ones stay.
+        fs::create_dir(dir.path().join("log.new")).unwrap();
+        (9..30).for_each(|n| assert!(write(n).is_err()));
+        assert_eq!(old(), ["07", "04", "03", "02", "01"]);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 22);
+        fs::remove_dir(dir.path().join("log.new")).unwrap();
+        write(30).unwrap();
+        assert_eq!(
+            (begin(&path), old()),
+            ("30".to_owned(), ["08", "07", "04", "03", "02"].map(str::to_owned).to_vec())
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 7);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::args::Serve;
 use super::output;
@@ -28,6 +29,9 @@ const DEMO_FUNNEL: &str = r#"{"steps":[{"event":"Visited Pricing Page"},{"event"
 {"event":"Completed Onboarding"},{"event":"Purchased"}]}"#;
 /// Serves until SIGINT or SIGTERM.
 pub fn run(data: &Path, args: &Serve) -> Result<()> {
+    let no_signals = |e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}"));
+    // Before all else, as it would end the process: a service can be told to reload while it starts. The others may end a start.
+    let mut signals = Signals::new([SIGHUP]).map_err(no_signals)?;
     for key in [&args.write_key, &args.api_key].into_iter().flatten() {
         if key.len() < 8 || key == "changeme" {
             return Err(Error::invalid(
@@ -62,8 +66,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     config.names.clone_from(&args.name);
     config.tracker_path = tracker_path;
     config.trusted_proxies.clone_from(&args.trusted_proxy);
-    let mut stop = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|e| Error::new(ErrorKind::Io, "signals", format!("cannot wait for signals: {e}")))?;
+    [SIGINT, SIGTERM].into_iter().try_for_each(|signal| signals.add_signal(signal)).map_err(no_signals)?;
     let api = Arc::new(api);
     let mut server = Server::start(config, Arc::clone(&api) as Arc<dyn Handler>)?;
     keys.store_first(data)?;
@@ -79,7 +82,7 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
         output::note("whodid: listening beyond this machine without TLS; put a proxy that has it in front");
     }
     let ends = |signal: &i32| *signal != SIGHUP || reload(&api);
-    let signal = stop.forever().find(ends).unwrap_or_default();
+    let signal = signals.forever().find(ends).unwrap_or_default();
     log::info!("signal {signal}: what runs is finished, then the store is closed");
     server.stop();
     drop((server, watch, api));
@@ -94,9 +97,12 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
 
 /// Takes the keys from their file again; the server goes on in any case, which is what `false` says.
 fn reload(api: &Api) -> bool {
-    match api.reload_keys() {
-        Ok(()) => log::info!("the keys were read again"),
-        Err(error) => log::error!("the keys stay as they were: {error}"),
+    let kept = api.reload_keys();
+    for (project, error) in &kept {
+        log::error!("the keys of project {project} stay as they were: {error}");
+    }
+    if kept.is_empty() {
+        log::info!("the keys were read again");
     }
     false
 }

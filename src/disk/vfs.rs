@@ -146,8 +146,17 @@ fn make_durably(dir: &Path) -> Result<()> {
         // Somebody else was faster.
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(e) => Err(Error::io("cannot make the directory", dir, e)),
-        Ok(()) => sync_names(above),
+        Ok(()) => {
+            give_directory(dir, above)?;
+            sync_names(above)
+        }
     }
+}
+
+/// Gives a directory that was made to whoever has the one `above` it.
+fn give_directory(dir: &Path, above: &Path) -> Result<()> {
+    let given = File::open(dir).and_then(|opened| give_to_owner(&opened, above));
+    given.map_err(|e| Error::io("cannot give away", dir, e))
 }
 
 /// Makes the names in a directory durable.
@@ -375,6 +384,7 @@ impl Folders for RealFolders {
         let path = self.dir.join(name);
         let made = fs::DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|e| Error::io("cannot make the directory", &path, e))?;
+        give_directory(&path, &self.dir)?;
         self.open(name)
     }
 

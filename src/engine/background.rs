@@ -10,7 +10,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::reply::Reply;
 use super::snapshot::{Damaged, Sealed, Snapshot};
-use super::{Shared, hash_record_id};
+use super::{Engine, Shared, hash_record_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::store::catalog::Catalog;
@@ -361,11 +361,21 @@ fn merge(shared: &Shared, mut inputs: Vec<Arc<Segment>>) -> Result<()> {
     replace_segments(shared, &inputs, &Sieve::default()).map(drop)
 }
 
+impl Engine {
+    /// Ends what rewrites segments in the background or waits for its turn, for whoever is about to close the store and waits for that.
+    pub fn begin_closing(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Takes out of all segments what `sieve` leaves out; how many rows.
 pub(crate) fn sift(shared: &Shared, sieve: &Sieve) -> Result<u64> {
     let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
     let mut gone = 0;
     for segment in shared.snapshot().segments.iter() {
+        if shared.closing.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Busy, "closing", "the store closes before all is taken out"));
+        }
         if sieve.concerns(segment)? {
             gone += replace_segments(shared, std::slice::from_ref(segment), sieve)?;
         }

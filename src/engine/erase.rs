@@ -320,7 +320,7 @@ impl Writer {
         let mut persons = self.state.persons.clone();
         plan.people.iter().for_each(|id| persons.erase(*id));
         let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let forgotten = refusals.forget(&|refusal| plan.names(refusal));
+        refusals.forget(&|refusal| plan.names(refusal));
         self.list(plan)?;
         let checkpoint = Checkpoint {
             catalog: self.state.catalog.image(),
@@ -350,7 +350,10 @@ impl Writer {
         self.state.identities.forget_cached();
         self.state.persons = persons;
         self.state.recent.forget_before(u64::MAX);
-        *shared.refusals.lock().unwrap_or_else(PoisonError::into_inner) = refusals;
+        // What was refused meanwhile stays.
+        let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let forgotten = refusals.forget(&|refusal| plan.names(refusal));
+        drop(refusals);
         let state = &self.state;
         shared.publish(|next| {
             let after = |segment: &Arc<Segment>| {

@@ -50,12 +50,10 @@ impl Api {
         self
     }
 
-    /// Takes the keys of all projects from their files again.
-    pub fn reload_keys(&self) -> Result<()> {
-        for project in self.projects.all().iter() {
-            project.reload_keys()?;
-        }
-        Ok(())
+    /// Takes the keys of all projects from their files again; those whose keys stay as they were, and why.
+    pub fn reload_keys(&self) -> Vec<(u32, Error)> {
+        let all = self.projects.all();
+        all.iter().filter_map(|project| Some((project.id, project.reload_keys().err()?))).collect()
     }
 
     fn answer(&self, project: &Project, route: &Route, request: &Request) -> Result<Response> {
@@ -317,7 +315,10 @@ impl Api {
         if route.pattern != SCRIPT_PATH {
             let key = route.parameter(&request.path)?;
             let project = self.projects.of_key(Some(&key));
-            project.check(Access::Write, Some(&key)).map_err(|_| {
+            project.check(Access::Write, Some(&key)).map_err(|error| {
+                if error.is_passing() {
+                    return error;
+                }
                 let message = "the name of the script holds no write key of ours";
                 Error::new(ErrorKind::NotFound, "unknown_key", message)
                     .at("path")

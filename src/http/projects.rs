@@ -26,6 +26,8 @@ pub struct Project {
     pub app: Arc<App>,
     /// What lets senders and readers in.
     keys: RwLock<Keys>,
+    /// Those of a project that is being deleted, in the first one: whoever shows an unknown key comes there.
+    leaving: RwLock<Option<Keys>>,
     /// Held while the file of the keys is changed.
     editing: Mutex<()>,
     /// The key that its pages send with.
@@ -38,7 +40,8 @@ impl Project {
     fn new(id: u32, app: Arc<App>, stored: &StoredKeys) -> Result<Self> {
         let (_keeper, write_key) = (Keeper::start(&app)?, stored.write_key.clone());
         let keys = RwLock::new(good_keys(&write_key, stored)?);
-        Ok(Self { id, app, keys, editing: Mutex::default(), write_key, _keeper })
+        let (leaving, editing) = (RwLock::default(), Mutex::default());
+        Ok(Self { id, app, keys, leaving, editing, write_key, _keeper })
     }
 
     /// The keys as their file has them.
@@ -77,7 +80,18 @@ impl Project {
 
     /// Whether a key may do here what `access` asks.
     pub fn check(&self, access: Access, key: Option<&str>) -> Result<()> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).check(access, key)
+        let checked = self.keys.read().unwrap_or_else(PoisonError::into_inner).check(access, key);
+        if checked.is_err() && key.is_some_and(|key| self.is_leaving(key)) {
+            // It may stay after all: then nothing is lost of who comes again.
+            let message = "the project of this key is about to be deleted";
+            return Err(Error::new(ErrorKind::Busy, "busy", message).hint("come again in some seconds"));
+        }
+        checked
+    }
+
+    fn is_leaving(&self, key: &str) -> bool {
+        let leaving = self.leaving.read().unwrap_or_else(PoisonError::into_inner);
+        leaving.as_ref().is_some_and(|keys| keys.hold(&KeyHash::of(key)))
     }
 
     fn holds(&self, hash: &KeyHash) -> bool {
@@ -226,8 +240,8 @@ impl Projects {
         number.parse().ok().and_then(|id| self.get(id)).ok_or_else(projects::none)
     }
 
-    /// Deletes a project with everything in it, and takes it from whoever has access. From the beginning nobody finds it any more; what
-    /// works on it is waited for a while. `asked_in` is the project of the request for it.
+    /// Deletes a project with everything in it, and takes it from whoever has access. From the beginning nobody finds it any more, and its
+    /// senders are told to come again; what works on it is waited for a while. `asked_in` is the project of the request for it.
     pub fn delete(&self, id: u32, asked_in: u32, accounts: &Accounts) -> Result<()> {
         if id == asked_in && id != FIRST {
             let message = "a project cannot be deleted from within itself";
@@ -242,6 +256,15 @@ impl Projects {
         let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         projects::deletable(id)?;
         let project = self.get(id).ok_or_else(projects::none)?;
+        let leaving = |keys| *self.first.leaving.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        leaving(Some(project.keys.read().unwrap_or_else(PoisonError::into_inner).clone()));
+        let deleted = self.drain_and_delete(project, patience);
+        leaving(None);
+        deleted
+    }
+
+    fn drain_and_delete(&self, project: Arc<Project>, patience: Duration) -> Result<()> {
+        let id = project.id;
         self.change(|all| all.retain(|other| other.id != id));
         if !comes_true(patience, || Arc::strong_count(&project) == 1) {
             self.change(|all| all.push(project));
@@ -249,6 +272,7 @@ impl Projects {
             return Err(Error::new(ErrorKind::Busy, "busy", message).hint("try again when that has ended"));
         }
         project.app.end_watching();
+        project.app.engine().begin_closing();
         comes_true(patience, || Arc::strong_count(&project.app) == 1);
         // Whoever watches and does not read goes on holding the store for a while. Its files go all the same.
         if let Some(app) = Arc::into_inner(project).and_then(|project| Arc::into_inner(project.app))
@@ -347,14 +371,23 @@ mod tests {
         let projects = Projects::open(data.path().to_owned(), first, &stored).unwrap();
         let (shop, key) = projects.create("Shop").unwrap();
         let delete = |id| projects.delete_within(id, Duration::from_millis(50)).map_err(|e| e.code());
+        let check = || projects.of_key(Some(&key)).check(Access::Manage, Some(&key)).map_err(|e| e.kind());
         assert_eq!((delete(1), delete(3)), (Err("first_project"), Err("no_such_project")));
-        assert_eq!(delete(2), Err("busy"));
+        let patience = Duration::from_millis(500);
+        std::thread::scope(|scope| {
+            let deleted = scope.spawn(|| projects.delete_within(2, patience).map_err(|e| e.code()));
+            assert!(comes_true(patience, || projects.get(2).is_none()));
+            assert_eq!(check(), Err(ErrorKind::Busy), "nobody is told that its keys are wrong");
+            assert_eq!(deleted.join().unwrap(), Err("busy"));
+        });
         assert_eq!(projects.of_key(Some(&key)).id, 2, "it is as it was");
+        assert_eq!(check(), Ok(()));
         let watched = Arc::clone(&shop.app);
         drop(shop);
         assert_eq!(delete(2), Ok(()), "a watcher that does not read keeps nothing");
         drop(watched);
         assert_eq!((projects.of_key(Some(&key)).id, projects.get(2).is_none()), (1, true));
+        assert_eq!(check(), Err(ErrorKind::Unauthorized));
         assert_eq!(projects.create("Next").unwrap().0.id, 3);
     }
 
