@@ -1,3 +1,5 @@
+//! `whodid` answers who did what: person-based product analytics in one process, on a log-structured store of its own.
+
 #![doc = include_str!("../docs/embedding.md")]
 
 pub mod app;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use whodid::disk::{Bytes, Vfs, WriteFile};
 use whodid::engine::{Engine, Options, Outcome};
 use whodid::limits;
-use whodid::model::{Record, RecordKind, Value};
+use whodid::model::{Admission, Record, RecordKind, Value};
 use whodid::testing::disk::{Fault, SimDisk};
 use whodid::testing::random::{NOW, Random};
 use whodid::{Error, ErrorKind};
@@ -251,7 +251,8 @@ fn a_log_that_is_in_the_way_is_flushed() {
         let properties = (0..100)
             .map(|p| (format!("p{p}"), Value::from(format!("{n}-{p}-").repeat(30).as_str())))
             .collect();
-        Record { identity: format!("p{n}"), time: Some(NOW), properties, ..probe("Large") }
+        let record = Record { identity: format!("p{n}"), time: Some(NOW), properties, ..probe("Large") };
+        record.checked(Admission::usual(NOW)).unwrap()
     };
     engine.write((0..100).map(large).collect()).unwrap();
     let vfs = on(&disk);

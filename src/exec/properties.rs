@@ -195,6 +195,12 @@ pub(super) fn values(
     };
     let mut all = Groups::default();
     map_scopes(&view.scopes(&carriers)?, work, |part| all.merge(part))?;
+    let (values, distinct) = listed(query, all);
+    Ok(PropertyValues { values, distinct, warnings })
+}
+
+/// The values that are asked for, most frequent first, and how many there are.
+fn listed(query: &ValueQuery, all: Groups<Count>) -> (Vec<ValueCount>, u64) {
     let containing = query.containing.as_ref().map(|text| text.to_lowercase());
     let matches = |value: &Value| {
         containing.as_ref().is_none_or(|text| value.to_string().to_lowercase().contains(text.as_str()))
@@ -214,5 +220,5 @@ pub(super) fn values(
         people: Some(count).filter(|_| people),
         events: Some(count).filter(|_| !people),
     };
-    Ok(PropertyValues { values: found.into_iter().map(count).collect(), distinct, warnings })
+    (found.into_iter().map(count).collect(), distinct)
 }

@@ -376,7 +376,7 @@ fn drawings_and_segments_of_a_funnel_have_all_their_numbers() {
     server.import(&super::history());
     let (funnel, session) = ("/funnels?step=Visited&step=Paid&by=person.Plan", log_in(&server));
     let drawn = look(&server, &session, &format!("{funnel}&csv=times2"));
-    assert_eq!(drawn, "\"From\",\"To\",\"People\"\r\n86400,259200,15\r\n");
+    assert_eq!(drawn, "\"From (seconds)\",\"To (seconds)\",\"People\"\r\n86400,259200,15\r\n");
     let split = look(&server, &session, &format!("{funnel}&csv=segments"));
     assert_eq!(split.lines().nth(1), Some("\"In all\",60,15,0.25"), "{split}");
     // A quarter looks like a quarter.

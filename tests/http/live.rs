@@ -171,8 +171,8 @@ fn whoever_is_let_in_no_longer_sees_nothing_more() {
     track(&server, "/e?_p=p&_n=Before");
     assert!(all.iter_mut().all(|watcher| watcher.next().data["event"] == "Before"));
     send(&server, &left, "/logout", &[]);
-    send(&server, &owner, "/users/delete", &[("email", "gone@x")]);
-    send(&server, &owner, "/keys/delete", &[("name", "K")]);
+    send(&server, &owner, "/users/delete", &[("email", "gone@x"), ("confirm", "1")]);
+    send(&server, &owner, "/keys/delete", &[("name", "K"), ("confirm", "1")]);
     track(&server, "/e?_p=p&_n=After");
     let seen: Vec<bool> =
         all.iter_mut().map(|watcher| watcher.block().is_some_and(|b| b.contains("After"))).collect();

@@ -33,9 +33,9 @@ fn a_revoked_key_does_not_come_back_through_the_command() {
         for n in 0..20 {
             let name = format!("b{n}");
             send(&server, &owner, "/keys", &[("name", name.as_str()), ("scope", "read")]);
-            send(&server, &owner, "/keys/delete", &[("name", name.as_str())]);
+            send(&server, &owner, "/keys/delete", &[("name", name.as_str()), ("confirm", "1")]);
         }
-        send(&server, &owner, "/keys/delete", &[("name", "revoked")]);
+        send(&server, &owner, "/keys/delete", &[("name", "revoked"), ("confirm", "1")]);
         adding.join().unwrap();
     });
     let names = |keys: serde_json::Value| {
