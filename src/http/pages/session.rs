@@ -22,7 +22,7 @@ use crate::model::Millis;
 
 /// How long a session lasts.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
-/// Sessions at once.
+/// Sessions at once, of everybody.
 const SESSIONS_MAX: usize = 1000;
 /// Those of one account or key; the oldest end first.
 const HOLDER_SESSIONS_MAX: usize = 20;
