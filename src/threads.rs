@@ -211,6 +211,12 @@ mod tests {
         assert_eq!(patiently(Some(patience), work).unwrap_err().code(), "gone");
         let none = Patience::new(Duration::ZERO, || true);
         assert_eq!(patiently(Some(none.clone()), work).unwrap_err().code(), "too_long");
+        let ended = |_: &i32| {
+            std::thread::sleep(Duration::from_millis(1));
+            Ok(go_on().is_err())
+        };
+        let on_all = || spread(&[0; 64], 2, ended);
+        assert_eq!(patiently(Some(none.clone()), on_all).unwrap(), [true; 64]);
         patiently(Some(none.clone()), || patiently(None, work)).unwrap();
         let toil = std::panic::AssertUnwindSafe(|| patiently(Some(none), || panic!("asked for")));
         let panicked = std::panic::catch_unwind(toil);
