@@ -9,7 +9,7 @@ use whodid::app::saved::SavedKind;
 use whodid::app::{App, Memory, StoredKeys, backup, backup_on, projects, restore, restore_on};
 use whodid::disk::{Bytes, Vfs, WriteFile};
 use whodid::engine::{Options, check_on};
-use whodid::model::{Record, RecordKind};
+use whodid::model::Record;
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random::NOW;
 use whodid::{Error, Result};
@@ -22,14 +22,7 @@ const DOCTOR: &[&str] = &["doctor", "--listen", "127.0.0.1:0"];
 const SERVE: &[&str] = &["serve", "--listen", "127.0.0.1:0"];
 
 fn event(identity: &str) -> Record {
-    Record {
-        kind: RecordKind::Event,
-        identity: identity.to_owned(),
-        name: "Did".to_owned(),
-        time: Some(NOW),
-        properties: Vec::new(),
-        id: None,
-    }
+    Record::event(identity, "Did").at(NOW)
 }
 
 /// What a command says, and how it ends.

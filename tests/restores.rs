@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use whodid::app::{App, Memory, StoredKeys, backup, backup_on, export, projects, restore, restore_on};
 use whodid::disk::{Folders, RealFolders, RealVfs, Vfs};
 use whodid::engine::{Engine, Options, read_only};
-use whodid::model::{Record, RecordKind};
+use whodid::model::Record;
 use whodid::testing::random::NOW;
 use whodid::transfer::format::ExportFormat;
 use whodid::{Error, ErrorKind, Result};
@@ -15,14 +15,7 @@ use whodid::{Error, ErrorKind, Result};
 use crate::support::WRITE_KEY;
 
 fn event(identity: &str) -> Record {
-    Record {
-        kind: RecordKind::Event,
-        identity: identity.to_owned(),
-        name: "Did".to_owned(),
-        time: Some(NOW),
-        properties: Vec::new(),
-        id: None,
-    }
+    Record::event(identity, "Did").at(NOW)
 }
 
 fn open(data: &Path) -> Engine {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Folders, Vfs, codec, frame};
+use crate::disk::{Folders, LOCK, Vfs, codec, frame};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Millis, format_millis};
 use crate::store::erasures::{ERASED, Erasures};
@@ -233,7 +233,7 @@ pub fn remove(target: &dyn Folders, name: &str) -> Result<()> {
 /// Whether a backup that was cut short can have a file of this name.
 fn is_ours(file: &str) -> bool {
     let begins = ["seg-", "ids-", "state-", "wal-"].iter().any(|kind| file.starts_with(kind));
-    begins || file.ends_with(".json") || [MANIFEST_NEW, ERASED, BACKUP, "LOCK"].contains(&file)
+    begins || file.ends_with(".json") || [MANIFEST_NEW, ERASED, BACKUP, LOCK].contains(&file)
 }
 
 /// A name for a new directory, behind all that are there already: also when older ones of the same second were removed, or the clock went

@@ -9,7 +9,7 @@ use super::backup::{Frozen, PROJECTS, finish, put, sound};
 use super::backups::{Backup, erased, finished, lost, one};
 use super::unfinished::{Unfinished, not_unfinished};
 use super::{Dashboard, StoredKeys, accounts, beside, erase, keys, projects};
-use crate::disk::{Folders, RealFolders, RealVfs, Vfs};
+use crate::disk::{Folders, LOCK, RealFolders, RealVfs, Vfs};
 use crate::engine::{Engine, Erased, Options, read_only_on};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::erasures::{ERASED, Erasures};
@@ -169,7 +169,7 @@ fn nothing_in(dir: &Path) -> Result<()> {
     }
     not_unfinished(dir)?;
     // A new disk has a directory of its own.
-    let of_nobody = ["LOCK", "lost+found"];
+    let of_nobody = [LOCK, "lost+found"];
     if RealVfs::existing(dir)?.list()?.iter().all(|name| of_nobody.contains(&name.as_str())) {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backups::is_stamp;
 use super::projects;
-use crate::disk::{Bytes, RealVfs, Vfs, WriteFile};
+use crate::disk::{Bytes, LOCK, RealVfs, Vfs, WriteFile};
 use crate::engine::has_nothing_of_a_store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::manifest::MANIFEST;
@@ -24,8 +24,6 @@ pub(super) struct Unfinished {
     new_lock: bool,
     _lock: Box<dyn Send + Sync>,
 }
-
-const LOCK: &str = "LOCK";
 
 fn hidden(name: &str) -> &str {
     if name == MANIFEST { HIDDEN } else { name }

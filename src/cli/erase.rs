@@ -13,8 +13,8 @@ use crate::model::{Json, Millis};
 /// Erases the persons of some identities for good.
 pub fn run(data: &Path, args: &Erase) -> Result<()> {
     preview(data, &args.identities)?;
-    if !args.yes && !output::confirmed("Erase them for good? It cannot be undone. Type yes:")? {
-        return Err(Error::invalid("not_confirmed", "nobody was erased").hint("say --yes to do it"));
+    if !args.yes {
+        output::make_sure("Erase them for good? It cannot be undone. Type yes:", "nobody was erased")?;
     }
     let here = |app: &App| {
         let receipt = serde_json::to_value(app.erase(&args.identities)?);

@@ -85,8 +85,7 @@ pub fn run(data: &Path, args: &Import) -> Result<ExitCode> {
 
 fn tell(total: &ImportReport, json: bool) -> Result<()> {
     if json {
-        let text = serde_json::to_string(&total);
-        return output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?);
+        return output::json(total);
     }
     let s = |count: u64| if count == 1 { "" } else { "s" };
     let (duplicates, merges) = (total.duplicates, total.merges_refused);

@@ -33,8 +33,16 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// An error that says that nothing was done, unless whoever sits at the terminal says yes.
+pub fn make_sure(question: &str, nothing: &str) -> Result<()> {
+    if confirmed(question)? {
+        return Ok(());
+    }
+    Err(Error::invalid("not_confirmed", nothing).hint("say --yes to do it"))
+}
+
 /// Asks whoever sits at the terminal; nobody there means no.
-pub fn confirmed(question: &str) -> Result<bool> {
+fn confirmed(question: &str) -> Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }

@@ -11,7 +11,7 @@ use crate::app::projects;
 use crate::app::{Dashboard, Reports};
 use crate::disk::{RealVfs, Vfs};
 use crate::engine::read_only;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::thousands;
 
 /// Lists projects or deletes one.
@@ -57,8 +57,8 @@ fn delete(data: &Path, project: u32, yes: bool) -> Result<()> {
     }
     let described = described(data, project)?;
     output::note(&told(&described));
-    if !yes && !output::confirmed("Delete it for good? It cannot be undone. Type yes:")? {
-        return Err(Error::invalid("not_confirmed", "nothing was deleted").hint("say --yes to do it"));
+    if !yes {
+        output::make_sure("Delete it for good? It cannot be undone. Type yes:", "nothing was deleted")?;
     }
     // The server's lock, and that of whoever works on the project alone.
     let _server = RealVfs::new(data)?.lock().map_err(served)?;

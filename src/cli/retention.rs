@@ -6,7 +6,7 @@ use super::removal_args::Retention as Args;
 use super::{format, output};
 use crate::app::{App, Retention};
 use crate::engine::read_only;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Shows it, or changes it and takes out what is too old.
 pub fn run(data: &Path, args: &Args) -> Result<()> {
@@ -53,10 +53,7 @@ fn ask(app: &App, retention: &Retention) -> Result<()> {
     output::note(&told(retention).join("\n"));
     let go = format::counted(older, "event is older and goes", "events are older and go");
     output::note(&format!("{go} for good; backups are not touched"));
-    if output::confirmed("Take them out? It cannot be undone. Type yes:")? {
-        return Ok(());
-    }
-    Err(Error::invalid("not_confirmed", "nothing was changed").hint("say --yes to do it"))
+    output::make_sure("Take them out? It cannot be undone. Type yes:", "nothing was changed")
 }
 
 fn number(days: &str) -> Result<Option<u32>> {
@@ -69,8 +66,7 @@ fn number(days: &str) -> Result<Option<u32>> {
 
 fn show(retention: &Retention, json: bool) -> Result<()> {
     if json {
-        let text = serde_json::to_string(retention);
-        return output::line(&text.map_err(|e| Error::new(ErrorKind::Io, "encoding", e.to_string()))?);
+        return output::json(retention);
     }
     told(retention).iter().try_for_each(|line| output::line(line))
 }

@@ -8,4 +8,4 @@ pub mod system;
 pub mod vfs;
 
 pub use map::Bytes;
-pub use vfs::{Folders, RealFolders, RealVfs, Vfs, WriteFile, names_in};
+pub use vfs::{Folders, LOCK, RealFolders, RealVfs, Vfs, WriteFile, names_in};

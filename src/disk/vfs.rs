@@ -63,6 +63,9 @@ pub trait Folders: Send + Sync {
     fn describe(&self) -> String;
 }
 
+/// The file that a directory is taken by.
+pub const LOCK: &str = "LOCK";
+
 /// A directory of the operating system.
 #[derive(Debug)]
 pub struct RealVfs {
@@ -300,7 +303,7 @@ impl Vfs for RealVfs {
     }
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
-        let path = self.path("LOCK");
+        let path = self.path(LOCK);
         no_other_than_a_file(&path)?;
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|e| Error::io("cannot open", &path, e))?;

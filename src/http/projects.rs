@@ -363,12 +363,17 @@ mod tests {
     use crate::app::ScopedKey;
     use crate::testing::disk::{Fault, SimDisk};
 
-    #[test]
-    fn a_project_that_somebody_uses_is_not_deleted() {
+    fn opened() -> (tempfile::TempDir, Projects) {
         let data = tempfile::tempdir().unwrap();
         let stored = StoredKeys::new("w".into(), "0".repeat(64));
         let first = Arc::new(App::open(data.path()).unwrap());
         let projects = Projects::open(data.path().to_owned(), first, &stored).unwrap();
+        (data, projects)
+    }
+
+    #[test]
+    fn a_project_that_somebody_uses_is_not_deleted() {
+        let (_data, projects) = opened();
         let (shop, key) = projects.create("Shop").unwrap();
         let delete = |id| projects.delete_within(id, Duration::from_millis(50)).map_err(|e| e.code());
         let check = || projects.of_key(Some(&key)).check(Access::Manage, Some(&key)).map_err(|e| e.kind());
@@ -415,10 +420,7 @@ mod tests {
 
     #[test]
     fn two_projects_have_two_names() {
-        let data = tempfile::tempdir().unwrap();
-        let stored = StoredKeys::new("w".into(), "0".repeat(64));
-        let first = Arc::new(App::open(data.path()).unwrap());
-        let projects = Projects::open(data.path().to_owned(), first, &stored).unwrap();
+        let (_data, projects) = opened();
         let (shop, _) = projects.create("Shop").unwrap();
         for name in ["Shop", " Shop ", "First project"] {
             let again = projects.create(name).map(drop).unwrap_err();
