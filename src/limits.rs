@@ -147,6 +147,15 @@ pub const COHORTS_MAX: usize = 1000;
 pub const PAGE_DEFAULT: usize = 100;
 /// See [`PAGE_DEFAULT`].
 pub const PAGE_MAX: usize = 10_000;
+/// Bytes of JSON of the identities that a list shows of one person: whoever has the write key can give somebody any number, and a page
+/// of such people has to fit into [`ANSWER_BYTES_MAX`], escaped for a page of HTML as well.
+pub const LISTED_IDENTITIES_BYTES: usize = 32 * 1024;
+/// As [`LISTED_IDENTITIES_BYTES`], of a profile.
+pub const PROFILE_IDENTITIES_BYTES: usize = 1024 * 1024;
+/// Bytes of JSON of the properties of a profile with what became of them.
+pub const PROFILE_PROPERTIES_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of JSON of the properties on one page of a time line, if it has several events.
+pub const TIMELINE_BYTES: usize = 2 * 1024 * 1024;
 /// Nesting of the JSON of a query: an audience at its limit takes two levels for each of its own, and a few around them.
 pub const QUERY_DEPTH_MAX: usize = 64;
 /// Nesting of an audience expression.

@@ -5,6 +5,7 @@ mod accounts;
 mod asked;
 mod digits;
 mod errors;
+mod excess;
 mod import;
 mod limits;
 mod live;

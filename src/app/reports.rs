@@ -177,9 +177,9 @@ impl Reports {
         to_json(&self.executor.profile(snapshot, identity, now)?)
     }
 
-    /// The identifies that made a person.
-    pub fn links(&self, snapshot: &Snapshot, identity: &str) -> Result<String> {
-        to_json(&self.executor.links(snapshot, identity)?)
+    /// The first identifies that made a person.
+    pub fn links(&self, snapshot: &Snapshot, identity: &str, limit: usize) -> Result<String> {
+        to_json(&self.executor.links(snapshot, identity, limit)?)
     }
 
     /// A page of a person's time line.

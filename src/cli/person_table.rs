@@ -2,7 +2,7 @@
 
 use super::answer;
 use super::table::{Align, Table, visible};
-use crate::model::Json;
+use crate::model::{Json, thousands};
 
 /// The profile for a terminal of `width` columns.
 pub fn profile(person: &Json, width: usize) -> String {
@@ -24,6 +24,7 @@ pub fn profile(person: &Json, width: usize) -> String {
         identities.row(vec![answer::value(identity)]);
     }
     out.push_str(&identities.render(width));
+    out.push_str(&more(person, "more_identities"));
     if let Some(properties) = person.get("properties").and_then(Json::as_object).filter(|p| !p.is_empty()) {
         let mut table = Table::new(&[("Property", Align::Left), ("Value", Align::Left)]);
         for (name, value) in properties {
@@ -31,12 +32,21 @@ pub fn profile(person: &Json, width: usize) -> String {
         }
         out.push('\n');
         out.push_str(&table.render(width));
+        out.push_str(&more(person, "more_properties"));
     }
     if !answer::list(person, "counts").is_empty() {
         out.push('\n');
         out.push_str(&counts(person, width));
     }
     out
+}
+
+/// How many more there are than the table above shows.
+fn more(person: &Json, name: &str) -> String {
+    match person.get(name).and_then(Json::as_u64) {
+        Some(more) => format!("and {} more\n", thousands(more)),
+        None => String::new(),
+    }
 }
 
 fn counts(person: &Json, width: usize) -> String {

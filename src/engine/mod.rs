@@ -31,7 +31,7 @@ pub use batch::{Batch, BatchBuilder, Input};
 pub use check::{Checked, check_files, check_on};
 pub use erase::{Erased, give_up_list};
 pub use recovery::has_nothing_of_a_store;
-pub use snapshot::{Counters, Damaged, Opening, Sealed, Snapshot};
+pub use snapshot::{Counters, Damaged, Names, Opening, Sealed, Snapshot};
 
 use crate::disk::{RealVfs, Vfs};
 use crate::error::{Error, ErrorKind, Result};

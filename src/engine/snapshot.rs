@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 use crate::disk::Vfs;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{IdentityId, NameId, PersonId, PropertyId};
+use crate::model::{IdentityId, NameId, PersonId, PropertyId, json_text_len};
 use crate::store::catalog::Catalog;
 use crate::store::identities::IdentitiesView;
 use crate::store::memtable::{Memtable, Run};
@@ -35,6 +37,18 @@ pub struct Counters {
     pub merges: u64,
     /// Identifies that left two persons apart since then.
     pub merges_refused: u64,
+}
+
+/// What a person is called.
+#[derive(Clone, Debug, Serialize)]
+pub struct Names {
+    /// The identity that stands for the person.
+    pub person: String,
+    /// Its identities, in order of first sight: all of them but of somebody who has a great many.
+    pub identities: Vec<String>,
+    /// How many more it has than are listed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_identities: Option<usize>,
 }
 
 /// A segment that is left out because its file is damaged. The manifest goes on naming it: once a sound copy is in its place, the next
@@ -152,13 +166,20 @@ impl Snapshot {
         self.identity(self.persons.display(person))
     }
 
-    /// The identity that stands for a person, and all of its identities, as text, in order of first sight.
-    pub fn names_of(&self, person: PersonId) -> Result<(String, Vec<String>)> {
+    /// What a person is called, with as many of its identities as take `most` bytes of JSON.
+    pub fn names_of(&self, person: PersonId, most: usize) -> Result<Names> {
         let (display, members) = (self.persons.display(person), self.persons.members(person));
-        let at = members.binary_search(&display).ok();
-        let names: Vec<String> = members.into_iter().map(|m| self.identity(m)).collect::<Result<_>>()?;
-        let name = at.and_then(|at| names.get(at)).cloned().map_or_else(|| self.identity(display), Ok)?;
-        Ok((name, names))
+        let (mut identities, mut left) = (Vec::with_capacity(members.len().min(16)), most);
+        for member in &members {
+            let identity = self.identity(*member)?;
+            let Some(rest) = left.checked_sub(json_text_len(&identity) + 1) else { break };
+            left = rest;
+            identities.push(identity);
+        }
+        let listed = members.binary_search(&display).ok().and_then(|at| identities.get(at));
+        let person = listed.cloned().map_or_else(|| self.identity(display), Ok)?;
+        let more = members.len() - identities.len();
+        Ok(Names { person, identities, more_identities: Some(more).filter(|more| *more > 0) })
     }
 
     /// The identities of a person, as text, in order of first sight.

@@ -16,9 +16,9 @@ use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
-use crate::engine::Snapshot;
+use crate::engine::{Names, Snapshot};
 use crate::error::{Error, Result};
-use crate::limits::COHORTS_MAX;
+use crate::limits::{self, COHORTS_MAX};
 use crate::model::{Calendar, Millis, NameId, PersonId, PropertyId, Sum, UnitTable, Value, format_millis};
 use crate::report::{
     Bucket, By, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Label, Measure, Segment,
@@ -448,10 +448,9 @@ pub struct CohortPeoplePage {
 /// One of them.
 #[derive(Clone, Debug, Serialize)]
 pub struct CohortPerson {
-    /// The identity that stands for the person.
-    pub person: String,
-    /// All of its identities.
-    pub identities: Vec<String>,
+    /// What it is called.
+    #[serde(flatten)]
+    pub names: Names,
     /// When they started.
     pub start: String,
     /// The buckets in which they came back, from 0.
@@ -475,10 +474,10 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
     let mut people: Vec<(PersonId, CohortPerson)> = Vec::with_capacity(page.len());
     for scope in &scopes {
         walk(plan, scope, Some(&scope.of(&page)), |member| {
-            let (person, identities) = snapshot.names_of(member.person)?;
+            let names = snapshot.names_of(member.person, limits::LISTED_IDENTITIES_BYTES)?;
             let came = member.buckets.iter().map(|b| b.number).filter(|number| *number < count).collect();
             let start = format_millis(member.start);
-            people.push((member.person, CohortPerson { person, identities, start, came }));
+            people.push((member.person, CohortPerson { names, start, came }));
             Ok(())
         })?;
     }

@@ -18,8 +18,9 @@ use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::several::Several;
 use super::split::{Groups, Split, Splitter};
-use crate::engine::Snapshot;
+use crate::engine::{Names, Snapshot};
 use crate::error::Result;
+use crate::limits;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, format_millis};
 use crate::report::{
     Chosen, Funnel, FunnelOutcome, FunnelPeople, FunnelReport, FunnelTally, Order, Outcome, Tally, Warning,
@@ -238,10 +239,9 @@ pub struct FunnelPeoplePage {
 /// One of them.
 #[derive(Clone, Debug, Serialize)]
 pub struct FunnelPerson {
-    /// The identity that stands for the person.
-    pub person: String,
-    /// All of its identities.
-    pub identities: Vec<String>,
+    /// What it is called.
+    #[serde(flatten)]
+    pub names: Names,
     /// The events that were chosen as its steps, in the order of time.
     pub steps: Vec<ChosenEvent>,
     /// Why it went no further; nothing if it converted or is in progress.
@@ -420,10 +420,8 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
         },
     });
     let open = walked.attempt.in_progress;
-    let (person, identities) = snapshot.names_of(walked.person)?;
     Ok(FunnelPerson {
-        person,
-        identities,
+        names: snapshot.names_of(walked.person, limits::LISTED_IDENTITIES_BYTES)?,
         steps: chosen.into_iter().map(|(_, event)| event).collect(),
         stopped,
         in_progress_until: open.then(|| format_millis(walked.attempt.open_until)),

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use super::persons::{People, PersonSet};
 use super::scope::{Scope, View, map_scopes};
+use crate::engine::Names;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::model::PersonId;
 use crate::report::Warning;
 
@@ -25,10 +27,9 @@ pub struct PeoplePage {
 /// One of them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
-    /// The identity that stands for the person.
-    pub person: String,
-    /// All of its identities.
-    pub identities: Vec<String>,
+    /// What it is called.
+    #[serde(flatten)]
+    pub names: Names,
 }
 
 /// The persons of a page of `found`, and where the next page begins.
@@ -66,10 +67,8 @@ pub fn list(
 ) -> Result<PeoplePage> {
     let (persons, cursor) = page(found, limit, cursor)?;
     let snapshot = &view.source.snapshot;
-    let one = |person: PersonId| {
-        let (person, identities) = snapshot.names_of(person)?;
-        Ok(Listed { person, identities })
-    };
+    let one =
+        |person: PersonId| Ok(Listed { names: snapshot.names_of(person, limits::LISTED_IDENTITIES_BYTES)? });
     let people = persons.into_iter().map(one).collect::<Result<_>>()?;
     Ok(PeoplePage { people, total: found.len(), cursor, warnings })
 }

@@ -26,6 +26,7 @@ mod people;
 mod person;
 mod person_values;
 mod persons;
+mod profile;
 pub mod properties;
 mod revenue;
 mod revenue_columns;
@@ -45,7 +46,8 @@ pub use events::{EventCount, EventList};
 pub use funnel::{ChosenEvent, FunnelPeoplePage, FunnelPerson, Stopped};
 pub use listing::{Listed, PeoplePage};
 pub use people::{Found, PeopleReport};
-pub use person::{Change, Count, History, Link, Profile, Timeline, TimelineEvent};
+pub use person::{Link, Timeline, TimelineEvent};
+pub use profile::{Change, Count, History, Profile};
 pub use rows::{StoredRow, events_before, rows_of_person, span_of, stored_rows};
 pub use scope::Explanation;
 
@@ -245,12 +247,12 @@ impl Executor {
 
     /// The profile of the person of `identity`. What is later than `now` is not seen.
     pub fn profile(&self, snapshot: &Snapshot, identity: &str, now: Millis) -> Result<Profile> {
-        person::profile(&Source::new(snapshot.clone()), identity, now)
+        profile::profile(&Source::new(snapshot.clone()), identity, now)
     }
 
-    /// The identifies that made the person of `identity`.
-    pub fn links(&self, snapshot: &Snapshot, identity: &str) -> Result<Vec<Link>> {
-        person::links(&Source::new(snapshot.clone()), identity)
+    /// The first `limit` identifies that made the person of `identity`.
+    pub fn links(&self, snapshot: &Snapshot, identity: &str, limit: usize) -> Result<Vec<Link>> {
+        person::links(&Source::new(snapshot.clone()), identity, limit)
     }
 
     /// A page of the time line of the person of `identity`, newest first, perhaps of one event. What is later than `now` is not seen.

@@ -10,8 +10,9 @@ use super::listing;
 use super::person::{PersonRow, rows_of, totals_of};
 use super::scope::{Scope, View, map_scopes};
 use super::source::{RowReader, Source};
-use crate::engine::Snapshot;
+use crate::engine::{Names, Snapshot};
 use crate::error::Result;
+use crate::limits;
 use crate::model::{Millis, NameId, PersonId, PropertyId, Value, ValueRef, format_millis};
 use crate::report::{Audience, Column, People, Warning};
 use crate::store::segment::members::Totals;
@@ -34,10 +35,9 @@ pub struct PeopleReport {
 /// One of them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Found {
-    /// The identity that stands for the person.
-    pub person: String,
-    /// All of its identities.
-    pub identities: Vec<String>,
+    /// What it is called.
+    #[serde(flatten)]
+    pub names: Names,
     /// The properties asked for that it has.
     pub properties: BTreeMap<String, Value>,
     /// Time of the first event.
@@ -123,10 +123,8 @@ fn found(
     properties: BTreeMap<String, Value>,
     totals: Option<Totals>,
 ) -> Result<Found> {
-    let (person, identities) = snapshot.names_of(id)?;
     Ok(Found {
-        person,
-        identities,
+        names: snapshot.names_of(id, limits::LISTED_IDENTITIES_BYTES)?,
         properties,
         first_seen: totals.map(|t| format_millis(t.first)),
         last_seen: totals.map(|t| format_millis(t.last)),

@@ -9,7 +9,8 @@ use super::cell::RowRef;
 use super::rows::StoredRow;
 use super::source::Source;
 use crate::error::{Error, Result};
-use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Sum, Value, format_millis};
+use crate::limits;
+use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Value, format_millis, json_text_len};
 use crate::report::Warning;
 use crate::store::segment::members::Totals;
 use crate::store::segment::{Segment, chunk_of};
@@ -25,64 +26,6 @@ pub struct PersonRow {
     pub identity: IdentityId,
     /// Where it lies.
     pub at: RowRef,
-}
-
-/// A person as it is now.
-#[derive(Clone, Debug, Serialize)]
-pub struct Profile {
-    /// The identity that stands for it.
-    pub person: String,
-    /// All of its identities, in order of first sight.
-    pub identities: Vec<String>,
-    /// Whether any of them was the target of an identify.
-    pub identified: bool,
-    /// The latest value of each property.
-    pub properties: BTreeMap<String, Value>,
-    /// What became of each property, and when.
-    pub property_history: BTreeMap<String, History>,
-    /// Events in all.
-    pub events: u64,
-    /// Events by name.
-    pub counts: Vec<Count>,
-    /// The sum of the numeric `Revenue` of its events.
-    pub revenue: String,
-    /// Time of the first event.
-    pub first_seen: Option<String>,
-    /// Time of the last event.
-    pub last_seen: Option<String>,
-}
-
-/// What became of one property.
-#[derive(Clone, Debug, Serialize)]
-pub struct History {
-    /// The first value ever.
-    pub first: Value,
-    /// The value now.
-    pub last: Value,
-    /// Each change: a value that differs from the one before.
-    pub changes: Vec<Change>,
-}
-
-/// A property took a value.
-#[derive(Clone, Debug, Serialize)]
-pub struct Change {
-    /// The value.
-    pub value: Value,
-    /// When.
-    pub time: String,
-}
-
-/// How often one event was done.
-#[derive(Clone, Debug, Serialize)]
-pub struct Count {
-    /// The event.
-    pub event: String,
-    /// How often.
-    pub count: u64,
-    /// First time.
-    pub first: String,
-    /// Last time.
-    pub last: String,
 }
 
 /// A page of a time line, newest first.
@@ -274,41 +217,6 @@ fn recent(
     }
 }
 
-/// The profile of the person of `identity`, of what is not later than `now`.
-pub fn profile(source: &Source, identity: &str, now: Millis) -> Result<Profile> {
-    let snapshot = &source.snapshot;
-    let person = find(source, identity)?;
-    let mut rows = rows(source, person, |name| name.is_event() || name == NameId::SET)?;
-    rows.retain(|row| row.time <= now);
-    rows.sort_by_key(|r| (r.name, r.time));
-    let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.name == NameId::SET);
-    let property_history = histories(source, &sets)?;
-    let counts = events.chunk_by(|a, b| a.name == b.name).filter_map(|same| {
-        let (first, last) = (same.first()?, same.last()?);
-        Some(Count {
-            event: snapshot.catalog.event_name(first.name).to_owned(),
-            count: same.len() as u64,
-            first: format_millis(first.time),
-            last: format_millis(last.time),
-        })
-    });
-    let counts = counts.collect();
-    let identified = snapshot.persons.is_identified(person);
-    let (person, identities) = snapshot.names_of(person)?;
-    Ok(Profile {
-        person,
-        identities,
-        identified,
-        properties: property_history.iter().map(|(name, h)| (name.clone(), h.last.clone())).collect(),
-        property_history,
-        events: events.len() as u64,
-        counts,
-        revenue: revenue(source, &events)?.to_string(),
-        first_seen: events.iter().map(|r| r.time).min().map(format_millis),
-        last_seen: events.iter().map(|r| r.time).max().map(format_millis),
-    })
-}
-
 /// An identify: that two identities are one person.
 #[derive(Clone, Debug, Serialize)]
 pub struct Link {
@@ -322,13 +230,13 @@ pub struct Link {
     pub joined: bool,
 }
 
-/// What made the person of `identity` of its identities: the identifies that came under them, in the order of their times.
-pub fn links(source: &Source, identity: &str) -> Result<Vec<Link>> {
+/// What made the person of `identity` of its identities: the first `limit` identifies that came under them, in the order of their times.
+pub fn links(source: &Source, identity: &str, limit: usize) -> Result<Vec<Link>> {
     let snapshot = &source.snapshot;
     let person = find(source, identity)?;
     let mut rows = rows(source, person, |name| name == NameId::IDENTIFY)?;
     rows.sort_by_key(|r| (r.time, r.identity, r.at));
-    let links = rows.into_iter().map(|row| {
+    let links = rows.into_iter().take(limit).map(|row| {
         let target = source.target(row.at)?;
         Ok(Link {
             time: format_millis(row.time),
@@ -359,49 +267,8 @@ pub fn records(source: &Source, identity: &str) -> Result<Vec<(NameId, StoredRow
     Ok(stored)
 }
 
-fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, History>> {
-    let mut reader = source.row_reader(NameId::SET);
-    let mut changes: BTreeMap<PropertyId, Vec<(Millis, u64, Value)>> = BTreeMap::new();
-    for row in sets {
-        let arrival = reader.arrival(row.at, row.time)?;
-        reader.properties(row.at, |property, value| {
-            if property != PropertyId::RECORD_ID {
-                changes.entry(property).or_default().push((row.time, arrival, value.to_owned()));
-            }
-        })?;
-    }
-    let mut out = BTreeMap::new();
-    for (property, mut list) in changes {
-        list.sort_by_key(|(time, arrival, _)| (*time, *arrival));
-        let mut held = list;
-        held.dedup_by(|later, earlier| later.2 == earlier.2);
-        let (Some(first), Some(last)) = (held.first(), held.last()) else { continue };
-        let (first, last) = (first.2.clone(), last.2.clone());
-        let changes =
-            held.into_iter().map(|(time, _, value)| Change { value, time: format_millis(time) }).collect();
-        out.insert(
-            source.snapshot.catalog.property_name(property).to_owned(),
-            History { first, last, changes },
-        );
-    }
-    Ok(out)
-}
-
-fn revenue(source: &Source, events: &[PersonRow]) -> Result<Sum> {
-    let Some(property) = source.snapshot.property("Revenue") else { return Ok(Sum::ZERO) };
-    let mut sum = Sum::ZERO;
-    for row in events {
-        let mut column = source.column(row.name, property);
-        let value = column.get(row.at)?;
-        if let Some(amount) = column.value(value)?.and_then(|v| v.number()) {
-            sum.add(amount)?;
-        }
-    }
-    Ok(sum)
-}
-
 /// A page of the time line of the person of `identity`: events that are not later than `now`, newest first, from where `cursor` says,
-/// perhaps of one name.
+/// perhaps of one name; up to `limit`, and no more than fit into [`limits::TIMELINE_BYTES`] of properties.
 pub fn timeline(
     source: &Source,
     identity: &str,
@@ -422,13 +289,19 @@ pub fn timeline(
         None => 0,
         Some(cursor) => place_of(cursor, &rows)?,
     };
-    let mut events = Vec::new();
+    let (mut events, mut bytes) = (Vec::new(), 0);
     for row in rows.iter().skip(skip).take(limit) {
+        let properties = named_properties(source, row.name, row.at)?;
+        bytes +=
+            properties.iter().map(|(name, value)| json_text_len(name) + value.json_len() + 2).sum::<usize>();
+        if bytes > limits::TIMELINE_BYTES && !events.is_empty() {
+            break;
+        }
         events.push(TimelineEvent {
             event: snapshot.catalog.event_name(row.name).to_owned(),
             time: format_millis(row.time),
             identity: snapshot.identity(row.identity)?,
-            properties: named_properties(source, row.name, row.at)?,
+            properties,
         });
     }
     let end = skip + events.len();

@@ -28,6 +28,12 @@ pub fn error(error: &Error) -> Response {
     with_retry(Response::new(status(error.kind()), "application/json", body))
 }
 
+/// An answer that is made as a whole would be larger than [`limits::ANSWER_BYTES_MAX`].
+pub fn too_large() -> Error {
+    Error::new(ErrorKind::Io, "answer_too_large", "the answer is larger than 16 MiB")
+        .hint("ask for less: a smaller limit, fewer columns; GET /api/v1/export gives all records of everybody, or with ?person= of one")
+}
+
 /// The answer to a request that HTTP itself refuses, before any handler saw it.
 pub fn refusal(status: u16, code: &str, message: &str) -> Response {
     let body = json!({ "error": { "code": code, "message": message } }).to_string().into_bytes();

@@ -207,6 +207,9 @@ fn run(handler: &dyn Handler, request: Request) -> Response {
         Ok(Ok(response)) => response,
         Ok(Err(e)) => {
             log::error!("{}: {e}", route.pattern);
+            if e.kind() == TOO_LARGE {
+                return respond::error(&respond::too_large());
+            }
             respond::error(&Error::new(ErrorKind::Io, "answer_failed", "the answer could not be made"))
         }
         Err(_) => {
@@ -227,17 +230,19 @@ fn make_whole(mut response: Response) -> io::Result<Response> {
         response.body = ResponseBody::Whole(out.0.into());
     }
     if response.bytes().len() > limits::ANSWER_BYTES_MAX {
-        return Err(io::Error::other("the answer is larger than 16 MiB"));
+        return Err(TOO_LARGE.into());
     }
     Ok(response)
 }
+
+const TOO_LARGE: io::ErrorKind = io::ErrorKind::FileTooLarge;
 
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > limits::ANSWER_BYTES_MAX {
-            return Err(io::Error::other("the answer is larger than 16 MiB"));
+            return Err(TOO_LARGE.into());
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -29,4 +29,4 @@ pub use time::{
     parse_loose_instant,
 };
 pub use unit_table::UnitTable;
-pub use value::{Number, Value, ValueRef, is_deceptive, thousands};
+pub use value::{Number, Value, ValueRef, is_deceptive, json_text_len, thousands};

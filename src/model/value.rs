@@ -325,6 +325,21 @@ impl Value {
     pub fn to_json(&self) -> String {
         self.as_ref().to_json()
     }
+
+    /// Bytes of its JSON form.
+    pub fn json_len(&self) -> usize {
+        if let Self::Text(text) = self { json_text_len(text) } else { self.to_json().len() }
+    }
+}
+
+/// Bytes of a text as JSON, quotes included.
+pub fn json_text_len(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    2 + text.bytes().map(escaped).sum::<usize>()
 }
 
 fn clip(text: &str) -> String {

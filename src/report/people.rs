@@ -83,6 +83,9 @@ impl Definition for People {
             out.set("columns", self.columns.iter().map(text).collect());
         }
         out.set("limit", self.limit.into());
+        if let Some(cursor) = &self.cursor {
+            out.set("cursor", cursor.as_str().into());
+        }
         out
     }
 }

@@ -71,6 +71,7 @@ fn the_text_form_and_the_receipt_give_the_same_answer() {
         ("lifecycle", r#"{"event":"Paid","people":{"did":"Visited"},"as_of":"2025-05-01"}"#.into()),
         ("lifecycle", r#"{"event":["Paid","Visited"],"unit":"day","as_of":"2025-05-01"}"#.into()),
         ("people", r#"{"people":{"not":{"did":"Paid"}},"limit":3,"as_of":"2025-05-01"}"#.into()),
+        ("people", r#"{"limit":3,"cursor":"7","as_of":"2025-05-01"}"#.into()),
     ] {
         let path = format!("/api/v1/{report}");
         let bare = |mut answer: Json| {

@@ -413,7 +413,7 @@ fn guarded(route: &Route, handler: impl FnOnce() -> Response) -> Response {
         Ok(response) if answer::fits(&response) => response,
         Ok(_) => {
             log::error!("the answer of {} is larger than 16 MiB", route.pattern);
-            respond::refusal(500, "answer_failed", "the answer is too large")
+            respond::error(&respond::too_large())
         }
         Err(_) => {
             log::error!("the handler of {} panicked", route.pattern);

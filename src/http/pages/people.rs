@@ -14,6 +14,8 @@ use crate::model::Json;
 
 /// Properties that a page shows where no columns were chosen; a file has all.
 const PROPERTIES: usize = 4;
+/// Other identities of somebody that a row shows; a file has those of the answer.
+const OTHERS_SHOWN: usize = 20;
 
 /// A search: who somebody is, what they did, what they are.
 pub fn search(context: &Context<'_>) -> Result<Answered> {
@@ -367,11 +369,13 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> T
     }
     for person in view::list(answer, "people") {
         let name = person["person"].as_str().unwrap_or_default();
-        let others: Vec<&str> =
-            view::list(person, "identities").iter().filter_map(Json::as_str).filter(|i| *i != name).collect();
+        let others: Vec<Json> =
+            view::list(person, "identities").iter().filter(|i| i.as_str() != Some(name)).cloned().collect();
         let mut cells = vec![Cell::head(name).link(person_path(name))];
         if !grid {
-            cells.push(Cell::text(others.join(", ")).class("others"));
+            let unlisted = number(&person["more_identities"]);
+            let [shown, all] = [OTHERS_SHOWN, usize::MAX].map(|most| words::names(&others, unlisted, most));
+            cells.push(Cell::marked(html! { (shown) }, all).class("others"));
         }
         if report == "funnel" {
             let steps: Vec<(String, Json)> = view::list(person, "steps")

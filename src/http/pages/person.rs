@@ -13,6 +13,8 @@ use crate::model::{Json, parse_instant};
 
 /// Events on a page of the time line.
 const PAGE: usize = 100;
+/// Identities that a page shows of one person: whoever has thousands is no person, but a mistake in tracking.
+const IDENTITIES_SHOWN: usize = 1000;
 
 fn profile(context: &Context<'_>, identity: &str) -> Result<Json> {
     Json::parse(&context.app.reports().person(context.snapshot, identity, context.app.now())?)
@@ -47,7 +49,7 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let person = profile(context, identity)?;
     let limit = if context.wanted.is_some() { limits::PAGE_MAX } else { PAGE };
     let line = timeline(context, identity, limit)?;
-    let links = Json::parse(&context.app.reports().links(context.snapshot, identity)?)?;
+    let links = Json::parse(&context.app.reports().links(context.snapshot, identity, PAGE)?)?;
     let name = person["person"].as_str().unwrap_or(identity).to_owned();
     let revenue = if person["revenue"] == "0" { Json::Null } else { person["revenue"].clone() };
     let body = html! {
@@ -71,17 +73,16 @@ pub fn page(context: &Context<'_>, identity: &str) -> Result<Answered> {
 }
 
 fn identities(context: &Context<'_>, person: &Json, name: &str, links: &Json) -> Markup {
-    let all: Vec<&str> = list(person, "identities").iter().filter_map(Json::as_str).collect();
+    let several = identities_in_all(person) > 1;
     html! {
         p.hint { @if person["identified"] == true { "Identified." } @else { "Anonymous so far." } }
-        ul.identities { @for one in &all { li {
-            code { (one) }
-            @if all.len() > 1 && context.may(Role::Editor) { " " a href=(format!("{}/unmerge", person_path(one))) aria-label=(format!("Take out {one}")) { "Take out" } }
-        } } }
+        (identity_list(person, |one| html! {
+            @if several && context.may(Role::Editor) { " " a href=(format!("{}/unmerge", person_path(one))) aria-label=(format!("Take out {one}")) { "Take out" } }
+        }))
         @if let Some(links) = links.as_array().filter(|links| !links.is_empty()) {
             details.more {
                 summary { "How they were linked" }
-                ol.timeline { @for link in links.iter().take(PAGE) { li {
+                ol.timeline { @for link in links { li {
                     time { (context.local(&link["time"])) } " " code { (words::value(&link["identity"])) } " is " code { (words::value(&link["other"])) }
                     @if link["joined"] != true { small { " (known apart)" } }
                 } } }
@@ -91,6 +92,22 @@ fn identities(context: &Context<'_>, person: &Json, name: &str, links: &Json) ->
             (form::needed("Is the same person as", "into"))
             button.quiet { "Compare" }
         } }
+    }
+}
+
+/// How many identities a person has, listed or not.
+fn identities_in_all(person: &Json) -> u64 {
+    list(person, "identities").len() as u64 + number(&person["more_identities"])
+}
+
+/// The first identities of a person, each with what `beside` makes, and how many more there are.
+fn identity_list(person: &Json, beside: impl Fn(&str) -> Markup) -> Markup {
+    let shown: Vec<&str> =
+        list(person, "identities").iter().filter_map(Json::as_str).take(IDENTITIES_SHOWN).collect();
+    let more = identities_in_all(person) - shown.len() as u64;
+    html! {
+        ul.identities { @for one in shown { li { code { (one) } (beside(one)) } } }
+        @if more > 0 { p.hint { "And " (count(more)) " more." } }
     }
 }
 
@@ -177,8 +194,9 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         "The two and what they would be",
         &["What", "This person", "That person", "Both"],
     );
-    let names =
-        |person: &Json| list(person, "identities").iter().map(words::value).collect::<Vec<_>>().join(", ");
+    let names = |person: &Json| {
+        words::names(list(person, "identities"), number(&person["more_identities"]), IDENTITIES_SHOWN)
+    };
     table.row(vec![
         Cell::head("Identities"),
         Cell::text(names(&one)),
@@ -229,7 +247,7 @@ pub fn unmerge(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let all = list(&line, "events");
     let own = all.iter().filter(|event| event["identity"] == identity).count();
     let more = if line["cursor"].is_null() { "" } else { " of the latest" };
-    let alone = list(&person, "identities").len() < 2;
+    let alone = identities_in_all(&person) < 2;
     let body = html! {
         p { a href=(person_path(identity)) { "Back to " (identity) } }
         @if alone { p.headline { "It is the only identity of its person." } }
@@ -246,18 +264,18 @@ pub fn unmerge(context: &Context<'_>, identity: &str) -> Result<Answered> {
 pub fn erase(context: &Context<'_>, identity: &str) -> Result<Answered> {
     let person = profile(context, identity)?;
     let name = person["person"].as_str().unwrap_or(identity).to_owned();
-    let identities: Vec<&str> = list(&person, "identities").iter().filter_map(Json::as_str).collect();
-    let properties = person["properties"].as_object().map_or(0, <[_]>::len);
+    let properties =
+        person["properties"].as_object().map_or(0, <[_]>::len) as u64 + number(&person["more_properties"]);
     let body = html! {
         p { a href=(person_path(&name)) { "Back to " (name) } }
         (facts(&[
-            ("Identities", html! { (count(identities.len() as u64)) }),
-            ("Properties", html! { (count(properties as u64)) }),
+            ("Identities", html! { (count(identities_in_all(&person))) }),
+            ("Properties", html! { (count(properties)) }),
             ("Events", html! { (count(number(&person["events"]))) }),
             ("First seen", html! { (context.local(&person["first_seen"])) }),
             ("Last seen", html! { (context.local(&person["last_seen"])) }),
         ]))
-        ul.identities { @for one in &identities { li { code { (one) } } } }
+        (identity_list(&person, |_| html! {}))
         p { "All of it leaves every report and every file of this store, at once and for good: it cannot be undone. Numbers about the past change, too. Backups are not touched, but restoring one of this store erases them again." }
         form.row method="post" action=(format!("{}/erase", person_path(&name))) {
             (form::needed(&format!("Type {name} to confirm"), "confirm"))

@@ -29,6 +29,15 @@ pub fn some_people(number: u64) -> String {
     format!("{} {}", count(number), plural(number, "person", "people"))
 }
 
+/// The first `most` of some names, and how many more there are, with `unlisted` ones.
+pub fn names(all: &[Json], unlisted: u64, most: usize) -> String {
+    let shown = all.iter().take(most).map(value).collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(most) as u64 + unlisted {
+        0 => shown,
+        more => format!("{shown} and {} more", count(more)),
+    }
+}
+
 /// The word for one, or that for any other number.
 pub fn plural(number: u64, one: &'static str, several: &'static str) -> &'static str {
     if number == 1 { one } else { several }
