@@ -207,7 +207,7 @@ impl Trust {
         };
         if leapt {
             log::warn!(
-                "the clock says {}, long after all that was stored: if that is so, events that are too old go in a day, or at once with `whodid retention`",
+                "the clock says {}, long after all that was stored: if that is so, events that are too old go in a day, or at once when what is to be kept is saved again",
                 format_millis(now)
             );
             self.held = Some(instant + HOLD);
