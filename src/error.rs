@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::limits;
+
 /// Result of everything that can fail here.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -57,7 +59,7 @@ pub struct Error {
 impl Error {
     /// An error of `kind` with a stable machine-readable `code` and a sentence for people.
     pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), at: None, hint: None, source: None }
+        Self { kind, code, message: shortened(message.into()), at: None, hint: None, source: None }
     }
 
     /// Something well-formed that means nothing valid.
@@ -88,19 +90,19 @@ impl Error {
     /// Names the place: a path into a query (`steps[1].where[0]`), a line, a parameter.
     #[must_use]
     pub fn at(mut self, at: impl Into<String>) -> Self {
-        self.at = Some(at.into());
+        self.at = Some(shortened(at.into()));
         self
     }
 
     /// Puts `prefix` before the place already named, as an enclosing reader does.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
-        self.at = Some(match self.at.take() {
+        let at = match self.at.take() {
             None => prefix.to_owned(),
             Some(inner) if inner.starts_with('[') => format!("{prefix}{inner}"),
             Some(inner) => format!("{prefix}.{inner}"),
-        });
-        self
+        };
+        self.at(at)
     }
 
     /// Names the directory of the file that the sentence begins with.
@@ -113,7 +115,7 @@ impl Error {
     /// Says what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(shortened(hint.into()));
         self
     }
 
@@ -164,6 +166,17 @@ impl Error {
     }
 }
 
+/// A text without its middle if it is longer than [`limits::ERROR_TEXT_BYTES_MAX`]: what is wrong stands at its beginning or its end.
+fn shortened(text: String) -> String {
+    const END: usize = 200;
+    if text.len() <= limits::ERROR_TEXT_BYTES_MAX {
+        return text;
+    }
+    let begin = text.floor_char_boundary(limits::ERROR_TEXT_BYTES_MAX - END - 8);
+    let end = text.ceil_char_boundary(text.len() - END);
+    format!("{} ... {}", text.get(..begin).unwrap_or(""), text.get(end..).unwrap_or(""))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(at) = &self.at {
@@ -180,5 +193,24 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_keeps_its_ends() {
+        let error = Error::invalid("bad_type", format!("\"{}\" is no type", "\u{e9}".repeat(1 << 20)));
+        let error = error.at("x".repeat(1 << 20)).within("batch");
+        let message = error.message();
+        assert!(
+            message.len() <= limits::ERROR_TEXT_BYTES_MAX && message.ends_with("\u{e9}\" is no type"),
+            "{message}"
+        );
+        let place = error.place().unwrap();
+        assert!(place.len() <= limits::ERROR_TEXT_BYTES_MAX && place.starts_with("batch.xxx"));
+        assert_eq!(Error::invalid("a", "short").message(), "short");
     }
 }

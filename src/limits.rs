@@ -26,6 +26,21 @@ pub const TRACK_BYTES_MAX: usize = 1024 * 1024;
 pub const SEGMENT_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Nesting of the JSON of such a batch: of its properties some twenty levels are left, and each costs a pass over what is in it.
 pub const MESSAGE_DEPTH_MAX: usize = 24;
+/// Messages of such a batch: each that is refused is kept with its reason until the batch is answered.
+pub const SEGMENT_MESSAGES_MAX: usize = 50_000;
+/// Values in a text of JSON that is sent, besides one for each [`JSON_VALUE_BYTES`]: each costs some hundred bytes of memory while it is
+/// read, however short it is written.
+pub const JSON_VALUES_FREE: usize = 20_000;
+/// See [`JSON_VALUES_FREE`].
+pub const JSON_VALUE_BYTES: usize = 16;
+/// Bytes of all bodies that are unpacked at one moment: some kilobytes can be twenty megabytes.
+pub const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Parameters of a tracking request. Of one that is given twice the last counts, so there may be more than properties.
+pub const PARAMETERS_MAX: usize = 4 * PROPERTIES_MAX;
+/// Columns of a table of comma-separated values: rows have few of them each.
+pub const COLUMNS_MAX: usize = 10_000;
+/// Bytes of the sentence, the place and the advice of an error each: they quote what was sent, and refusals are kept with them.
+pub const ERROR_TEXT_BYTES_MAX: usize = 2000;
 /// Bytes of one line of a bulk import: a record with every property at its limit.
 pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Identities whose browser is remembered, twice: 2 MiB.

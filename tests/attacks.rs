@@ -319,6 +319,97 @@ fn bombs_and_depths_cost_no_more_than_their_limits() {
     assert_eq!(server.export().len(), 1);
 }
 
+/// Bodies that are small on their way or as text, and were large once they were read: of very many values, names or columns, or with texts
+/// that errors quote.
+fn swelling() -> Vec<(&'static str, bool, Vec<u8>)> {
+    let key = format!("\"writeKey\":\"{WRITE_KEY}\"");
+    let ones = ",1".repeat(5 << 20);
+    let names: String = (0..1 << 20).map(|n| format!("\"{n}\":1,")).collect();
+    let wide: String = (0..100_000).map(|n| format!("p!{}#,", "$".repeat(n % 50))).collect();
+    vec![
+        ("/v1/batch", true, format!("{{{key},\"batch\":[1{ones}]}}").into()),
+        ("/v1/batch", true, format!("{{{key},{names}\"batch\":[]}}").into()),
+        (
+            "/v1/batch",
+            true,
+            format!("{{{key},\"batch\":[{{\"userId\":\"u\",\"type\":\"{}\"}}]}}", "A".repeat(19 << 20))
+                .into(),
+        ),
+        (
+            "/v1/track",
+            true,
+            format!("{{{key},\"userId\":\"u\",\"event\":\"E\",\"properties\":{{\"a\":[1{ones}]}}}}").into(),
+        ),
+        (
+            "/e",
+            false,
+            format!("{{\"_k\":\"{WRITE_KEY}\",\"_p\":\"a\",\"_n\":\"E\",\"{}\":[1]}}", "A".repeat(1 << 19))
+                .into(),
+        ),
+        ("/e", false, format!("_k={WRITE_KEY}&_p=a&_n=E&{}", "a&".repeat(500_000)).into()),
+        (
+            "/api/v1/import?format=csv",
+            true,
+            format!("a,person\n{}", format!("{}\n", "x".repeat(4 << 20)).repeat(24)).into(),
+        ),
+        ("/api/v1/import?format=csv", true, format!("{wide}event\njane,E\n").into()),
+        (
+            "/api/v1/import?format=kissmetrics",
+            true,
+            format!("{{\"_p\":\"a\",\"_n\":\"E\",\"_t\":1740823200,\"x\":[1{}]}}\n", ",1".repeat(2_000_000))
+                .into(),
+        ),
+        (
+            "/api/v1/import",
+            true,
+            format!(
+                "{{\"type\":\"event\",\"person\":\"a\",\"event\":\"E\",\"time\":\"{}\"}}\n",
+                "9".repeat(3 << 20)
+            )
+            .repeat(20)
+            .into(),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_small_on_its_way_stays_small() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"));
+    let pulse = Pulse::of(&server);
+    let quiet = server.memory_peak();
+    for (path, is_packed, body) in swelling() {
+        let body = if is_packed { packed(&body, 1) } else { body };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let own =
+                        if path.starts_with("/v1/") { None } else { Some(("Content-Encoding", "gzip")) };
+                    let bearer = format!("Bearer {WRITE_KEY}");
+                    let mut headers = vec![("Authorization", bearer.as_str())];
+                    headers.extend(own.filter(|_| is_packed));
+                    let reply = server.client().send("POST", path, &headers, &body);
+                    let stored = reply.status == 200 && reply.text().contains("\"accepted\":1");
+                    assert!(
+                        [200, 400, 413, 422, 503].contains(&reply.status) && !stored,
+                        "{path}: {} {}",
+                        reply.status,
+                        reply.text()
+                    );
+                });
+            }
+        });
+        let more = server.memory_peak().saturating_sub(quiet) >> 20;
+        println!("{path} of {} bytes: {more} MiB at most", body.len());
+        assert!(more < 400, "{path}: {more} MiB");
+    }
+    pulse.end("bodies that swell");
+    no_panic(&server);
+    let refusals = server.client().get("/api/v1/refusals").text();
+    assert!(refusals.len() < 1 << 20 && refusals.contains("too_many_values"), "{}", refusals.len());
+    assert_eq!(server.export(), Vec::<String>::new());
+}
+
 #[test]
 fn slow_imports_with_the_public_key_leave_room_for_others() {
     let dir = tempfile::tempdir().unwrap();

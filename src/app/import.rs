@@ -11,7 +11,7 @@ use super::{App, Mark, names};
 use crate::engine::{Batch, BatchBuilder, Engine, Input, Outcome, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{Admission, Line, Record, RecordKind, RecordRef, thousands};
+use crate::model::{Admission, Line, Record, RecordKind, RecordRef, few_values, thousands};
 use crate::threads::processors;
 use crate::transfer::format::Format;
 use crate::transfer::lines::{Block as Lines, ParsedLine, Unread, for_each_block, unpacked};
@@ -251,6 +251,9 @@ impl<'a> BlockBuilder<'a> {
 /// Whom a line of JSON is about that cannot be taken, if it says so: what is kept of it goes when they are erased.
 fn person_in(line: &[u8]) -> String {
     use serde_json::Value;
+    if std::str::from_utf8(line).is_ok_and(|text| few_values(text).is_err()) {
+        return String::new();
+    }
     let said: Value = serde_json::from_slice(line).unwrap_or_default();
     match said.get("person").or_else(|| said.get("_p")) {
         Some(Value::String(person)) => person.clone(),
@@ -349,7 +352,7 @@ impl App {
             }
             Format::Csv => {
                 let mut each = each;
-                csv::for_each_block(input, &form.mapping, admission, |lines| {
+                csv::for_each_block(input, &form.mapping, form.texts, admission, |lines| {
                     let mut block = begin(lines.len() * 160);
                     lines.into_iter().for_each(|line| block.add(line));
                     each(block.finish())

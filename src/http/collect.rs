@@ -10,7 +10,8 @@ use super::message::{Method, Request, Response, http_date};
 use super::pairs::pairs;
 use super::respond;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Number, Record, RecordKind, Value, mend_json};
+use crate::limits;
+use crate::model::{Millis, Number, Record, RecordKind, Value, few_values, mend_json};
 
 /// An image of one transparent pixel. Trackers wait for it to load, so it has to decode.
 pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -72,9 +73,9 @@ struct Reserved {
 pub fn read(kind: RecordKind, request: &Request, now: Millis) -> Collected {
     let mut reserved = Reserved::default();
     let mut properties = Vec::new();
-    take_pairs(request.query.as_bytes(), &mut reserved, &mut properties);
+    let query = take_pairs(request.query.as_bytes(), &mut reserved, &mut properties);
     let body = take_body(request, &mut reserved, &mut properties);
-    let record = body.and_then(|()| {
+    let record = query.and(body).and_then(|()| {
         let identity = required(reserved.person.clone(), "_p", "bad_identity", "the identity of the person")?;
         let name = match kind {
             RecordKind::Event => required(reserved.name.clone(), "_n", "bad_event", "the name of the event")?,
@@ -148,14 +149,20 @@ fn stored_json(outcome: &Outcome<'_>) -> serde_json::Value {
     }
 }
 
-fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) {
+/// Takes the pairs of a query string or a form. All that is reserved is taken even if the rest is too much, as of JSON.
+fn take_pairs(input: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String, Value)>) -> Result<()> {
     for (name, value) in pairs(input) {
         if is_reserved(&name) {
             reserved.take(&name, value);
-        } else {
+        } else if properties.len() <= limits::PARAMETERS_MAX {
             properties.push((name, Value::from_wire(&value)));
         }
     }
+    if properties.len() <= limits::PARAMETERS_MAX {
+        return Ok(());
+    }
+    let message = format!("there are more than {} parameters", limits::PARAMETERS_MAX);
+    Err(Error::new(ErrorKind::TooLarge, "too_many_properties", message))
 }
 
 /// Takes the fields of a JSON object, of which properties keep their types. All that is reserved is taken even if a property is bad: a
@@ -164,7 +171,9 @@ fn take_json(body: &[u8], reserved: &mut Reserved, properties: &mut Vec<(String,
     let no_object = |e: &dyn Display| {
         Error::new(ErrorKind::Malformed, "bad_json", format!("the body is no JSON object: {e}"))
     };
-    let text = mend_json(std::str::from_utf8(body).map_err(|e| no_object(&e))?);
+    let text = std::str::from_utf8(body).map_err(|e| no_object(&e))?;
+    few_values(text)?;
+    let text = mend_json(text);
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(&text).map_err(|e| no_object(&e))?;
     let mut bad = None;
     for (name, raw) in fields {
@@ -202,8 +211,7 @@ fn take_body(
     if matches!(request.body.trim_ascii_start(), [b'{' | b'[', ..]) {
         return take_json(&request.body, reserved, properties);
     }
-    take_pairs(&request.body, reserved, properties);
-    Ok(())
+    take_pairs(&request.body, reserved, properties)
 }
 
 /// Whether a parameter is none of the properties. Clients send more with an underscore than are documented.

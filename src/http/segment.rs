@@ -1,8 +1,11 @@
 //! The routes of the Segment HTTP API: who may send, what is answered. What messages mean is in `transfer::segment`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::auth;
+use super::front::Budget;
 use super::message::{Request, Response};
 use super::projects::{Project, Projects};
 use super::respond;
@@ -11,14 +14,19 @@ use crate::error::{Error, Result};
 use crate::model::Admission;
 use crate::transfer::segment::{self, Kind, Message};
 
-/// Answers a call of `kind`, or of a batch. `allowed` checks a presented key that sends so many messages to its project.
+/// How long a packed body waits for others.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Answers a call of `kind`, or of a batch. What is unpacked is held within `unpacking` until it is stored. `allowed` checks a presented key that sends so many messages to its project.
 pub fn answer(
     projects: &Projects,
     kind: Option<Kind>,
     request: &Request,
+    unpacking: &Budget,
     allowed: impl Fn(&Project, Option<&str>, usize) -> Result<()>,
 ) -> Response {
-    match store(projects, kind, request, allowed) {
+    match store(projects, kind, request, unpacking, allowed) {
         // A message that is refused is counted and can be looked at; sending it again would not help.
         Ok(()) => Response::json(json!({ "success": true }).to_string()),
         Err(error) => {
@@ -41,12 +49,22 @@ fn store(
     projects: &Projects,
     kind: Option<Kind>,
     request: &Request,
+    unpacking: &Budget,
     allowed: impl Fn(&Project, Option<&str>, usize) -> Result<()>,
 ) -> Result<()> {
     let presented = auth::presented(request).filter(|key| !key.is_empty());
     let presented = presented.or_else(|| request.parameter("writeKey"));
     // The key may be in the body, so that is looked at first; what it says counts only after the key.
-    let text = segment::decode(&request.body);
+    let (mut unpacked, until) = (unpacking.reserve(), Instant::now() + PATIENCE);
+    let text = segment::decode(&request.body, |bytes| {
+        while !unpacked.grow_to(bytes) {
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        true
+    });
     let key = presented.or_else(|| segment::write_key(text.as_ref().ok()?));
     let project = projects.of_key(key.as_deref());
     let dashboard = project.app.dashboard();

@@ -15,7 +15,7 @@ mod value;
 
 pub use calendar::{Calendar, Unit, WEEKDAYS};
 pub use correction::{Correction, Line};
-pub use depth::json_depth;
+pub use depth::{few_values, json_depth};
 pub use ids::{IdentityId, NameId, PersonId, PropertyId};
 pub use json::Json;
 #[cfg(test)]

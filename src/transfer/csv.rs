@@ -3,6 +3,8 @@
 
 use std::io::{self, Read, Write};
 
+use rustc_hash::FxHashSet;
+
 use super::kissmetrics::seconds;
 use super::lines::{ParsedLine, Unread};
 use super::ndjson::{parse_line, write_properties};
@@ -14,13 +16,15 @@ use crate::model::{
 
 /// The columns of our own tables. Properties are one JSON object, so that each keeps its type.
 const OWN: [&str; 7] = ["type", "person", "event", "identity", "time", "properties", "id"];
-/// Rows that are handed on together.
+/// Rows that are handed on together, if they are no more bytes than [`BYTES_TOGETHER`].
 const TOGETHER: usize = 2000;
+/// Bytes of rows that are handed on before there are as many as [`TOGETHER`]: blocks wait for the store side by side.
+const BYTES_TOGETHER: u64 = 256 * 1024;
 /// Bytes behind a row above which its text is forgotten.
 const TEXT_KEPT: usize = 1 << 20;
 
 /// What a column means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Meaning {
     /// Who, if no column before says so; else a property of this name.
     Person(String),
@@ -36,7 +40,7 @@ enum Meaning {
 pub type Mapping = Vec<(String, String)>;
 
 /// The meaning of a column behind others. What one of them means already is a property here.
-fn meaning(header: &str, mapping: &Mapping, before: &[Meaning]) -> Result<Meaning> {
+fn meaning(header: &str, mapping: &Mapping, before: &FxHashSet<Meaning>) -> Result<Meaning> {
     let header = header.trim();
     let name = header.strip_prefix("Prop:").unwrap_or(header).trim();
     if let Some((what, _)) = mapping.iter().find(|(_, column)| column == header) {
@@ -120,11 +124,27 @@ impl<R> Bounded<R> {
     }
 }
 
+/// What the columns of a row of names mean.
+fn meanings(headers: &csv::StringRecord, mapping: &Mapping) -> Result<Vec<Meaning>> {
+    if headers.len() > limits::COLUMNS_MAX {
+        let message = format!("there are more than {} columns", limits::COLUMNS_MAX);
+        return Err(Error::new(ErrorKind::TooLarge, "too_large", message).at("line 1"));
+    }
+    let (mut columns, mut before) = (Vec::with_capacity(headers.len()), FxHashSet::default());
+    for header in headers {
+        let meaning = meaning(header.trim_start_matches('\u{feff}'), mapping, &before)?;
+        before.insert(meaning.clone());
+        columns.push(meaning);
+    }
+    Ok(columns)
+}
+
 /// Reads all rows and calls `each` with some of them after the other. Rows are numbered as lines, the first row of names is line 1. The
-/// lines are checked, see [`Record::checked`].
+/// lines are checked, see [`Record::checked`]; of those that say nothing the text is kept if `texts` says so.
 pub fn for_each_block(
     input: impl Read,
     mapping: &Mapping,
+    texts: bool,
     admission: Admission<'_>,
     mut each: impl FnMut(Vec<ParsedLine>) -> Result<()>,
 ) -> Result<()> {
@@ -137,17 +157,14 @@ pub fn for_each_block(
     let mut reader = csv::ReaderBuilder::new().flexible(true).terminator(lines).from_reader(bounded);
     let headers = without_return(reader.headers().map_err(broken)?.clone());
     let own = headers.iter().map(|h| h.trim_start_matches('\u{feff}')).eq(OWN);
-    let mut columns: Vec<Meaning> = Vec::with_capacity(headers.len());
-    for header in &headers {
-        columns.push(meaning(header.trim_start_matches('\u{feff}'), mapping, &columns)?);
-    }
+    let columns = meanings(&headers, mapping)?;
     if !own && !columns.iter().any(|column| matches!(column, Meaning::Person(_))) {
         return Err(Error::new(ErrorKind::Malformed, "no_person_column", "no column says who did it")
             .at("line 1")
             .hint("call it Identity, or say --map person=COLUMN"));
     }
     let mut block: Vec<ParsedLine> = Vec::with_capacity(TOGETHER);
-    let mut row = csv::StringRecord::new();
+    let (mut row, mut block_from) = (csv::StringRecord::new(), 0);
     loop {
         let (begin, from) = (reader.position().line(), reader.position().byte());
         reader.get_mut().row_begins(from);
@@ -169,10 +186,12 @@ pub fn for_each_block(
             }
         };
         let unread = |error| {
-            let text = reader.get_ref().text(from, reader.position().byte());
+            let end = reader.position().byte();
+            let text = if texts { reader.get_ref().text(from, end) } else { None };
             let says_who =
                 |(cell, column): &(&str, &Meaning)| matches!(column, Meaning::Person(_)) && !cell.is_empty();
-            let person = row.iter().zip(&columns).find(says_who).map_or("", |(cell, _)| cell).to_owned();
+            let person = row.iter().zip(&columns).find(says_who).map_or("", |(cell, _)| cell);
+            let person = person.chars().take(limits::NAME_CHARS_MAX).collect();
             (line, Err(Box::new(Unread { error, text, person })))
         };
         match found {
@@ -181,8 +200,9 @@ pub fn for_each_block(
                 said.into_iter().map(|l| l.checked(admission).map_or_else(unread, |said| (line, Ok(said)))),
             ),
         }
-        if block.len() >= TOGETHER {
+        if block.len() >= TOGETHER || reader.position().byte() - block_from >= BYTES_TOGETHER {
             each(std::mem::take(&mut block))?;
+            block_from = reader.position().byte();
         }
     }
     each(block)
@@ -354,7 +374,7 @@ mod tests {
         mapping: &Mapping,
     ) -> Result<Vec<(u64, std::result::Result<Line, &'static str>)>> {
         let mut out = Vec::new();
-        for_each_block(text.as_bytes(), mapping, Admission::usual(NOW), |lines| {
+        for_each_block(text.as_bytes(), mapping, true, Admission::usual(NOW), |lines| {
             out.extend(lines.into_iter().map(|(n, r)| (n, r.map_err(|e| e.error.code()))));
             Ok(())
         })?;
@@ -459,7 +479,7 @@ mod tests {
     fn a_row_without_end_ends_the_input() {
         let text = format!("person,event\na,b\nc,\"{}", "x".repeat(3 * limits::IMPORT_LINE_BYTES_MAX));
         let mut good = 0;
-        let error = for_each_block(text.as_bytes(), &Vec::new(), Admission::usual(NOW), |lines| {
+        let error = for_each_block(text.as_bytes(), &Vec::new(), true, Admission::usual(NOW), |lines| {
             good += lines.len();
             Ok(())
         });

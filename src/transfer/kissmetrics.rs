@@ -8,7 +8,7 @@ use std::fmt::Display;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Number, Record, RecordKind, Value, mend_json};
+use crate::model::{Millis, Number, Record, RecordKind, Value, few_values, mend_json};
 
 /// Reads one line.
 pub fn parse_record(line: &[u8]) -> Result<Record> {
@@ -84,6 +84,7 @@ fn value(raw: &RawValue) -> Result<Option<Value>> {
     match raw.get().as_bytes().first() {
         Some(b'"') => Ok(text(raw).map(|text| Value::from_wire(&text))),
         Some(b'[') => {
+            few_values(raw.get())?;
             let list: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
             let parts: Vec<String> =
                 list.into_iter().map(|v| text(v).unwrap_or_else(|| v.get().to_owned())).collect();

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{
-    Admission, Millis, Number, Record, RecordKind, Value, json_depth, mend_json, parse_loose_instant,
+    Admission, Millis, Number, Record, RecordKind, Value, few_values, json_depth, mend_json,
+    parse_loose_instant,
 };
 
 /// What a message is about.
@@ -85,26 +86,37 @@ fn shallow(text: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Malformed, "too_deep", message))
 }
 
-/// The body as text: whatever its headers say, gzip is known by its first bytes.
-pub fn decode(body: &[u8]) -> Result<String> {
-    let mut plain = Vec::new();
-    let body = if body.starts_with(&[0x1f, 0x8b]) {
-        let most = limits::SEGMENT_BYTES_MAX as u64;
-        let read = flate2::read::MultiGzDecoder::new(body).take(most + 1).read_to_end(&mut plain);
-        read.map_err(|e| malformed(format!("the body is no gzip: {e}")))?;
-        if plain.len() as u64 > most {
-            let message = format!("the body is more than {} MiB", most >> 20);
-            return Err(Error::new(ErrorKind::TooLarge, "too_large", message));
-        }
-        plain
-    } else {
-        body.to_vec()
-    };
+/// The body as text: whatever its headers say, gzip is known by its first bytes. `room` is asked whether so many bytes may be unpacked.
+pub fn decode(body: &[u8], room: impl FnMut(usize) -> bool) -> Result<String> {
+    let body = if body.starts_with(&[0x1f, 0x8b]) { unpack(body, room)? } else { body.to_vec() };
     let text = String::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
+    few_values(&text)?;
     Ok(match mend_json(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(mended) => mended,
     })
+}
+
+fn unpack(body: &[u8], mut room: impl FnMut(usize) -> bool) -> Result<Vec<u8>> {
+    const AT_ONCE: u64 = 256 * 1024;
+    let most = limits::SEGMENT_BYTES_MAX;
+    let (mut plain, mut decoder) = (Vec::new(), flate2::read::MultiGzDecoder::new(body));
+    loop {
+        let before = plain.len();
+        if !room(before + AT_ONCE as usize) {
+            let message = "too many packed bodies are being read at once";
+            return Err(Error::new(ErrorKind::Busy, "busy", message).hint("send it again"));
+        }
+        let read = decoder.by_ref().take(AT_ONCE).read_to_end(&mut plain);
+        read.map_err(|e| malformed(format!("the body is no gzip: {e}")))?;
+        if plain.len() > most {
+            let message = format!("the body is more than {} MiB", most >> 20);
+            return Err(Error::new(ErrorKind::TooLarge, "too_large", message));
+        }
+        if plain.len() == before {
+            return Ok(plain);
+        }
+    }
 }
 
 /// The end of the year 9999.
@@ -169,6 +181,12 @@ fn batch(
         let correction = corrected.or_else(|| correction(&fields, admission.now));
         records(&fields, None, correction, admission).map_err(|error| refused(error, &fields))
     };
+    if list.len() > limits::SEGMENT_MESSAGES_MAX {
+        let message = format!("the batch has more than {} messages", limits::SEGMENT_MESSAGES_MAX);
+        return Err(Error::new(ErrorKind::TooLarge, "too_large", message)
+            .at("batch")
+            .hint("send it in parts"));
+    }
     Ok(list.iter().map(one).collect())
 }
 
@@ -520,7 +538,7 @@ mod tests {
         let body = br#"[{"type":"track","userId":"u","event":"A\ud83d","properties":{"tiny":1.2345678901234567e-7,"huge":1e40,
             "half":"a\uDE00b","none":NaN,"":1," ":2,"list":[NaN,"c\ud800"],"in":{"":3,"x":4}}},
             {"type":"track","userId":"u","event":"B","properties":[ ]},{"type":"identify","userId":"u","traits":[]}]"#;
-        let text = decode(body).unwrap();
+        let text = decode(body, |_| true).unwrap();
         let messages = read(&text, None, Admission::usual(NOW)).unwrap();
         let records: Vec<_> = messages.iter().flat_map(|m| m.as_ref().unwrap().records.clone()).collect();
         assert_eq!(records.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["A\u{fffd}", "B"]);
@@ -583,10 +601,23 @@ mod tests {
             encoder.write_all(bytes).unwrap();
             encoder.finish().unwrap()
         };
-        assert_eq!(decode(&pack(b"{}")).unwrap(), "{}");
-        assert_eq!(decode(b"{}").unwrap(), "{}");
+        assert_eq!(decode(&pack(b"{}"), |_| true).unwrap(), "{}");
+        assert_eq!(decode(b"{}", |_| true).unwrap(), "{}");
         let bomb = pack(&vec![b' '; limits::SEGMENT_BYTES_MAX + 1]);
-        assert_eq!(decode(&bomb).unwrap_err().code(), "too_large");
-        assert_eq!(decode(b"\x1f\x8bnonsense").unwrap_err().code(), "bad_json");
+        assert_eq!(decode(&bomb, |_| true).unwrap_err().code(), "too_large");
+        assert_eq!(decode(b"\x1f\x8bnonsense", |_| true).unwrap_err().code(), "bad_json");
+        let full = decode(&bomb, |bytes| bytes < limits::SEGMENT_BYTES_MAX / 2).unwrap_err();
+        assert_eq!((full.code(), full.is_passing()), ("busy", true), "others take the room");
+    }
+
+    #[test]
+    fn a_batch_of_very_many_values_or_messages_is_refused_as_a_whole() {
+        let read = |text: &str| read(&decode(text.as_bytes(), |_| true)?, None, Admission::usual(NOW));
+        let tiny = format!(r#"{{"batch":[1{}]}}"#, ",1".repeat(1 << 20));
+        assert_eq!(read(&tiny).unwrap_err().code(), "too_many_values");
+        let message = r#"{"type":"track","userId":"somebody","event":"Visited Site"}"#;
+        let many = |count: usize| format!(r#"{{"batch":[{}]}}"#, vec![message; count].join(","));
+        assert_eq!(read(&many(limits::SEGMENT_MESSAGES_MAX + 1)).unwrap_err().code(), "too_large");
+        assert_eq!(read(&many(limits::SEGMENT_MESSAGES_MAX)).unwrap().len(), limits::SEGMENT_MESSAGES_MAX);
     }
 }

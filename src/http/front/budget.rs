@@ -5,13 +5,13 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that may be held at once.
-pub(super) struct Budget {
+pub(in crate::http) struct Budget {
     used: AtomicUsize,
     max: usize,
 }
 
 impl Budget {
-    pub fn new(max: usize) -> Self {
+    pub const fn new(max: usize) -> Self {
         Self { used: AtomicUsize::new(0), max }
     }
 
@@ -22,7 +22,7 @@ impl Budget {
 }
 
 /// A part of the budget, given back when dropped.
-pub(super) struct Reserved<'b> {
+pub(in crate::http) struct Reserved<'b> {
     budget: &'b Budget,
     bytes: usize,
 }

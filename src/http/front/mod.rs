@@ -28,7 +28,9 @@ use super::message::Request;
 use super::{Config, Handler};
 use crate::error::{Error, ErrorKind as Kind, Result};
 use crate::limits;
-use budget::{Budget, Permits};
+use budget::Permits;
+
+pub(in crate::http) use budget::Budget;
 use relay::Relay;
 use slots::{NoSlot, Slot, Slots};
 use wire::Wire;

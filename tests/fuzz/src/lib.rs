@@ -456,7 +456,7 @@ fn stored(line: impl Into<Line>) {
 }
 
 pub fn segment_api(bytes: &[u8]) {
-    let Ok(text) = segment::decode(bytes) else { return };
+    let Ok(text) = segment::decode(bytes, |_| true) else { return };
     for kind in [None, segment::Kind::parse("track"), segment::Kind::parse("identify")] {
         let Ok(messages) = segment::read(&text, kind, Admission::usual(NOW)) else { continue };
         for record in messages.into_iter().flatten().flat_map(|message| message.records) {
@@ -492,7 +492,7 @@ pub fn kissmetrics(bytes: &[u8]) {
 }
 
 pub fn csv(bytes: &[u8]) {
-    let _ = csv::for_each_block(bytes, &Vec::new(), Admission::usual(NOW), |rows| {
+    let _ = csv::for_each_block(bytes, &Vec::new(), true, Admission::usual(NOW), |rows| {
         rows.into_iter().filter_map(|(_, row)| row.ok()).for_each(stored);
         Ok(())
     });
