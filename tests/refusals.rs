@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::support::{API_KEY, Server, WRITE_KEY, authorized};
 
 /// Where records are read and checked.
-const READERS: [&str; 10] = [
+const READERS: [&str; 11] = [
+    "src/model/depth.rs",
     "src/model/record.rs",
     "src/model/value.rs",
     "src/transfer/csv.rs",
@@ -116,6 +117,8 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
         gzip.finish().unwrap()
     };
     client.send("POST", format!("/v1/batch?writeKey={WRITE_KEY}"), &[], &bomb);
+    let tiny = format!("[1{}]", ",1".repeat(200_000));
+    client.send("POST", format!("/v1/batch?writeKey={WRITE_KEY}"), &[], tiny.as_bytes());
     let (open, close) = ("{\"a\":".repeat(100), "}".repeat(100));
     let deep = format!("{{\"userId\":\"u\",\"event\":\"A\",\"properties\":{open}1{close}}}");
     client.send("POST", format!("/v1/track?writeKey={WRITE_KEY}"), &[], deep.as_bytes());
