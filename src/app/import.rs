@@ -34,6 +34,8 @@ pub struct Form {
     pub mark: Option<Mark>,
     /// Whether the text of rejected lines is wanted.
     pub texts: bool,
+    /// It was unpacked on its way, and is not packed once more: a gigabyte would come of some kilobytes.
+    pub plain: bool,
 }
 
 impl Form {
@@ -313,7 +315,7 @@ impl App {
         let unreadable = |e: std::io::Error| {
             Error::new(ErrorKind::Malformed, "bad_input", format!("cannot read the input: {e}"))
         };
-        let mut input = unpacked(input).map_err(unreadable)?;
+        let mut input = if form.plain { Box::new(input) } else { unpacked(input).map_err(unreadable)? };
         let mut begin = Vec::new();
         if form.format.is_none() {
             // As much as a first line may take; what is piped in may come later, and is not waited for without need.

@@ -6,6 +6,7 @@ use super::{Api, written};
 use crate::app::Form;
 use crate::error::{Error, Result};
 use crate::http::auth;
+use crate::http::front::UNPACKED_HEADER;
 use crate::http::message::{Request, Response};
 use crate::http::router::{Access, Route};
 use crate::transfer::format::Format;
@@ -33,7 +34,8 @@ impl Api {
             let error = Error::invalid("bad_format", format!("there is no form \"{format}\"")).at("format");
             error.hint("ndjson, csv or kissmetrics")
         })?;
-        let form = Form { format: Some(format), names_max, ..Form::default() };
+        let plain = request.headers.get(UNPACKED_HEADER).is_some();
+        let form = Form { format: Some(format), names_max, plain, ..Form::default() };
         written(&project.app.import(body, &form, |_| {}, |_| {})?)
     }
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use super::UNPACKED_HEADER;
 use crate::http::message::{Headers, Method, Request};
 use crate::limits;
 
@@ -258,6 +259,9 @@ impl Fields {
                 "gzip" | "x-gzip" if self.coding == Coding::Identity => Coding::Gzip,
                 _ => Coding::Unknown,
             };
+            if self.coding == Coding::Gzip {
+                self.headers.push(UNPACKED_HEADER, "1");
+            }
         } else if !HOP_BY_HOP.iter().any(|hop| is(hop)) && !starts_with(name, "x-guard-") {
             self.hosts += usize::from(is("host"));
             self.headers.push(name, &value);

@@ -28,13 +28,14 @@ use super::message::Request;
 use super::{Config, Handler};
 use crate::error::{Error, ErrorKind as Kind, Result};
 use crate::limits;
-use budget::Permits;
-
 pub(in crate::http) use budget::Budget;
+use budget::Permits;
 use relay::Relay;
 use slots::{NoSlot, Slot, Slots};
 use wire::Wire;
 
+/// Says that a body comes unpacked by the front, which clients cannot.
+pub(in crate::http) const UNPACKED_HEADER: &str = "X-Guard-Unpacked";
 /// Descriptors kept free for what nobody counted.
 const SPARE_FILES: u64 = 64;
 /// Pause after a failed accept: descriptors need a moment to come back.
