@@ -200,6 +200,11 @@ impl Reports {
         to_json(&self.executor.properties(snapshot, of)?)
     }
 
+    /// The first `most` names of these, in their order.
+    pub fn property_names(&self, snapshot: &Snapshot, of: Option<Owner>, most: usize) -> Result<Vec<String>> {
+        self.executor.property_names(snapshot, of, most)
+    }
+
     /// The values of a property.
     pub fn property_values(&self, snapshot: &Snapshot, query: &ValueQuery, now: Millis) -> Result<String> {
         to_json(&self.executor.property_values(snapshot, query, now)?)

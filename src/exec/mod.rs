@@ -276,7 +276,12 @@ impl Executor {
 
     /// The properties of people, of events or of both.
     pub fn properties(&self, snapshot: &Snapshot, of: Option<Owner>) -> Result<PropertyList> {
-        properties::list(&self.view(snapshot, &[])?, of)
+        properties::list(&self.view(snapshot, &[])?, of, limits::NAMES_LISTED_BYTES)
+    }
+
+    /// The first `most` names of these, in their order.
+    pub fn property_names(&self, snapshot: &Snapshot, of: Option<Owner>, most: usize) -> Result<Vec<String>> {
+        properties::first_names(&self.view(snapshot, &[])?, of, most)
     }
 
     /// The values of a property.

@@ -112,7 +112,7 @@ pub struct Visit<'a> {
     pub sessions: &'a Sessions,
 }
 
-/// Names that a field offers at most: some 20 KB of a page.
+/// Names that a field offers at most: some 20 KB of a page, as names are.
 const OFFERED_MAX: usize = 1000;
 
 /// What a page is made of.
@@ -287,16 +287,7 @@ impl Context<'_> {
     }
 
     fn properties_of(&self, owner: Option<Owner>) -> Result<Vec<String>> {
-        let listed = Json::parse(&self.app.reports().properties(self.snapshot, owner)?)?;
-        let mut names: Vec<String> = view::list(&listed, "properties")
-            .iter()
-            .filter_map(|p| p["property"].as_str())
-            .map(str::to_owned)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names.truncate(OFFERED_MAX);
-        Ok(names)
+        self.app.reports().property_names(self.snapshot, owner, OFFERED_MAX)
     }
 
     /// What reports can be split by: where people came from, their properties, saved audiences.
