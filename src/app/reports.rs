@@ -215,6 +215,17 @@ impl Reports {
         to_json(&self.executor.events(snapshot, now)?)
     }
 
+    /// A part of these: `limit` of them, or as many as an answer has room for, from where `cursor` says.
+    pub fn events_part(
+        &self,
+        snapshot: &Snapshot,
+        now: Millis,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+    ) -> Result<String> {
+        to_json(&self.executor.events_part(snapshot, now, limit, cursor)?)
+    }
+
     /// Counts and sizes of what a snapshot holds.
     pub fn stats(&self, snapshot: &Snapshot) -> serde_json::Value {
         let (sets, identifies) = (snapshot.rows_of(NameId::SET), snapshot.rows_of(NameId::IDENTIFY));
