@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::{Millis, NameId, format_millis, json_text_len};
 use crate::store::catalog::Catalog;
+use crate::threads::go_on;
 
 /// Pairs of names that differ only in case which are warned of one by one: more of them are no slip.
 const WARNED_MAX: usize = 50;
@@ -88,6 +89,7 @@ fn until(view: &View, name: NameId, now: Millis) -> Result<Option<Counted>> {
 pub fn list(view: &View, now: Millis) -> Result<EventList> {
     let mut events = Vec::new();
     for (name, text) in view.source.snapshot.catalog.events() {
+        go_on()?;
         let mut counted = known(view, name)?;
         // Few clocks are ahead, so rows are hardly ever looked at.
         if counted.as_ref().is_some_and(|all| all.last > now) {

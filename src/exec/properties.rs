@@ -11,6 +11,7 @@ use crate::engine::Snapshot;
 use crate::error::Result;
 use crate::model::{Millis, NameId, PropertyId, Value, json_text_len};
 use crate::report::{Tally, Warning};
+use crate::threads::go_on;
 
 /// Whose properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,6 +90,7 @@ pub struct ValueQuery {
 
 /// The properties that rows of a name have, rising.
 pub(super) fn of_name(view: &View, name: NameId) -> Result<Vec<PropertyId>> {
+    go_on()?;
     let mut found = view.settled.properties(name)?.to_vec();
     found.extend(view.source.runs().iter().flat_map(|run| run.properties(name)));
     found.retain(|property| property.0 >= PropertyId::FIRST);
