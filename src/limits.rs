@@ -171,6 +171,9 @@ pub const PROFILE_IDENTITIES_BYTES: usize = 1024 * 1024;
 pub const PROFILE_PROPERTIES_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of JSON of the properties on one page of a time line, if it has several events.
 pub const TIMELINE_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of JSON of the events or the properties that an answer lists: 10,000 names of 255 characters can take 10 MB, and events with
+/// their properties any multiple of it.
+pub const NAMES_LISTED_BYTES: usize = 8 * 1024 * 1024;
 /// Nesting of the JSON of a query: an audience at its limit takes two levels for each of its own, and a few around them.
 pub const QUERY_DEPTH_MAX: usize = 64;
 /// Nesting of an audience expression.

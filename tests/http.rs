@@ -9,6 +9,7 @@ mod excess;
 mod import;
 mod limits;
 mod live;
+mod names;
 mod numbers;
 mod operator;
 mod pages;

@@ -200,6 +200,11 @@ impl Reports {
         to_json(&self.executor.properties(snapshot, of)?)
     }
 
+    /// The first `most` names of these, in their order.
+    pub fn property_names(&self, snapshot: &Snapshot, of: Option<Owner>, most: usize) -> Result<Vec<String>> {
+        self.executor.property_names(snapshot, of, most)
+    }
+
     /// The values of a property.
     pub fn property_values(&self, snapshot: &Snapshot, query: &ValueQuery, now: Millis) -> Result<String> {
         to_json(&self.executor.property_values(snapshot, query, now)?)
@@ -208,6 +213,17 @@ impl Reports {
     /// Every event with its counts.
     pub fn events(&self, snapshot: &Snapshot, now: Millis) -> Result<String> {
         to_json(&self.executor.events(snapshot, now)?)
+    }
+
+    /// A part of these: `limit` of them, or as many as an answer has room for, from where `cursor` says.
+    pub fn events_part(
+        &self,
+        snapshot: &Snapshot,
+        now: Millis,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+    ) -> Result<String> {
+        to_json(&self.executor.events_part(snapshot, now, limit, cursor)?)
     }
 
     /// Counts and sizes of what a snapshot holds.

@@ -471,6 +471,11 @@ impl Engine {
         self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The counters alone.
+    pub fn refusal_counts(&self) -> BTreeMap<String, u64> {
+        self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).counts().clone()
+    }
+
     /// An error that says why the store cannot store, if it cannot.
     pub fn healthy(&self) -> Result<()> {
         self.shared.healthy()?;

@@ -4,14 +4,23 @@ use serde::Serialize;
 
 use super::rows::span_of;
 use super::scope::{Scope, View, map_scopes};
-use crate::error::Result;
-use crate::model::{Millis, NameId, format_millis};
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::model::{Millis, NameId, format_millis, json_text_len};
+use crate::store::catalog::Catalog;
+use crate::threads::go_on;
+
+/// Pairs of names that differ only in case which are warned of one by one: more of them are no slip.
+const WARNED_MAX: usize = 50;
 
 /// Every event.
 #[derive(Clone, Debug, Serialize)]
 pub struct EventList {
     /// By name.
     pub events: Vec<EventCount>,
+    /// Where the next part begins, if this is not the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// Names that differ only in case, which is likely a mistake.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -80,6 +89,7 @@ fn until(view: &View, name: NameId, now: Millis) -> Result<Option<Counted>> {
 pub fn list(view: &View, now: Millis) -> Result<EventList> {
     let mut events = Vec::new();
     for (name, text) in view.source.snapshot.catalog.events() {
+        go_on()?;
         let mut counted = known(view, name)?;
         // Few clocks are ahead, so rows are hardly ever looked at.
         if counted.as_ref().is_some_and(|all| all.last > now) {
@@ -94,16 +104,58 @@ pub fn list(view: &View, now: Millis) -> Result<EventList> {
         }));
     }
     events.sort_by(|a, b| a.event.cmp(&b.event));
-    let mut warnings = Vec::new();
+    let warnings = in_case(&events);
+    Ok(EventList { events, cursor: None, warnings })
+}
+
+/// What names that differ only in case are warned of with.
+fn in_case(events: &[EventCount]) -> Vec<String> {
     let mut folded: Vec<(String, &str)> =
         events.iter().map(|e| (e.event.to_lowercase(), e.event.as_str())).collect();
     folded.sort_unstable();
-    for pair in folded.windows(2) {
-        if let [(a, first), (b, second)] = pair
-            && a == b
-        {
-            warnings.push(format!("\"{first}\" and \"{second}\" differ only in case and are two events"));
-        }
+    let mut pairs = folded.windows(2).filter_map(|pair| match pair {
+        [(a, first), (b, second)] if a == b => Some((*first, *second)),
+        _ => None,
+    });
+    let warning =
+        |(first, second)| format!("\"{first}\" and \"{second}\" differ only in case and are two events");
+    let mut warnings: Vec<String> = pairs.by_ref().take(WARNED_MAX).map(warning).collect();
+    let more = pairs.count();
+    if more > 0 {
+        warnings.push(format!("further pairs of names that differ only in case: {more}"));
     }
-    Ok(EventList { events, warnings })
+    warnings
+}
+
+impl EventList {
+    /// The part of a whole list behind the event of `cursor`: as many as `limit` says and as fit into an answer.
+    pub(super) fn part(mut self, catalog: &Catalog, limit: usize, cursor: Option<&str>) -> Result<Self> {
+        if let Some(cursor) = cursor {
+            let name = cursor.parse().map_or("", |id| catalog.event_name(NameId(id)));
+            if name.is_empty() {
+                return Err(Error::invalid("bad_cursor", "no cursor of this list").at("cursor"));
+            }
+            let begin = self.events.partition_point(|event| event.event.as_str() <= name);
+            self.events.drain(..begin);
+        }
+        let mut taken = 0;
+        let fits = self.events.iter().take(limit).take_while(|event| {
+            taken += event.json_len();
+            taken <= limits::NAMES_LISTED_BYTES
+        });
+        let fits = fits.count();
+        if fits < self.events.len() {
+            self.events.truncate(fits);
+            let last = self.events.last().and_then(|last| catalog.event(&last.event));
+            self.cursor = last.map(|name| name.0.to_string());
+        }
+        Ok(self)
+    }
+}
+
+impl EventCount {
+    /// Bytes of JSON.
+    fn json_len(&self) -> usize {
+        json_text_len(&self.event) + self.first.len() + self.last.len() + 96
+    }
 }

@@ -274,9 +274,25 @@ impl Executor {
         events::list(&self.view(snapshot, &names)?, now)
     }
 
+    /// A part of these: `limit` of them, or as many as an answer has room for, from where `cursor` says.
+    pub fn events_part(
+        &self,
+        snapshot: &Snapshot,
+        now: Millis,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+    ) -> Result<EventList> {
+        self.events(snapshot, now)?.part(&snapshot.catalog, limit.unwrap_or(usize::MAX), cursor)
+    }
+
     /// The properties of people, of events or of both.
     pub fn properties(&self, snapshot: &Snapshot, of: Option<Owner>) -> Result<PropertyList> {
-        properties::list(&self.view(snapshot, &[])?, of)
+        properties::list(&self.view(snapshot, &[])?, of, limits::NAMES_LISTED_BYTES)
+    }
+
+    /// The first `most` names of these, in their order.
+    pub fn property_names(&self, snapshot: &Snapshot, of: Option<Owner>, most: usize) -> Result<Vec<String>> {
+        properties::first_names(&self.view(snapshot, &[])?, of, most)
     }
 
     /// The values of a property.

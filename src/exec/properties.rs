@@ -1,7 +1,6 @@
 //! What properties there are, and which values they have: for those who build a query.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use serde::Serialize;
 
 use super::binder::Binder;
@@ -10,8 +9,9 @@ use super::scope::{Scope, View, map_scopes};
 use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Millis, NameId, PropertyId, Value};
+use crate::model::{Millis, NameId, PropertyId, Value, json_text_len};
 use crate::report::{Tally, Warning};
+use crate::threads::go_on;
 
 /// Whose properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +28,9 @@ pub enum Owner {
 pub struct PropertyList {
     /// By name; one that both people and events have is here twice.
     pub properties: Vec<Property>,
+    /// How many more there are than are listed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_properties: Option<usize>,
 }
 
 /// One property.
@@ -40,6 +43,9 @@ pub struct Property {
     /// Of an event's property the events that have it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
+    /// How many more events have it than are listed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_events: Option<usize>,
 }
 
 /// The values of a property.
@@ -82,39 +88,111 @@ pub struct ValueQuery {
     pub limit: usize,
 }
 
-/// The properties that rows of a name have.
-pub(super) fn of_name(view: &View, name: NameId) -> Result<BTreeSet<PropertyId>> {
-    let mut found: BTreeSet<PropertyId> = view.settled.properties(name)?.iter().copied().collect();
+/// The properties that rows of a name have, rising.
+pub(super) fn of_name(view: &View, name: NameId) -> Result<Vec<PropertyId>> {
+    go_on()?;
+    let mut found = view.settled.properties(name)?.to_vec();
     found.extend(view.source.runs().iter().flat_map(|run| run.properties(name)));
     found.retain(|property| property.0 >= PropertyId::FIRST);
+    // Several sorted lists, which the stable sort makes use of.
+    found.sort();
+    found.dedup();
     Ok(found)
 }
 
-/// Lists the properties, of one kind or of both.
-pub(super) fn list(view: &View, of: Option<Owner>) -> Result<PropertyList> {
+/// The first `most` names of properties, of one kind or of both, in their order.
+pub(super) fn first_names(view: &View, of: Option<Owner>, most: usize) -> Result<Vec<String>> {
     let catalog = &view.source.snapshot.catalog;
-    let mut properties = Vec::new();
+    let people = Some(NameId::SET).filter(|_| of != Some(Owner::Event));
+    let events = catalog.events().map(|(name, _)| name).filter(|_| of != Some(Owner::Person));
+    let mut found = HashSet::default();
+    for name in people.into_iter().chain(events) {
+        found.extend(of_name(view, name)?);
+    }
+    let mut names: Vec<&str> = found.into_iter().map(|property| catalog.property_name(property)).collect();
+    names.sort_unstable();
+    Ok(names.into_iter().take(most).map(str::to_owned).collect())
+}
+
+/// A property that may be listed, and what its events are in all.
+struct Candidate<'a> {
+    id: PropertyId,
+    name: &'a str,
+    of: Owner,
+    events: usize,
+    /// Bytes of JSON of their names.
+    bytes: usize,
+}
+
+impl Candidate<'_> {
+    /// Bytes of JSON without the names of its events.
+    fn fixed_len(&self) -> usize {
+        json_text_len(self.name) + 64
+    }
+}
+
+/// How many of the first properties are listed, and how many bytes of the names of its events each: all if they take no more than `most`.
+fn fit(candidates: &[Candidate<'_>], most: usize) -> (usize, usize) {
+    if candidates.iter().map(|one| one.fixed_len() + one.bytes).sum::<usize>() <= most {
+        return (candidates.len(), usize::MAX);
+    }
+    let mut taken = 0;
+    let fits = candidates.iter().take_while(|one| {
+        taken += one.fixed_len();
+        taken <= most / 2
+    });
+    let listed = fits.count();
+    (listed, most / 2 / listed.max(1))
+}
+
+/// Lists the properties, of one kind or of both, in no more than `most` bytes of JSON. Ten thousand events with 256 properties each are
+/// some gigabytes of names, so events are counted first, and their names are taken for what is listed only.
+pub(super) fn list(view: &View, of: Option<Owner>, most: usize) -> Result<PropertyList> {
+    let catalog = &view.source.snapshot.catalog;
+    let candidate =
+        |id, of, events, bytes| Candidate { id, name: catalog.property_name(id), of, events, bytes };
+    let mut candidates = Vec::new();
     if of != Some(Owner::Event) {
-        for property in of_name(view, NameId::SET)? {
-            let property = catalog.property_name(property).to_owned();
-            properties.push(Property { property, of: Owner::Person, events: Vec::new() });
+        candidates
+            .extend(of_name(view, NameId::SET)?.into_iter().map(|id| candidate(id, Owner::Person, 0, 0)));
+    }
+    let mut names: Vec<(NameId, &str)> = catalog.events().filter(|_| of != Some(Owner::Person)).collect();
+    names.sort_unstable_by_key(|(_, text)| *text);
+    let mut sizes: HashMap<PropertyId, (usize, usize)> = HashMap::default();
+    for (name, text) in &names {
+        let length = json_text_len(text) + 1;
+        for property in of_name(view, *name)? {
+            let (events, bytes) = sizes.entry(property).or_default();
+            *events += 1;
+            *bytes += length;
         }
     }
-    if of != Some(Owner::Person) {
-        let mut events: BTreeMap<PropertyId, Vec<String>> = BTreeMap::new();
-        for (name, text) in catalog.events() {
-            for property in of_name(view, name)? {
-                events.entry(property).or_default().push(text.to_owned());
-            }
-        }
-        for (property, mut events) in events {
-            events.sort_unstable();
-            let property = catalog.property_name(property).to_owned();
-            properties.push(Property { property, of: Owner::Event, events });
+    candidates
+        .extend(sizes.into_iter().map(|(id, (events, bytes))| candidate(id, Owner::Event, events, bytes)));
+    candidates.sort_unstable_by_key(|one| (one.name, one.of as u8));
+    let (listed, share) = fit(&candidates, most);
+    let more = candidates.len() - listed;
+    candidates.truncate(listed);
+    let of_events = candidates.iter().filter(|one| one.of == Owner::Event);
+    let mut events: HashMap<PropertyId, (usize, Vec<String>)> =
+        of_events.map(|one| (one.id, (share, Vec::new()))).collect();
+    for (name, text) in &names {
+        let length = json_text_len(text) + 1;
+        for property in of_name(view, *name)? {
+            let Some((left, list)) = events.get_mut(&property) else { continue };
+            let rest = left.checked_sub(length);
+            list.extend(rest.map(|_| (*text).to_owned()));
+            *left = rest.unwrap_or(0);
         }
     }
-    properties.sort_by(|a, b| (&a.property, a.of as u8).cmp(&(&b.property, b.of as u8)));
-    Ok(PropertyList { properties })
+    let property = |one: Candidate<'_>| {
+        let events = Some(one.id).filter(|_| one.of == Owner::Event).and_then(|id| events.remove(&id));
+        let events = events.map_or_else(Vec::new, |(_, list)| list);
+        let more_events = Some(one.events - events.len()).filter(|more| *more > 0);
+        Property { property: one.name.to_owned(), of: one.of, events, more_events }
+    };
+    let properties = candidates.into_iter().map(property).collect();
+    Ok(PropertyList { properties, more_properties: Some(more).filter(|more| *more > 0) })
 }
 
 /// How often a value was met.

@@ -79,7 +79,7 @@ impl Api {
             }
             Action::Person => reports.person(&snapshot, &identity()?, app.now()).map(Response::json),
             Action::PersonEvents => {
-                let limit = page_limit(request)?;
+                let limit = page_limit(request)?.unwrap_or(limits::PAGE_DEFAULT);
                 let (event, cursor) = (event(request), request.parameter("cursor"));
                 let (event, cursor) = (event.as_deref(), cursor.as_deref());
                 let page = reports.timeline(&snapshot, &identity()?, app.now(), event, limit, cursor);
@@ -109,7 +109,10 @@ impl Api {
                 let removed = app.retain(&retention)?;
                 written(&json!({ "retention": retention, "removed": removed }))
             }
-            Action::Events => reports.events(&snapshot, app.now()).map(Response::json),
+            Action::Events => {
+                let (limit, cursor) = (page_limit(request)?, request.parameter("cursor"));
+                reports.events_part(&snapshot, app.now(), limit, cursor.as_deref()).map(Response::json)
+            }
             Action::Properties => reports.properties(&snapshot, owner(request)?).map(Response::json),
             Action::PropertyValues => {
                 let query = value_query(identity()?, request)?;
@@ -548,9 +551,10 @@ fn export_format(request: &Request) -> Result<ExportFormat> {
     })
 }
 
-fn page_limit(request: &Request) -> Result<usize> {
-    let Some(text) = request.parameter("limit") else { return Ok(limits::PAGE_DEFAULT) };
-    text.parse().ok().filter(|n| (1..=limits::PAGE_MAX).contains(n)).ok_or_else(|| {
+fn page_limit(request: &Request) -> Result<Option<usize>> {
+    let Some(text) = request.parameter("limit") else { return Ok(None) };
+    let limit = text.parse().ok().filter(|n| (1..=limits::PAGE_MAX).contains(n));
+    limit.map(Some).ok_or_else(|| {
         Error::invalid("out_of_range", format!("a whole number from 1 to {} expected", limits::PAGE_MAX))
             .at("limit")
     })
@@ -575,7 +579,8 @@ fn value_query(property: String, request: &Request) -> Result<ValueQuery> {
     if event.is_some() && of == Owner::Person {
         return Err(Error::invalid("not_used", "people's properties are of no event").at("event"));
     }
-    Ok(ValueQuery { property, of, event, containing, limit: page_limit(request)? })
+    let limit = page_limit(request)?.unwrap_or(limits::PAGE_DEFAULT);
+    Ok(ValueQuery { property, of, event, containing, limit })
 }
 
 /// The event that is meant, as names are stored: without spaces around it.

@@ -18,10 +18,9 @@ pub fn stats(app: &App) -> Value {
     let snapshot = app.snapshot();
     let mut stats = app.reports().stats(&snapshot);
     let (flushes, compactions) = app.engine().work_done();
-    let refusals = app.refusals();
     if let Some(map) = stats.as_object_mut() {
         map.insert("disk_bytes".into(), app.engine().disk_bytes().into());
-        map.insert("refused".into(), json!(refusals.counts()));
+        map.insert("refused".into(), json!(app.engine().refusal_counts()));
         map.insert(
             "since_start".into(),
             json!({
@@ -130,8 +129,8 @@ fn of_store(app: &App, out: &mut Text) {
         out.one(&format!("{name}_total"), "counter", help, number(since.get(name)));
     }
     out.name("refused_total", "counter", "Records refused, by reason.");
-    for (reason, count) in app.refusals().counts() {
-        out.line("refused_total", &[("reason", reason)], *count as f64);
+    for (reason, count) in app.engine().refusal_counts() {
+        out.line("refused_total", &[("reason", &reason)], count as f64);
     }
 }
 

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use rustc_hash::FxHashSet as HashSet;
+
 use super::row::Row;
 use crate::model::{IdentityId, NameId, PropertyId};
 
@@ -40,12 +42,9 @@ impl Run {
             let mut all = BTreeSet::new();
             for of_name in self.rows().chunk_by(|a, b| a.name == b.name) {
                 let Some(name) = of_name.first().map(|row| row.name) else { continue };
-                let mut known: Vec<PropertyId> = Vec::new();
-                for (property, _) in of_name.iter().flat_map(Row::properties) {
-                    if !known.contains(&property) {
-                        known.push(property);
-                    }
-                }
+                // Most events have a few, and whoever sends can give one thousands.
+                let known: HashSet<PropertyId> =
+                    of_name.iter().flat_map(Row::properties).map(|(property, _)| property).collect();
                 all.extend(known.into_iter().map(|property| (name, property)));
             }
             all

@@ -76,4 +76,24 @@ mod tests {
         }
         assert_eq!(respond("app.txt", None).unwrap_err().code(), "no_such_path");
     }
+
+    #[test]
+    fn scripts_show_the_same_characters_as_what_they_are_as_pages_do() {
+        let script = include_str!("visible.js");
+        let class = script.split_once("replace(/[").unwrap().1.split_once("]/gu").unwrap().0;
+        let (mut ranges, mut open): (Vec<(u32, u32)>, bool) = (Vec::new(), false);
+        for escape in class.split("\\u").skip(1) {
+            let code = u32::from_str_radix(escape.trim_matches(['{', '}', '-']), 16).unwrap();
+            if open {
+                ranges.last_mut().unwrap().1 = code;
+            } else {
+                ranges.push((code, code));
+            }
+            open = escape.ends_with('-');
+        }
+        for c in '\0'..=char::MAX {
+            let shown = ranges.iter().any(|(from, to)| (*from..=*to).contains(&u32::from(c)));
+            assert_eq!(shown, crate::model::is_deceptive(c), "{c:?}");
+        }
+    }
 }

@@ -8,11 +8,15 @@ use maud::{Markup, html};
 use super::changes::Form;
 use super::table::{Cell, Table};
 use super::view::{link, list};
-use super::{Change, Context, Visit, form};
+use super::{Change, Context, Visit, form, words};
 use crate::app::{Described, Role};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::Json;
+
+/// Groups of names alike that are told of, and names of each: more of them are no slip.
+const ALIKE_GROUPS: usize = 30;
+const ALIKE_NAMES: usize = 10;
 
 /// The part of the settings.
 pub fn section(context: &Context<'_>) -> Result<Markup> {
@@ -33,7 +37,11 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
 /// A table of events, each of which opens into its people. In the dictionary with what is said of them.
 pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&Json]) -> Table {
     let mut table = Table::new(name, caption, &["Event", "#People", "#Times", "First", "Last"]);
-    for event in events {
+    for (at, event) in events.iter().enumerate() {
+        if table.is_full() && !context.wants(name) {
+            table.leave_out(events.len() - at);
+            break;
+        }
         let event_name = event["event"].as_str().unwrap_or_default();
         let did = Json::object([("did", event_name.into())]).to_string();
         // Here robots are counted.
@@ -78,7 +86,18 @@ fn alike(events: &[&Json]) -> Markup {
         groups.entry(letters).or_default().push(name);
     }
     groups.retain(|_, names| names.len() > 1);
-    html! { @for names in groups.values() { p.warning role="status" { "These differ only in how they are written: " (names.join(", ")) } } }
+    let more = |all: usize, told: usize| all.saturating_sub(told) as u64;
+    let further = more(groups.len(), ALIKE_GROUPS);
+    html! {
+        @for names in groups.values().take(ALIKE_GROUPS) {
+            @let told: Vec<&str> = names.iter().copied().take(ALIKE_NAMES).collect();
+            @let others = more(names.len(), told.len());
+            p.warning role="status" { "These differ only in how they are written: " (told.join(", ")) @if others > 0 { " and " (words::count(others)) " more" } }
+        }
+        @if further > 0 {
+            p.warning role="status" { (words::count(further)) " more " (words::plural(further, "group of names differs", "groups of names differ")) " only in how they are written." }
+        }
+    }
 }
 
 /// The form for one event.
@@ -88,7 +107,6 @@ fn describe(context: &Context<'_>) -> Markup {
     let said = context.dashboard.events.get(event).cloned().unwrap_or_default();
     let hidden =
         !context.kept(Change::DescribeEvent, "hidden", if said.hidden { "1" } else { "" }).is_empty();
-    let every: Vec<String> = context.snapshot.catalog.events().map(|(_, name)| name.to_owned()).collect();
     html! {
         details.more #describe open[!event.is_empty() || context.refuses(Change::DescribeEvent)] {
             summary { "Describe or hide an event" }
@@ -99,7 +117,7 @@ fn describe(context: &Context<'_>) -> Markup {
                 (form::field("Description", "description", context.kept(Change::DescribeEvent, "description", &said.description), ""))
                 label.check { input type="checkbox" name="hidden" value="1" checked[hidden]; " Hide it from lists of events to choose from" }
                 button { "Save event" }
-                (form::offers("every-event", &every))
+                (form::offers("every-event", &context.most_frequent(|_| true)))
             }
             p.hint { "For these pages only: reports and the API go by the name that was sent. An empty form takes back what was said." }
         }

@@ -11,6 +11,9 @@ use super::words;
 use crate::error::Result;
 use crate::model::format_millis;
 
+/// Bytes of a list that fields offer: a report has three, and whoever has the write key can make names of a kilobyte each.
+const OFFERED_BYTES: usize = 512 * 1024;
+
 /// Calendar units.
 pub const UNITS: [(&str, &str); 3] = [("day", "day"), ("week", "week"), ("month", "month")];
 
@@ -77,9 +80,15 @@ fn day_of(context: &Context<'_>, name: &str, instant: &str) -> Option<Date> {
     if name == "to" { day.yesterday().ok() } else { Some(day) }
 }
 
-/// Entries that fields can offer.
+/// Entries that fields can offer, as far as they take no more than [`OFFERED_BYTES`].
 pub fn offers(id: &str, entries: &[String]) -> Markup {
-    html! { datalist id=(id) { @for entry in entries { option value=(entry) {} } } }
+    let mut taken = 0;
+    let options = entries.iter().map(|entry| html! { option value=(entry) {} });
+    let options = options.take_while(|option| {
+        taken += option.0.len();
+        taken <= OFFERED_BYTES
+    });
+    html! { datalist id=(id) { @for option in options { (option) } } }
 }
 
 /// The lists that fields of every report offer: events, properties, what reports are split by.

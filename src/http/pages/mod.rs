@@ -112,7 +112,7 @@ pub struct Visit<'a> {
     pub sessions: &'a Sessions,
 }
 
-/// Names that a field offers at most: some 20 KB of a page.
+/// Names that a field offers at most: some 20 KB of a page, as names are.
 const OFFERED_MAX: usize = 1000;
 
 /// What a page is made of.
@@ -270,15 +270,19 @@ impl Context<'_> {
     /// The names of events, for fields that take one, without those that are hidden: of very many only the most frequent, as lists are
     /// sent with every page.
     fn event_names(&self) -> Vec<String> {
-        let offered = |(_, name): &(_, &str)| self.dashboard.offers(name);
-        let mut names: Vec<_> = self.snapshot.catalog.events().filter(offered).collect();
-        if names.len() > OFFERED_MAX {
-            names.sort_by_key(|(id, _)| std::cmp::Reverse(self.snapshot.rows_of(*id)));
-            names.truncate(OFFERED_MAX);
-        }
-        let mut names: Vec<String> = names.into_iter().map(|(_, name)| name.to_owned()).collect();
+        let mut names = self.most_frequent(|name| self.dashboard.offers(name));
         names.sort_unstable();
         names
+    }
+
+    /// The names of events that may be offered: of very many only the most frequent.
+    fn most_frequent(&self, offered: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut names: Vec<_> = self.snapshot.catalog.events().filter(|(_, name)| offered(name)).collect();
+        if names.len() > OFFERED_MAX {
+            names.sort_by_cached_key(|(id, _)| std::cmp::Reverse(self.snapshot.rows_of(*id)));
+            names.truncate(OFFERED_MAX);
+        }
+        names.into_iter().map(|(_, name)| name.to_owned()).collect()
     }
 
     /// The properties of people and events.
@@ -287,16 +291,7 @@ impl Context<'_> {
     }
 
     fn properties_of(&self, owner: Option<Owner>) -> Result<Vec<String>> {
-        let listed = Json::parse(&self.app.reports().properties(self.snapshot, owner)?)?;
-        let mut names: Vec<String> = view::list(&listed, "properties")
-            .iter()
-            .filter_map(|p| p["property"].as_str())
-            .map(str::to_owned)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names.truncate(OFFERED_MAX);
-        Ok(names)
+        self.app.reports().property_names(self.snapshot, owner, OFFERED_MAX)
     }
 
     /// What reports can be split by: where people came from, their properties, saved audiences.

@@ -7,6 +7,8 @@ use crate::model::Json;
 
 /// Rows that a page shows of a table: more than anybody reads, and few enough to be drawn at once.
 const SHOWN_MAX: usize = 1000;
+/// Bytes of these rows: one of an event takes 12 KB if its name is as long as it may be, and a page has other parts.
+const SHOWN_BYTES: usize = 3 * 1024 * 1024;
 
 /// A table of a page.
 pub struct Table {
@@ -18,6 +20,8 @@ pub struct Table {
     pub class: &'static str,
     head: Vec<(String, bool)>,
     rows: Vec<(&'static str, Vec<Cell>)>,
+    /// Rows that were left out.
+    further: usize,
 }
 
 /// One cell.
@@ -174,6 +178,7 @@ impl Table {
             class: "",
             head: Vec::new(),
             rows: Vec::new(),
+            further: 0,
         };
         head.iter().for_each(|column| table.column(column));
         table
@@ -190,6 +195,16 @@ impl Table {
         self.rows.push(("", cells));
     }
 
+    /// Whether a page shows no further rows, which then need not be made if no file is wanted.
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= SHOWN_MAX
+    }
+
+    /// Leaves out so many rows, which are counted.
+    pub fn leave_out(&mut self, rows: usize) {
+        self.further += rows;
+    }
+
     /// A row that sums up others.
     pub fn sum(&mut self, cells: Vec<Cell>) {
         self.rows.push(("pooled", cells));
@@ -202,17 +217,27 @@ impl Table {
 
     /// As a part of a page; without `linked` numbers open nothing. `file` is the address of its CSV.
     pub fn html(&self, linked: bool, file: Option<&str>) -> Markup {
+        let row = |(class, cells): &(&str, Vec<Cell>)| {
+            html! {
+                tr class=[(!class.is_empty()).then_some(*class)] { @for cell in cells { (cell.html(linked)) } }
+            }
+        };
+        let mut taken = 0;
+        let rows = self.rows.iter().take(SHOWN_MAX).map(row).take_while(|row| {
+            taken += row.0.len();
+            taken <= SHOWN_BYTES
+        });
+        let rows: Vec<Markup> = rows.collect();
+        let more = (self.rows.len() + self.further - rows.len()) as u64;
         html! {
             div.scroll role="region" aria-label=(self.caption) tabindex="0" {
                 table class=[(!self.class.is_empty()).then_some(self.class)] {
                     caption { (self.caption) }
                     thead { tr { @for (name, number) in &self.head { th scope="col" class=[number.then_some("n")] { (name) } } } }
-                    tbody { @for (class, cells) in self.rows.iter().take(SHOWN_MAX) {
-                        tr class=[(!class.is_empty()).then_some(class)] { @for cell in cells { (cell.html(linked)) } }
-                    } }
+                    tbody { @for row in &rows { (row) } }
                 }
             }
-            @if self.rows.len() > SHOWN_MAX { p.hint { (words::count((self.rows.len() - SHOWN_MAX) as u64)) " more rows are in the file." } }
+            @if more > 0 { p.hint { (words::count(more)) " more rows are in the file." } }
             @if let Some(file) = file { p.under { a.file href=(file) download { "CSV" } } }
         }
     }
@@ -284,6 +309,13 @@ mod tests {
         assert!(
             table.html(true, None).into_string().contains("11 more rows")
                 && table.csv().lines().count() > SHOWN_MAX
+        );
+        let mut wide = Table::new("t", "T", &["Name"]);
+        (0..10).for_each(|_| wide.row(vec![Cell::text("x".repeat(SHOWN_BYTES / 4))]));
+        wide.leave_out(5);
+        let page = wide.html(true, None).into_string();
+        assert!(
+            page.len() < SHOWN_BYTES && page.contains("12 more rows") && !wide.is_full() && table.is_full()
         );
     }
 }

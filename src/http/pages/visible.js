@@ -2,8 +2,8 @@
 'use strict';
 
 function visible(text) {
-  return String(text).replace(/[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, function (c) {
-    return '[U+' + c.charCodeAt(0).toString(16).toUpperCase() + ']';
+  return String(text).replace(/[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu, function (c) {
+    return '[U+' + c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0') + ']';
   });
 }
 

@@ -12,6 +12,7 @@ impl Route {
         Some(match self.action {
             Action::Report(_) if self.method == Method::Get => &["q"],
             Action::PersonEvents => &["event", "limit", "cursor"],
+            Action::Events => &["limit", "cursor"],
             Action::Properties => &["of"],
             Action::PropertyValues => &["of", "event", "containing", "limit"],
             Action::Live => &["event", "person", "since"],
