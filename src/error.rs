@@ -4,7 +4,8 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::limits;
+/// Bytes of the sentence, the place and the advice each: they quote what was sent, and refusals are kept with them.
+const TEXT_BYTES_MAX: usize = 2000;
 
 /// Result of everything that can fail here.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -166,13 +167,13 @@ impl Error {
     }
 }
 
-/// A text without its middle if it is longer than [`limits::ERROR_TEXT_BYTES_MAX`]: what is wrong stands at its beginning or its end.
+/// A text without its middle if it is longer than [`TEXT_BYTES_MAX`]: what is wrong stands at its beginning or its end.
 fn shortened(text: String) -> String {
     const END: usize = 200;
-    if text.len() <= limits::ERROR_TEXT_BYTES_MAX {
+    if text.len() <= TEXT_BYTES_MAX {
         return text;
     }
-    let begin = text.floor_char_boundary(limits::ERROR_TEXT_BYTES_MAX - END - 8);
+    let begin = text.floor_char_boundary(TEXT_BYTES_MAX - END - 8);
     let end = text.ceil_char_boundary(text.len() - END);
     format!("{} ... {}", text.get(..begin).unwrap_or(""), text.get(end..).unwrap_or(""))
 }
@@ -205,12 +206,9 @@ mod tests {
         let error = Error::invalid("bad_type", format!("\"{}\" is no type", "\u{e9}".repeat(1 << 20)));
         let error = error.at("x".repeat(1 << 20)).within("batch");
         let message = error.message();
-        assert!(
-            message.len() <= limits::ERROR_TEXT_BYTES_MAX && message.ends_with("\u{e9}\" is no type"),
-            "{message}"
-        );
+        assert!(message.len() <= TEXT_BYTES_MAX && message.ends_with("\u{e9}\" is no type"), "{message}");
         let place = error.place().unwrap();
-        assert!(place.len() <= limits::ERROR_TEXT_BYTES_MAX && place.starts_with("batch.xxx"));
+        assert!(place.len() <= TEXT_BYTES_MAX && place.starts_with("batch.xxx"));
         assert_eq!(Error::invalid("a", "short").message(), "short");
     }
 }

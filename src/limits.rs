@@ -39,8 +39,6 @@ pub const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const PARAMETERS_MAX: usize = 4 * PROPERTIES_MAX;
 /// Columns of a table of comma-separated values: rows have few of them each.
 pub const COLUMNS_MAX: usize = 10_000;
-/// Bytes of the sentence, the place and the advice of an error each: they quote what was sent, and refusals are kept with them.
-pub const ERROR_TEXT_BYTES_MAX: usize = 2000;
 /// Bytes of one line of a bulk import: a record with every property at its limit.
 pub const IMPORT_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Identities whose browser is remembered, twice: 2 MiB.

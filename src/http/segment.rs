@@ -13,6 +13,7 @@ use crate::app::Sent;
 use crate::error::{Error, Result};
 use crate::model::Admission;
 use crate::transfer::segment::{self, Kind, Message};
+use crate::transfer::unpack;
 
 /// How long a packed body waits for others.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -56,7 +57,7 @@ fn store(
     let presented = presented.or_else(|| request.parameter("writeKey"));
     // The key may be in the body, so that is looked at first; what it says counts only after the key.
     let (mut unpacked, until) = (unpacking.reserve(), Instant::now() + PATIENCE);
-    let text = segment::decode(&request.body, |bytes| {
+    let text = unpack::decode(&request.body, |bytes| {
         while !unpacked.grow_to(bytes) {
             if Instant::now() >= until {
                 return false;

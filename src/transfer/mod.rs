@@ -8,3 +8,4 @@ pub mod ndjson;
 pub mod parquet;
 pub mod plain;
 pub mod segment;
+pub mod unpack;

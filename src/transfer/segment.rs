@@ -3,18 +3,13 @@
 //! A message can be several records: who did it and who that is, what it says of the person, and the event. Each has an id made of
 //! the message's, so a message that is sent again is stored once.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::model::{
-    Admission, Millis, Number, Record, RecordKind, Value, few_values, json_depth, mend_json,
-    parse_loose_instant,
-};
+use crate::model::{Admission, Millis, Number, Record, RecordKind, Value, json_depth, parse_loose_instant};
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +68,7 @@ pub struct Message {
 
 type Fields<'r> = BTreeMap<String, &'r RawValue>;
 
-fn malformed(message: impl Into<String>) -> Error {
+pub(super) fn malformed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Malformed, "bad_json", message)
 }
 
@@ -84,39 +79,6 @@ fn shallow(text: &str) -> Result<()> {
     }
     let message = format!("the message is nested deeper than {} levels", limits::MESSAGE_DEPTH_MAX);
     Err(Error::new(ErrorKind::Malformed, "too_deep", message))
-}
-
-/// The body as text: whatever its headers say, gzip is known by its first bytes. `room` is asked whether so many bytes may be unpacked.
-pub fn decode(body: &[u8], room: impl FnMut(usize) -> bool) -> Result<String> {
-    let body = if body.starts_with(&[0x1f, 0x8b]) { unpack(body, room)? } else { body.to_vec() };
-    let text = String::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
-    few_values(&text)?;
-    Ok(match mend_json(&text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(mended) => mended,
-    })
-}
-
-fn unpack(body: &[u8], mut room: impl FnMut(usize) -> bool) -> Result<Vec<u8>> {
-    const AT_ONCE: u64 = 256 * 1024;
-    let most = limits::SEGMENT_BYTES_MAX;
-    let (mut plain, mut decoder) = (Vec::new(), flate2::read::MultiGzDecoder::new(body));
-    loop {
-        let before = plain.len();
-        if !room(before + AT_ONCE as usize) {
-            let message = "too many packed bodies are being read at once";
-            return Err(Error::new(ErrorKind::Busy, "busy", message).hint("send it again"));
-        }
-        let read = decoder.by_ref().take(AT_ONCE).read_to_end(&mut plain);
-        read.map_err(|e| malformed(format!("the body is no gzip: {e}")))?;
-        if plain.len() > most {
-            let message = format!("the body is more than {} MiB", most >> 20);
-            return Err(Error::new(ErrorKind::TooLarge, "too_large", message));
-        }
-        if plain.len() == before {
-            return Ok(plain);
-        }
-    }
 }
 
 /// The end of the year 9999.
@@ -435,7 +397,9 @@ fn instant(raw: &RawValue) -> Option<Millis> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::unpack::decode;
     use super::*;
+    use crate::model::mend_json;
 
     const NOW: Millis = 1_740_823_260_000;
 
@@ -591,23 +555,6 @@ mod tests {
         assert_eq!(codes, [Ok(1), Err("too_deep"), Ok(1)]);
         let single = read(&deep(24), Some(Kind::Track), Admission::usual(NOW)).unwrap();
         assert_eq!(single[0].as_ref().map_err(|refused| refused.error.code()).unwrap_err(), "too_deep");
-    }
-
-    #[test]
-    fn gzip_is_known_by_its_bytes_and_bounded() {
-        use std::io::Write;
-        let pack = |bytes: &[u8]| {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        };
-        assert_eq!(decode(&pack(b"{}"), |_| true).unwrap(), "{}");
-        assert_eq!(decode(b"{}", |_| true).unwrap(), "{}");
-        let bomb = pack(&vec![b' '; limits::SEGMENT_BYTES_MAX + 1]);
-        assert_eq!(decode(&bomb, |_| true).unwrap_err().code(), "too_large");
-        assert_eq!(decode(b"\x1f\x8bnonsense", |_| true).unwrap_err().code(), "bad_json");
-        let full = decode(&bomb, |bytes| bytes < limits::SEGMENT_BYTES_MAX / 2).unwrap_err();
-        assert_eq!((full.code(), full.is_passing()), ("busy", true), "others take the room");
     }
 
     #[test]

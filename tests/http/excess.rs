@@ -84,7 +84,7 @@ fn somebody_with_a_great_many_identities_is_listed_with_some_of_them() {
     let person = page(&format!("/people/{JANE}"));
     assert!(person.contains("And 11,001 more.") && person.matches("/unmerge\"").count() == 1000);
     assert!(page(&format!("/people/{JANE}/erase")).contains("And 11,001 more."));
-    let list = page("/funnels/people?step=Wrote&at=1");
+    let list = page("/funnels/people?step=Wrote&at_step=1");
     assert!(list.contains(" and 11,980 more"), "{}", list.len());
 }
 

@@ -39,7 +39,7 @@ use whodid::store::segment::{Directory, FOOTER_BYTES, Section, Segment, Version}
 use whodid::store::wal::read_wal;
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random;
-use whodid::transfer::{csv, kissmetrics, lines, ndjson, plain, segment};
+use whodid::transfer::{csv, kissmetrics, lines, ndjson, plain, segment, unpack};
 
 const NOW: i64 = 1_800_000_000_000;
 
@@ -456,7 +456,7 @@ fn stored(line: impl Into<Line>) {
 }
 
 pub fn segment_api(bytes: &[u8]) {
-    let Ok(text) = segment::decode(bytes, |_| true) else { return };
+    let Ok(text) = unpack::decode(bytes, |_| true) else { return };
     for kind in [None, segment::Kind::parse("track"), segment::Kind::parse("identify")] {
         let Ok(messages) = segment::read(&text, kind, Admission::usual(NOW)) else { continue };
         for record in messages.into_iter().flatten().flat_map(|message| message.records) {
