@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use roaring::RoaringBitmap;
 
 use super::reply::Reply;
 use super::snapshot::{Damaged, Sealed, Snapshot};
@@ -15,7 +16,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::store::catalog::Catalog;
 use crate::store::compaction;
-use crate::store::identities::SealedIdentities;
+use crate::store::identities::{IdentitiesView, MergedIdentities, SealedIdentities};
+use crate::store::identity_file::IdentityFile;
 use crate::store::manifest::{Checkpoint, FileRef, Manifest, checkpoint_name, identities_name, segment_name};
 use crate::store::packed::PackedRows;
 use crate::store::persons::Persons;
@@ -245,6 +247,20 @@ pub(crate) fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -
     Ok(())
 }
 
+/// Has the manifest name new files. If the disk was full it does not, and they go: one may hold somebody who is erased before the next
+/// start. After any other error nobody knows which manifest counts, and they stay.
+pub(crate) fn name_files(
+    shared: &Shared,
+    files: &[&FileRef],
+    edit: impl FnOnce(&mut Manifest),
+) -> Result<()> {
+    edit_manifest(shared, edit).inspect_err(|error| {
+        if error.kind() == ErrorKind::Full {
+            files.iter().for_each(|file| remove_unnamed(shared, &file.name));
+        }
+    })
+}
+
 pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result<JoinHandle<()>> {
     start("compactor", move || {
         loop {
@@ -391,9 +407,9 @@ fn replace_segments(shared: &Shared, inputs: &[Arc<Segment>], sieve: &Sieve) -> 
     }
     let (segment, file) = rewrite(shared, &shared.snapshot().persons, inputs, sieve)?.unzip();
     let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
-    edit_manifest(shared, |manifest| {
+    name_files(shared, &Vec::from_iter(&file), |manifest| {
         manifest.segments.retain(|f| !is_input(&f.name));
-        manifest.segments.extend(file);
+        manifest.segments.extend(file.clone());
     })?;
     shared.publish(|next| {
         let kept = next.segments.iter().filter(|s| !is_input(s.name())).cloned();
@@ -439,12 +455,34 @@ pub(crate) fn rewrite(
         _ => Ok(Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef::of(vfs, &name)?))),
     });
     if !matches!(written, Ok(Some(_))) {
-        // The file is named nowhere; if it cannot be removed now, the next start does.
-        if let Err(error) = vfs.remove(&name) {
-            log::warn!("cannot remove {name}: {error}");
-        }
+        remove_unnamed(shared, &name);
     }
     written
+}
+
+/// Writes identity files as one new file, which no manifest names yet, without those of `erased`.
+pub(crate) fn rewrite_identities(
+    shared: &Shared,
+    view: &IdentitiesView,
+    inputs: &[Arc<IdentityFile>],
+    erased: &RoaringBitmap,
+) -> Result<(MergedIdentities, FileRef)> {
+    let vfs = shared.vfs.as_ref();
+    room_to_merge(shared, inputs.iter().map(|file| file.bytes()).sum())?;
+    let name = identities_name(take_number(shared));
+    let merged = view.merge(vfs, &name, inputs, erased);
+    let written = merged.and_then(|merged| Ok((merged, FileRef::of(vfs, &name)?)));
+    if written.is_err() {
+        remove_unnamed(shared, &name);
+    }
+    written
+}
+
+/// Removes a file that no manifest names. If that cannot be done now, the next erasure or the next start does.
+pub(crate) fn remove_unnamed(shared: &Shared, name: &str) {
+    if let Err(error) = shared.vfs.remove(name) {
+        log::warn!("cannot remove {name}: {error}");
+    }
 }
 
 /// An error if the disk has no room for another `bytes`: a merge that filled it would stop what comes in.
@@ -453,7 +491,7 @@ fn room_to_merge(shared: &Shared, bytes: u64) -> Result<()> {
     let log = shared.meters.log_bytes.load(Ordering::Relaxed);
     if free < bytes + limits::FREE_BYTES_MIN + 2 * log {
         let message = format!(
-            "to merge segments of {} MiB needs as much room, but {} MiB are free",
+            "to merge files of {} MiB needs as much room, but {} MiB are free",
             bytes >> 20,
             free >> 20
         );
@@ -469,19 +507,17 @@ fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
     let _one = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let view = shared.snapshot().identities.clone();
-        let number = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number();
-        let name = identities_name(number);
-        let Some(merged) = view.merge(shared.vfs.as_ref(), &name, all, shared.options.identities_merged)?
-        else {
+        let inputs = view.to_merge(all, shared.options.identities_merged);
+        if inputs.is_empty() {
             return Ok(());
-        };
-        let file = FileRef::of(shared.vfs.as_ref(), &name)?;
-        edit_manifest(shared, |manifest| {
+        }
+        let (merged, file) = rewrite_identities(shared, &view, &inputs, &RoaringBitmap::new())?;
+        name_files(shared, &[&file], |manifest| {
             let at = manifest.identities.iter().position(|f| merged.inputs.contains(&f.name)).unwrap_or(0);
             manifest.identities.retain(|f| !merged.inputs.contains(&f.name));
-            manifest.identities.insert(at, file);
+            manifest.identities.insert(at, file.clone());
         })?;
-        merged.install(shared.vfs.as_ref())?;
+        merged.install();
         for input in &merged.inputs {
             shared.vfs.remove(input)?;
         }

@@ -326,7 +326,7 @@ fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) ->
 
 /// Removes files that the manifest does not name: left by a crash between writing and naming them, or between
 /// replacing and removing them.
-fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
+pub(super) fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
     let live: Vec<&str> = manifest.files().map(|f| f.name.as_str()).collect();
     for file in vfs.list()? {
         let ours =

@@ -34,10 +34,12 @@ pub enum Fault {
     RemoveError,
     /// The directory's sync fails; its changes stay undurable.
     SyncDirError,
+    /// A file cannot be opened to be read.
+    OpenError,
 }
 
 impl Fault {
-    /// All kinds.
+    /// All kinds that strike what changes the disk.
     pub const ALL: [Self; 8] = [
         Self::SyncError,
         Self::WriteError,
@@ -57,6 +59,7 @@ impl Fault {
             Self::RenameError => Operation::Rename,
             Self::RemoveError => Operation::Remove,
             Self::SyncDirError => Operation::SyncDir,
+            Self::OpenError => Operation::Open,
         }
     }
 }
@@ -69,6 +72,7 @@ enum Operation {
     Rename,
     Remove,
     SyncDir,
+    Open,
 }
 
 /// A file, whatever its name. Files are only appended to.
@@ -135,18 +139,23 @@ impl State {
             return Err(failed("cannot reach", name, "the power is off"));
         }
         self.ops += 1;
+        Ok(self.strike(operation))
+    }
+
+    /// The fault, if it strikes this operation.
+    fn strike(&mut self, operation: Operation) -> Option<Fault> {
         match &mut self.fault {
             Some((fault, before)) if fault.strikes() == operation => {
                 if *before == 0 {
                     let fault = *fault;
                     (self.fault, self.struck) = (None, true);
-                    return Ok(Some(fault));
+                    return Some(fault);
                 }
                 *before -= 1;
             }
             _ => {}
         }
-        Ok(None)
+        None
     }
 
     fn is_off(&self) -> bool {
@@ -449,9 +458,12 @@ impl Vfs for SimDisk {
     }
 
     fn open(&self, name: &str) -> Result<Bytes> {
-        let state = self.state();
+        let mut state = self.state();
         if state.is_off() {
             return Err(failed("cannot open", name, "the power is off"));
+        }
+        if state.strike(Operation::Open).is_some() {
+            return Err(failed("cannot open", name, "too many open files"));
         }
         let node = state.find("cannot open", &self.at(name))?;
         // A segment may be opened by its end; whoever opens another file looks at all of it.
@@ -460,10 +472,14 @@ impl Vfs for SimDisk {
     }
 
     fn read_through(&self, name: &str) -> Result<()> {
-        if self.state().bad.as_deref() == Some(name) {
+        let state = self.state();
+        if state.bad.as_deref() == Some(name) {
             return Err(Error::corrupt(name, 1, "it cannot be read"));
         }
-        self.open(name).map(drop)
+        if state.is_off() {
+            return Err(failed("cannot read", name, "the power is off"));
+        }
+        state.find("cannot open", &self.at(name)).map(drop)
     }
 
     fn list(&self) -> Result<Vec<String>> {
