@@ -45,7 +45,7 @@ impl Content {
 
     /// The bytes of the list's file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        Ok(frame::write_single(BACKUP_MAGIC, &codec::encode(self)?))
+        frame::write_single(BACKUP_MAGIC, &codec::encode(self)?)
     }
 
     /// The list in a directory. None if it is no backup, one from before there were lists, or one that was opened as a store since: that

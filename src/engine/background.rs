@@ -240,9 +240,11 @@ pub(crate) fn take_number(shared: &Shared) -> u64 {
 /// Changes the manifest: on disk first, then in memory.
 pub(crate) fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
     let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+    // Asked and told with the manifest held: behind one that failed none is written, whoever waits to write one.
+    shared.healthy()?;
     let mut next = manifest.clone();
     edit(&mut next);
-    next.store(shared.vfs.as_ref())?;
+    next.store(shared.vfs.as_ref()).inspect_err(|error| shared.fail_unless_full(error))?;
     *manifest = next;
     Ok(())
 }
@@ -280,6 +282,9 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
 
 /// Merges what is worth it.
 fn compact_some(shared: &Shared) {
+    if shared.healthy().is_err() {
+        return;
+    }
     while !shared.closing.load(Ordering::SeqCst) {
         let snapshot = shared.snapshot();
         let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
@@ -401,10 +406,8 @@ pub(crate) fn sift(shared: &Shared, sieve: &Sieve) -> Result<u64> {
 
 /// Puts one segment in the place of others, without what `sieve` leaves out; how many rows are gone. Only one at a time.
 fn replace_segments(shared: &Shared, inputs: &[Arc<Segment>], sieve: &Sieve) -> Result<u64> {
-    // After a flush of what was loaded that failed, who is who is not what the disk says.
-    if shared.options.load_bytes.is_some() {
-        shared.healthy()?;
-    }
+    // A disk that failed cannot be believed; and after a flush of what was loaded that failed, who is who is not what it says.
+    shared.healthy()?;
     let (segment, file) = rewrite(shared, &shared.snapshot().persons, inputs, sieve)?.unzip();
     let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
     name_files(shared, &Vec::from_iter(&file), |manifest| {
@@ -506,6 +509,7 @@ fn room_to_merge(shared: &Shared, bytes: u64) -> Result<()> {
 fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
     let _one = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
+        shared.healthy()?;
         let view = shared.snapshot().identities.clone();
         let inputs = view.to_merge(all, shared.options.identities_merged);
         if inputs.is_empty() {

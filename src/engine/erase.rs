@@ -91,9 +91,14 @@ pub(crate) struct Plan {
 
 impl Engine {
     /// Erases the persons of some identities for good; what comes under them later is somebody new. An error of kind `NotFound` if one
-    /// of them is unknown: then nobody is erased. Takes as long as writing the segments that they are in.
+    /// of them is unknown: then nobody is erased. Takes as long as writing the segments that they are in. An engine without a log
+    /// ([`super::Options::bulk`]) erases nobody: an error of kind `Conflict`.
     pub fn erase(&self, identities: &[String]) -> Result<Erased> {
         let shared = &self.shared;
+        if shared.numbering.is_some() {
+            let message = "a store that is opened to bring in much without a log erases nobody";
+            return Err(Error::new(ErrorKind::Conflict, "no_log", message).hint("open it with other options"));
+        }
         let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let _of_identities = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
         self.can_erase()?;
@@ -341,7 +346,7 @@ impl Writer {
         flushed.wait()?;
         plan.prepare(&self.shared).inspect_err(|error| give_up(&self.shared, error))?;
         // A full disk is noticed before the manifest is replaced: nothing has changed then.
-        self.install(plan).inspect_err(|error| self.fail_unless_full(error))?;
+        self.install(plan).inspect_err(|error| self.shared.fail_unless_full(error))?;
         Ok(true)
     }
 

@@ -245,6 +245,13 @@ impl Shared {
         }
     }
 
+    /// The same, but of a full disk, which has changed nothing.
+    pub(crate) fn fail_unless_full(&self, error: &Error) {
+        if error.kind() != ErrorKind::Full {
+            self.fail(error);
+        }
+    }
+
     /// An error if a write has failed before.
     pub(crate) fn healthy(&self) -> Result<()> {
         match &*self.poison.lock().unwrap_or_else(PoisonError::into_inner) {

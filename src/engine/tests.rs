@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Engine, Options, Outcome, Snapshot};
-use crate::error::ErrorKind;
+use super::{Engine, Options, Outcome, Snapshot, background};
+use crate::error::{Error, ErrorKind};
 use crate::model::{Clock, Millis, NameId, Record, RecordKind, Value};
+use crate::store::manifest::Manifest;
 
 struct Fixed;
 
@@ -128,4 +129,33 @@ fn a_second_process_is_refused() {
     let _engine = Engine::open(dir.path(), options()).unwrap();
     let error = Engine::open(dir.path(), options()).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);
+}
+
+/// A merge that was at work when a write failed, and one that was about to begin.
+#[test]
+fn behind_a_failed_write_nothing_is_merged_or_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), Options { compaction: false, ..options() }).unwrap();
+    for who in ["a", "b", "c"] {
+        engine.write(vec![event(who, "Did", Some(1_740_000_000_000), 1)]).unwrap();
+        engine.flush().unwrap();
+    }
+    let files = || engine.shared.vfs.list().unwrap();
+    let manifest = || Manifest::load(engine.shared.vfs.as_ref(), &files()).unwrap().unwrap();
+    let (before, named) = (files(), manifest());
+    engine.shared.fail(&Error::new(ErrorKind::Io, "io", "cannot sync"));
+    let error = background::edit_manifest(&engine.shared, |manifest| manifest.segments.clear()).unwrap_err();
+    assert_eq!((error.kind(), manifest()), (ErrorKind::Poisoned, named));
+    assert_eq!(background::compact_all(&engine.shared).unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn an_engine_without_a_log_erases_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), Options { load_bytes: Some(1 << 20), ..options() }).unwrap();
+    engine.write(vec![event("a", "Did", Some(1_740_000_000_000), 1)]).unwrap();
+    let (told, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(engine.erase(&["a".to_owned()]).unwrap_err().kind()));
+    assert_eq!(answer.recv_timeout(std::time::Duration::from_secs(20)), Ok(ErrorKind::Conflict));
 }

@@ -248,7 +248,7 @@ impl Writer {
             );
         }
         if self.log.is_torn() {
-            self.log = self.new_log().inspect_err(|error| self.fail_unless_full(error))?.1;
+            self.log = self.new_log().inspect_err(|error| self.shared.fail_unless_full(error))?.1;
         }
         Ok(())
     }
@@ -289,7 +289,7 @@ impl Writer {
     /// The log could not be written. If the disk was full, nothing of the group is in it, and the state becomes what it was: a later
     /// group may find room. After anything else nobody knows what is on the disk.
     fn give_up(&mut self, error: &Error) {
-        self.fail_unless_full(error);
+        self.shared.fail_unless_full(error);
         if error.kind() != ErrorKind::Full {
             return;
         }
@@ -302,12 +302,6 @@ impl Writer {
         state.counters = published.counters;
         state.recent.drop_group();
         state.refused.clear();
-    }
-
-    pub(super) fn fail_unless_full(&self, error: &Error) {
-        if error.kind() != ErrorKind::Full {
-            self.shared.fail(error);
-        }
     }
 
     fn resolve(&mut self, op: Op, log: &mut Vec<u8>) -> Result<Vec<Outcome>> {
@@ -410,7 +404,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.fail_unless_full(&error);
+                self.shared.fail_unless_full(&error);
                 refuse(waiting.into_iter(), &error);
             }
         }

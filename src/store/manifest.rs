@@ -108,7 +108,7 @@ impl Manifest {
 
     /// Makes this the manifest. Everything it names is synced already, but for the directory.
     pub fn store(&self, vfs: &dyn Vfs) -> Result<()> {
-        let bytes = frame::write_single(MANIFEST_MAGIC, &codec::encode(self)?);
+        let bytes = frame::write_single(MANIFEST_MAGIC, &codec::encode(self)?)?;
         // Left by a crash, or by an attempt that failed.
         if vfs.list()?.iter().any(|f| f == MANIFEST_NEW) {
             vfs.remove(MANIFEST_NEW)?;
@@ -138,7 +138,7 @@ impl Manifest {
 impl Checkpoint {
     /// Writes and syncs the file `name`; its name is not durable yet.
     pub fn store(&self, vfs: &dyn Vfs, name: &str) -> Result<FileRef> {
-        let bytes = frame::write_single(CHECKPOINT_MAGIC, &codec::encode(self)?);
+        let bytes = frame::write_single(CHECKPOINT_MAGIC, &codec::encode(self)?)?;
         let mut file = vfs.create(name)?;
         file.write_all(&bytes)?;
         file.sync()?;
