@@ -270,10 +270,12 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
             let again = Instant::now() + shared.options.scrub_every;
             loop {
                 match wake.recv_deadline(again) {
-                    Ok(()) if shared.options.compaction => compact_some(&shared),
-                    Ok(()) => {}
+                    Ok(()) => leave_out_suspects(&shared),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if shared.options.compaction {
+                    compact_some(&shared);
                 }
             }
         }
@@ -316,18 +318,29 @@ pub(crate) fn scrub(shared: &Shared) {
         let unreadable = shared.vfs.read_through(segment.name()).err();
         let unreadable = unreadable.filter(|error| error.kind() == ErrorKind::Corrupt);
         let Some(error) = unreadable.or_else(|| segment.check().into_iter().next()) else { continue };
-        // No merge must read it at the same time.
-        let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |other: &Arc<Segment>| other.name() == segment.name();
-        if shared.snapshot().segments.iter().any(is_it) {
-            let damaged = Damaged::new(shared.vfs.as_ref(), segment.name(), &error);
-            shared.publish(|next| {
-                next.segments = next.segments.iter().filter(|s| !is_it(s)).cloned().collect();
-                next.damaged.push(damaged);
-                next.epoch += 1;
-            });
-        }
+        leave_out(shared, segment, &error);
     }
+}
+
+/// Leaves a damaged segment out, if it is there still.
+fn leave_out(shared: &Shared, segment: &Segment, error: &Error) {
+    // No merge must read it at the same time.
+    let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_it = |other: &Arc<Segment>| other.name() == segment.name();
+    if shared.snapshot().segments.iter().any(is_it) {
+        let damaged = Damaged::new(shared.vfs.as_ref(), segment.name(), error);
+        shared.publish(|next| {
+            next.segments = next.segments.iter().filter(|s| !is_it(s)).cloned().collect();
+            next.damaged.push(damaged);
+            next.epoch += 1;
+        });
+    }
+}
+
+/// The same of those that the writer has met. It does not do that itself: an erasure keeps merges off and waits for it.
+fn leave_out_suspects(shared: &Shared) {
+    let suspects = std::mem::take(&mut *shared.suspects.lock().unwrap_or_else(PoisonError::into_inner));
+    suspects.iter().for_each(|(segment, error)| leave_out(shared, segment, error));
 }
 
 /// Gives damaged segments up for good; their names.

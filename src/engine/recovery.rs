@@ -178,6 +178,7 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         counters: Counters::default(),
         secret: manifest.secret,
         refused: Vec::new(),
+        suspect: None,
     };
     // Nothing here needs it, but a list that is lost should not be noticed with the next restore only. It is written before the manifest,
     // and so looked for behind it.

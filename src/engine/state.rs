@@ -7,7 +7,7 @@ use super::batch::{Batch, Named, Prepared};
 use super::recent::Recent;
 use super::snapshot::{Counters, Snapshot};
 use super::{Outcome, hash_record_id};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::model::{Correction, IdentityId, Millis, NameId, PropertyId, Record, RecordKind, Value};
 use crate::store::catalog::Catalog;
 use crate::store::entry::{Entry, put_entry, put_row};
@@ -17,6 +17,7 @@ use crate::store::memtable::Memtable;
 use crate::store::persons::{Identified, Persons};
 use crate::store::refusals::Refusal;
 use crate::store::row::{PropertyBytes, Row, put_property};
+use crate::store::segment::Segment;
 
 /// The mutable state. Only the writer thread (and recovery before it) has one.
 pub struct State {
@@ -38,6 +39,8 @@ pub struct State {
     pub secret: [u64; 2],
     /// Merges refused since they were last taken.
     pub refused: Vec<Refusal>,
+    /// A segment that turned out to be damaged when it was asked for a duplicate.
+    pub suspect: Option<Arc<Segment>>,
 }
 
 impl State {
@@ -279,17 +282,12 @@ impl State {
         Some(bytes.as_slice().into())
     }
 
-    pub(super) fn has_record_id(&self, id: &str, stored: &Snapshot) -> Result<bool> {
+    pub(super) fn has_record_id(&mut self, id: &str, stored: &Snapshot) -> Result<bool> {
         if self.recent.has_record_id(id) {
             return Ok(true);
         }
         let hash = hash_record_id(self.secret, id);
-        for segment in stored.segments.iter() {
-            if lookup::contains_record_id(segment, id, hash)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.in_segments(stored, |_, segment| lookup::contains_record_id(segment, id, hash))
     }
 
     fn has_row(&mut self, row: &Row, stored: &Snapshot) -> Result<bool> {
@@ -297,9 +295,24 @@ impl State {
         if self.recent.has_row(row, &self.active, sealed) {
             return Ok(true);
         }
+        let secret = self.secret[0];
+        self.in_segments(stored, |persons, segment| lookup::contains(segment, persons, secret, row))
+    }
+
+    /// Whether one of the segments has something. One that is damaged is remembered.
+    fn in_segments(
+        &mut self,
+        stored: &Snapshot,
+        has: impl Fn(&Persons, &Segment) -> Result<bool>,
+    ) -> Result<bool> {
         for segment in stored.segments.iter() {
-            if lookup::contains(segment, &self.persons, self.secret[0], row)? {
-                return Ok(true);
+            match has(&self.persons, segment) {
+                Ok(false) => {}
+                Ok(true) => return Ok(true),
+                Err(error) => {
+                    self.suspect = (error.kind() == ErrorKind::Corrupt).then(|| Arc::clone(segment));
+                    return Err(error);
+                }
             }
         }
         Ok(false)
