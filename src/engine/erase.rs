@@ -94,6 +94,11 @@ impl Engine {
     /// of them is unknown: then nobody is erased. Takes as long as writing the segments that they are in. An engine without a log
     /// ([`super::Options::bulk`]) erases nobody: an error of kind `Conflict`.
     pub fn erase(&self, identities: &[String]) -> Result<Erased> {
+        self.erase_and_name(identities).map(|(erased, _)| erased)
+    }
+
+    /// The same, and all identities that are erased: others may have joined these since somebody looked.
+    pub fn erase_and_name(&self, identities: &[String]) -> Result<(Erased, BTreeSet<String>)> {
         let shared = &self.shared;
         if shared.numbering.is_some() {
             let message = "a store that is opened to bring in much without a log erases nobody";
@@ -113,7 +118,8 @@ impl Engine {
             }
             match self.request(Op::Erase(Arc::clone(&plan)), true) {
                 Ok(outcomes) if outcomes == [Outcome::Stored] => {
-                    return Ok(*plan.receipt.lock().unwrap_or_else(PoisonError::into_inner));
+                    let erased = *plan.receipt.lock().unwrap_or_else(PoisonError::into_inner);
+                    return Ok((erased, plan.texts.clone()));
                 }
                 Ok(_) => plan.discard(shared),
                 Err(error) => {
