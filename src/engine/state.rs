@@ -13,10 +13,11 @@ use crate::store::catalog::Catalog;
 use crate::store::entry::{Entry, put_entry, put_row};
 use crate::store::identities::{Fingerprint, Identities};
 use crate::store::lookup;
+use crate::store::manifest::NUMBER_MAX;
 use crate::store::memtable::Memtable;
 use crate::store::persons::{Identified, Persons};
 use crate::store::refusals::Refusal;
-use crate::store::row::{PropertyBytes, Row, put_property};
+use crate::store::row::{PropertyBytes, PropertyIter, Row, put_property};
 use crate::store::segment::Segment;
 
 /// The mutable state. Only the writer thread (and recovery before it) has one.
@@ -186,11 +187,7 @@ impl State {
                 self.persons.add();
             }
             Entry::Row(row) => {
-                if !known(&self.persons, row.identity) || !known(&self.persons, row.target.min(row.identity))
-                {
-                    return Ok(false);
-                }
-                if row.name == NameId::IDENTIFY && !known(&self.persons, row.target) {
+                if !self.knows(&row) {
                     return Ok(false);
                 }
                 let (time, identity, target) = (row.time, row.identity, row.target);
@@ -208,6 +205,18 @@ impl State {
             Entry::Merge(..) | Entry::Unmerge(_) => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Whether everything is there that a row of the log names, and its arrival can be counted on from.
+    fn knows(&self, row: &Row) -> bool {
+        let known = |id: IdentityId| id < self.persons.identities();
+        let mut properties = PropertyIter::new(&row.properties);
+        known(row.identity)
+            && (row.name != NameId::IDENTIFY || known(row.target))
+            && (!row.name.is_event() || self.catalog.has_event(row.name))
+            && row.arrival < NUMBER_MAX
+            && std::iter::from_fn(|| properties.next_raw())
+                .all(|(id, _)| id == PropertyId::RECORD_ID || self.catalog.has_property(id))
     }
 
     /// What a row means for who is who.
