@@ -112,6 +112,8 @@ struct State {
     bad: Option<String>,
     /// Directories that are locked.
     locked: BTreeSet<String>,
+    /// How many of them were at once, at most.
+    most_locked: usize,
 }
 
 /// A directory of the simulated disk. Clones are handles of the same one; all directories of a disk lose power together.
@@ -338,6 +340,11 @@ impl SimDisk {
         self.state().struck
     }
 
+    /// Directories of it that were locked at once, at most: each is an open file.
+    pub fn most_locked(&self) -> usize {
+        self.state().most_locked
+    }
+
     /// Sets the room that is left.
     pub fn set_free(&self, bytes: u64) {
         self.state().free = bytes;
@@ -520,9 +527,12 @@ impl Vfs for SimDisk {
     }
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
-        if !self.state().locked.insert(self.path.clone()) {
+        let mut state = self.state();
+        if !state.locked.insert(self.path.clone()) {
             return Err(Error::new(ErrorKind::Locked, "locked", "the simulated disk is in use"));
         }
+        state.most_locked = state.most_locked.max(state.locked.len());
+        drop(state);
         Ok(Box::new(SimLock(Arc::clone(&self.state), self.path.clone())))
     }
 
