@@ -1,7 +1,7 @@
 //! One operation of the disk fails, at each place in turn: nothing acknowledged is lost, the store refuses to write from then on, and
 //! reading goes on. And a disk that fills up.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
@@ -192,7 +192,7 @@ fn a_disk_that_is_full_for_a_moment_costs_nothing() {
     let (count, first) = (number("WHODID_FAULTS", 2), number("WHODID_SEED", 5));
     for which in first..first + count {
         let steps = workload_with_copies(which);
-        let next = std::sync::atomic::AtomicU64::new(0);
+        let next = AtomicU64::new(0);
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -455,6 +455,20 @@ fn who_waits_behind_a_flush_learns_that_the_disk_is_full() {
     }
     engine.flush().unwrap();
     assert!(wrong(&readings(&engine).unwrap(), &told.acknowledged).is_empty());
+}
+
+/// There may be some room, but less than it needs, for days.
+#[test]
+fn a_flush_that_finds_no_room_is_tried_less_and_less_often() {
+    let (disk, tries) = (SimDisk::new(), Arc::new(AtomicU64::new(0)));
+    let tried = Arc::clone(&tries);
+    let is_full = Box::new(move || tried.fetch_add(1, Ordering::SeqCst) < u64::MAX);
+    let engine = open_with(&(Arc::new(FullForSegments { disk, is_full }) as Arc<dyn Vfs>), 100).unwrap();
+    engine.write(vec![probe("A")]).unwrap();
+    assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::Full);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let tries = tries.load(Ordering::SeqCst);
+    assert!((2..12).contains(&tries), "{tries} in a second");
 }
 
 /// More of them than the flusher takes at once.

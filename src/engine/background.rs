@@ -58,7 +58,7 @@ pub(crate) fn spawn_flusher(
 ) -> Result<JoinHandle<()>> {
     start("flusher", move || {
         let mut closing: Option<Error> = None;
-        let mut queue = Queue { jobs, next: None, waiting: Vec::new() };
+        let mut queue = Queue { jobs, next: None, waiting: Vec::new(), pause: FULL_PAUSE.0 };
         while let Some(job) = queue.take() {
             let done = match &closing {
                 Some(error) => Err(error.again()),
@@ -85,13 +85,20 @@ struct Queue {
     /// One that was looked at already.
     next: Option<FlushJob>,
     waiting: Vec<Reply>,
+    /// How long the one at work is not tried again if it finds no room.
+    pause: Duration,
 }
+
+/// The shortest and the longest such pause: each attempt writes files that may have almost fitted, up to the bytes of a log, and a disk can
+/// be full for days.
+const FULL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
 impl Queue {
     /// The next one; `None` once the store closes.
     fn take(&mut self) -> Option<FlushJob> {
         let mut job = self.next.take().or_else(|| self.jobs.recv().ok())?;
         self.waiting = std::mem::take(&mut job.waiting);
+        self.pause = FULL_PAUSE.0;
         Some(job)
     }
 
@@ -139,16 +146,19 @@ fn wait_for_room(shared: &Shared, full: &Error, queue: &mut Queue) -> Result<()>
         log::error!("records are refused until there is room: {full}");
     }
     queue.tell(full);
-    let mut pause = Duration::from_millis(20);
+    let again = Instant::now() + queue.pause;
+    queue.pause = (2 * queue.pause).min(FULL_PAUSE.1);
+    // In steps, as the store may close meanwhile.
+    let mut step = FULL_PAUSE.0;
     loop {
         if shared.closing.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Busy, "closing", "the store closes before there was room"));
         }
-        thread::sleep(pause);
+        thread::sleep(step);
         // The writer may have been about to hand over another.
         queue.tell(full);
-        pause = (2 * pause).min(Duration::from_secs(1));
-        if shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
+        step = (2 * step).min(Duration::from_secs(1));
+        if Instant::now() >= again && shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
             return Ok(());
         }
     }
