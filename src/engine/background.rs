@@ -261,11 +261,7 @@ pub(crate) fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -
 
 /// Has the manifest name new files. If the disk was full it does not, and they go: one may hold somebody who is erased before the next
 /// start. After any other error nobody knows which manifest counts, and they stay.
-pub(crate) fn name_files(
-    shared: &Shared,
-    files: &[&FileRef],
-    edit: impl FnOnce(&mut Manifest),
-) -> Result<()> {
+pub(crate) fn name_files(shared: &Shared, files: &[FileRef], edit: impl FnOnce(&mut Manifest)) -> Result<()> {
     edit_manifest(shared, edit).inspect_err(|error| {
         if error.kind() == ErrorKind::Full {
             files.iter().for_each(|file| remove_unnamed(shared, &file.name));
@@ -433,7 +429,7 @@ fn replace_segments(shared: &Shared, inputs: &[Arc<Segment>], sieve: &Sieve) -> 
     shared.healthy()?;
     let (segment, file) = rewrite(shared, &shared.snapshot().persons, inputs, sieve)?.unzip();
     let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
-    name_files(shared, &Vec::from_iter(&file), |manifest| {
+    name_files(shared, file.as_slice(), |manifest| {
         manifest.segments.retain(|f| !is_input(&f.name));
         manifest.segments.extend(file.clone());
     })?;
@@ -539,7 +535,7 @@ fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
             return Ok(());
         }
         let (merged, file) = rewrite_identities(shared, &view, &inputs, &RoaringBitmap::new())?;
-        name_files(shared, &[&file], |manifest| {
+        name_files(shared, std::slice::from_ref(&file), |manifest| {
             let at = manifest.identities.iter().position(|f| merged.inputs.contains(&f.name)).unwrap_or(0);
             manifest.identities.retain(|f| !merged.inputs.contains(&f.name));
             manifest.identities.insert(at, file.clone());

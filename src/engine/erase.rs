@@ -258,7 +258,7 @@ impl Plan {
     fn name_rewritten(&self, shared: &Shared, checkpoint: &FileRef) -> Result<Rewritten> {
         let mut planned = self.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
         let rewritten = std::mem::take(&mut *planned);
-        let named = name_files(shared, &[checkpoint], |manifest| {
+        let named = name_files(shared, std::slice::from_ref(checkpoint), |manifest| {
             for (before, after) in &rewritten.segments {
                 replace(&mut manifest.segments, before.name(), after.as_ref().map(|(_, file)| file));
             }
