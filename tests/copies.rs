@@ -200,3 +200,26 @@ fn compare(copy: &SimDisk, told: &Told, copied: &Copy, until: usize) -> Result<(
     let differences = wrong(&found, &expected);
     if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
 }
+
+/// They may be a thousand, which is more files than a process may have open.
+#[test]
+fn old_backups_are_taken_one_by_one() {
+    let disk = SimDisk::new();
+    let place = Place::of(&disk);
+    drop(open(&place.store).unwrap());
+    let backup = |n: i64, keep| {
+        let report = backup_on(place.store.as_ref(), place.backups.as_ref(), keep, NOW + n * 1000).unwrap();
+        (report.removed, place.backups.list().unwrap())
+    };
+    let all = (0..12).map(|n| backup(n, None).1).last().unwrap();
+    assert_eq!(all.len(), 12);
+    // Somebody serves one, which does not count.
+    let served = place.backups.open(&all[3]).unwrap();
+    let lock = served.lock().unwrap();
+    let (removed, left) = backup(12, Some(8));
+    assert_eq!((removed, left.len()), (4, 9));
+    assert!(left.contains(&all[3]) && !left.contains(&all[4]) && left.contains(&all[5]), "{left:?}");
+    assert!(disk.most_locked() <= 3, "{} at once", disk.most_locked());
+    drop(lock);
+    assert_eq!(backup(13, Some(8)).0, 2);
+}

@@ -10,7 +10,11 @@ use whodid::app::{App, Memory, StoredKeys, projects};
 use whodid::disk::Vfs;
 use whodid::engine::{Engine, Options, check_on};
 use whodid::error::ErrorKind;
-use whodid::model::{Record, RecordKind};
+use whodid::model::{NameId, PropertyId, Record, RecordKind, ValueRef};
+use whodid::store::entry::put_row;
+use whodid::store::manifest::{Checkpoint, Manifest};
+use whodid::store::row::{Row, put_property};
+use whodid::store::wal::{WalWriter, wal_name};
 use whodid::testing::disk::SimDisk;
 use whodid::testing::random::{NOW, Random};
 
@@ -130,6 +134,66 @@ fn a_damaged_segment_is_left_out_and_comes_back_with_a_sound_file() {
         assert_eq!(engine.drop_damaged().unwrap(), [name.as_str()]);
         assert!(engine.check().is_empty() && engine.snapshot().rows() == 350);
         engine.erase(&["anon-3".to_owned()]).unwrap();
+    }
+}
+
+/// What no store writes, under sound checksums: an error, and never a panic or a store that cannot go on.
+#[test]
+fn what_a_sound_checksum_covers_is_looked_at_too() {
+    let disk = SimDisk::new();
+    let engine = open_with(&on(&disk), 10_000).unwrap();
+    engine.write(vec![Record { properties: vec![("P".into(), 7.into())], ..event(1) }]).unwrap();
+    engine.flush().unwrap();
+    engine.close().unwrap();
+    let manifest = Manifest::load(&disk, &disk.list().unwrap()).unwrap().unwrap();
+    let row = |name, property, arrival| {
+        let mut properties = Vec::new();
+        put_property(PropertyId(property), ValueRef::Text("x"), &mut properties);
+        let properties = properties.as_slice().into();
+        Row { name, identity: 0, time: NOW, target: 0, arrival, properties }
+    };
+    let first = PropertyId::FIRST;
+    let event = NameId(NameId::FIRST_EVENT);
+    for (row, good) in [
+        (row(event, first, 0), true),
+        (row(event, PropertyId::RECORD_ID.0, 0), true),
+        (row(NameId::SET, first, 7), true),
+        (row(NameId(u32::MAX), first, 0), false),
+        (row(NameId(NameId::FIRST_EVENT + 1), first, 0), false),
+        (row(event, first + 1, 0), false),
+        (row(event, PropertyId::ARRIVAL.0, 0), false),
+        (row(NameId::SET, first, u64::MAX), false),
+    ] {
+        let (mut payload, bad, made) = (Vec::new(), disk.copy(), SimDisk::new());
+        put_row(&row, &mut payload);
+        let Manifest { store_id, first_log, first_sequence, .. } = manifest;
+        let mut log = WalWriter::create(&made, first_log, store_id, first_sequence).unwrap();
+        log.append(&payload).unwrap();
+        let name = wal_name(first_log);
+        bad.put(&name, &made.files()[&name]);
+        match open_with(&on(&bad), 10_000) {
+            Ok(engine) => {
+                assert!(good, "{row:?}");
+                engine.flush().unwrap();
+            }
+            Err(error) => assert!(!good && error.kind() == ErrorKind::Corrupt, "{row:?}: {error}"),
+        }
+    }
+    let file = manifest.checkpoint.as_ref().unwrap();
+    let checkpoint = Checkpoint { next_arrival: u64::MAX, ..Checkpoint::load(&disk, file).unwrap() };
+    let bad = disk.copy();
+    let checkpoint = Some(checkpoint.store(&bad, "state-000000000900").unwrap());
+    Manifest { checkpoint, ..manifest }.store(&bad).unwrap();
+    assert_eq!(open_with(&on(&bad), 10_000).map(drop).unwrap_err().kind(), ErrorKind::Corrupt);
+    // Names of nobody's files.
+    for stray in ["x-18446744073709551615", "wal-18446744073709551615", "seg-18446744073709551614"] {
+        let odd = disk.copy();
+        odd.put(stray, b"stray");
+        let engine = open_with(&on(&odd), 10_000).unwrap_or_else(|e| panic!("{stray}: {e}"));
+        engine.write(vec![Record { time: Some(NOW - 5), ..crate::damage::event(2) }]).unwrap();
+        engine.flush().unwrap();
+        engine.close().unwrap();
+        open_with(&on(&odd), 10_000).unwrap();
     }
 }
 

@@ -14,7 +14,7 @@ use whodid::exec::Executor;
 use whodid::model::{Clock, Millis, Record, RecordKind, Value};
 use whodid::store::erasures::Erasures;
 use whodid::store::refusals::Refusal;
-use whodid::testing::disk::SimDisk;
+use whodid::testing::disk::{Fault, SimDisk};
 use whodid::testing::oracle::Oracle;
 use whodid::testing::random::NOW;
 
@@ -210,6 +210,18 @@ fn sample(disk: &SimDisk) -> (Engine, Oracle) {
     (engine, oracle)
 }
 
+/// What such a store must answer once somebody is erased.
+fn sample_without(email: &str) -> Oracle {
+    let mut after = Oracle::new();
+    for i in 0..6 {
+        records_of(person(i)).iter().for_each(|r| drop(after.apply(r, NOW)));
+    }
+    let more = records_of(person(1)).remove(0);
+    after.apply(&Record { time: Some(NOW), ..more }, NOW);
+    after.erase(email);
+    after
+}
+
 #[test]
 fn a_crash_leaves_an_erasure_done_or_undone() {
     let (whole, executor) = (SimDisk::new(), Executor::default());
@@ -238,19 +250,57 @@ fn a_crash_leaves_an_erasure_done_or_undone() {
             } else {
                 done += 1;
             }
-            let mut after = Oracle::new();
-            for i in 0..6 {
-                records_of(person(i)).iter().for_each(|r| drop(after.apply(r, NOW)));
-            }
-            let more = records_of(person(1)).remove(0);
-            after.apply(&Record { time: Some(NOW), ..more }, NOW);
-            after.erase(&email);
-            compare(&engine, &after, &executor, &context);
+            compare(&engine, &sample_without(&email), &executor, &context);
             let left = found_in(vfs.as_ref(), &engine, &markers(person(1)));
             assert!(left.is_empty(), "{context}: {left:?}");
         }
     }
     assert!(done > 3 && undone > 20, "{done} done, {undone} undone");
+}
+
+/// What the manifest names stays, whatever fails behind its replacement.
+#[test]
+fn a_fault_leaves_an_erasure_done_or_undone() {
+    let (executor, email) = (Executor::default(), format!("marker-{}@example.com", person(1)));
+    let after = sample_without(&email);
+    for fault in [Fault::RemoveError, Fault::SyncDirError, Fault::OpenError] {
+        for n in 0.. {
+            let disk = SimDisk::new();
+            let (engine, before) = sample(&disk);
+            disk.fail_at(n, fault);
+            let erased = engine.erase(std::slice::from_ref(&email));
+            drop(engine);
+            for found in [disk.copy(), disk.crashed(n)] {
+                let context = format!("{fault:?} {n}");
+                let vfs: Arc<dyn Vfs> = Arc::new(found);
+                let engine = open_with(&vfs, 100_000).unwrap_or_else(|e| panic!("{context}: {e}"));
+                assert!(engine.check().is_empty(), "{context}: {:?}", engine.check());
+                let there = engine.snapshot().find_person(&email).unwrap().is_some();
+                assert!(!there || erased.is_err(), "{context}: it said that they are gone");
+                compare(&engine, if there { &before } else { &after }, &executor, &context);
+                let left = found_in(vfs.as_ref(), &engine, &markers(person(1)));
+                assert!(there || left.is_empty(), "{context}: {left:?}");
+            }
+            if !disk.struck() {
+                erased.unwrap();
+                assert!(n > 2, "{fault:?} struck {n} times only");
+                break;
+            }
+        }
+    }
+}
+
+/// Whatever lies there may hold the erased: a merge leaves a file behind if it can neither name nor remove it.
+#[test]
+fn an_erasure_removes_what_no_manifest_names() {
+    let disk = SimDisk::new();
+    let (engine, _) = sample(&disk);
+    let strays = ["seg-000000009999", "ids-000000009998", "state-000000009997"];
+    strays.iter().for_each(|name| disk.put(name, &markers(person(1)).concat()));
+    erase(&engine, &[person(1)]);
+    let files = disk.files();
+    assert!(strays.iter().all(|name| !files.contains_key(*name)), "{:?}", files.keys());
+    assert!(engine.check().is_empty());
 }
 
 /// Erases those in a list from an older copy.

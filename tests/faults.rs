@@ -1,7 +1,7 @@
 //! One operation of the disk fails, at each place in turn: nothing acknowledged is lost, the store refuses to write from then on, and
 //! reading goes on. And a disk that fills up.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +9,7 @@ use whodid::disk::{Bytes, Vfs, WriteFile};
 use whodid::engine::{Engine, Options, Outcome};
 use whodid::limits;
 use whodid::model::{Admission, Record, RecordKind, Value};
+use whodid::store::manifest::Manifest;
 use whodid::testing::disk::{Fault, SimDisk};
 use whodid::testing::random::{NOW, Random};
 use whodid::{Error, ErrorKind};
@@ -16,7 +17,7 @@ use whodid::{Error, ErrorKind};
 use crate::copies::{Place, check_copies, workload_with_copies};
 use crate::histories::number;
 use crate::store_check::{
-    Op, Step, Stopped, Told, check, drive, go_on, open, open_with, readings, workload, wrong,
+    Op, Step, Stopped, Told, check, drive, go_on, open, open_with, options, readings, workload, wrong,
 };
 
 fn probe(name: &str) -> Record {
@@ -191,7 +192,7 @@ fn a_disk_that_is_full_for_a_moment_costs_nothing() {
     let (count, first) = (number("WHODID_FAULTS", 2), number("WHODID_SEED", 5));
     for which in first..first + count {
         let steps = workload_with_copies(which);
-        let next = std::sync::atomic::AtomicU64::new(0);
+        let next = AtomicU64::new(0);
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..2 {
@@ -293,6 +294,63 @@ fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room() {
     assert!(wrong(&readings(&engine).unwrap(), &told.acknowledged).is_empty());
     drop(engine);
     check(&on(&disk.crashed(1)), &mut told, &[]).unwrap();
+}
+
+/// Four segments and four identity files, which nothing merges by itself.
+fn four_of_each(disk: &SimDisk) -> Engine {
+    let engine = Engine::open_on(on(disk), Options { compaction: false, ..options(100) }).unwrap();
+    for who in ["ann", "bob", "cy", "dan"] {
+        engine.write(vec![Record { identity: who.into(), ..probe("Did") }]).unwrap();
+        engine.flush().unwrap();
+    }
+    engine
+}
+
+/// Files that no manifest names, though only one makes sense of them.
+fn unnamed(disk: &SimDisk) -> Vec<String> {
+    let files = disk.list().unwrap();
+    let manifest = Manifest::load(disk, &files).unwrap().unwrap();
+    let named: Vec<&str> = manifest.files().map(|file| file.name.as_str()).collect();
+    let ours = |file: &String| ["seg-", "ids-", "state-"].iter().any(|kind| file.starts_with(kind));
+    files.iter().filter(|file| ours(file) && !named.contains(&file.as_str())).cloned().collect()
+}
+
+/// Such a file could hold somebody who is erased before the next start.
+#[test]
+fn a_full_disk_leaves_no_file_that_no_manifest_names() {
+    for erases in [false, true] {
+        for n in 0.. {
+            let disk = SimDisk::new();
+            let engine = four_of_each(&disk);
+            disk.fail_at(n, Fault::Full);
+            let done = if erases { engine.erase(&["bob".to_owned()]).map(drop) } else { engine.compact() };
+            if !disk.struck() {
+                done.unwrap();
+                assert!(n > 5, "{n} writes only");
+                break;
+            }
+            assert!(done.is_err_and(|error| error.kind() == ErrorKind::Full), "write {n}");
+            // A flush waits a moment before it tries again, and then removes what it has replaced.
+            let begun = std::time::Instant::now();
+            while !unnamed(&disk).is_empty() {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{n}: {:?}", unnamed(&disk));
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+#[test]
+fn identities_are_merged_where_there_is_room() {
+    let disk = SimDisk::new();
+    let engine = four_of_each(&disk);
+    let files = || disk.files().into_keys().filter(|name| name.starts_with("ids-")).count();
+    disk.set_free(limits::FREE_BYTES_MIN);
+    assert_eq!(engine.compact().unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(files(), 4);
+    disk.set_free(1 << 30);
+    engine.compact().unwrap();
+    assert_eq!(files(), 1);
 }
 
 /// A disk that is full for some segments.
@@ -397,6 +455,20 @@ fn who_waits_behind_a_flush_learns_that_the_disk_is_full() {
     }
     engine.flush().unwrap();
     assert!(wrong(&readings(&engine).unwrap(), &told.acknowledged).is_empty());
+}
+
+/// There may be some room, but less than it needs, for days.
+#[test]
+fn a_flush_that_finds_no_room_is_tried_less_and_less_often() {
+    let (disk, tries) = (SimDisk::new(), Arc::new(AtomicU64::new(0)));
+    let tried = Arc::clone(&tries);
+    let is_full = Box::new(move || tried.fetch_add(1, Ordering::SeqCst) < u64::MAX);
+    let engine = open_with(&(Arc::new(FullForSegments { disk, is_full }) as Arc<dyn Vfs>), 100).unwrap();
+    engine.write(vec![probe("A")]).unwrap();
+    assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::Full);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let tries = tries.load(Ordering::SeqCst);
+    assert!((2..12).contains(&tries), "{tries} in a second");
 }
 
 /// More of them than the flusher takes at once.

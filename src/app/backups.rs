@@ -18,6 +18,8 @@ use crate::store::wal::parse_wal_name;
 
 /// The name of the list of what a backup holds besides the files that its manifest vouches for.
 pub const BACKUP: &str = "BACKUP";
+/// What file systems have at their top, for root alone.
+const LOST_AND_FOUND: &str = "lost+found";
 /// First bytes of that list.
 pub const BACKUP_MAGIC: &[u8; 8] = b"WDBAK001";
 
@@ -45,7 +47,7 @@ impl Content {
 
     /// The bytes of the list's file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        Ok(frame::write_single(BACKUP_MAGIC, &codec::encode(self)?))
+        frame::write_single(BACKUP_MAGIC, &codec::encode(self)?)
     }
 
     /// The list in a directory. None if it is no backup, one from before there were lists, or one that was opened as a store since: that
@@ -168,22 +170,38 @@ pub fn one(target: &dyn Folders, name: &str) -> Result<Option<Backup>> {
 /// Everybody who was erased from a store, as far as the directories in `beside` say. A list is of use even if the backup around it is not.
 pub fn erased(beside: &dyn Folders, store_id: u64) -> Result<Erasures> {
     let mut erased = Erasures { store_id, entries: Vec::new() };
-    for name in beside.list()? {
-        let vfs = beside.open(&name)?;
-        let files = vfs.list()?;
-        match (Erasures::load(vfs.as_ref(), &files, store_id), Manifest::load(vfs.as_ref(), &files)) {
-            (Ok(list), _) if list.store_id == store_id => erased.add(list.entries),
-            (Ok(_), _) => {}
-            // That of another store, or one that was never finished.
-            (Err(_), Ok(manifest)) if manifest.as_ref().is_none_or(|m| m.store_id != store_id) => {}
-            (Err(error), _) => {
-                let hint =
-                    format!("nobody knows who is in the list of {name}; move {name} away to do without");
-                return Err(error.in_directory(&name).hint(hint));
+    for name in beside.list()?.into_iter().filter(|name| name != LOST_AND_FOUND) {
+        match list_of(beside, &name, store_id) {
+            Ok(list) => erased.add(list.into_iter().flat_map(|list| list.entries)),
+            // Somebody else's, which says nothing of this store.
+            Err(error) if !is_stamp(&name) && is_forbidden(&error) => {
+                log::warn!("{name} beside the backup is passed over: {error}");
             }
+            Err(error) => return Err(error),
         }
     }
     Ok(erased)
+}
+
+/// What the list in a directory says of a store; none if it is another store's, or says nothing.
+fn list_of(beside: &dyn Folders, name: &str, store_id: u64) -> Result<Option<Erasures>> {
+    let vfs = beside.open(name)?;
+    let files = vfs.list()?;
+    match (Erasures::load(vfs.as_ref(), &files, store_id), Manifest::load(vfs.as_ref(), &files)) {
+        (Ok(list), _) => Ok(Some(list).filter(|list| list.store_id == store_id)),
+        // That of another store, or one that was never finished.
+        (Err(_), Ok(manifest)) if manifest.as_ref().is_none_or(|m| m.store_id != store_id) => Ok(None),
+        (Err(error), _) => {
+            let hint = format!("nobody knows who is in the list of {name}; move {name} away to do without");
+            Err(error.in_directory(name).hint(hint))
+        }
+    }
+}
+
+/// Whether the operating system keeps us out.
+fn is_forbidden(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// Removes older backups of a store than its latest `keep`, the one called `made` among these, and what is left of backups that were
@@ -196,27 +214,53 @@ pub fn prune(
     store_id: u64,
     keep: usize,
 ) -> Result<usize> {
+    // By name alone: held, a thousand of them would be more files than a process may have open.
     let (mut older, mut gone) = (Vec::new(), Vec::new());
     for name in stamps(target)?.into_iter().filter(|name| name != made && Some(name.as_str()) != itself) {
-        let vfs = target.open(&name)?;
-        // Held until it is removed, so that nobody begins to serve it meanwhile.
-        let Ok(lock) = vfs.lock() else { continue };
-        let files = vfs.list()?;
-        let recorded = files.iter().any(|file| file == BACKUP);
-        match Manifest::load(vfs.as_ref(), &files) {
-            Ok(None) if files.iter().all(|file| is_ours(file)) => gone.push((name, lock)),
-            Ok(Some(manifest))
-                if manifest.store_id == store_id && !(recorded && was_opened(vfs.as_ref())) =>
-            {
-                older.push((name, lock));
-            }
-            _ => {}
+        match take(target, &name, store_id)? {
+            Some((Prunable::Older, _)) => older.push((name, Prunable::Older)),
+            Some((Prunable::CutShort, _)) => gone.push((name, Prunable::CutShort)),
+            None => {}
         }
     }
     let old = older.len().saturating_sub(keep.max(1) - 1);
     gone.extend(older.into_iter().take(old));
-    gone.iter().try_for_each(|(name, _)| remove(target, name))?;
-    Ok(gone.len())
+    let mut removed = 0;
+    for (name, what) in gone {
+        // Held until it is removed, so that nobody begins to serve it meanwhile; somebody may have since it was looked at.
+        if let Some((now, _lock)) = take(target, &name, store_id)?
+            && now == what
+        {
+            remove(target, &name)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// What may be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Prunable {
+    /// A finished backup of the store.
+    Older,
+    /// What is left of one that was cut short.
+    CutShort,
+}
+
+/// Takes the directory `name` for this process, if it may be removed and nobody has it.
+fn take(target: &dyn Folders, name: &str, store_id: u64) -> Result<Option<(Prunable, Box<dyn Send + Sync>)>> {
+    let vfs = target.open(name)?;
+    let Ok(lock) = vfs.lock() else { return Ok(None) };
+    let files = vfs.list()?;
+    let recorded = files.iter().any(|file| file == BACKUP);
+    let what = match Manifest::load(vfs.as_ref(), &files) {
+        Ok(None) if files.iter().all(|file| is_ours(file)) => Prunable::CutShort,
+        Ok(Some(manifest)) if manifest.store_id == store_id && !(recorded && was_opened(vfs.as_ref())) => {
+            Prunable::Older
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some((what, lock)))
 }
 
 /// Removes a backup. Its manifest goes first, durably, so that a power cut leaves a whole backup or none.
@@ -279,6 +323,52 @@ fn order(name: &str) -> Option<(&str, u32)> {
 mod tests {
     use super::*;
     use crate::disk::RealFolders;
+    use crate::store::erasures::Erasure;
+
+    /// Directories of which some keep us out.
+    struct Closed(RealFolders, &'static [&'static str]);
+
+    impl Folders for Closed {
+        fn list(&self) -> Result<Vec<String>> {
+            self.0.list()
+        }
+        fn make(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+            self.0.make(name)
+        }
+        fn open(&self, name: &str) -> Result<Arc<dyn Vfs>> {
+            let why = std::io::ErrorKind::PermissionDenied.into();
+            let closed = self.1.contains(&name);
+            if closed { Err(Error::io("cannot list", name.as_ref(), why)) } else { self.0.open(name) }
+        }
+        fn link(&self, file: &str, from: &str, to: &str) -> Result<bool> {
+            self.0.link(file, from, to)
+        }
+        fn remove(&self, name: &str) -> Result<()> {
+            self.0.remove(name)
+        }
+        fn sync(&self) -> Result<()> {
+            self.0.sync()
+        }
+        fn describe(&self) -> String {
+            self.0.describe()
+        }
+    }
+
+    #[test]
+    fn what_is_somebody_else_s_keeps_no_list_from_being_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let around = |closed| Closed(RealFolders::new(dir.path()), closed);
+        let own = around(&[]).make("20260302T080000Z").unwrap();
+        let entry = Erasure { hash: [1; 16], before: 7, at: 5 };
+        let list = Erasures { store_id: 7, entries: vec![entry] };
+        list.store(own.as_ref()).unwrap();
+        for other in ["lost+found", "other"] {
+            around(&[]).make(other).unwrap();
+        }
+        assert_eq!(erased(&around(&["lost+found", "other"]), 7).unwrap(), list);
+        let error = erased(&around(&["20260302T080000Z"]), 7).unwrap_err();
+        assert!(is_forbidden(&error), "who is in the list of a backup is not known without it: {error}");
+    }
 
     #[test]
     fn a_later_backup_has_a_name_behind_all_others() {

@@ -72,14 +72,15 @@ impl App {
     /// them.
     pub fn erase(&self, identities: &[String]) -> Result<Receipt> {
         let snapshot = self.snapshot();
-        let names = names_of(&snapshot, identities)?;
+        let mut names = names_of(&snapshot, identities)?;
         // What is refused changes nothing, and what finds no room.
         self.engine().can_erase()?;
         self.engine().flush()?;
         // First what names them: once they are erased nobody knows their names, but if the rest fails, this can be done again.
         let saved = self.redact(&names)?;
-        let erased = self.engine().erase(identities)?;
-        // It took a while, in which somebody may have saved them again.
+        let (erased, all) = self.engine().erase_and_name(identities)?;
+        // It took a while, in which somebody may have saved them again, and others may have become one with them.
+        names.extend(all);
         let again = self.redact(&names).map_err(|error| {
             let message =
                 format!("they are erased, but what was saved meanwhile may name them: {}", error.message());
@@ -329,6 +330,40 @@ fn behind<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::app::Share;
+    use crate::app::saved::SavedKind;
+    use crate::model::{Record, RecordKind};
+
+    /// The erasure waits for the dashboard, behind its look at who they are.
+    #[test]
+    fn who_becomes_one_with_the_erased_meanwhile_is_in_nothing_that_was_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = App::open(dir.path()).unwrap();
+        let record = |kind, identity: &str, name: &str| {
+            let (identity, name, time) = (identity.to_owned(), name.to_owned(), Some(1_740_000_000_000));
+            Record { kind, identity, name, time, properties: Vec::new(), id: None }
+        };
+        let write = |record| app.engine().write(vec![record]).unwrap();
+        write(record(RecordKind::Event, "device-12345678", "Did"));
+        let jane = r#"{"people":{"property":"Email","is":"jane@example.com"}}"#;
+        app.save(SavedKind::Audience, "One", jane).unwrap();
+        let held = app.dashboard.read().unwrap();
+        let flushes = app.engine().work_done().0;
+        let receipt = std::thread::scope(|scope| {
+            let erased = scope.spawn(|| app.erase(&["device-12345678".to_owned()]).unwrap());
+            let begun = std::time::Instant::now();
+            while app.engine().work_done().0 == flushes {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it never flushes");
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            write(record(RecordKind::Identify, "device-12345678", "jane@example.com"));
+            drop(held);
+            erased.join().unwrap()
+        });
+        assert_eq!((receipt.erased.identities, receipt.saved), (2, 1));
+        let saved = format!("{:?}", app.reports().saved());
+        assert!(saved.contains("erased") && !saved.contains("jane@"), "{saved}");
+        app.close().unwrap();
+    }
 
     #[test]
     fn names_are_taken_out_of_what_was_saved_and_nothing_else() {

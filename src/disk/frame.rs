@@ -8,7 +8,7 @@
 //! ```
 //! All integers are little-endian.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes before the payload.
 pub const FRAME_HEADER_BYTES: usize = 16;
@@ -84,16 +84,31 @@ pub fn read_single<'a>(file: &str, bytes: &'a [u8], magic: &[u8; 8]) -> Result<&
     }
 }
 
-/// A file that is one frame after an 8-byte magic.
-pub fn write_single(magic: &[u8; 8], payload: &[u8]) -> Vec<u8> {
+/// A file that is one frame after an 8-byte magic. An error if its length does not fit in the frame's: nobody could read it again.
+pub fn write_single(magic: &[u8; 8], payload: &[u8]) -> Result<Vec<u8>> {
+    if u32::try_from(payload.len()).is_err() {
+        let kind = String::from_utf8_lossy(magic);
+        let message = format!("a file {kind} of {} MiB is larger than 4 GiB", payload.len() >> 20);
+        return Err(Error::new(ErrorKind::TooLarge, "too_large", message));
+    }
     let mut out = magic.to_vec();
     write_frame(0, payload, &mut out);
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_not_written() {
+        // Pages of zeros that nobody looks at take no memory.
+        let payload = vec![0; u32::MAX as usize + 1];
+        let error = write_single(b"WDSTA002", &payload).unwrap_err();
+        assert!(error.kind() == ErrorKind::TooLarge && error.message().contains("4096 MiB"), "{error}");
+        let file = write_single(b"WDSTA002", b"hello").unwrap();
+        assert_eq!(read_single("state", &file, b"WDSTA002").unwrap(), b"hello");
+    }
 
     #[test]
     fn every_flipped_bit_is_found() {

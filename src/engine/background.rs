@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use roaring::RoaringBitmap;
 
 use super::reply::Reply;
 use super::snapshot::{Damaged, Sealed, Snapshot};
@@ -15,7 +16,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::store::catalog::Catalog;
 use crate::store::compaction;
-use crate::store::identities::SealedIdentities;
+use crate::store::identities::{IdentitiesView, MergedIdentities, SealedIdentities};
+use crate::store::identity_file::IdentityFile;
 use crate::store::manifest::{Checkpoint, FileRef, Manifest, checkpoint_name, identities_name, segment_name};
 use crate::store::packed::PackedRows;
 use crate::store::persons::Persons;
@@ -56,7 +58,7 @@ pub(crate) fn spawn_flusher(
 ) -> Result<JoinHandle<()>> {
     start("flusher", move || {
         let mut closing: Option<Error> = None;
-        let mut queue = Queue { jobs, next: None, waiting: Vec::new() };
+        let mut queue = Queue { jobs, next: None, waiting: Vec::new(), pause: FULL_PAUSE.0 };
         while let Some(job) = queue.take() {
             let done = match &closing {
                 Some(error) => Err(error.again()),
@@ -83,13 +85,20 @@ struct Queue {
     /// One that was looked at already.
     next: Option<FlushJob>,
     waiting: Vec<Reply>,
+    /// How long the one at work is not tried again if it finds no room.
+    pause: Duration,
 }
+
+/// The shortest and the longest such pause: each attempt writes files that may have almost fitted, up to the bytes of a log, and a disk can
+/// be full for days.
+const FULL_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
 impl Queue {
     /// The next one; `None` once the store closes.
     fn take(&mut self) -> Option<FlushJob> {
         let mut job = self.next.take().or_else(|| self.jobs.recv().ok())?;
         self.waiting = std::mem::take(&mut job.waiting);
+        self.pause = FULL_PAUSE.0;
         Some(job)
     }
 
@@ -137,16 +146,19 @@ fn wait_for_room(shared: &Shared, full: &Error, queue: &mut Queue) -> Result<()>
         log::error!("records are refused until there is room: {full}");
     }
     queue.tell(full);
-    let mut pause = Duration::from_millis(20);
+    let again = Instant::now() + queue.pause;
+    queue.pause = (2 * queue.pause).min(FULL_PAUSE.1);
+    // In steps, as the store may close meanwhile.
+    let mut step = FULL_PAUSE.0;
     loop {
         if shared.closing.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Busy, "closing", "the store closes before there was room"));
         }
-        thread::sleep(pause);
+        thread::sleep(step);
         // The writer may have been about to hand over another.
         queue.tell(full);
-        pause = (2 * pause).min(Duration::from_secs(1));
-        if shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
+        step = (2 * step).min(Duration::from_secs(1));
+        if Instant::now() >= again && shared.vfs.free_bytes()? >= limits::FREE_BYTES_MIN {
             return Ok(());
         }
     }
@@ -238,11 +250,23 @@ pub(crate) fn take_number(shared: &Shared) -> u64 {
 /// Changes the manifest: on disk first, then in memory.
 pub(crate) fn edit_manifest(shared: &Shared, edit: impl FnOnce(&mut Manifest)) -> Result<()> {
     let mut manifest = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+    // Asked and told with the manifest held: behind one that failed none is written, whoever waits to write one.
+    shared.healthy()?;
     let mut next = manifest.clone();
     edit(&mut next);
-    next.store(shared.vfs.as_ref())?;
+    next.store(shared.vfs.as_ref()).inspect_err(|error| shared.fail_unless_full(error))?;
     *manifest = next;
     Ok(())
+}
+
+/// Has the manifest name new files. If the disk was full it does not, and they go: one may hold somebody who is erased before the next
+/// start. After any other error nobody knows which manifest counts, and they stay.
+pub(crate) fn name_files(shared: &Shared, files: &[FileRef], edit: impl FnOnce(&mut Manifest)) -> Result<()> {
+    edit_manifest(shared, edit).inspect_err(|error| {
+        if error.kind() == ErrorKind::Full {
+            files.iter().for_each(|file| remove_unnamed(shared, &file.name));
+        }
+    })
 }
 
 pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result<JoinHandle<()>> {
@@ -252,10 +276,12 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
             let again = Instant::now() + shared.options.scrub_every;
             loop {
                 match wake.recv_deadline(again) {
-                    Ok(()) if shared.options.compaction => compact_some(&shared),
-                    Ok(()) => {}
+                    Ok(()) => leave_out_suspects(&shared),
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if shared.options.compaction {
+                    compact_some(&shared);
                 }
             }
         }
@@ -264,6 +290,9 @@ pub(crate) fn spawn_compactor(shared: Arc<Shared>, wake: Receiver<()>) -> Result
 
 /// Merges what is worth it.
 fn compact_some(shared: &Shared) {
+    if shared.healthy().is_err() {
+        return;
+    }
     while !shared.closing.load(Ordering::SeqCst) {
         let snapshot = shared.snapshot();
         let rows: Vec<u64> = snapshot.segments.iter().map(|s| s.directory().rows).collect();
@@ -295,18 +324,29 @@ pub(crate) fn scrub(shared: &Shared) {
         let unreadable = shared.vfs.read_through(segment.name()).err();
         let unreadable = unreadable.filter(|error| error.kind() == ErrorKind::Corrupt);
         let Some(error) = unreadable.or_else(|| segment.check().into_iter().next()) else { continue };
-        // No merge must read it at the same time.
-        let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |other: &Arc<Segment>| other.name() == segment.name();
-        if shared.snapshot().segments.iter().any(is_it) {
-            let damaged = Damaged::new(shared.vfs.as_ref(), segment.name(), &error);
-            shared.publish(|next| {
-                next.segments = next.segments.iter().filter(|s| !is_it(s)).cloned().collect();
-                next.damaged.push(damaged);
-                next.epoch += 1;
-            });
-        }
+        leave_out(shared, segment, &error);
     }
+}
+
+/// Leaves a damaged segment out, if it is there still.
+fn leave_out(shared: &Shared, segment: &Segment, error: &Error) {
+    // No merge must read it at the same time.
+    let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_it = |other: &Arc<Segment>| other.name() == segment.name();
+    if shared.snapshot().segments.iter().any(is_it) {
+        let damaged = Damaged::new(shared.vfs.as_ref(), segment.name(), error);
+        shared.publish(|next| {
+            next.segments = next.segments.iter().filter(|s| !is_it(s)).cloned().collect();
+            next.damaged.push(damaged);
+            next.epoch += 1;
+        });
+    }
+}
+
+/// The same of those that the writer has met. It does not do that itself: an erasure keeps merges off and waits for it.
+fn leave_out_suspects(shared: &Shared) {
+    let suspects = std::mem::take(&mut *shared.suspects.lock().unwrap_or_else(PoisonError::into_inner));
+    suspects.iter().for_each(|(segment, error)| leave_out(shared, segment, error));
 }
 
 /// Gives damaged segments up for good; their names.
@@ -385,15 +425,13 @@ pub(crate) fn sift(shared: &Shared, sieve: &Sieve) -> Result<u64> {
 
 /// Puts one segment in the place of others, without what `sieve` leaves out; how many rows are gone. Only one at a time.
 fn replace_segments(shared: &Shared, inputs: &[Arc<Segment>], sieve: &Sieve) -> Result<u64> {
-    // After a flush of what was loaded that failed, who is who is not what the disk says.
-    if shared.options.load_bytes.is_some() {
-        shared.healthy()?;
-    }
+    // A disk that failed cannot be believed; and after a flush of what was loaded that failed, who is who is not what it says.
+    shared.healthy()?;
     let (segment, file) = rewrite(shared, &shared.snapshot().persons, inputs, sieve)?.unzip();
     let is_input = |file: &str| inputs.iter().any(|s| s.name() == file);
-    edit_manifest(shared, |manifest| {
+    name_files(shared, file.as_slice(), |manifest| {
         manifest.segments.retain(|f| !is_input(&f.name));
-        manifest.segments.extend(file);
+        manifest.segments.extend(file.clone());
     })?;
     shared.publish(|next| {
         let kept = next.segments.iter().filter(|s| !is_input(s.name())).cloned();
@@ -439,12 +477,34 @@ pub(crate) fn rewrite(
         _ => Ok(Some((Arc::new(Segment::open(vfs, &name, file.bytes)?), FileRef::of(vfs, &name)?))),
     });
     if !matches!(written, Ok(Some(_))) {
-        // The file is named nowhere; if it cannot be removed now, the next start does.
-        if let Err(error) = vfs.remove(&name) {
-            log::warn!("cannot remove {name}: {error}");
-        }
+        remove_unnamed(shared, &name);
     }
     written
+}
+
+/// Writes identity files as one new file, which no manifest names yet, without those of `erased`.
+pub(crate) fn rewrite_identities(
+    shared: &Shared,
+    view: &IdentitiesView,
+    inputs: &[Arc<IdentityFile>],
+    erased: &RoaringBitmap,
+) -> Result<(MergedIdentities, FileRef)> {
+    let vfs = shared.vfs.as_ref();
+    room_to_merge(shared, inputs.iter().map(|file| file.bytes()).sum())?;
+    let name = identities_name(take_number(shared));
+    let merged = view.merge(vfs, &name, inputs, erased);
+    let written = merged.and_then(|merged| Ok((merged, FileRef::of(vfs, &name)?)));
+    if written.is_err() {
+        remove_unnamed(shared, &name);
+    }
+    written
+}
+
+/// Removes a file that no manifest names. If that cannot be done now, the next erasure or the next start does.
+pub(crate) fn remove_unnamed(shared: &Shared, name: &str) {
+    if let Err(error) = shared.vfs.remove(name) {
+        log::warn!("cannot remove {name}: {error}");
+    }
 }
 
 /// An error if the disk has no room for another `bytes`: a merge that filled it would stop what comes in.
@@ -453,7 +513,7 @@ fn room_to_merge(shared: &Shared, bytes: u64) -> Result<()> {
     let log = shared.meters.log_bytes.load(Ordering::Relaxed);
     if free < bytes + limits::FREE_BYTES_MIN + 2 * log {
         let message = format!(
-            "to merge segments of {} MiB needs as much room, but {} MiB are free",
+            "to merge files of {} MiB needs as much room, but {} MiB are free",
             bytes >> 20,
             free >> 20
         );
@@ -468,20 +528,19 @@ fn room_to_merge(shared: &Shared, bytes: u64) -> Result<()> {
 fn merge_identities(shared: &Shared, all: bool) -> Result<()> {
     let _one = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
+        shared.healthy()?;
         let view = shared.snapshot().identities.clone();
-        let number = shared.manifest.lock().unwrap_or_else(PoisonError::into_inner).next_number();
-        let name = identities_name(number);
-        let Some(merged) = view.merge(shared.vfs.as_ref(), &name, all, shared.options.identities_merged)?
-        else {
+        let inputs = view.to_merge(all, shared.options.identities_merged);
+        if inputs.is_empty() {
             return Ok(());
-        };
-        let file = FileRef::of(shared.vfs.as_ref(), &name)?;
-        edit_manifest(shared, |manifest| {
+        }
+        let (merged, file) = rewrite_identities(shared, &view, &inputs, &RoaringBitmap::new())?;
+        name_files(shared, std::slice::from_ref(&file), |manifest| {
             let at = manifest.identities.iter().position(|f| merged.inputs.contains(&f.name)).unwrap_or(0);
             manifest.identities.retain(|f| !merged.inputs.contains(&f.name));
-            manifest.identities.insert(at, file);
+            manifest.identities.insert(at, file.clone());
         })?;
-        merged.install(shared.vfs.as_ref())?;
+        merged.install();
         for input in &merged.inputs {
             shared.vfs.remove(input)?;
         }

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roaring::RoaringBitmap;
 use serde::Serialize;
 
-use super::background::{edit_manifest, rewrite, take_number};
+use super::background::{give_up, name_files, remove_unnamed, rewrite, rewrite_identities, take_number};
 use super::feed::Happening;
+use super::recovery::sweep;
 use super::reply::promise;
 use super::snapshot::Snapshot;
 use super::writer::{Op, Writer};
@@ -23,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{IdentityId, Millis, NameId};
 use crate::store::erasures::{ERASED, Erasure, Erasures, erasure_hash};
 use crate::store::identities::MergedIdentities;
-use crate::store::manifest::{Checkpoint, FileRef, Manifest, checkpoint_name, identities_name};
+use crate::store::manifest::{Checkpoint, FileRef, Manifest, checkpoint_name};
 use crate::store::persons::Persons;
 use crate::store::refusals::Refusal;
 use crate::store::segment::Segment;
@@ -66,6 +67,13 @@ struct Rewritten {
     identities: Vec<(MergedIdentities, FileRef)>,
 }
 
+impl Rewritten {
+    /// Whether an identity file was written anew.
+    fn has_identities(&self, name: &str) -> bool {
+        self.identities.iter().any(|(merged, _)| merged.inputs.iter().any(|input| input == name))
+    }
+}
+
 /// An erasure on its way.
 pub(crate) struct Plan {
     /// One identity of each person.
@@ -76,15 +84,26 @@ pub(crate) struct Plan {
     /// The lengths of the texts.
     lengths: BTreeSet<usize>,
     sieve: Sieve,
+    /// Files that are certainly named nowhere.
     rewritten: Mutex<Rewritten>,
     receipt: Mutex<Erased>,
 }
 
 impl Engine {
     /// Erases the persons of some identities for good; what comes under them later is somebody new. An error of kind `NotFound` if one
-    /// of them is unknown: then nobody is erased. Takes as long as writing the segments that they are in.
+    /// of them is unknown: then nobody is erased. Takes as long as writing the segments that they are in. An engine without a log
+    /// ([`super::Options::bulk`]) erases nobody: an error of kind `Conflict`.
     pub fn erase(&self, identities: &[String]) -> Result<Erased> {
+        self.erase_and_name(identities).map(|(erased, _)| erased)
+    }
+
+    /// The same, and all identities that are erased: others may have joined these since somebody looked.
+    pub fn erase_and_name(&self, identities: &[String]) -> Result<(Erased, BTreeSet<String>)> {
         let shared = &self.shared;
+        if shared.numbering.is_some() {
+            let message = "a store that is opened to bring in much without a log erases nobody";
+            return Err(Error::new(ErrorKind::Conflict, "no_log", message).hint("open it with other options"));
+        }
         let _one = shared.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let _of_identities = shared.merging_identities.lock().unwrap_or_else(PoisonError::into_inner);
         self.can_erase()?;
@@ -94,12 +113,13 @@ impl Engine {
             let plan = Arc::new(Plan::new(&shared.snapshot(), identities)?);
             if let Err(error) = plan.prepare(shared) {
                 plan.discard(shared);
-                super::background::give_up(shared, &error);
+                give_up(shared, &error);
                 return Err(error);
             }
             match self.request(Op::Erase(Arc::clone(&plan)), true) {
                 Ok(outcomes) if outcomes == [Outcome::Stored] => {
-                    return Ok(*plan.receipt.lock().unwrap_or_else(PoisonError::into_inner));
+                    let erased = *plan.receipt.lock().unwrap_or_else(PoisonError::into_inner);
+                    return Ok((erased, plan.texts.clone()));
                 }
                 Ok(_) => plan.discard(shared),
                 Err(error) => {
@@ -224,13 +244,40 @@ impl Plan {
             let after = rewrite(shared, &snapshot.persons, &[Arc::clone(segment)], &self.sieve)?;
             rewritten.segments.push((Arc::clone(segment), after));
         }
-        let done: Vec<String> = rewritten.identities.iter().flat_map(|(m, _)| m.inputs.clone()).collect();
-        let mut next = || identities_name(take_number(shared));
-        for merged in snapshot.identities.without(shared.vfs.as_ref(), &self.members, &done, &mut next)? {
-            let file = FileRef::of(shared.vfs.as_ref(), &merged.name)?;
-            rewritten.identities.push((merged, file));
+        let (view, members) = (&snapshot.identities, &self.members);
+        for file in view.files_with(members) {
+            if !rewritten.has_identities(file.name()) {
+                rewritten.identities.push(rewrite_identities(shared, view, &[file], members)?);
+            }
         }
         Ok(())
+    }
+
+    /// Has the manifest name what was written anew, and gives it back. From then on nobody removes it, whatever goes wrong; only if the
+    /// disk was full it is certain that no manifest names it.
+    fn name_rewritten(&self, shared: &Shared, checkpoint: &FileRef) -> Result<Rewritten> {
+        let mut planned = self.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
+        let rewritten = std::mem::take(&mut *planned);
+        let named = name_files(shared, std::slice::from_ref(checkpoint), |manifest| {
+            for (before, after) in &rewritten.segments {
+                replace(&mut manifest.segments, before.name(), after.as_ref().map(|(_, file)| file));
+            }
+            for (merged, file) in &rewritten.identities {
+                for input in &merged.inputs {
+                    replace(&mut manifest.identities, input, Some(file));
+                }
+            }
+            manifest.checkpoint = Some(checkpoint.clone());
+        });
+        match named {
+            Ok(()) => Ok(rewritten),
+            Err(error) => {
+                if error.kind() == ErrorKind::Full {
+                    *planned = rewritten;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Removes what was written for nothing.
@@ -238,10 +285,7 @@ impl Plan {
         let rewritten = std::mem::take(&mut *self.rewritten.lock().unwrap_or_else(PoisonError::into_inner));
         let segments = rewritten.segments.into_iter().filter_map(|(_, after)| Some(after?.1.name));
         for name in segments.chain(rewritten.identities.into_iter().map(|(_, file)| file.name)) {
-            // It is named nowhere; if it cannot be removed now, the next start does.
-            if let Err(error) = shared.vfs.remove(&name) {
-                log::warn!("cannot remove {name}: {error}");
-            }
+            remove_unnamed(shared, &name);
         }
     }
 
@@ -306,9 +350,9 @@ impl Writer {
         let (reply, flushed) = promise();
         self.seal(vec![reply]);
         flushed.wait()?;
-        plan.prepare(&self.shared)?;
+        plan.prepare(&self.shared).inspect_err(|error| give_up(&self.shared, error))?;
         // A full disk is noticed before the manifest is replaced: nothing has changed then.
-        self.install(plan).inspect_err(|error| self.fail_unless_full(error))?;
+        self.install(plan).inspect_err(|error| self.shared.fail_unless_full(error))?;
         Ok(true)
     }
 
@@ -316,7 +360,6 @@ impl Writer {
     fn install(&mut self, plan: &Plan) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let vfs = shared.vfs.as_ref();
-        let rewritten = plan.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
         let mut persons = self.state.persons.clone();
         plan.people.iter().for_each(|id| persons.erase(*id));
         let mut refusals = shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -328,25 +371,10 @@ impl Writer {
             next_arrival: self.state.next_arrival,
             refusals: refusals.image(),
         };
-        let checkpoint = checkpoint.store(vfs, &checkpoint_name(take_number(&shared)))?;
-        let mut gone: Vec<String> = rewritten.segments.iter().map(|(s, _)| s.name().to_owned()).collect();
-        gone.extend(rewritten.identities.iter().flat_map(|(merged, _)| merged.inputs.clone()));
-        let mut old_checkpoint = None;
-        edit_manifest(&shared, |manifest| {
-            for (before, after) in &rewritten.segments {
-                replace(&mut manifest.segments, before.name(), after.as_ref().map(|(_, file)| file));
-            }
-            for (merged, file) in &rewritten.identities {
-                for input in &merged.inputs {
-                    replace(&mut manifest.identities, input, Some(file));
-                }
-            }
-            old_checkpoint = manifest.checkpoint.replace(checkpoint);
-        })?;
-        gone.extend(old_checkpoint.map(|file| file.name));
-        for (merged, _) in &rewritten.identities {
-            merged.install(vfs)?;
-        }
+        let name = checkpoint_name(take_number(&shared));
+        let stored = checkpoint.store(vfs, &name).inspect_err(|_| remove_unnamed(&shared, &name))?;
+        let rewritten = plan.name_rewritten(&shared, &stored)?;
+        rewritten.identities.iter().for_each(|(merged, _)| merged.install());
         self.state.identities.forget_cached();
         self.state.persons = persons;
         self.state.recent.forget_before(u64::MAX);
@@ -369,11 +397,12 @@ impl Writer {
         });
         shared.feed.forget(|happening| plan.names_happening(happening));
         shared.flushes.fetch_add(1, Ordering::Relaxed);
-        for name in gone {
-            vfs.remove(&name)?;
-        }
-        // Only now the names are gone for good, and with them the bytes.
-        vfs.sync_dir()?;
+        // Not what was replaced alone: whatever else is named nowhere may hold them as well. Nobody writes new files meanwhile: no merge
+        // is at work, and no flush.
+        let swept = sweep(vfs, &shared.manifest.lock().unwrap_or_else(PoisonError::into_inner));
+        // Only with the directory's sync the names are gone for good, and with them the bytes. They are erased whatever failed: it is not
+        // tried again.
+        swept.and_then(|()| vfs.sync_dir()).inspect_err(|error| shared.fail(error))?;
         *plan.receipt.lock().unwrap_or_else(PoisonError::into_inner) = plan.receipt(&rewritten, forgotten);
         Ok(())
     }

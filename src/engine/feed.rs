@@ -105,11 +105,14 @@ impl Feed {
         self.lock().last
     }
 
-    /// What came after number `since`, at most `most`. Waits up to `patience` for something.
+    /// What came after number `since`, at most `most`. Waits up to `patience` for something. A number that is yet to come is of before a
+    /// restart over which the clock went back: what was missed is not known then, and it goes on from here.
     pub fn after(&self, since: u64, most: usize, patience: Duration) -> Batch {
         let deadline = Instant::now() + patience;
         let mut kept = self.lock();
-        while kept.last <= since && !kept.closed {
+        let known = (self.first..=kept.last).contains(&since);
+        let since = since.min(kept.last);
+        while known && kept.last <= since && !kept.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -120,7 +123,7 @@ impl Feed {
         let happenings: Vec<_> = kept.latest.iter().skip(from).take(most).cloned().collect();
         let last = happenings.last().map_or(kept.last.max(since), |(number, _)| *number);
         let next = happenings.first().map_or(last + 1, |(number, _)| *number);
-        let missed = (since >= self.first).then(|| next.saturating_sub(since + 1));
+        let missed = known.then(|| next.saturating_sub(since + 1));
         Batch { missed, happenings, last, closed: kept.closed }
     }
 
@@ -173,6 +176,15 @@ mod tests {
         feed.add(limits::FEED_KEPT, (0..limits::FEED_KEPT).map(refused));
         assert_eq!(feed.after(15_000, 1, NO_WAIT).missed, Some(1));
         assert_eq!(feed.after(17, 1, NO_WAIT).missed, None, "a number of before the restart");
+        let last = feed.last();
+        let batch = feed.after(u64::MAX, 1, Duration::from_secs(60));
+        assert_eq!(
+            (batch.happenings.len(), batch.missed, batch.last),
+            (0, None, last),
+            "the clock went back"
+        );
+        feed.add(1, (0..1).map(refused));
+        assert_eq!(feed.after(batch.last, 1, NO_WAIT).happenings.len(), 1);
     }
 
     #[test]

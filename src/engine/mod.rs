@@ -11,6 +11,7 @@ pub mod meters;
 mod recent;
 mod recovery;
 mod reply;
+mod shared;
 mod snapshot;
 mod state;
 mod writer;
@@ -47,6 +48,7 @@ use feed::{Feed, Happening};
 use load::Numbering;
 use meters::Meters;
 use reply::{Answer, promise};
+pub(crate) use shared::Shared;
 use writer::{Op, Request};
 
 /// How the engine runs.
@@ -195,72 +197,6 @@ pub fn no_store(dir: &Path) -> Error {
     Error::new(ErrorKind::NotFound, "no_store", message).hint("name the right directory with --data")
 }
 
-/// What the threads share.
-pub(crate) struct Shared {
-    pub(crate) vfs: Arc<dyn Vfs>,
-    pub(crate) options: Options,
-    pub(crate) current: RwLock<Arc<Snapshot>>,
-    pub(crate) manifest: Mutex<Manifest>,
-    pub(crate) refusals: Mutex<Refusals>,
-    pub(crate) feed: Feed,
-    pub(crate) meters: Meters,
-    /// The first failure of a write, after which nothing is written any more.
-    pub(crate) poison: Mutex<Option<(ErrorKind, String)>>,
-    pub(crate) closing: AtomicBool,
-    /// Only one merge of segments at a time, whoever asks for it.
-    pub(crate) merging: Mutex<()>,
-    /// The same of identities. Who takes both takes this one last.
-    pub(crate) merging_identities: Mutex<()>,
-    pub(crate) compactions: AtomicU64,
-    pub(crate) flushes: AtomicU64,
-    /// A flush waits for room on the disk: nothing more is taken until it has some.
-    pub(crate) cramped: AtomicBool,
-    /// In an engine without a log, where values are numbered.
-    pub(crate) numbering: Option<Arc<Numbering>>,
-    /// Of the batches that were loaded, those that are durable.
-    pub(crate) durable: AtomicU64,
-    /// Duplicates that were found by a flush.
-    pub(crate) repeated: AtomicU64,
-}
-
-impl Shared {
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replaces the snapshot by what `change` makes of it.
-    pub(crate) fn publish(&self, change: impl FnOnce(&mut Snapshot)) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Snapshot::clone(&current);
-        change(&mut next);
-        *current = Arc::new(next);
-    }
-
-    /// Remembers the first failure of a write.
-    pub(crate) fn fail(&self, error: &Error) {
-        let mut poison = self.poison.lock().unwrap_or_else(PoisonError::into_inner);
-        if poison.is_none() {
-            log::error!("the store is read-only from now on: {error}");
-            *poison = Some((error.kind(), error.to_string()));
-        }
-    }
-
-    /// An error if a write has failed before.
-    pub(crate) fn healthy(&self) -> Result<()> {
-        match &*self.poison.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => Ok(()),
-            Some((kind, message)) => {
-                let (kind, code) = match kind {
-                    ErrorKind::Full => (ErrorKind::Full, "disk_full"),
-                    _ => (ErrorKind::Poisoned, "read_only"),
-                };
-                let message = format!("a write failed earlier, so nothing more is written: {message}");
-                Err(Error::new(kind, code, message).hint("make the disk writable and restart whodid"))
-            }
-        }
-    }
-}
-
 /// The hash under which segments index a client's record id.
 pub(crate) fn hash_record_id(secret: [u64; 2], id: &str) -> u64 {
     use std::hash::Hasher;
@@ -309,6 +245,7 @@ impl Engine {
             closing: AtomicBool::new(false),
             merging: Mutex::new(()),
             merging_identities: Mutex::new(()),
+            suspects: Mutex::default(),
             compactions: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
             cramped: AtomicBool::new(false),

@@ -14,7 +14,7 @@ use crate::store::catalog::Catalog;
 use crate::store::entry::read_entry;
 use crate::store::erasures::{ERASED_NEW, Erasures};
 use crate::store::identities::Identities;
-use crate::store::manifest::{Checkpoint, FileRef, MANIFEST, MANIFEST_NEW, Manifest};
+use crate::store::manifest::{COUNTED_MAX, Checkpoint, FileRef, MANIFEST, MANIFEST_NEW, Manifest, number_of};
 use crate::store::memtable::Memtable;
 use crate::store::persons::Persons;
 use crate::store::refusals::Refusals;
@@ -42,7 +42,9 @@ pub(crate) fn recover(vfs: &Arc<dyn Vfs>) -> Result<Recovered> {
         Some(manifest) => manifest,
         None => create(vfs.as_ref(), &files)?,
     };
-    let taken = files.iter().filter_map(|f| f.rsplit_once('-')?.1.parse::<u64>().ok()).max();
+    let number =
+        |f: &String| OURS.iter().find_map(|prefix| number_of(f, prefix)).or_else(|| parse_wal_name(f));
+    let taken = files.iter().filter_map(number).max();
     manifest.next_file = manifest.next_file.max(taken.map_or(0, |n| n + 1));
     let loaded = load(vfs.as_ref(), &manifest, &files)?;
     // A kill may have left the manifest's name undurable: it must be durable before what an older one names goes.
@@ -161,6 +163,9 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         persons = Persons::from_image(&checkpoint.persons)
             .ok_or_else(|| Error::corrupt(&file.name, 24, "the identity graph contradicts itself"))?;
         next_arrival = checkpoint.next_arrival;
+        if next_arrival > COUNTED_MAX {
+            return Err(Error::corrupt(&file.name, 24, format!("nothing arrived as number {next_arrival}")));
+        }
         refusals = Refusals::from_image(checkpoint.refusals);
     }
     if identities.len() != persons.identities() {
@@ -178,6 +183,7 @@ fn load(vfs: &dyn Vfs, manifest: &Manifest, files: &[String]) -> Result<Loaded> 
         counters: Counters::default(),
         secret: manifest.secret,
         refused: Vec::new(),
+        suspect: None,
     };
     // Nothing here needs it, but a list that is lost should not be noticed with the next restore only. It is written before the manifest,
     // and so looked for behind it.
@@ -326,7 +332,7 @@ fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) ->
 
 /// Removes files that the manifest does not name: left by a crash between writing and naming them, or between
 /// replacing and removing them.
-fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
+pub(super) fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
     let live: Vec<&str> = manifest.files().map(|f| f.name.as_str()).collect();
     for file in vfs.list()? {
         let ours =

@@ -7,16 +7,18 @@ use super::batch::{Batch, Named, Prepared};
 use super::recent::Recent;
 use super::snapshot::{Counters, Snapshot};
 use super::{Outcome, hash_record_id};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::model::{Correction, IdentityId, Millis, NameId, PropertyId, Record, RecordKind, Value};
 use crate::store::catalog::Catalog;
 use crate::store::entry::{Entry, put_entry, put_row};
 use crate::store::identities::{Fingerprint, Identities};
 use crate::store::lookup;
+use crate::store::manifest::NUMBER_MAX;
 use crate::store::memtable::Memtable;
 use crate::store::persons::{Identified, Persons};
 use crate::store::refusals::Refusal;
-use crate::store::row::{PropertyBytes, Row, put_property};
+use crate::store::row::{PropertyBytes, PropertyIter, Row, put_property};
+use crate::store::segment::Segment;
 
 /// The mutable state. Only the writer thread (and recovery before it) has one.
 pub struct State {
@@ -38,6 +40,8 @@ pub struct State {
     pub secret: [u64; 2],
     /// Merges refused since they were last taken.
     pub refused: Vec<Refusal>,
+    /// A segment that turned out to be damaged when it was asked for a duplicate.
+    pub suspect: Option<Arc<Segment>>,
 }
 
 impl State {
@@ -183,11 +187,7 @@ impl State {
                 self.persons.add();
             }
             Entry::Row(row) => {
-                if !known(&self.persons, row.identity) || !known(&self.persons, row.target.min(row.identity))
-                {
-                    return Ok(false);
-                }
-                if row.name == NameId::IDENTIFY && !known(&self.persons, row.target) {
+                if !self.knows(&row) {
                     return Ok(false);
                 }
                 let (time, identity, target) = (row.time, row.identity, row.target);
@@ -205,6 +205,18 @@ impl State {
             Entry::Merge(..) | Entry::Unmerge(_) => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Whether everything is there that a row of the log names, and its arrival can be counted on from.
+    fn knows(&self, row: &Row) -> bool {
+        let known = |id: IdentityId| id < self.persons.identities();
+        let mut properties = PropertyIter::new(&row.properties);
+        known(row.identity)
+            && (row.name != NameId::IDENTIFY || known(row.target))
+            && (!row.name.is_event() || self.catalog.has_event(row.name))
+            && row.arrival < NUMBER_MAX
+            && std::iter::from_fn(|| properties.next_raw())
+                .all(|(id, _)| id == PropertyId::RECORD_ID || self.catalog.has_property(id))
     }
 
     /// What a row means for who is who.
@@ -279,17 +291,12 @@ impl State {
         Some(bytes.as_slice().into())
     }
 
-    pub(super) fn has_record_id(&self, id: &str, stored: &Snapshot) -> Result<bool> {
+    pub(super) fn has_record_id(&mut self, id: &str, stored: &Snapshot) -> Result<bool> {
         if self.recent.has_record_id(id) {
             return Ok(true);
         }
         let hash = hash_record_id(self.secret, id);
-        for segment in stored.segments.iter() {
-            if lookup::contains_record_id(segment, id, hash)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        self.in_segments(stored, |_, segment| lookup::contains_record_id(segment, id, hash))
     }
 
     fn has_row(&mut self, row: &Row, stored: &Snapshot) -> Result<bool> {
@@ -297,9 +304,24 @@ impl State {
         if self.recent.has_row(row, &self.active, sealed) {
             return Ok(true);
         }
+        let secret = self.secret[0];
+        self.in_segments(stored, |persons, segment| lookup::contains(segment, persons, secret, row))
+    }
+
+    /// Whether one of the segments has something. One that is damaged is remembered.
+    fn in_segments(
+        &mut self,
+        stored: &Snapshot,
+        has: impl Fn(&Persons, &Segment) -> Result<bool>,
+    ) -> Result<bool> {
         for segment in stored.segments.iter() {
-            if lookup::contains(segment, &self.persons, self.secret[0], row)? {
-                return Ok(true);
+            match has(&self.persons, segment) {
+                Ok(false) => {}
+                Ok(true) => return Ok(true),
+                Err(error) => {
+                    self.suspect = (error.kind() == ErrorKind::Corrupt).then(|| Arc::clone(segment));
+                    return Err(error);
+                }
             }
         }
         Ok(false)

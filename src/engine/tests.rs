@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Engine, Options, Outcome, Snapshot};
-use crate::error::ErrorKind;
+use super::{Engine, Options, Outcome, Snapshot, background};
+use crate::disk::Bytes;
+use crate::error::{Error, ErrorKind};
 use crate::model::{Clock, Millis, NameId, Record, RecordKind, Value};
+use crate::store::manifest::Manifest;
+use crate::store::segment::Segment;
 
 struct Fixed;
 
@@ -128,4 +131,75 @@ fn a_second_process_is_refused() {
     let _engine = Engine::open(dir.path(), options()).unwrap();
     let error = Engine::open(dir.path(), options()).map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);
+}
+
+/// A merge that was at work when a write failed, and one that was about to begin.
+#[test]
+fn behind_a_failed_write_nothing_is_merged_or_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), Options { compaction: false, ..options() }).unwrap();
+    for who in ["a", "b", "c"] {
+        engine.write(vec![event(who, "Did", Some(1_740_000_000_000), 1)]).unwrap();
+        engine.flush().unwrap();
+    }
+    let files = || engine.shared.vfs.list().unwrap();
+    let manifest = || Manifest::load(engine.shared.vfs.as_ref(), &files()).unwrap().unwrap();
+    let (before, named) = (files(), manifest());
+    engine.shared.fail(&Error::new(ErrorKind::Io, "io", "cannot sync"));
+    let error = background::edit_manifest(&engine.shared, |manifest| manifest.segments.clear()).unwrap_err();
+    assert_eq!((error.kind(), manifest()), (ErrorKind::Poisoned, named));
+    assert_eq!(background::compact_all(&engine.shared).unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(files(), before);
+}
+
+#[test]
+fn an_engine_without_a_log_erases_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), Options { load_bytes: Some(1 << 20), ..options() }).unwrap();
+    engine.write(vec![event("a", "Did", Some(1_740_000_000_000), 1)]).unwrap();
+    let (told, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(engine.erase(&["a".to_owned()]).unwrap_err().kind()));
+    assert_eq!(answer.recv_timeout(std::time::Duration::from_secs(20)), Ok(ErrorKind::Conflict));
+}
+
+/// Damage that a search for duplicates meets before anything else: the segment is left out, and what was sent is taken the next time.
+#[test]
+fn a_damaged_segment_holds_up_writers_for_a_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::open(dir.path(), Options { merge_segments: 2, ..options() }).unwrap();
+    let old = |who: &str| event(who, "Did", Some(1_740_000_000_000), 1);
+    let begun = std::time::Instant::now();
+    let patient = || {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it never comes");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    for who in ["a", "b"] {
+        engine.write(vec![old(who)]).unwrap();
+        engine.flush().unwrap();
+    }
+    // Merged: by then the reading behind the start is over, which would find the damage itself.
+    while engine.work_done().1 == 0 {
+        patient();
+    }
+    let segment = Arc::clone(&engine.snapshot().segments[0]);
+    let good = engine.shared.vfs.open(segment.name()).unwrap().to_vec();
+    // What is looked at for a duplicate, and not by opening.
+    let damaged = (0..good.len()).find_map(|at| {
+        let mut bad = good.clone();
+        bad[at] ^= 16;
+        let parse = |bytes: &[u8]| Segment::parse(segment.name(), Bytes::from_vec(bytes.to_vec()));
+        parse(&bad).ok()?.may_contain(0).is_err().then(|| parse(&bad).unwrap())
+    });
+    let damaged = Arc::new(damaged.expect("a byte of the filter"));
+    engine.shared.publish(|next| next.segments = [damaged].into());
+    let records = vec![event("new", "New", Some(1_740_000_000_000), 1), old("a")];
+    let error = engine.write(records.clone()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Busy && error.message().contains(segment.name()), "{error}");
+    while engine.snapshot().damaged.is_empty() {
+        patient();
+    }
+    assert_eq!(engine.write(records).unwrap(), [Outcome::Stored; 2], "nothing of them was stored before");
+    let snapshot = engine.snapshot();
+    assert_eq!((snapshot.rows(), snapshot.persons.identities(), snapshot.segments.len()), (2, 3, 0));
+    engine.close().unwrap();
 }

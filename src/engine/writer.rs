@@ -20,6 +20,7 @@ use super::{Outcome, Shared};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::store::packed::PackedRows;
+use crate::store::segment::Segment;
 use crate::store::values::Values;
 use crate::store::wal::{WalWriter, wal_name};
 
@@ -75,7 +76,7 @@ pub(super) struct Writer {
     pub(super) state: State,
     pub(super) log: WalWriter,
     jobs: Sender<FlushJob>,
-    /// Kept so that the compactor lives as long as the writer.
+    /// To wake the compactor, which lives as long as the writer.
     compact: Sender<()>,
     generation: u64,
     /// What a frame of the log is made in.
@@ -212,13 +213,12 @@ impl Writer {
         }
         let done = done.and_then(|()| self.commit(&log));
         self.buffer = log;
-        let refused = match &done {
-            Ok(()) => Vec::new(),
-            Err(error) => {
-                self.give_up(error);
-                inputs.iter().skip(durable).flatten().for_each(Input::refuse_behind);
-                answers.split_off(durable)
-            }
+        let done = done.map_err(|error| self.give_up(error));
+        let refused = if done.is_err() {
+            inputs.iter().skip(durable).flatten().for_each(Input::refuse_behind);
+            answers.split_off(durable)
+        } else {
+            Vec::new()
         };
         for (reply, answer) in answers {
             reply.tell(Ok(answer));
@@ -248,7 +248,7 @@ impl Writer {
             );
         }
         if self.log.is_torn() {
-            self.log = self.new_log().inspect_err(|error| self.fail_unless_full(error))?.1;
+            self.log = self.new_log().inspect_err(|error| self.shared.fail_unless_full(error))?.1;
         }
         Ok(())
     }
@@ -287,13 +287,20 @@ impl Writer {
     }
 
     /// The log could not be written. If the disk was full, nothing of the group is in it, and the state becomes what it was: a later
-    /// group may find room. After anything else nobody knows what is on the disk.
-    fn give_up(&mut self, error: &Error) {
-        self.fail_unless_full(error);
-        if error.kind() != ErrorKind::Full {
-            return;
-        }
-        log::error!("records are refused until there is room: {error}");
+    /// group may find room. So it is if a damaged segment was asked for duplicates, as it is left out in a moment. After anything else
+    /// nobody knows what is on the disk. The error for those who wrote.
+    fn give_up(&mut self, error: Error) -> Error {
+        let error = match self.state.suspect.take() {
+            Some(segment) => self.suspect(segment, error),
+            None if error.kind() == ErrorKind::Full => {
+                log::error!("records are refused until there is room: {error}");
+                error
+            }
+            None => {
+                self.shared.fail(&error);
+                return error;
+            }
+        };
         let published = self.shared.snapshot();
         let state = &mut self.state;
         state.identities.forget_from(published.persons.identities());
@@ -302,12 +309,16 @@ impl Writer {
         state.counters = published.counters;
         state.recent.drop_group();
         state.refused.clear();
+        error
     }
 
-    pub(super) fn fail_unless_full(&self, error: &Error) {
-        if error.kind() != ErrorKind::Full {
-            self.shared.fail(error);
-        }
+    /// Has a segment left out; what to tell meanwhile.
+    fn suspect(&self, segment: Arc<Segment>, error: Error) -> Error {
+        let message = format!("a file is damaged, and left out from now on: {}", error.message());
+        self.shared.suspects.lock().unwrap_or_else(PoisonError::into_inner).push((segment, error));
+        // Full means that the compactor has been told already.
+        let _already_told = self.compact.try_send(());
+        Error::new(ErrorKind::Busy, "busy", message).hint("nothing was stored, send it again")
     }
 
     fn resolve(&mut self, op: Op, log: &mut Vec<u8>) -> Result<Vec<Outcome>> {
@@ -410,7 +421,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.fail_unless_full(&error);
+                self.shared.fail_unless_full(&error);
                 refuse(waiting.into_iter(), &error);
             }
         }

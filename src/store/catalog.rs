@@ -82,6 +82,16 @@ impl Catalog {
         self.properties.name(id.0).map_or("", |n| n)
     }
 
+    /// Whether there is an event name of this id.
+    pub fn has_event(&self, id: NameId) -> bool {
+        self.events.name(id.0).is_some()
+    }
+
+    /// Whether there is a property name of this id.
+    pub fn has_property(&self, id: PropertyId) -> bool {
+        self.properties.name(id.0).is_some()
+    }
+
     /// How many event names there are, and how many property names.
     pub fn counts(&self) -> (usize, usize) {
         (self.events.names.len(), self.properties.names.len())

@@ -78,7 +78,7 @@ impl Erasures {
 
     /// Makes this the list; durable when it returns.
     pub fn store(&self, vfs: &dyn Vfs) -> Result<FileRef> {
-        let bytes = frame::write_single(ERASED_MAGIC, &codec::encode(self)?);
+        let bytes = frame::write_single(ERASED_MAGIC, &codec::encode(self)?)?;
         // Left by a crash, or by an attempt that failed.
         if vfs.list()?.iter().any(|f| f == ERASED_NEW) {
             vfs.remove(ERASED_NEW)?;

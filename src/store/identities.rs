@@ -168,11 +168,11 @@ impl Inner {
     }
 
     /// Puts `file` in the place of files that it was merged from, or behind all.
-    fn install(&self, file: IdentityFile, replaced: &[String]) {
+    fn install(&self, file: Arc<IdentityFile>, replaced: &[String]) {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         let mut next: Vec<_> =
             files.iter().filter(|f| !replaced.iter().any(|r| r == f.name())).cloned().collect();
-        next.push(Arc::new(file));
+        next.push(file);
         next.sort_by_key(|f| f.first());
         *files = Arc::new(next);
     }
@@ -374,7 +374,7 @@ impl SealedIdentities {
 
     /// Reads from the file from now on.
     pub fn install(self, vfs: &dyn Vfs, name: &str) -> Result<()> {
-        self.inner.install(IdentityFile::open(name, vfs.open(name)?)?, &[]);
+        self.inner.install(Arc::new(IdentityFile::open(name, vfs.open(name)?)?), &[]);
         let mut sealed = self.inner.sealed.write().unwrap_or_else(PoisonError::into_inner);
         sealed.retain(|g| g.first != self.sealed.first);
         Ok(())
@@ -407,32 +407,11 @@ impl IdentitiesView {
         self.inner.get(id)
     }
 
-    /// Writes files anew that hold any of some identities, without these, each under a name that `next_name` gives; but for the files
-    /// named in `done`.
-    pub fn without(
-        &self,
-        vfs: &dyn Vfs,
-        erased: &RoaringBitmap,
-        done: &[String],
-        next_name: &mut dyn FnMut() -> String,
-    ) -> Result<Vec<MergedIdentities>> {
-        let mut rewritten = Vec::new();
-        for file in self.inner.files().iter() {
-            let mut ids = file.first()..file.first() + file.count();
-            if erased.range_cardinality(ids.clone()) == 0 || done.iter().any(|name| name == file.name()) {
-                continue;
-            }
-            let name = next_name();
-            let mut writer = IdentityFileWriter::create(vfs, &name, self.inner.key, file.first())?;
-            file.for_each(|string| {
-                let gone = ids.next().is_some_and(|id| erased.contains(id));
-                writer.add(if gone { &[] } else { string })
-            })?;
-            let bytes = writer.finish()?;
-            let inputs = vec![file.name().to_owned()];
-            rewritten.push(MergedIdentities { inner: Arc::clone(&self.inner), name, inputs, bytes });
-        }
-        Ok(rewritten)
+    /// The files that hold any of some identities.
+    pub fn files_with(&self, some: &RoaringBitmap) -> Vec<Arc<IdentityFile>> {
+        let holds =
+            |file: &&Arc<IdentityFile>| some.range_cardinality(file.first()..file.first() + file.count()) > 0;
+        self.inner.files().iter().filter(holds).cloned().collect()
     }
 
     /// Calls `each` with every identity in files and its number.
@@ -454,43 +433,53 @@ impl IdentitiesView {
         self.inner.files().iter().filter_map(|f| f.for_each(|_| Ok(())).err()).collect()
     }
 
-    /// Merges some neighbouring files into the file `name`: of like size, or with `all` as many as may be and each that is of
-    /// an older version. `None` if there is nothing to merge.
-    pub fn merge(&self, vfs: &dyn Vfs, name: &str, all: bool, most: u32) -> Result<Option<MergedIdentities>> {
+    /// Neighbouring files to merge: of like size, or with `all` as many as may be and each that is of an older version. None if there
+    /// is nothing to merge.
+    pub fn to_merge(&self, all: bool, most: u32) -> Vec<Arc<IdentityFile>> {
         let files = self.inner.files();
         let counts: Vec<u32> = files.iter().map(|f| f.count()).collect();
         let is_older = |f: &Arc<IdentityFile>| all && !f.is_present_version() && f.count() <= most;
         let older = || files.iter().position(is_older).map(|at| at..at + 1);
-        let Some(range) = pick(&counts, all, most).or_else(older) else { return Ok(None) };
-        let inputs = files.get(range).unwrap_or(&[]);
-        let Some(first) = inputs.first() else { return Ok(None) };
-        let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, first.first())?;
+        let range = pick(&counts, all, most).or_else(older);
+        range.and_then(|range| files.get(range)).unwrap_or(&[]).to_vec()
+    }
+
+    /// Writes neighbouring files as the file `name`, without the strings of `erased`.
+    pub fn merge(
+        &self,
+        vfs: &dyn Vfs,
+        name: &str,
+        inputs: &[Arc<IdentityFile>],
+        erased: &RoaringBitmap,
+    ) -> Result<MergedIdentities> {
+        let mut id = inputs.first().map_or(0, |file| file.first());
+        let mut writer = IdentityFileWriter::create(vfs, name, self.inner.key, id)?;
         for input in inputs {
-            input.for_each(|string| writer.add(string))?;
+            input.for_each(|string| {
+                let gone = erased.contains(id);
+                id += 1;
+                writer.add(if gone { &[] } else { string })
+            })?;
         }
-        let bytes = writer.finish()?;
+        writer.finish()?;
+        let file = Arc::new(IdentityFile::open(name, vfs.open(name)?)?);
         let inputs = inputs.iter().map(|f| f.name().to_owned()).collect();
-        Ok(Some(MergedIdentities { inner: Arc::clone(&self.inner), name: name.to_owned(), inputs, bytes }))
+        Ok(MergedIdentities { inner: Arc::clone(&self.inner), file, inputs })
     }
 }
 
-/// Identity files merged into one.
+/// Identity files written as one, which is open already: once a manifest names it, nothing can fail any more.
 pub struct MergedIdentities {
     inner: Arc<Inner>,
-    /// Its name.
-    pub name: String,
+    file: Arc<IdentityFile>,
     /// The files that it replaces.
     pub inputs: Vec<String>,
-    /// Its bytes.
-    pub bytes: u64,
 }
 
 impl MergedIdentities {
     /// Reads from the merged file from now on.
-    pub fn install(&self, vfs: &dyn Vfs) -> Result<()> {
-        let file = IdentityFile::open(&self.name, vfs.open(&self.name)?)?;
-        self.inner.install(file, &self.inputs);
-        Ok(())
+    pub fn install(&self) {
+        self.inner.install(Arc::clone(&self.file), &self.inputs);
     }
 }
 
@@ -558,11 +547,13 @@ mod tests {
         };
         check(&identities.view());
         check(&Identities::open(&vfs, (1, 2), &files).unwrap().view());
-        let merged = identities.view().merge(&vfs, "ids-9", false, FILE_IDENTITIES_MAX).unwrap().unwrap();
-        merged.install(&vfs).unwrap();
+        let view = identities.view();
+        let inputs = view.to_merge(false, FILE_IDENTITIES_MAX);
+        let merged = view.merge(&vfs, "ids-9", &inputs, &RoaringBitmap::new()).unwrap();
+        merged.install();
         assert_eq!(merged.inputs.len(), 6);
         check(&identities.view());
-        assert!(identities.view().merge(&vfs, "ids-10", true, FILE_IDENTITIES_MAX).unwrap().is_none());
+        assert!(view.to_merge(true, FILE_IDENTITIES_MAX).is_empty());
     }
 
     #[test]

@@ -149,6 +149,11 @@ impl IdentityFile {
         &self.name
     }
 
+    /// Its bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// Whether it is of the version that is written now.
     pub fn is_present_version(&self) -> bool {
         self.version == Version::V003

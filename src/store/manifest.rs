@@ -24,6 +24,11 @@ pub const MANIFEST_MAGIC: &[u8; 8] = b"WDMAN001";
 /// First bytes of a checkpoint.
 pub const CHECKPOINT_MAGIC: &[u8; 8] = b"WDSTA002";
 
+/// The numbers of files, writes and arrivals that anything but the manifest and the checkpoint may give: none is ever reached by counting.
+pub const NUMBER_MAX: u64 = 1 << 62;
+/// The same of the manifest and the checkpoint, which count on from those: counting on from it overflows nothing.
+pub const COUNTED_MAX: u64 = 1 << 63;
+
 /// What the store consists of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -103,12 +108,17 @@ impl Manifest {
         }
         let bytes = vfs.open(MANIFEST)?;
         known_format(MANIFEST, &bytes, MANIFEST_MAGIC)?;
-        codec::decode(MANIFEST, frame::read_single(MANIFEST, &bytes, MANIFEST_MAGIC)?).map(Some)
+        let manifest: Self = codec::decode(MANIFEST, frame::read_single(MANIFEST, &bytes, MANIFEST_MAGIC)?)?;
+        let counted = [manifest.next_file, manifest.first_log, manifest.first_sequence];
+        match counted.into_iter().find(|number| *number > COUNTED_MAX) {
+            Some(number) => Err(Error::corrupt(MANIFEST, 8, format!("nothing has the number {number}"))),
+            None => Ok(Some(manifest)),
+        }
     }
 
     /// Makes this the manifest. Everything it names is synced already, but for the directory.
     pub fn store(&self, vfs: &dyn Vfs) -> Result<()> {
-        let bytes = frame::write_single(MANIFEST_MAGIC, &codec::encode(self)?);
+        let bytes = frame::write_single(MANIFEST_MAGIC, &codec::encode(self)?)?;
         // Left by a crash, or by an attempt that failed.
         if vfs.list()?.iter().any(|f| f == MANIFEST_NEW) {
             vfs.remove(MANIFEST_NEW)?;
@@ -138,7 +148,7 @@ impl Manifest {
 impl Checkpoint {
     /// Writes and syncs the file `name`; its name is not durable yet.
     pub fn store(&self, vfs: &dyn Vfs, name: &str) -> Result<FileRef> {
-        let bytes = frame::write_single(CHECKPOINT_MAGIC, &codec::encode(self)?);
+        let bytes = frame::write_single(CHECKPOINT_MAGIC, &codec::encode(self)?)?;
         let mut file = vfs.create(name)?;
         file.write_all(&bytes)?;
         file.sync()?;
@@ -169,6 +179,11 @@ pub fn known_format(file: &str, bytes: &[u8], magic: &[u8; 8]) -> Result<()> {
     }
 }
 
+/// The number of a file by its name, which is this prefix and the number; none if it is called otherwise.
+pub fn number_of(name: &str, prefix: &str) -> Option<u64> {
+    name.strip_prefix(prefix)?.parse().ok().filter(|number| *number < NUMBER_MAX)
+}
+
 /// The name of segment `number`.
 pub fn segment_name(number: u64) -> String {
     format!("seg-{number:012}")
@@ -182,4 +197,33 @@ pub fn identities_name(number: u64) -> String {
 /// The name of checkpoint `number`.
 pub fn checkpoint_name(number: u64) -> String {
     format!("state-{number:012}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealVfs;
+
+    #[test]
+    fn a_number_that_nothing_can_be_counted_on_from_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let vfs = RealVfs::new(dir.path()).unwrap();
+        let load = |manifest: Manifest| {
+            manifest.store(&vfs).unwrap();
+            Manifest::load(&vfs, &vfs.list().unwrap())
+        };
+        let good = Manifest { next_file: 7, ..Manifest::default() };
+        assert_eq!(load(good.clone()).unwrap().unwrap().next_number(), 7);
+        for bad in [
+            Manifest { next_file: u64::MAX, ..good.clone() },
+            Manifest { first_log: u64::MAX, ..good.clone() },
+            Manifest { first_sequence: u64::MAX, ..good },
+        ] {
+            assert_eq!(load(bad).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        assert_eq!(number_of("seg-000000000007", "seg-"), Some(7));
+        for name in ["seg-18446744073709551615", "seg-9223372036854775808", "x-000000000007", "seg-"] {
+            assert_eq!(number_of(name, "seg-"), None, "{name}");
+        }
+    }
 }

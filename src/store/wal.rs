@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use super::manifest::known_format;
+use super::manifest::{COUNTED_MAX, known_format, number_of};
 use crate::disk::frame::{FrameAt, read_frame, write_frame};
 use crate::disk::{Vfs, WriteFile};
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ pub fn wal_name(number: u64) -> String {
 
 /// The number of a log by its name.
 pub fn parse_wal_name(name: &str) -> Option<u64> {
-    name.strip_prefix("wal-")?.parse().ok()
+    number_of(name, "wal-")
 }
 
 /// A log being written.
@@ -155,7 +155,12 @@ fn read_header(name: &str, bytes: &[u8], number: u64, store_id: u64) -> Result<O
     if (field(8), field(16)) != (Some(number), Some(store_id)) {
         return Err(Error::corrupt(name, 8, "a log of another store or under another name"));
     }
-    Ok(field(24))
+    match field(24) {
+        Some(first) if first > COUNTED_MAX => {
+            Err(Error::corrupt(name, 24, format!("no write has the number {first}")))
+        }
+        first => Ok(first),
+    }
 }
 
 /// The offset of a sound frame behind a broken one, with one of the sequence numbers that could follow.
@@ -186,6 +191,20 @@ mod tests {
         let bytes = vfs.open("wal-000000000007").unwrap().to_vec();
         assert_eq!(bytes.len() as u64, wal.bytes());
         bytes
+    }
+
+    #[test]
+    fn writes_that_cannot_be_counted_are_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let vfs = RealVfs::new(dir.path()).unwrap();
+        for first in [1 << 40, u64::MAX] {
+            let number = first >> 4;
+            WalWriter::create(&vfs, number, 99, first).unwrap();
+            let mut bytes = vfs.open(&wal_name(number)).unwrap().to_vec();
+            write_frame(first, b"one", &mut bytes);
+            let found = read_wal("wal", &bytes, number, 99).map(|content| content.unwrap().next_sequence);
+            assert_eq!(found.ok(), (first < u64::MAX).then(|| first + 1));
+        }
     }
 
     fn payloads<'a>(bytes: &'a [u8], content: &WalContent) -> Vec<&'a [u8]> {

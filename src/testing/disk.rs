@@ -34,10 +34,12 @@ pub enum Fault {
     RemoveError,
     /// The directory's sync fails; its changes stay undurable.
     SyncDirError,
+    /// A file cannot be opened to be read.
+    OpenError,
 }
 
 impl Fault {
-    /// All kinds.
+    /// All kinds that strike what changes the disk.
     pub const ALL: [Self; 8] = [
         Self::SyncError,
         Self::WriteError,
@@ -57,6 +59,7 @@ impl Fault {
             Self::RenameError => Operation::Rename,
             Self::RemoveError => Operation::Remove,
             Self::SyncDirError => Operation::SyncDir,
+            Self::OpenError => Operation::Open,
         }
     }
 }
@@ -69,6 +72,7 @@ enum Operation {
     Rename,
     Remove,
     SyncDir,
+    Open,
 }
 
 /// A file, whatever its name. Files are only appended to.
@@ -108,6 +112,8 @@ struct State {
     bad: Option<String>,
     /// Directories that are locked.
     locked: BTreeSet<String>,
+    /// How many of them were at once, at most.
+    most_locked: usize,
 }
 
 /// A directory of the simulated disk. Clones are handles of the same one; all directories of a disk lose power together.
@@ -135,18 +141,23 @@ impl State {
             return Err(failed("cannot reach", name, "the power is off"));
         }
         self.ops += 1;
+        Ok(self.strike(operation))
+    }
+
+    /// The fault, if it strikes this operation.
+    fn strike(&mut self, operation: Operation) -> Option<Fault> {
         match &mut self.fault {
             Some((fault, before)) if fault.strikes() == operation => {
                 if *before == 0 {
                     let fault = *fault;
                     (self.fault, self.struck) = (None, true);
-                    return Ok(Some(fault));
+                    return Some(fault);
                 }
                 *before -= 1;
             }
             _ => {}
         }
-        Ok(None)
+        None
     }
 
     fn is_off(&self) -> bool {
@@ -329,6 +340,11 @@ impl SimDisk {
         self.state().struck
     }
 
+    /// Directories of it that were locked at once, at most: each is an open file.
+    pub fn most_locked(&self) -> usize {
+        self.state().most_locked
+    }
+
     /// Sets the room that is left.
     pub fn set_free(&self, bytes: u64) {
         self.state().free = bytes;
@@ -449,9 +465,12 @@ impl Vfs for SimDisk {
     }
 
     fn open(&self, name: &str) -> Result<Bytes> {
-        let state = self.state();
+        let mut state = self.state();
         if state.is_off() {
             return Err(failed("cannot open", name, "the power is off"));
+        }
+        if state.strike(Operation::Open).is_some() {
+            return Err(failed("cannot open", name, "too many open files"));
         }
         let node = state.find("cannot open", &self.at(name))?;
         // A segment may be opened by its end; whoever opens another file looks at all of it.
@@ -460,10 +479,14 @@ impl Vfs for SimDisk {
     }
 
     fn read_through(&self, name: &str) -> Result<()> {
-        if self.state().bad.as_deref() == Some(name) {
+        let state = self.state();
+        if state.bad.as_deref() == Some(name) {
             return Err(Error::corrupt(name, 1, "it cannot be read"));
         }
-        self.open(name).map(drop)
+        if state.is_off() {
+            return Err(failed("cannot read", name, "the power is off"));
+        }
+        state.find("cannot open", &self.at(name)).map(drop)
     }
 
     fn list(&self) -> Result<Vec<String>> {
@@ -504,9 +527,12 @@ impl Vfs for SimDisk {
     }
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>> {
-        if !self.state().locked.insert(self.path.clone()) {
+        let mut state = self.state();
+        if !state.locked.insert(self.path.clone()) {
             return Err(Error::new(ErrorKind::Locked, "locked", "the simulated disk is in use"));
         }
+        state.most_locked = state.most_locked.max(state.locked.len());
+        drop(state);
         Ok(Box::new(SimLock(Arc::clone(&self.state), self.path.clone())))
     }
 

@@ -60,7 +60,7 @@ pub fn frame(bytes: &[u8]) {
         (at, next_sequence) = (next, next_sequence + 1);
     }
     let _ = read_single("f", bytes, MANIFEST_MAGIC);
-    let written = write_single(MANIFEST_MAGIC, bytes);
+    let written = write_single(MANIFEST_MAGIC, bytes).unwrap();
     assert_eq!(read_single("f", &written, MANIFEST_MAGIC).unwrap(), bytes);
 }
 
@@ -87,7 +87,7 @@ pub fn manifest(bytes: &[u8]) {
     }
     // The other small files of one frame.
     let _ = codec::decode::<Content>("BACKUP", bytes);
-    let _ = Erasures::parse("ERASED", &write_single(ERASED_MAGIC, bytes));
+    let _ = Erasures::parse("ERASED", &write_single(ERASED_MAGIC, bytes).unwrap());
 }
 
 pub fn checkpoint(bytes: &[u8]) {
