@@ -9,6 +9,7 @@ use super::audience;
 use super::binder::{Binder, Selection};
 use super::cell::{Cell, RowRef};
 use super::cohort_masks::{EqualBuckets, MaskTally};
+use super::fitting::Page;
 use super::funnel_walk::content_key;
 use super::labels::{Asked, values_of};
 use super::listing;
@@ -471,18 +472,20 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
         &mut binder,
     )?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
-    let mut people: Vec<(PersonId, CohortPerson)> = Vec::with_capacity(page.len());
+    let mut filled = Page::new();
     for scope in &scopes {
         walk(plan, scope, Some(&scope.of(&page)), |member| {
+            if !filled.has_room(member.person) {
+                return Ok(());
+            }
             let names = snapshot.names_of(member.person, limits::LISTED_IDENTITIES_BYTES)?;
             let came = member.buckets.iter().map(|b| b.number).filter(|number| *number < count).collect();
             let start = format_millis(member.start);
-            people.push((member.person, CohortPerson { names, start, came }));
+            filled.add(member.person, CohortPerson { names, start, came });
             Ok(())
         })?;
     }
-    people.sort_unstable_by_key(|(person, _)| *person);
-    let people = people.into_iter().map(|(_, person)| person).collect();
+    let (people, cursor) = filled.finish(cursor);
     Ok(CohortPeoplePage { people, total: found.len(), cursor, warnings: binder.warnings })
 }
 

@@ -109,18 +109,103 @@ fn a_page_of_a_time_line_ends_where_its_events_are_too_large() {
     assert_eq!((seen.len(), pages), (300, 2));
 }
 
+/// People with far more text than honest ones: each a `set` and an event of 96 KB of JSON, 19 MB of either in all.
+const HOGS: usize = 200;
+
+/// These, with `text` in their properties, and Ben.
+fn hogs(server: &Server, text: &str) {
+    let properties = json!({"Alpha": text, "Beta": text, "City": "Rome"});
+    let lines: Vec<String> = (0..HOGS)
+        .flat_map(|n| {
+            let (person, time) = (format!("hog{n}"), 1_740_823_200 + n);
+            [
+                json!({"type": "set", "person": person, "time": time, "properties": properties}),
+                json!({"type": "event", "person": person, "event": "Wrote", "time": time, "properties": properties}),
+            ]
+        })
+        .map(|line| line.to_string())
+        .collect();
+    lines.chunks(50).for_each(|part| drop(server.import(&part.join("\n"))));
+    server.import(&format!(
+        "{}\n{}",
+        json!({"type": "set", "person": "ben", "time": 1_740_823_200, "properties": {"Plan": "Pro"}}),
+        json!({"type": "event", "person": "ben", "event": "Wrote", "time": 1_740_823_200, "properties": {"Text": "short"}}),
+    ));
+}
+
+/// Everybody of a list, page by page, and how many pages there were.
+fn all_pages(server: &Server, path: &str, query: &Value) -> (Vec<Value>, usize) {
+    let (mut people, mut pages, mut query) = (Vec::new(), 0, query.clone());
+    loop {
+        let reply = server.post(path, &query.to_string());
+        assert_eq!(reply.status, 200, "{path} {query}: {}", reply.text());
+        assert!(reply.text().len() < (8 << 20) + 4096, "{path}: {}", reply.text().len());
+        let page = reply.json();
+        assert_eq!(page["total"], HOGS + 1, "{path}");
+        people.extend(page["people"].as_array().unwrap().iter().cloned());
+        pages += 1;
+        match page["cursor"].as_str() {
+            Some(next) if pages < 100 => query["cursor"] = next.into(),
+            Some(_) => panic!("the pages of {path} do not end"),
+            None => break,
+        }
+    }
+    let names: BTreeSet<&str> = people.iter().map(|person| person["person"].as_str().unwrap()).collect();
+    assert_eq!((people.len(), names.len()), (HOGS + 1, HOGS + 1), "{path}: everybody once");
+    (people, pages)
+}
+
+#[test]
+fn people_with_very_long_properties_are_listed_with_some_of_them_and_break_no_page() {
+    let (_dir, server) = fresh();
+    hogs(&server, &"\u{1}".repeat(8000));
+    let of = |people: &[Value], name: &str| people.iter().find(|p| p["person"] == name).unwrap().clone();
+
+    let (people, pages) = all_pages(&server, "/api/v1/people", &json!({"limit": 10_000}));
+    assert_eq!(pages, 2);
+    let hog = of(&people, "hog7");
+    let names: Vec<&str> = hog["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((names, &hog["more_properties"]), (vec!["Alpha"], &json!(2)));
+    let ben = of(&people, "ben");
+    assert_eq!((&ben["properties"], ben.get("more_properties")), (&json!({"Plan": "Pro"}), None));
+    // A page that is short enough is as long as was asked.
+    assert_eq!(all_pages(&server, "/api/v1/people", &json!({"limit": 67})).1, 3);
+
+    let columns = json!({"columns": ["person.City", "person.Alpha", "person.Beta"], "limit": 10_000});
+    let (people, pages) = all_pages(&server, "/api/v1/people", &columns);
+    let hog = of(&people, "hog7");
+    assert_eq!(
+        (pages, hog["properties"].as_object().unwrap().len(), hog.get("more_properties")),
+        (3, 3, None)
+    );
+
+    let query = json!({"steps": [{"event": "Wrote"}], "step": 1, "limit": 10_000});
+    let (people, pages) = all_pages(&server, "/api/v1/funnel/people", &query);
+    assert_eq!(pages, 2);
+    let step = of(&people, "hog7")["steps"][0].clone();
+    assert_eq!((step["properties"].as_object().unwrap().len(), &step["more_properties"]), (1, &json!(2)));
+    let step = of(&people, "ben")["steps"][0].clone();
+    assert_eq!((&step["properties"], step.get("more_properties")), (&json!({"Text": "short"}), None));
+}
+
 #[test]
 fn an_answer_that_is_too_large_says_what_to_do() {
     let (_dir, server) = fresh();
-    let text = "\u{1}".repeat(8000);
-    let lines: Vec<String> = (0..400)
-        .map(|n| json!({"type": "set", "person": format!("p{n}"), "properties": {"Note": text}}).to_string())
+    let lines: Vec<String> = (0..150)
+        .map(|n| {
+            json!({"type": "event", "person": "ann", "event": "Wrote", "time": 1_740_823_200 + n, "properties": {"N": n}})
+                .to_string()
+        })
         .collect();
-    for part in lines.chunks(50) {
-        server.import(&part.join("\n"));
-    }
-    let all = server.post("/api/v1/people", r#"{"columns":["person.Note"],"limit":400}"#);
+    server.import(&lines.join("\n"));
+    // 150 segments of 4,700 points of 30 bytes.
+    let query = |limit: usize| {
+        let series = json!([{"event": "Wrote"}]);
+        json!({"series": series, "unit": "day", "by": "event.N", "limit": limit, "from": "2014-01-01", "to": "2026-11-01"})
+            .to_string()
+    };
+    let all = server.post("/api/v1/trend", &query(150));
     assert_eq!((all.status, all.code().as_str()), (500, "answer_too_large"), "{}", all.text().len());
     assert!(all.json()["error"]["hint"].as_str().unwrap().contains("a smaller limit"));
-    assert_eq!(server.post("/api/v1/people", r#"{"columns":["person.Note"],"limit":50}"#).status, 200);
+    assert_eq!(server.post("/api/v1/trend", &query(20)).status, 200);
 }

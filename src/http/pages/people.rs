@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::model::Json;
 
-/// Properties that a page shows where no columns were chosen; a file has all.
+/// Properties that a page shows where no columns were chosen; a file has those of the answer.
 const PROPERTIES: usize = 4;
 /// Other identities of somebody that a row shows; a file has those of the answer.
 const OTHERS_SHOWN: usize = 20;
@@ -150,13 +150,15 @@ fn found(context: &Context<'_>, answer: &Json) -> Table {
         let mut cells = vec![Cell::head(name).link(person_path(name))];
         if columns.is_empty() {
             let all = person["properties"].as_object().unwrap_or_default();
-            let more = all.len().saturating_sub(PROPERTIES);
+            let unlisted = number(&person["more_properties"]);
+            let more = all.len().saturating_sub(PROPERTIES) as u64 + unlisted;
             let shown = html! {
                 @for (name, value) in all.iter().take(PROPERTIES) { span.property { (name) ": " (words::value(value)) } " " }
-                @if more > 0 { small { "and " (count(more as u64)) " more" } }
+                @if more > 0 { small { "and " (count(more)) " more" } }
             };
-            let plain: Vec<String> =
+            let mut plain: Vec<String> =
                 all.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
+            plain.extend((unlisted > 0).then(|| format!("and {} more", count(unlisted))));
             cells.push(Cell::marked(shown, plain.join("; ")).class("properties"));
         } else {
             cells.extend(
