@@ -209,3 +209,58 @@ fn an_answer_that_is_too_large_says_what_to_do() {
     assert!(all.json()["error"]["hint"].as_str().unwrap().contains("a smaller limit"));
     assert_eq!(server.post("/api/v1/trend", &query(20)).status, 200);
 }
+
+#[test]
+fn a_page_of_very_long_values_stays_small_and_its_file_has_them_whole() {
+    let (_dir, server) = fresh();
+    hogs(&server, &"\"".repeat(8000));
+    let text = |n: usize| format!("{n:0>3}{}", "&".repeat(7900));
+    let lines: Vec<String> = (0..30)
+        .map(|n| {
+            json!({"type": "event", "person": "ann", "event": "Noted", "time": 1_704_067_200 + 86_400 * n,
+                   "properties": {"Text": text(n), "Short": n}})
+            .to_string()
+        })
+        .collect();
+    server.import(&lines.join("\n"));
+    let cookie = log_in(&server);
+    let look = |target: &str| {
+        let reply = server.client().send("GET", target, &[("Cookie", cookie.as_str())], b"");
+        assert_eq!(reply.status, 200, "{target}: {}", reply.text());
+        reply.text()
+    };
+    // 25 values of 24 KB in an address, in 366 rows: 217 MB of links. In the names of columns and on the drawing 170 characters of each.
+    let trend = "/trends?series=Noted&unit=day&from=2024-01-01&to=2024-12-31";
+    let (long, short) = (look(&format!("{trend}&by=event.Text")), look(&format!("{trend}&by=event.Short")));
+    assert!(long.len() < short.len(), "{} {}", long.len(), short.len());
+    assert!(long.contains("&amp;\u{2026}") && short.contains("segment=7"));
+    assert!(look(&format!("{trend}&by=event.Text&csv=series1")).contains(&text(7)));
+    // 200 people with two of 8,000 characters, of which HTML makes six bytes each.
+    let people = look("/people?limit=1000");
+    assert!(
+        people.len() < 1 << 20 && people.contains("hog199") && people.contains("Rome"),
+        "{}",
+        people.len()
+    );
+    let columns = look("/people?limit=1000&columns=Alpha&columns=Beta");
+    assert!(columns.len() < 1 << 20 && columns.contains("&quot;\u{2026}"), "{}", columns.len());
+}
+
+#[test]
+fn a_file_that_becomes_too_large_says_so() {
+    let (_dir, server) = fresh();
+    let text = "\"".repeat(8000);
+    let lines: Vec<String> = (0..800)
+        .map(|n| {
+            json!({"type": "event", "person": "ann", "event": "Wrote", "time": 1_740_823_200 + n, "properties": {"Text": text}})
+                .to_string()
+        })
+        .collect();
+    lines.chunks(100).for_each(|part| drop(server.import(&part.join("\n"))));
+    let cookie = log_in(&server);
+    let get = |target: &str| server.client().send("GET", target, &[("Cookie", cookie.as_str())], b"");
+    // Each character is three in a file: a backslash, and a quotation mark twice.
+    let reply = get("/people/ann?csv=events");
+    assert_eq!((reply.status, reply.code().as_str()), (500, "answer_too_large"), "{}", reply.text().len());
+    assert_eq!(get("/people/ann?csv=properties").status, 200);
+}
