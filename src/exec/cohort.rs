@@ -17,9 +17,10 @@ use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
+use super::units::COHORTS;
 use crate::engine::{Names, Snapshot};
 use crate::error::{Error, Result};
-use crate::limits::{self, COHORTS_MAX};
+use crate::limits;
 use crate::model::{Calendar, Millis, NameId, PersonId, PropertyId, Sum, UnitTable, Value, format_millis};
 use crate::report::{
     Bucket, By, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Label, Measure, Segment,
@@ -401,7 +402,11 @@ fn summed(plan: &CohortPlan<'_>, view: &View) -> Result<Tallies> {
     Ok(all)
 }
 
-fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally>>> {
+fn tallies(
+    plan: &CohortPlan<'_>,
+    view: &View,
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<Segment<CohortTally>>> {
     let mut all = summed(plan, view)?;
     if plan.split.is_some() {
         let mut values = all.by_value.into_vec();
@@ -412,13 +417,8 @@ fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally
     else {
         return Ok(Vec::new());
     };
-    if last - first >= COHORTS_MAX as i64 {
-        let message = format!("there would be more than {COHORTS_MAX} cohorts");
-        return Err(Error::invalid("out_of_range", message)
-            .at("cohort")
-            .hint("a larger unit, or a shorter range"));
-    }
     let unit = plan.definition.cohort.unit;
+    let first = COHORTS.first_shown(&plan.calendar, unit, &plan.definition.basis, (first, last), warnings)?;
     let row = |number: i64| {
         let label = Value::Text(plan.calendar.label(unit, number));
         let part = all.by_time.remove(&number).unwrap_or_else(|| CohortTally::new(plan.definition.count));
@@ -429,7 +429,9 @@ fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally
 
 /// Answers a cohort query.
 pub fn cohort(view: &View, plan: CohortPlan<'_>) -> Result<CohortReport> {
-    CohortReport::new(plan.definition, tallies(&plan, view)?, plan.warnings)
+    let mut warnings = plan.warnings.clone();
+    let rows = tallies(&plan, view, &mut warnings)?;
+    CohortReport::new(plan.definition, rows, warnings)
 }
 
 /// A page of the people of a cohort or of a cell.
@@ -462,7 +464,7 @@ pub struct CohortPerson {
 pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<CohortPeoplePage> {
     let (snapshot, count) = (&view.source.snapshot, plan.definition.count);
     let asked = Asked { by: query.cohort.by.as_ref(), label: query.row.as_ref(), at: "row" };
-    let row = asked.label.map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
+    let row = asked.label.map(|row| Chosen::new(row, || tallies(plan, view, &mut Vec::new()))).transpose()?;
     let scopes = view.scopes(&plan.start.names)?;
     let mut binder = Binder::of_list(snapshot, &plan.warnings);
     let found = asked.gather(

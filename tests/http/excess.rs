@@ -264,3 +264,63 @@ fn a_file_that_becomes_too_large_says_so() {
     assert_eq!((reply.status, reply.code().as_str()), (500, "answer_too_large"), "{}", reply.text().len());
     assert_eq!(get("/people/ann?csv=properties").status, 200);
 }
+
+#[test]
+fn one_record_of_another_decade_takes_no_report_by_day_from_everybody() {
+    let (_dir, server) = fresh();
+    let event = |person: &str, time: &str| {
+        json!({"type": "event", "person": person, "event": "Bought", "time": time, "properties": {"Revenue": 5}}).to_string()
+    };
+    // 6,268 days before the last: as whoever has only the write key may send it.
+    server.import(&[event("clock", "2009-01-01T00:00:00Z"), event("ann", "2026-03-01T10:00:00Z")].join("\n"));
+    let bought = r#"{"event":"Bought"}"#;
+    for (report, query, list, rows, begin) in [
+        ("trend", format!(r#"{{"series":[{bought}]"#), "series", 5000, "2012-06-23"),
+        ("revenue", r#"{"unit":"day""#.to_owned(), "series", 5000, "2012-06-23"),
+        ("lifecycle", r#"{"unit":"day""#.to_owned(), "points", 5000, "2012-06-23"),
+        (
+            "cohort",
+            format!(r#"{{"start":{bought},"return":{bought},"cohort":"day","count":1"#),
+            "cohorts",
+            1000,
+            "2023-06-06",
+        ),
+    ] {
+        let ask = |more: &str| server.post(&format!("/api/v1/{report}"), &format!("{query}{more}}}"));
+        let reply = ask("");
+        assert_eq!(reply.status, 200, "{report}: {}", reply.text());
+        let answer = reply.json();
+        let points = if report == "trend" { &answer["series"][0]["points"] } else { &answer[list] };
+        let name = |row: &Value| row.get("start").or(row.get("cohort")).unwrap().as_str().unwrap().to_owned();
+        let points = points.as_array().unwrap();
+        assert_eq!((points.len(), name(&points[0]).as_str()), (rows, begin), "{report}");
+        let warnings = answer["warnings"].as_array().unwrap();
+        let message = warnings[0]["message"].as_str().unwrap();
+        assert!(
+            warnings.len() == 1 && message.contains(&format!("from {begin} on")),
+            "{report}: {warnings:?}"
+        );
+        match report {
+            "trend" => assert_eq!(answer["series"][0]["total"], 2),
+            "revenue" => assert_eq!(answer["total"], "10"),
+            _ => {}
+        }
+        // Who says from when is told, and of months there are few enough.
+        let asked = ask(r#","from":"2009-01-01""#);
+        assert_eq!(
+            (asked.status, asked.code().as_str()),
+            (422, "out_of_range"),
+            "{report}: {}",
+            asked.text()
+        );
+        let later = ask(r#","from":"2026-01-01""#);
+        assert_eq!(
+            (later.status, later.json().get("warnings").is_none()),
+            (200, true),
+            "{report}: {}",
+            later.text()
+        );
+    }
+    let lifetimes = server.post("/api/v1/revenue", r#"{"unit":"day","lifetime":true}"#);
+    assert_eq!((lifetimes.status, lifetimes.json()["warnings"].as_array().map(Vec::len)), (200, Some(1)));
+}
