@@ -163,6 +163,13 @@ pub const PAGE_MAX: usize = 10_000;
 /// Bytes of JSON of the identities that a list shows of one person: whoever has the write key can give somebody any number, and a page
 /// of such people has to fit into [`ANSWER_BYTES_MAX`], escaped for a page of HTML as well.
 pub const LISTED_IDENTITIES_BYTES: usize = 32 * 1024;
+/// As [`LISTED_IDENTITIES_BYTES`], of the properties of one person, and of those of one event of a person.
+pub const LISTED_PROPERTIES_BYTES: usize = 64 * 1024;
+/// As [`LISTED_PROPERTIES_BYTES`], of those that were asked for by name: twenty that are as long as can be, and escaped.
+pub const LISTED_COLUMNS_BYTES: usize = 1024 * 1024;
+/// Bytes of JSON of the people on one page of a list, if there are several: half of [`ANSWER_BYTES_MAX`], so that one who takes as much
+/// as can be still fits in.
+pub const LISTED_PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// As [`LISTED_IDENTITIES_BYTES`], of a profile.
 pub const PROFILE_IDENTITIES_BYTES: usize = 1024 * 1024;
 /// Bytes of JSON of the properties of a profile with what became of them.

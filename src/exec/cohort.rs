@@ -9,6 +9,7 @@ use super::audience;
 use super::binder::{Binder, Selection};
 use super::cell::{Cell, RowRef};
 use super::cohort_masks::{EqualBuckets, MaskTally};
+use super::fitting::Page;
 use super::funnel_walk::content_key;
 use super::labels::{Asked, values_of};
 use super::listing;
@@ -16,9 +17,10 @@ use super::persons::PersonSet;
 use super::scope::{Scope, View, map_scopes};
 use super::source::ColumnReader;
 use super::split::{Groups, Split, Splitter};
+use super::units::COHORTS;
 use crate::engine::{Names, Snapshot};
 use crate::error::{Error, Result};
-use crate::limits::{self, COHORTS_MAX};
+use crate::limits;
 use crate::model::{Calendar, Millis, NameId, PersonId, PropertyId, Sum, UnitTable, Value, format_millis};
 use crate::report::{
     Bucket, By, Chosen, Cohort, CohortPeople, CohortReport, CohortTally, InCohort, Label, Measure, Segment,
@@ -400,7 +402,11 @@ fn summed(plan: &CohortPlan<'_>, view: &View) -> Result<Tallies> {
     Ok(all)
 }
 
-fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally>>> {
+fn tallies(
+    plan: &CohortPlan<'_>,
+    view: &View,
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<Segment<CohortTally>>> {
     let mut all = summed(plan, view)?;
     if plan.split.is_some() {
         let mut values = all.by_value.into_vec();
@@ -411,13 +417,8 @@ fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally
     else {
         return Ok(Vec::new());
     };
-    if last - first >= COHORTS_MAX as i64 {
-        let message = format!("there would be more than {COHORTS_MAX} cohorts");
-        return Err(Error::invalid("out_of_range", message)
-            .at("cohort")
-            .hint("a larger unit, or a shorter range"));
-    }
     let unit = plan.definition.cohort.unit;
+    let first = COHORTS.first_shown(&plan.calendar, unit, &plan.definition.basis, (first, last), warnings)?;
     let row = |number: i64| {
         let label = Value::Text(plan.calendar.label(unit, number));
         let part = all.by_time.remove(&number).unwrap_or_else(|| CohortTally::new(plan.definition.count));
@@ -428,7 +429,9 @@ fn tallies(plan: &CohortPlan<'_>, view: &View) -> Result<Vec<Segment<CohortTally
 
 /// Answers a cohort query.
 pub fn cohort(view: &View, plan: CohortPlan<'_>) -> Result<CohortReport> {
-    CohortReport::new(plan.definition, tallies(&plan, view)?, plan.warnings)
+    let mut warnings = plan.warnings.clone();
+    let rows = tallies(&plan, view, &mut warnings)?;
+    CohortReport::new(plan.definition, rows, warnings)
 }
 
 /// A page of the people of a cohort or of a cell.
@@ -461,7 +464,7 @@ pub struct CohortPerson {
 pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Result<CohortPeoplePage> {
     let (snapshot, count) = (&view.source.snapshot, plan.definition.count);
     let asked = Asked { by: query.cohort.by.as_ref(), label: query.row.as_ref(), at: "row" };
-    let row = asked.label.map(|row| Chosen::new(row, || tallies(plan, view))).transpose()?;
+    let row = asked.label.map(|row| Chosen::new(row, || tallies(plan, view, &mut Vec::new()))).transpose()?;
     let scopes = view.scopes(&plan.start.names)?;
     let mut binder = Binder::of_list(snapshot, &plan.warnings);
     let found = asked.gather(
@@ -471,18 +474,20 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
         &mut binder,
     )?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
-    let mut people: Vec<(PersonId, CohortPerson)> = Vec::with_capacity(page.len());
+    let mut filled = Page::new();
     for scope in &scopes {
         walk(plan, scope, Some(&scope.of(&page)), |member| {
+            if !filled.has_room(member.person) {
+                return Ok(());
+            }
             let names = snapshot.names_of(member.person, limits::LISTED_IDENTITIES_BYTES)?;
             let came = member.buckets.iter().map(|b| b.number).filter(|number| *number < count).collect();
             let start = format_millis(member.start);
-            people.push((member.person, CohortPerson { names, start, came }));
+            filled.add(member.person, CohortPerson { names, start, came });
             Ok(())
         })?;
     }
-    people.sort_unstable_by_key(|(person, _)| *person);
-    let people = people.into_iter().map(|(_, person)| person).collect();
+    let (people, cursor) = filled.finish(cursor);
     Ok(CohortPeoplePage { people, total: found.len(), cursor, warnings: binder.warnings })
 }
 

@@ -8,6 +8,7 @@ use super::attempt::{Stop, Want};
 use super::audience;
 use super::binder::Binder;
 use super::cell::{Cell, RowRef};
+use super::fitting::{Page, fitting};
 use super::funnel_fast::{self, Entry};
 use super::funnel_plan::FunnelPlan;
 use super::funnel_walk::{self, Walked};
@@ -264,6 +265,9 @@ pub struct ChosenEvent {
     pub identity: String,
     /// Its properties.
     pub properties: BTreeMap<String, Value>,
+    /// How many more it has than are listed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_properties: Option<usize>,
 }
 
 /// Why a person went no further.
@@ -302,15 +306,16 @@ pub fn people(view: &View, query: &FunnelPeople, as_of: Millis) -> Result<Funnel
     )?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
     let total = found.len();
-    let mut people: Vec<(PersonId, FunnelPerson)> = Vec::new();
+    let mut filled = Page::new();
     for scope in &scopes {
         funnel_walk::walk(&plan, scope, Some(&scope.of(&page)), Want::Explain, |walked| {
-            people.push((walked.person, explain(&plan, scope, walked)?));
+            if filled.has_room(walked.person) {
+                filled.add(walked.person, explain(&plan, scope, walked)?);
+            }
             Ok(())
         })?;
     }
-    people.sort_unstable_by_key(|(person, _)| *person);
-    let people = people.into_iter().map(|(_, person)| person).collect();
+    let (people, cursor) = filled.finish(cursor);
     Ok(FunnelPeoplePage { people, total, cursor, warnings: binder.warnings })
 }
 
@@ -390,6 +395,8 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
         // At one instant: as the steps follow each other, or where they need not, as the matcher prefers events.
         let any = plan.rules.order == Order::Any;
         let place = if any { walked.attempt.hit(step).unwrap_or(step) } else { step };
+        let (properties, more_properties) =
+            fitting(named_properties(source, name, at)?, limits::LISTED_PROPERTIES_BYTES);
         chosen.push((
             (time, place),
             ChosenEvent {
@@ -397,7 +404,8 @@ fn explain(plan: &FunnelPlan, scope: &Scope<'_>, walked: &Walked<'_>) -> Result<
                 event: snapshot.catalog.event_name(name).to_owned(),
                 time: format_millis(time),
                 identity: snapshot.identity(identity)?,
-                properties: named_properties(source, name, at)?,
+                properties,
+                more_properties,
             },
         ));
     }

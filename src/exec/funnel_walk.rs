@@ -1,5 +1,6 @@
 //! Any funnel, person by person: the hits of each person who can enter are gathered from the cells and given to the matcher.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Hit, Scratch, Want, best_attempt};
@@ -10,7 +11,7 @@ use super::persons::PersonSet;
 use super::scope::Scope;
 use super::source::{Conditions, Source};
 use crate::error::Result;
-use crate::model::{Millis, NameId, PersonId};
+use crate::model::{Millis, NameId, PersonId, ValueRef};
 use crate::threads::go_on;
 
 /// People after whom it is asked whether to go on: matching one can take some milliseconds.
@@ -168,8 +169,72 @@ fn order_ties(source: &Source, hits: &mut [Hit], rows: &[(NameId, RowRef)]) -> R
 }
 
 /// What decides between events of one instant: the name, then the properties as JSON, then the identity.
-pub fn content_key(source: &Source, name: NameId, at: RowRef) -> Result<(&str, String, String)> {
-    let properties = serde_json::to_string(&named_properties(source, name, at)?).unwrap_or_default();
+pub fn content_key(source: &Source, name: NameId, at: RowRef) -> Result<(&str, Content<'_>, String)> {
+    let properties = Content(named_properties(source, name, at)?.into_iter().collect());
     let identity = source.identities(name, &[at])?.first().copied().unwrap_or(0);
     Ok((source.snapshot.catalog.event_name(name), properties, source.snapshot.identity(identity)?))
+}
+
+/// Properties by name, in the order of their JSON. It is not made: that of one event takes megabytes, and of one instant there can be
+/// thousands. Where two differ first, what is written there decides, up to the comma or brace behind it, for `1` is before `12`.
+#[derive(PartialEq, Eq)]
+pub struct Content<'a>(Vec<(&'a str, ValueRef<'a>)>);
+
+impl Content<'_> {
+    /// The JSON of the property at a place, with what follows it.
+    fn written(&self, at: usize) -> String {
+        let end = if at + 1 < self.0.len() { ',' } else { '}' };
+        let property = self.0.get(at);
+        property.map_or_else(
+            || end.to_string(),
+            |(name, value)| format!("{}:{}{end}", ValueRef::Text(name).to_json(), value.to_json()),
+        )
+    }
+}
+
+impl Ord for Content<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let same = self.0.iter().zip(&other.0).take_while(|(mine, theirs)| mine == theirs).count();
+        // Where one ends its last property has a brace behind it, and that of the other a comma.
+        let at = if same == self.0.len().min(other.0.len()) { same.saturating_sub(1) } else { same };
+        self.written(at).cmp(&other.written(at))
+    }
+}
+
+impl PartialOrd for Content<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Value;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn contents_are_in_the_order_of_their_json() {
+        let values = ["1", "12", "1.5", "-1", "true", "false", "", "a", "a\"", "a\u{1}", "ab", "\u{e9}"];
+        let values = values.map(|text| match text {
+            "true" | "false" => Value::Bool(text == "true"),
+            text => Value::from_wire(text),
+        });
+        let none = [None].into_iter().chain(values.iter().map(Some));
+        let mut all = Vec::new();
+        for (a, b) in none.clone().flat_map(|a| none.clone().map(move |b| (a, b))) {
+            for names in [["A", "B"], ["A", "A\""], ["A b", "A"]] {
+                let both = names.into_iter().zip([a, b]).filter_map(|(name, value)| Some((name, value?)));
+                all.push(both.collect::<BTreeMap<&str, &Value>>());
+            }
+        }
+        for one in &all {
+            for two in &all {
+                let [x, y] =
+                    [one, two].map(|map| Content(map.iter().map(|(n, v)| (*n, v.as_ref())).collect()));
+                let [s, t] = [one, two].map(|map| serde_json::to_string(map).unwrap());
+                assert_eq!(x.cmp(&y), s.cmp(&t), "{s} {t}");
+            }
+        }
+    }
 }

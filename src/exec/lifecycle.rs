@@ -164,11 +164,12 @@ pub fn lifecycle(view: &View, plan: LifecyclePlan<'_>) -> Result<LifecycleReport
         },
     )?;
     let (basis, unit) = (&plan.definition.basis, plan.definition.units.unit);
-    let units = range_of_units(&plan.calendar, unit, basis, plan.as_of, data)?;
+    let mut warnings = plan.warnings;
+    let units = range_of_units(&plan.calendar, unit, basis, plan.as_of, data, &mut warnings)?;
     let point = |number: i64| {
         LifecyclePoint::new(plan.calendar.date(unit, number), all.get(&number).copied().unwrap_or_default())
     };
-    Ok(LifecycleReport { points: units.into_iter().map(point).collect(), warnings: plan.warnings })
+    Ok(LifecycleReport { points: units.into_iter().map(point).collect(), warnings })
 }
 
 /// Lists the people of a stage in a unit.

@@ -11,7 +11,9 @@ use super::scope::{Scope, View, map_scopes};
 use super::units::range_of_units;
 use crate::error::Result;
 use crate::model::{Calendar, Millis, NameId, Number, PersonId, PropertyId, Sum, Unit};
-use crate::report::{Lifetime, LifetimePeriod, LifetimeReport, LifetimeTally, Lost, Movement, Standing};
+use crate::report::{
+    Lifetime, LifetimePeriod, LifetimeReport, LifetimeTally, Lost, Movement, Standing, Warning,
+};
 
 /// Lifetimes bound to a snapshot.
 pub struct LifetimePlan {
@@ -217,10 +219,12 @@ pub fn lifetime(
     view: &View,
     plan: &RevenuePlan<'_>,
     lifetime: &LifetimePlan,
+    warnings: &mut Vec<Warning>,
 ) -> Result<(LifetimeReport, u64)> {
     let mut tally = LifetimeTally::default();
     map_scopes(&view.all_scopes(), |scope| tally_scope(plan, lifetime, scope), |part| tally.merge(part))?;
-    let units = range_of_units(&plan.calendar, plan.unit(), plan.basis(), plan.as_of, tally.span())?;
+    let units =
+        range_of_units(&plan.calendar, plan.unit(), plan.basis(), plan.as_of, tally.span(), warnings)?;
     let shown = units.into_iter().map(|unit| {
         let complete = plan.calendar.start(plan.unit(), unit + 1) - 1 <= plan.as_of;
         (unit, plan.calendar.date(plan.unit(), unit), complete)

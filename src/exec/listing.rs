@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::fitting::Page;
 use super::persons::{People, PersonSet};
 use super::scope::{Scope, View, map_scopes};
 use crate::engine::Names;
@@ -66,9 +67,14 @@ pub fn list(
     warnings: Vec<Warning>,
 ) -> Result<PeoplePage> {
     let (persons, cursor) = page(found, limit, cursor)?;
-    let snapshot = &view.source.snapshot;
-    let one =
-        |person: PersonId| Ok(Listed { names: snapshot.names_of(person, limits::LISTED_IDENTITIES_BYTES)? });
-    let people = persons.into_iter().map(one).collect::<Result<_>>()?;
+    let mut page = Page::new();
+    for person in persons {
+        if !page.has_room(person) {
+            break;
+        }
+        let names = view.source.snapshot.names_of(person, limits::LISTED_IDENTITIES_BYTES)?;
+        page.add(person, Listed { names });
+    }
+    let (people, cursor) = page.finish(cursor);
     Ok(PeoplePage { people, total: found.len(), cursor, warnings })
 }

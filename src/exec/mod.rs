@@ -9,6 +9,7 @@ mod cell;
 mod cohort;
 mod cohort_masks;
 mod events;
+mod fitting;
 mod funnel;
 mod funnel_fast;
 mod funnel_plan;

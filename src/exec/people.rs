@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::audience;
 use super::binder::Binder;
+use super::fitting::{Page, fitting};
 use super::listing;
 use super::person::{PersonRow, rows_of, totals_of};
 use super::scope::{Scope, View, map_scopes};
@@ -40,6 +41,9 @@ pub struct Found {
     pub names: Names,
     /// The properties asked for that it has.
     pub properties: BTreeMap<String, Value>,
+    /// How many more of them it has than are listed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more_properties: Option<usize>,
     /// Time of the first event.
     pub first_seen: Option<String>,
     /// Time of the last event.
@@ -88,72 +92,74 @@ pub fn people(view: &View, query: &People, as_of: Millis) -> Result<PeopleReport
     }
     let found = listing::gather(&scopes, |scope| audience::decide(&audience, scope, as_of))?;
     let (page, cursor) = listing::page(&found, query.limit, query.cursor.as_deref())?;
-    let people = describe(&view.source, &page, query, as_of)?;
+    let (people, cursor) = describe(&view.source, &page, query, as_of)?.finish(cursor);
     Ok(PeopleReport { total: found.len(), people, cursor, warnings })
 }
 
 /// Persons of a page for which another thread is worth its start.
 const SHARED_PERSONS: usize = 200;
 
-/// What is known of some persons. Half of a longer page is looked up beside the other half.
-fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis) -> Result<Vec<Found>> {
-    let part = |persons: &[PersonId]| -> Result<Vec<Found>> {
+/// What is known of the persons of a page, as far as they fit. Half of a longer page is looked up beside the other half.
+fn describe(source: &Source, persons: &[PersonId], query: &People, as_of: Millis) -> Result<Page<Found>> {
+    let part = |persons: &[PersonId]| -> Result<Page<Found>> {
         let sets = rows_of(source, persons, |name| name == NameId::SET)?;
         let totals = totals_of(source, persons, as_of)?;
         let mut reader = source.row_reader(NameId::SET);
-        let each = persons.iter().zip(sets).zip(totals);
-        each.map(|((id, sets), totals)| {
+        let mut page = Page::new();
+        for ((id, sets), totals) in persons.iter().zip(sets).zip(totals) {
+            if !page.has_room(*id) {
+                break;
+            }
             let properties = properties(&source.snapshot, &mut reader, sets, query, as_of)?;
-            found(&source.snapshot, *id, properties, totals)
-        })
-        .collect()
+            page.add(*id, found(&source.snapshot, *id, properties, totals)?);
+        }
+        Ok(page)
     };
     if persons.len() < SHARED_PERSONS {
         return part(persons);
     }
     let (mine, others) = persons.split_at(persons.len() / 2);
-    let mut halves = spread(&[(0, mine), (1, others)], processors(), |(at, half)| Ok((*at, part(half)?)))?;
-    halves.sort_by_key(|(at, _)| *at);
-    Ok(halves.into_iter().flat_map(|(_, found)| found).collect())
+    let mut page = Page::new();
+    spread(&[mine, others], processors(), |half| part(half))?.into_iter().for_each(|half| page.join(half));
+    Ok(page)
 }
 
 fn found(
     snapshot: &Snapshot,
     id: PersonId,
-    properties: BTreeMap<String, Value>,
+    (properties, more_properties): (BTreeMap<String, Value>, Option<usize>),
     totals: Option<Totals>,
 ) -> Result<Found> {
     Ok(Found {
         names: snapshot.names_of(id, limits::LISTED_IDENTITIES_BYTES)?,
         properties,
+        more_properties,
         first_seen: totals.map(|t| format_millis(t.first)),
         last_seen: totals.map(|t| format_millis(t.last)),
         events: totals.map_or(0, |t| t.events),
     })
 }
 
-/// The properties asked for of the person of some `set` rows.
+/// The properties asked for of the person of some `set` rows, as far as they fit, and how many more there are.
 fn properties(
     snapshot: &Snapshot,
     reader: &mut RowReader<'_>,
     mut sets: Vec<PersonRow>,
     query: &People,
     as_of: Millis,
-) -> Result<BTreeMap<String, Value>> {
+) -> Result<(BTreeMap<String, Value>, Option<usize>)> {
     sets.retain(|row| row.time <= as_of);
     let values = ends(reader, &sets)?;
-    let named = |property: PropertyId| snapshot.catalog.property_name(property).to_owned();
     if query.columns.is_empty() {
-        return Ok(values
-            .into_iter()
-            .map(|(property, (_, last))| (named(property), last.to_owned()))
-            .collect());
+        let named = |property: PropertyId| snapshot.catalog.property_name(property);
+        let latest = values.into_iter().map(|(property, (_, latest))| (named(property), latest));
+        return Ok(fitting(latest.collect(), limits::LISTED_PROPERTIES_BYTES));
     }
     let value = |column: &Column| {
         let (first, latest) = *values.get(&snapshot.property(&column.property)?)?;
-        Some((column.name(), if column.first { first.to_owned() } else { latest.to_owned() }))
+        Some((column.name(), if column.first { first } else { latest }))
     };
-    Ok(query.columns.iter().filter_map(value).collect())
+    Ok(fitting(query.columns.iter().filter_map(value).collect(), limits::LISTED_COLUMNS_BYTES))
 }
 
 /// The first and the latest value of each property that `set` rows have.

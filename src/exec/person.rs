@@ -10,7 +10,9 @@ use super::rows::StoredRow;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Value, format_millis, json_text_len};
+use crate::model::{
+    IdentityId, Millis, NameId, PersonId, PropertyId, Value, ValueRef, format_millis, json_text_len,
+};
 use crate::report::Warning;
 use crate::store::segment::members::Totals;
 use crate::store::segment::{Segment, chunk_of};
@@ -260,6 +262,7 @@ pub fn records(source: &Source, identity: &str) -> Result<Vec<(NameId, StoredRow
             _ => (0, 0),
         };
         let properties = source.properties(row.name, row.at)?;
+        let properties = properties.into_iter().map(|(p, v)| (p, v.to_owned())).collect();
         Ok((row.name, StoredRow { identity: row.identity, time: row.time, target, arrival, properties }))
     });
     let mut stored: Vec<(NameId, StoredRow)> = stored.collect::<Result<_>>()?;
@@ -301,7 +304,10 @@ pub fn timeline(
             event: snapshot.catalog.event_name(row.name).to_owned(),
             time: format_millis(row.time),
             identity: snapshot.identity(row.identity)?,
-            properties,
+            properties: properties
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         });
     }
     let end = skip + events.len();
@@ -321,10 +327,10 @@ fn place_of(cursor: &str, rows: &[PersonRow]) -> Result<usize> {
     Ok(rows.partition_point(|r| r.time > time).saturating_add(given))
 }
 
-/// The client's properties of a row by name.
-pub fn named_properties(source: &Source, name: NameId, at: RowRef) -> Result<BTreeMap<String, Value>> {
+/// The client's properties of a row by name. They are borrowed: those of one row take megabytes.
+pub fn named_properties(source: &Source, name: NameId, at: RowRef) -> Result<BTreeMap<&str, ValueRef<'_>>> {
     let properties = source.properties(name, at)?.into_iter().filter(|(p, _)| *p != PropertyId::RECORD_ID);
-    Ok(properties.map(|(p, v)| (source.snapshot.catalog.property_name(p).to_owned(), v)).collect())
+    Ok(properties.map(|(p, v)| (source.snapshot.catalog.property_name(p), v)).collect())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The profile of one person: who it is, what became of its properties, what it did in all.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use super::source::Source;
 use crate::engine::Names;
 use crate::error::Result;
 use crate::limits;
-use crate::model::{Millis, NameId, PropertyId, Sum, Value, format_millis, json_text_len};
+use crate::model::{Millis, NameId, PropertyId, Sum, Value, ValueRef, format_millis, json_text_len};
 
 /// A person as it is now.
 #[derive(Clone, Debug, Serialize)]
@@ -82,8 +83,7 @@ pub fn profile(source: &Source, identity: &str, now: Millis) -> Result<Profile> 
     rows.retain(|row| row.time <= now);
     rows.sort_by_key(|r| (r.name, r.time));
     let (sets, events): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.name == NameId::SET);
-    let mut property_history = histories(source, &sets)?;
-    let more_properties = fit(&mut property_history, limits::PROFILE_PROPERTIES_BYTES);
+    let (property_history, more_properties) = histories(source, &sets)?;
     let counts = events.chunk_by(|a, b| a.name == b.name).filter_map(|same| {
         let (first, last) = (same.first()?, same.last()?);
         Some(Count {
@@ -109,80 +109,142 @@ pub fn profile(source: &Source, identity: &str, now: Millis) -> Result<Profile> 
     })
 }
 
-fn histories(source: &Source, sets: &[PersonRow]) -> Result<BTreeMap<String, History>> {
-    let mut reader = source.row_reader(NameId::SET);
-    let mut changes: BTreeMap<PropertyId, Vec<(Millis, u64, Value)>> = BTreeMap::new();
-    for row in sets {
-        let arrival = reader.arrival(row.at, row.time)?;
-        reader.properties(row.at, |property, value| {
-            if property != PropertyId::RECORD_ID {
-                changes.entry(property).or_default().push((row.time, arrival, value.to_owned()));
-            }
-        })?;
-    }
-    let mut out = BTreeMap::new();
-    for (property, mut list) in changes {
-        list.sort_by_key(|(time, arrival, _)| (*time, *arrival));
-        let mut held = list;
-        held.dedup_by(|later, earlier| later.2 == earlier.2);
-        let (Some(first), Some(last)) = (held.first(), held.last()) else { continue };
-        let (first, last) = (first.2.clone(), last.2.clone());
-        let changes =
-            held.into_iter().map(|(time, _, value)| Change { value, time: format_millis(time) }).collect();
-        out.insert(
-            source.snapshot.catalog.property_name(property).to_owned(),
-            History { first, last, changes, more_changes: None },
-        );
-    }
-    Ok(out)
+/// What became of one property while the `set` rows of a person are gone through in their order. Values are borrowed, and of a property
+/// with very many changes the earliest are let go: memory holds little more than the profile will.
+struct Course<'a> {
+    first: ValueRef<'a>,
+    last: ValueRef<'a>,
+    /// The latest changes.
+    changes: VecDeque<(Millis, ValueRef<'a>)>,
+    /// Bytes of JSON of these.
+    bytes: usize,
+    /// Earlier ones.
+    earlier: usize,
 }
 
-/// Leaves out what does not fit into `most` bytes of JSON: the earliest changes of each property, and if that is not enough the last
-/// properties, which it counts.
-fn fit(histories: &mut BTreeMap<String, History>, most: usize) -> Option<usize> {
-    let total: usize =
-        histories.iter().map(|(name, history)| history.fixed_len(name) + history.changes_len()).sum();
-    if total <= most {
-        return None;
+impl<'a> Course<'a> {
+    fn new(first: ValueRef<'a>) -> Self {
+        Self { first, last: first, changes: VecDeque::new(), bytes: 0, earlier: 0 }
     }
-    let share = most / 2 / histories.len().max(1);
-    histories.values_mut().for_each(|history| history.keep_latest(share));
-    let (had, mut left) = (histories.len(), most / 2);
-    histories.retain(|name, history| {
-        let rest = left.checked_sub(history.fixed_len(name));
-        left = rest.unwrap_or(0);
-        rest.is_some()
-    });
-    Some(had - histories.len()).filter(|more| *more > 0)
-}
 
-impl History {
+    /// Adds a change, and says how many bytes of JSON it takes.
+    fn push(&mut self, time: Millis, value: ValueRef<'a>) -> usize {
+        let bytes = change_len(time, value);
+        self.changes.push_back((time, value));
+        self.last = value;
+        self.bytes += bytes;
+        bytes
+    }
+
+    fn keep_latest(&mut self, most: usize) {
+        while self.bytes > most {
+            let Some((time, value)) = self.changes.pop_front() else { break };
+            self.bytes -= change_len(time, value);
+            self.earlier += 1;
+        }
+    }
+
     /// Bytes of JSON besides its changes; the value now stands in a profile twice, and so does the name.
     fn fixed_len(&self, name: &str) -> usize {
         2 * json_text_len(name) + self.first.json_len() + 2 * self.last.json_len() + 64
     }
 
-    fn changes_len(&self) -> usize {
-        self.changes.iter().map(Change::len).sum()
-    }
-
-    fn keep_latest(&mut self, most: usize) {
-        let mut taken = 0;
-        let fits = self.changes.iter().rev().take_while(|change| {
-            taken += change.len();
-            taken <= most
-        });
-        let earlier = self.changes.len() - fits.count();
-        self.changes.drain(..earlier);
-        self.more_changes = Some(earlier).filter(|more| *more > 0);
+    fn finish(self) -> History {
+        let change = |(time, value): (Millis, ValueRef<'_>)| Change {
+            value: value.to_owned(),
+            time: format_millis(time),
+        };
+        History {
+            first: self.first.to_owned(),
+            last: self.last.to_owned(),
+            changes: self.changes.into_iter().map(change).collect(),
+            more_changes: Some(self.earlier).filter(|earlier| *earlier > 0),
+        }
     }
 }
 
-impl Change {
-    /// Bytes of JSON.
-    fn len(&self) -> usize {
-        self.value.json_len() + self.time.len() + 24
+/// Bytes of JSON of a change.
+fn change_len(time: Millis, value: ValueRef<'_>) -> usize {
+    value.json_len() + format_millis(time).len() + 24
+}
+
+/// The courses of the properties of a person, of which so many bytes of JSON are shown at most.
+struct Courses<'a> {
+    all: BTreeMap<PropertyId, Course<'a>>,
+    most: usize,
+    /// Bytes of JSON of all changes that are kept.
+    bytes: usize,
+    /// Whether some had to go.
+    full: bool,
+}
+
+impl<'a> Courses<'a> {
+    fn new(most: usize) -> Self {
+        Self { all: BTreeMap::new(), most, bytes: 0, full: false }
     }
+
+    /// A property is set. The same value again is no change.
+    fn set(&mut self, property: PropertyId, time: Millis, value: ValueRef<'a>) {
+        let course = match self.all.entry(property) {
+            Entry::Occupied(known) if known.get().last == value => return,
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Course::new(value)),
+        };
+        self.bytes += course.push(time, value);
+        if self.bytes > self.most {
+            self.full = true;
+            self.keep_latest();
+        }
+    }
+
+    /// Leaves each property its share. Of more properties that would be less: what goes now would go then.
+    fn keep_latest(&mut self) {
+        let share = self.most / 2 / self.all.len().max(1);
+        self.all.values_mut().for_each(|course| course.keep_latest(share));
+        self.bytes = self.all.values().map(|course| course.bytes).sum();
+    }
+
+    /// By name. Left out is what does not fit: the earliest changes of each property, and if that is not enough the last properties,
+    /// which are counted.
+    fn finish<'n>(
+        mut self,
+        name: impl Fn(PropertyId) -> &'n str,
+    ) -> (BTreeMap<String, History>, Option<usize>) {
+        let fixed: usize = self.all.iter().map(|(property, course)| course.fixed_len(name(*property))).sum();
+        let fits = !self.full && fixed + self.bytes <= self.most;
+        if !fits {
+            self.keep_latest();
+        }
+        let (count, mut left) = (self.all.len(), if fits { usize::MAX } else { self.most / 2 });
+        let by_name: BTreeMap<&str, Course<'_>> =
+            self.all.into_iter().map(|(property, course)| (name(property), course)).collect();
+        let kept = by_name.into_iter().map_while(|(name, course)| {
+            left = left.checked_sub(course.fixed_len(name))?;
+            Some((name.to_owned(), course.finish()))
+        });
+        let kept: BTreeMap<String, History> = kept.collect();
+        let more = count - kept.len();
+        (kept, Some(more).filter(|more| *more > 0))
+    }
+}
+
+/// What became of the properties of the person of some `set` rows, and how many more there are.
+fn histories(source: &Source, sets: &[PersonRow]) -> Result<(BTreeMap<String, History>, Option<usize>)> {
+    let mut reader = source.row_reader(NameId::SET);
+    let mut ordered = Vec::with_capacity(sets.len());
+    for row in sets {
+        ordered.push((row.time, reader.arrival(row.at, row.time)?, row.at));
+    }
+    ordered.sort_by_key(|(time, arrival, _)| (*time, *arrival));
+    let mut courses = Courses::new(limits::PROFILE_PROPERTIES_BYTES);
+    for (time, _, at) in ordered {
+        reader.properties(at, |property, value| {
+            if property != PropertyId::RECORD_ID {
+                courses.set(property, time, value);
+            }
+        })?;
+    }
+    Ok(courses.finish(|property| source.snapshot.catalog.property_name(property)))
 }
 
 fn revenue(source: &Source, events: &[PersonRow]) -> Result<Sum> {
@@ -202,34 +264,79 @@ fn revenue(source: &Source, events: &[PersonRow]) -> Result<Sum> {
 mod tests {
     use super::*;
 
-    fn history(values: &[String]) -> History {
-        let change =
-            |text: &String| Change { value: Value::Text(text.clone()), time: "2025-03-01T10:00:00Z".into() };
-        let changes: Vec<Change> = values.iter().map(change).collect();
-        let (first, last) = (changes[0].value.clone(), changes[changes.len() - 1].value.clone());
-        History { first, last, changes, more_changes: None }
+    fn names() -> Vec<String> {
+        (0..50).map(|n| format!("Property {n:0>2}")).collect()
+    }
+
+    /// So many properties that take these values one after the other, and how many bytes of changes were held at most.
+    fn shown(
+        values: &[String],
+        properties: usize,
+        most: usize,
+    ) -> (BTreeMap<String, History>, Option<usize>, usize) {
+        let (mut courses, mut held) = (Courses::new(most), 0);
+        for (time, value) in (0..).zip(values) {
+            for property in 0..properties {
+                courses.set(PropertyId(property as u32), time, ValueRef::Text(value));
+                held = held.max(courses.bytes);
+            }
+        }
+        let names = names();
+        let (all, more) = courses.finish(|property| &names[property.0 as usize]);
+        (all, more, held)
     }
 
     #[test]
-    fn what_fits_is_left_as_it_is() {
-        let mut all = BTreeMap::from([("Plan".to_owned(), history(&["Free".into(), "Pro".into()]))]);
-        assert_eq!(fit(&mut all, 1000), None);
-        assert_eq!((all["Plan"].changes.len(), all["Plan"].more_changes), (2, None));
+    fn what_fits_is_left_as_it_is_and_the_same_again_is_no_change() {
+        let values = ["Free", "Free", "Pro", "Free", "Free"].map(str::to_owned);
+        let (all, more, _) = shown(&values, 1, 1000);
+        let history = &all["Property 00"];
+        assert_eq!((history.changes.len(), history.more_changes, more), (3, None, None));
+        let texts: Vec<String> = history.changes.iter().map(|change| change.value.to_string()).collect();
+        assert_eq!(texts, ["Free", "Pro", "Free"]);
+        assert_eq!(history.changes[1].time, format_millis(2));
     }
 
     #[test]
     fn the_latest_changes_and_as_many_properties_as_fit_are_kept_and_the_rest_is_counted() {
         let values: Vec<String> = (0..1000).map(|n| format!("{n:0>100}")).collect();
-        let names = (0..50).map(|n| format!("Property {n:0>2}"));
-        let mut all: BTreeMap<String, History> = names.map(|name| (name, history(&values))).collect();
-        let more = fit(&mut all, 40_000);
+        let (all, more, held) = shown(&values, 50, 30_000);
         let written = serde_json::to_string(&all).unwrap().len();
-        assert!(more == Some(50 - all.len()) && !all.is_empty() && written < 40_000, "{more:?} {written}");
+        assert!(more == Some(50 - all.len()) && !all.is_empty() && written < 30_000, "{more:?} {written}");
+        // 50,000 changes of 150 bytes came by.
+        assert!(held <= 30_000, "{held}");
         for (name, kept) in &all {
             let listed = kept.changes.len();
             assert!(listed > 0 && kept.more_changes == Some(1000 - listed), "{name} {listed}");
             assert_eq!(kept.changes[listed - 1].value, kept.last, "{name}");
             assert_eq!(kept.first, Value::Text("0".repeat(100)), "{name}");
         }
+    }
+
+    #[test]
+    fn what_went_early_is_what_would_have_gone_at_the_end() {
+        // One property first fills everything, then others come and take their share of it.
+        let values: Vec<String> = (0..300).map(|n| format!("{n:0>100}")).collect();
+        let mut courses = Courses::new(20_000);
+        for (time, value) in (0..).zip(&values) {
+            for property in 0..=(time / 100) {
+                courses.set(PropertyId(property as u32), time, ValueRef::Text(value));
+            }
+        }
+        let names = names();
+        let (all, more) = courses.finish(|property| &names[property.0 as usize]);
+        let share = 20_000 / 2 / 3;
+        for (at, (name, kept)) in all.iter().enumerate() {
+            let total = 300 - 100 * at;
+            let one = change_len(0, ValueRef::Text(&values[0]));
+            let fits = values.iter().enumerate().skip(300 - total).rev().scan(0, |taken, (time, value)| {
+                *taken += change_len(time as Millis, ValueRef::Text(value));
+                (*taken <= share).then_some(())
+            });
+            let fits = fits.count();
+            assert!(fits > share / (one + 8) - 1, "{name} {fits}");
+            assert_eq!((kept.changes.len(), kept.more_changes), (fits, Some(total - fits)), "{name}");
+        }
+        assert_eq!((all.len(), more), (3, None));
     }
 }

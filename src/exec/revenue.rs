@@ -245,20 +245,21 @@ pub fn revenue(view: &View, mut plan: RevenuePlan<'_>) -> Result<RevenueReport> 
     let all = tallies(view, &plan)?;
     let (definition, unit) = (plan.definition, plan.definition.units.unit);
     let data = all.by_unit.keys().next().copied().zip(all.by_unit.keys().last().copied());
-    let units = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
+    let mut warnings = std::mem::take(&mut plan.warnings);
+    let units = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data, &mut warnings)?;
     let nothing = Amounts::default();
     let point =
         |number| Point::new(plan.calendar.date(unit, number), all.by_unit.get(&number).unwrap_or(&nothing));
     let series = units.into_iter().map(point).collect();
     let mut lifetime = None;
     if let Some(wanted) = &plan.lifetime {
-        let (report, unknown) = lifetime::lifetime(view, &plan, wanted)?;
+        let (report, unknown) = lifetime::lifetime(view, &plan, wanted, &mut warnings)?;
         lifetime = Some(report);
         if unknown > 0 {
-            plan.warnings.push(unknown_periods(unknown));
+            warnings.push(unknown_periods(unknown));
         }
     }
-    RevenueReport::new(definition, &all.whole, series, all.by_value.into_vec(), lifetime, plan.warnings)
+    RevenueReport::new(definition, &all.whole, series, all.by_value.into_vec(), lifetime, warnings)
 }
 
 /// What all scopes add up to.

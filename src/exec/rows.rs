@@ -51,6 +51,7 @@ pub fn stored_rows(
                     let target = if name == NameId::IDENTIFY { block.target(row, owner) } else { 0 };
                     let arrival = if name.is_event() { 0 } else { block.arrival(row, time) };
                     let properties = lookup::properties_of(segment, &block, row)?;
+                    let properties = properties.into_iter().map(|(p, v)| (p, v.to_owned())).collect();
                     each(StoredRow { identity, time, target, arrival, properties })?;
                 }
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cell::{Cell, RowRef};
 use crate::engine::Snapshot;
 use crate::error::{Error, Result};
-use crate::model::{IdentityId, Millis, NameId, PropertyId, Value, ValueRef};
+use crate::model::{IdentityId, Millis, NameId, PropertyId, ValueRef};
 use crate::report::PropertyCondition;
 use crate::store::lookup;
 use crate::store::memtable::Run;
@@ -82,9 +82,9 @@ impl Source {
     }
 
     /// The client's properties of a row, in the order of their ids.
-    pub fn properties(&self, name: NameId, at: RowRef) -> Result<Vec<(PropertyId, Value)>> {
+    pub fn properties(&self, name: NameId, at: RowRef) -> Result<Vec<(PropertyId, ValueRef<'_>)>> {
         if let Some(row) = self.recent(at) {
-            return Ok(row.properties().map(|(p, v)| (p, v.to_owned())).collect());
+            return Ok(row.properties().collect());
         }
         let (segment, block) = self.block(name, at)?;
         lookup::properties_of(segment, &block, at.row as usize)

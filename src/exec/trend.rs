@@ -158,7 +158,8 @@ pub fn trend(view: &View, plan: TrendPlan<'_>) -> Result<TrendReport> {
     let units_of = || all.iter().flatten().flat_map(|(_, tally)| tally.0.keys().copied());
     let data = units_of().min().zip(units_of().max());
     let unit = definition.units.unit;
-    let numbers = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data)?;
+    let mut warnings = plan.warnings;
+    let numbers = range_of_units(&plan.calendar, unit, &definition.basis, plan.as_of, data, &mut warnings)?;
     let units: Vec<(i64, String)> =
         numbers.into_iter().map(|number| (number, plan.calendar.date(unit, number))).collect();
     let mut series = Vec::with_capacity(all.len());
@@ -171,7 +172,7 @@ pub fn trend(view: &View, plan: TrendPlan<'_>) -> Result<TrendReport> {
         let segments = plan.split.as_ref().map(|_| shown(groups, definition.limit)).transpose()?;
         series.push(SeriesReport::new(one, &whole, segments, &units)?);
     }
-    Ok(TrendReport { series, warnings: plan.warnings })
+    Ok(TrendReport { series, warnings })
 }
 
 /// Lists the people behind a point, or behind a whole series.

@@ -328,7 +328,7 @@ impl Value {
 
     /// Bytes of its JSON form.
     pub fn json_len(&self) -> usize {
-        if let Self::Text(text) = self { json_text_len(text) } else { self.to_json().len() }
+        self.as_ref().json_len()
     }
 }
 
@@ -368,6 +368,11 @@ impl ValueRef<'_> {
             Self::Number(n) => n.to_string(),
             Self::Text(t) => serde_json::Value::String(t.to_owned()).to_string(),
         }
+    }
+
+    /// Bytes of its JSON form.
+    pub fn json_len(self) -> usize {
+        if let Self::Text(text) = self { json_text_len(text) } else { self.to_json().len() }
     }
 }
 

@@ -6,7 +6,7 @@ use super::segment::block::{Block, Column, Owner};
 use super::segment::filter::row_key;
 use super::segment::{NameEntry, Segment, chunk_of};
 use crate::error::Result;
-use crate::model::{IdentityId, NameId, PropertyId, Value, ValueRef};
+use crate::model::{IdentityId, NameId, PropertyId, ValueRef};
 use crate::store::row::PropertyIter;
 
 /// Whether `segment` holds a record that says the same as `row`.
@@ -73,11 +73,15 @@ pub fn contains_record_id(segment: &Segment, id: &str, hash: u64) -> Result<bool
 }
 
 /// The client's properties of a row of a block, in the order of their ids.
-pub fn properties_of(segment: &Segment, block: &Block<'_>, row: usize) -> Result<Vec<(PropertyId, Value)>> {
+pub fn properties_of<'a>(
+    segment: &'a Segment,
+    block: &Block<'_>,
+    row: usize,
+) -> Result<Vec<(PropertyId, ValueRef<'a>)>> {
     let mut properties = Vec::new();
     for (property, column) in client_columns(block) {
         if let (Some(code), Some(dictionary)) = (column.code(row), segment.dictionary(property)?) {
-            properties.push((property, dictionary.value(code).to_owned()));
+            properties.push((property, dictionary.value(code)));
         }
     }
     Ok(properties)

@@ -97,11 +97,11 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     let rows = list(answer, "cohorts");
     let columns = rows.iter().map(|row| list(row, "cells").len()).max().unwrap_or(0);
     let base = for_list(&context.pairs);
-    let behind = |row: &Json, column: Option<usize>| {
-        let (name, column) = (words::row_label(row), column.map(|c| c.to_string()));
-        let mut more = vec![("row", name.as_str())];
+    let behind = |label: &str, column: Option<usize>| {
+        let column = column.map(|c| c.to_string());
+        let mut more = vec![("row", label)];
         more.extend(column.as_deref().map(|c| ("column", c)));
-        link("/cohorts/people", &base, &more)
+        words::is_short(label).then(|| link("/cohorts/people", &base, &more))
     };
     let unit = answer["receipt"]["query"]["bucket"].as_str().unwrap_or("month");
     let query = &answer["receipt"]["query"];
@@ -128,9 +128,11 @@ fn triangle(context: &Context<'_>, answer: &Json) -> Markup {
     }
     for row in rows {
         let name = row.get("cohort").map_or_else(|| "(other)".to_owned(), words::value);
-        let mut cells = vec![Cell::head(name).class("date"), Cell::people(&row["size"], behind(row, None))];
+        let label = words::row_label(row);
+        let mut cells =
+            vec![Cell::value(name).heading().class("date"), Cell::people(&row["size"], behind(&label, None))];
         for (at, cell) in list(row, "cells").iter().enumerate() {
-            cells.push(shown(cell, &row["size"], valued).link(behind(row, Some(at))));
+            cells.push(shown(cell, &row["size"], valued).link(behind(&label, Some(at))));
         }
         table.row(cells);
     }

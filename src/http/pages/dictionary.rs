@@ -37,11 +37,7 @@ pub fn section(context: &Context<'_>) -> Result<Markup> {
 /// A table of events, each of which opens into its people. In the dictionary with what is said of them.
 pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&Json]) -> Table {
     let mut table = Table::new(name, caption, &["Event", "#People", "#Times", "First", "Last"]);
-    for (at, event) in events.iter().enumerate() {
-        if table.is_full() && !context.wants(name) {
-            table.leave_out(events.len() - at);
-            break;
-        }
+    table.rows(events.iter(), context.wants(name), |event| {
         let event_name = event["event"].as_str().unwrap_or_default();
         let did = Json::object([("did", event_name.into())]).to_string();
         // Here robots are counted.
@@ -73,8 +69,8 @@ pub fn event_table(context: &Context<'_>, name: &str, caption: &str, events: &[&
             let shown = html! { (offered) @if context.may(Role::Editor) { " " a href=(format!("{edit}#describe")) aria-label=(format!("Describe {event_name}")) { "Describe" } } };
             row.push(Cell::marked(shown, offered).class("date"));
         }
-        table.row(row);
-    }
+        row
+    });
     table
 }
 

@@ -97,14 +97,11 @@ fn variants(context: &Context<'_>, answer: &Json) -> Markup {
             let at = if outcome == "reached" { "1" } else { last.as_str() };
             let value = variant["value"].to_string();
             let base = without(&context.pairs, &["limit", "control", "add"]);
-            super::view::link(
-                "/funnels/people",
-                &base,
-                &[("at_step", at), ("outcome", outcome), ("segment", &value)],
-            )
+            let more = [("at_step", at), ("outcome", outcome), ("segment", &value)];
+            words::is_short(&value).then(|| super::view::link("/funnels/people", &base, &more))
         };
         table.row(vec![
-            Cell::head(if control { format!("{name} (control)") } else { name }),
+            Cell::value(if control { format!("{name} (control)") } else { name }).heading(),
             Cell::people(&variant["people"], behind("reached")),
             Cell::people(&variant["converted"], behind("converted")),
             Cell::percent(&variant["rate"]),

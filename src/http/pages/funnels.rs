@@ -379,10 +379,11 @@ fn share_bar(part: &Json) -> Cell {
 
 fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
     let steps = list(answer, "steps").len();
-    let behind = |segment: &Json, at: usize| {
-        let (value, at) = (words::segment_label(segment), (at + 1).to_string());
-        let more = [("at_step", at.as_str()), ("outcome", "reached"), ("segment", &value)];
-        link("/funnels/people", &listed(pairs), &more)
+    let base = listed(pairs);
+    let behind = |value: &str, at: usize| {
+        let at = (at + 1).to_string();
+        let more = [("at_step", at.as_str()), ("outcome", "reached"), ("segment", value)];
+        words::is_short(value).then(|| link("/funnels/people", &base, &more))
     };
     let mut table = Table::new("segments", "The funnel by segment", &["Segment"]);
     (1..=steps).for_each(|at| table.column(&format!("#Step {at}")));
@@ -397,9 +398,9 @@ fn segments_table(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup
         table.sum([Cell::head("In all")].into_iter().chain(people).chain(ends).collect());
     }
     for segment in segments {
-        let mut cells = vec![Cell::head(words::segment(segment))];
-        let people = list(segment, "steps").iter().enumerate();
-        cells.extend(people.map(|(at, step)| Cell::people(&step["people"], behind(segment, at))));
+        let mut cells = vec![Cell::value(words::segment(segment)).heading()];
+        let (value, people) = (words::segment_label(segment), list(segment, "steps").iter().enumerate());
+        cells.extend(people.map(|(at, step)| Cell::people(&step["people"], behind(&value, at))));
         cells.extend([Cell::percent(&segment["conversion"]), share_bar(segment)]);
         table.row(cells);
     }

@@ -47,6 +47,7 @@ use crate::app::{Accounts, App, Dashboard, Role};
 use crate::engine::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::properties::Owner;
+use crate::limits;
 use crate::model::Json;
 use crate::report::params;
 use edit::Pairs;
@@ -312,11 +313,12 @@ impl Context<'_> {
         table.html(!self.shared(), file.as_deref())
     }
 
-    /// Puts the rows of a further page of a table behind those that its file has.
-    fn add_to_file(&self, table: &Table) {
-        if let Some(file) = self.file.borrow_mut().as_mut() {
-            file.push_str(&table.csv_rows());
-        }
+    /// Puts the rows of a further page of a table behind those that its file has, unless it becomes too large by them.
+    fn add_to_file(&self, table: &Table) -> Result<()> {
+        let mut file = self.file.borrow_mut();
+        let Some(file) = file.as_mut() else { return Ok(()) };
+        file.push_str(&table.csv_rows());
+        if file.len() > limits::ANSWER_BYTES_MAX { Err(respond::too_large()) } else { Ok(()) }
     }
 
     /// Whether the file of the table of this name is wanted.
@@ -415,8 +417,9 @@ pub fn answer(visit: &Visit<'_>, page: Page, request: &Request, identity: &str) 
     let saved = pairs.iter().find(|(name, _)| name == changes::SAVED_AS).map(|(_, name)| name.clone());
     let context = context(visit.app, &snapshot, Some(visit), request, pairs);
     let made = made(&context, page, identity);
-    if let (Some(name), Ok(_)) = (&context.wanted, &made) {
-        return Ok(context.file(page, name).unwrap_or_else(|error| lost(request, &error)));
+    if let Some(name) = &context.wanted {
+        let file = made.and_then(|_| context.file(page, name));
+        return Ok(file.unwrap_or_else(|error| lost(request, &error)));
     }
     let made = made.map(|made| made.with_zone(&context.zone_name()).with_notice(saved_as(&context, saved)));
     let response = view::respond(visit, page, made.unwrap_or_else(|error| Answered::failed(page, &error)));

@@ -110,10 +110,10 @@ fn sources(context: &Context<'_>, revenue: &Json, month: &str, limit: &str) -> M
         let value = words::segment_label(segment);
         let behind = |which: &[(&str, &str)]| {
             let of = [("from", month), ("segment", value.as_str()), ("shown", limit)];
-            link("/revenue/people", &[], &[&of, which].concat())
+            words::is_short(&value).then(|| link("/revenue/people", &[], &[&of, which].concat()))
         };
         table.row(vec![
-            Cell::head(words::segment(segment)),
+            Cell::value(words::segment(segment)).heading(),
             Cell::people(&segment["people"], behind(&[("which", "people")])),
             Cell::people(&segment["paying"], behind(&[])),
             Cell::money(&segment["total"]),

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::model::Json;
 
-/// Properties that a page shows where no columns were chosen; a file has all.
+/// Properties that a page shows where no columns were chosen; a file has those of the answer.
 const PROPERTIES: usize = 4;
 /// Other identities of somebody that a row shows; a file has those of the answer.
 const OTHERS_SHOWN: usize = 20;
@@ -50,7 +50,7 @@ fn further(
     report: &str,
     pairs: &Pairs,
     first: &Json,
-    mut look: impl FnMut(&Json),
+    mut look: impl FnMut(&Json) -> Result<()>,
 ) -> Result<()> {
     let mut pairs = without(pairs, &["as_of"]);
     pairs.push(("as_of".to_owned(), words::value(&first["receipt"]["as_of"])));
@@ -58,7 +58,7 @@ fn further(
     let mut cursor = next(first);
     while let Some(at) = cursor {
         let page = context.ask(report, &[pairs.as_slice(), &[at]].concat())?;
-        look(&page);
+        look(&page)?;
         cursor = next(&page);
     }
     Ok(())
@@ -150,17 +150,19 @@ fn found(context: &Context<'_>, answer: &Json) -> Table {
         let mut cells = vec![Cell::head(name).link(person_path(name))];
         if columns.is_empty() {
             let all = person["properties"].as_object().unwrap_or_default();
-            let more = all.len().saturating_sub(PROPERTIES);
+            let unlisted = number(&person["more_properties"]);
+            let more = all.len().saturating_sub(PROPERTIES) as u64 + unlisted;
             let shown = html! {
-                @for (name, value) in all.iter().take(PROPERTIES) { span.property { (name) ": " (words::value(value)) } " " }
-                @if more > 0 { small { "and " (count(more as u64)) " more" } }
+                @for (name, value) in all.iter().take(PROPERTIES) { span.property { (name) ": " (words::clipped(&words::value(value))) } " " }
+                @if more > 0 { small { "and " (count(more)) " more" } }
             };
-            let plain: Vec<String> =
+            let mut plain: Vec<String> =
                 all.iter().map(|(name, value)| format!("{name}: {}", words::value(value))).collect();
+            plain.extend((unlisted > 0).then(|| format!("and {} more", count(unlisted))));
             cells.push(Cell::marked(shown, plain.join("; ")).class("properties"));
         } else {
             cells.extend(
-                columns.iter().map(|name| Cell::text(words::value(&person["properties"][name.as_str()]))),
+                columns.iter().map(|name| Cell::value(words::value(&person["properties"][name.as_str()]))),
             );
         }
         cells.extend([
@@ -235,7 +237,10 @@ pub fn list(context: &Context<'_>, report: &str) -> Result<Answered> {
     let file = context.wants("people");
     // The columns of a grid are as many as anybody in it needs.
     if file && report == "cohort" {
-        further(context, &name, &pairs, &answer, |page| buckets = buckets.max(came(page)))?;
+        further(context, &name, &pairs, &answer, |page| {
+            buckets = buckets.max(came(page));
+            Ok(())
+        })?;
     }
     let page = view::report_page(report);
     let (back, shown) = (without(&context.pairs, &OF_LIST), context.value("shown"));

@@ -38,7 +38,7 @@ fn fill_file(context: &Context<'_>, identity: &str, first: &Json) -> Result<()> 
     let mut cursor = first["cursor"].as_str().filter(|_| context.wants("events")).map(str::to_owned);
     while let Some(at) = cursor {
         let line = timeline_from(context, identity, limits::PAGE_MAX, &at)?;
-        context.add_to_file(&events_table(context, &line));
+        context.add_to_file(&events_table(context, &line))?;
         cursor = line["cursor"].as_str().map(str::to_owned);
     }
     Ok(())

@@ -73,16 +73,17 @@ fn series_table(context: &Context<'_>, series: &[Json], base: &Pairs, open: Opti
         "Revenue over time",
         &["From", "#Total", "#Refunds", "#Payments and refunds", "#Paying people"],
     );
-    for (at, point) in series.iter().enumerate() {
+    let all = context.wants(&table.name);
+    table.rows(series.iter().enumerate(), all, |(at, point)| {
         let start = point["start"].as_str().unwrap_or_default();
-        table.row(vec![
+        vec![
             Cell::unit(&point["start"], open.is_some_and(|open| at >= open)),
             Cell::money(&point["total"]),
             Cell::money(&point["refunds"]),
             Cell::number(&point["events"]),
             Cell::people(&point["paying"], link("/revenue/people", base, &[("start_of", start)])),
-        ]);
-    }
+        ]
+    });
     context.table(&table)
 }
 
@@ -94,10 +95,10 @@ fn segments_table(context: &Context<'_>, answer: &Json, base: &Pairs) -> Markup 
         let behind = |more: &[(&str, &str)]| {
             let mut all = vec![("segment", value.as_str())];
             all.extend(more);
-            link("/revenue/people", base, &all)
+            words::is_short(&value).then(|| link("/revenue/people", base, &all))
         };
         table.row(vec![
-            Cell::head(words::segment(segment)),
+            Cell::value(words::segment(segment)).heading(),
             Cell::money(&segment["total"]),
             Cell::money(&segment["refunds"]),
             Cell::people(&segment["people"], behind(&[("which", "people")])),
@@ -156,29 +157,31 @@ fn movements(context: &Context<'_>, lifetime: &Json, base: &Pairs) -> Markup {
     let head =
         ["From", "#At start", "#New", "#Reactivation", "#Expansion", "#Contraction", "#Churn", "#At end"];
     let mut table = Table::new("mrr", "Movements of monthly recurring revenue", &head);
-    for point in list(lifetime, "series") {
+    let all = context.wants(&table.name);
+    table.rows(list(lifetime, "series").iter(), all, |point| {
         let mut cells = vec![start_of(point), Cell::money(&point["mrr"]["start"])];
         cells.extend(
             ["new", "reactivation", "expansion", "contraction", "churn"]
                 .map(|name| Cell::money(&point["mrr"][name]).link(behind(base, name, point))),
         );
         cells.push(Cell::money(&point["mrr"]["end"]));
-        table.row(cells);
-    }
+        cells
+    });
     context.table(&table)
 }
 
 fn standing(context: &Context<'_>, lifetime: &Json, base: &Pairs) -> Markup {
     let head = ["From", "#At start", "#Gained", "#Regained", "#Kept", "#Lost", "#At end", "#Churn"];
     let mut table = Table::new("lifetimes", "Paying people over time", &head);
-    for point in list(lifetime, "series") {
+    let all = context.wants(&table.name);
+    table.rows(list(lifetime, "series").iter(), all, |point| {
         let mut cells = vec![start_of(point)];
         cells.extend(
             ["at_start", "gained", "regained", "kept", "lost", "at_end"]
                 .map(|name| Cell::people(&point[name], behind(base, name, point))),
         );
         cells.push(Cell::percent(&point["churn"]));
-        table.row(cells);
-    }
+        cells
+    });
     context.table(&table)
 }

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::words;
+use crate::limits::TARGET_BYTES_MAX;
 use crate::model::Json;
 
 /// Rows that a page shows of a table: more than anybody reads, and few enough to be drawn at once.
@@ -20,8 +21,8 @@ pub struct Table {
     pub class: &'static str,
     head: Vec<(String, bool)>,
     rows: Vec<(&'static str, Vec<Cell>)>,
-    /// Rows that were left out.
-    further: usize,
+    /// Rows that nobody sees and that were not made.
+    unmade: usize,
 }
 
 /// One cell.
@@ -54,6 +55,12 @@ impl Cell {
         Self::new(html! { (text) }, Plain::Text(text))
     }
 
+    /// A value that somebody sent, which can be long.
+    pub fn value(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self::new(html! { (words::clipped(&text)) }, Plain::Text(text))
+    }
+
     /// What the row is about.
     pub fn head(text: impl Into<String>) -> Self {
         Self { heads: true, ..Self::text(text) }
@@ -82,9 +89,9 @@ impl Cell {
         Self::new(html! { (words::count(number)) }, Plain::Number(number.to_string()))
     }
 
-    /// A number of people, which opens into them.
-    pub fn people(number: &Json, link: String) -> Self {
-        Self { link: Some(link), ..Self::number(number) }
+    /// A number of people, which opens into them if there is a link.
+    pub fn people(number: &Json, link: impl Into<Option<String>>) -> Self {
+        Self::number(number).link(link)
     }
 
     /// A share.
@@ -123,9 +130,9 @@ impl Cell {
         Self::new(html! { (shown) }, plain).class("date")
     }
 
-    /// Opens this address.
-    pub fn link(mut self, target: String) -> Self {
-        self.link = Some(target);
+    /// Opens this address, if there is one that can be asked for.
+    pub fn link(mut self, target: impl Into<Option<String>>) -> Self {
+        self.link = target.into().filter(|target| target.len() <= TARGET_BYTES_MAX);
         self
     }
 
@@ -178,7 +185,7 @@ impl Table {
             class: "",
             head: Vec::new(),
             rows: Vec::new(),
-            further: 0,
+            unmade: 0,
         };
         head.iter().for_each(|column| table.column(column));
         table
@@ -195,14 +202,16 @@ impl Table {
         self.rows.push(("", cells));
     }
 
-    /// Whether a page shows no further rows, which then need not be made if no file is wanted.
-    pub fn is_full(&self) -> bool {
-        self.rows.len() >= SHOWN_MAX
-    }
-
-    /// Leaves out so many rows, which are counted.
-    pub fn leave_out(&mut self, rows: usize) {
-        self.further += rows;
+    /// A row of each of some items; unless `all` are wanted for a file, no more than the page shows are made.
+    pub fn rows<T>(
+        &mut self,
+        mut items: impl ExactSizeIterator<Item = T>,
+        all: bool,
+        mut row: impl FnMut(T) -> Vec<Cell>,
+    ) {
+        let room = if all { usize::MAX } else { SHOWN_MAX.saturating_sub(self.rows.len()) };
+        items.by_ref().take(room).for_each(|item| self.row(row(item)));
+        self.unmade += items.len();
     }
 
     /// A row that sums up others.
@@ -228,12 +237,12 @@ impl Table {
             taken <= SHOWN_BYTES
         });
         let rows: Vec<Markup> = rows.collect();
-        let more = (self.rows.len() + self.further - rows.len()) as u64;
+        let more = (self.rows.len() + self.unmade - rows.len()) as u64;
         html! {
             div.scroll role="region" aria-label=(self.caption) tabindex="0" {
                 table class=[(!self.class.is_empty()).then_some(self.class)] {
                     caption { (self.caption) }
-                    thead { tr { @for (name, number) in &self.head { th scope="col" class=[number.then_some("n")] { (name) } } } }
+                    thead { tr { @for (name, number) in &self.head { th scope="col" class=[number.then_some("n")] { (words::clipped(name)) } } } }
                     tbody { @for row in &rows { (row) } }
                 }
             }
@@ -289,7 +298,7 @@ mod tests {
         for hostile in
             ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\"=1", "\u{ff1d}1", "plain, \"x\""]
         {
-            table.row(vec![Cell::head(hostile), Cell::people(&1234_u64.into(), "/x".into())]);
+            table.row(vec![Cell::head(hostile), Cell::people(&1234_u64.into(), "/x".to_owned())]);
         }
         table.row(vec![Cell::money(&"-5.5".into()), Cell::percent(&Json::Null)]);
         let text = table.csv();
@@ -312,10 +321,38 @@ mod tests {
         );
         let mut wide = Table::new("t", "T", &["Name"]);
         (0..10).for_each(|_| wide.row(vec![Cell::text("x".repeat(SHOWN_BYTES / 4))]));
-        wide.leave_out(5);
+        wide.unmade = 5;
         let page = wide.html(true, None).into_string();
+        assert!(page.len() < SHOWN_BYTES && page.contains("12 more rows"));
+        let made = |all: bool| {
+            let (mut table, mut made) = (Table::new("t", "T", &["#N"]), 0);
+            table.sum(vec![Cell::text("all")]);
+            table.rows(0..SHOWN_MAX + 5, all, |_| {
+                made += 1;
+                vec![Cell::text("x")]
+            });
+            assert!(table.html(true, None).into_string().contains("6 more rows"), "{all}");
+            made
+        };
+        assert_eq!((made(false), made(true)), (SHOWN_MAX - 1, SHOWN_MAX + 5));
+    }
+
+    #[test]
+    fn a_long_value_is_clipped_on_the_page_and_whole_in_the_file() {
+        let long = "\u{e9}&".repeat(4000);
+        let mut table = Table::new("t", "T", &["Name", &format!("#{long}")]);
+        let target = |length: usize| "x".repeat(length);
+        table.row(vec![
+            Cell::value(&*long).heading(),
+            Cell::people(&1_u64.into(), target(TARGET_BYTES_MAX + 1)),
+        ]);
+        table.row(vec![Cell::value("short").heading(), Cell::people(&2_u64.into(), None)]);
+        let page = table.html(true, None).into_string();
         assert!(
-            page.len() < SHOWN_BYTES && page.contains("12 more rows") && !wide.is_full() && table.is_full()
+            page.len() < 2000 && page.contains("&amp;\u{e9}\u{2026}</th>") && !page.contains("href"),
+            "{}",
+            page.len()
         );
+        assert!(table.csv().matches(&long).count() == 2 && page.contains(">short</th>"));
     }
 }

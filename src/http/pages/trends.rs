@@ -76,7 +76,7 @@ fn series(context: &Context<'_>, answer: &Json, pairs: &Pairs) -> Markup {
         @for (at, series) in all.iter().enumerate() {
             h2 { (names.get(at).map_or("", String::as_str)) ": " (measure(series, &query["series"][at])) }
             @if split {
-                @let parts: Vec<(String, &Json)> = list(series, "segments").iter().take(DRAWN_MAX).map(|s| (words::segment(s), s)).collect();
+                @let parts: Vec<(String, &Json)> = list(series, "segments").iter().take(DRAWN_MAX).map(|s| (words::clipped(&words::segment(s)).into_owned(), s)).collect();
                 (chart::lines(&parts.iter().map(|(name, part)| Layer { name, values: values(part) }).collect::<Vec<_>>(), &axis(series), open, ""))
             } @else if layers.len() == 1 {
                 (chart::lines(&layers, &axis(series), open, ""))
@@ -102,31 +102,34 @@ fn numbers(
 ) -> Markup {
     let base = for_list(pairs);
     let number = number.to_string();
-    let behind = |start: Option<&str>, segment: Option<&Json>| {
+    let behind = |start: Option<&str>, segment: Option<&str>| {
         let mut more = vec![("number", number.as_str())];
         more.extend(start.map(|start| ("start_of", start)));
-        let segment = segment.map(words::segment_label);
-        more.extend(segment.as_deref().map(|segment| ("segment", segment)));
-        link("/trends/people", &base, &more)
+        more.extend(segment.map(|segment| ("segment", segment)));
+        segment.is_none_or(words::is_short).then(|| link("/trends/people", &base, &more))
     };
     let segments = list(series, "segments");
+    let labels: Vec<String> = segments.iter().map(words::segment_label).collect();
+    let labelled = || segments.iter().zip(&labels);
     let mut table =
         Table::new(format!("series{number}"), format!("Numbers of event {number}"), &["From", "#Value"]);
     segments.iter().for_each(|segment| table.column(&format!("#{}", words::segment(segment))));
     let mut whole = vec![Cell::head("In all"), Cell::measured(&series["total"]).link(behind(None, None))];
-    let total = |segment: &Json| Cell::measured(&segment["total"]).link(behind(None, Some(segment)));
-    whole.extend(segments.iter().map(total));
+    whole.extend(
+        labelled().map(|(segment, label)| Cell::measured(&segment["total"]).link(behind(None, Some(label)))),
+    );
     table.sum(whole);
-    for (row, point) in list(series, "points").iter().enumerate() {
+    let all = context.wants(&table.name);
+    table.rows(list(series, "points").iter().enumerate(), all, |(row, point)| {
         let start = point["start"].as_str();
         let mut cells = vec![
             Cell::unit(&point["start"], open.is_some_and(|open| row >= open)),
             Cell::measured(&point["value"]).link(behind(start, None)),
         ];
-        cells.extend(segments.iter().map(|segment| {
-            Cell::measured(&segment["points"][row]["value"]).link(behind(start, Some(segment)))
+        cells.extend(labelled().map(|(segment, label)| {
+            Cell::measured(&segment["points"][row]["value"]).link(behind(start, Some(label)))
         }));
-        table.row(cells);
-    }
+        cells
+    });
     context.table(&table)
 }

@@ -1,5 +1,7 @@
 //! How numbers, instants and definitions read on pages.
 
+use std::borrow::Cow;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan};
@@ -100,6 +102,33 @@ pub fn value(value: &Json) -> String {
 /// The name of a segment.
 pub fn segment(part: &Json) -> String {
     part.get("value").map_or_else(|| "(other)".to_owned(), value)
+}
+
+/// Bytes that a value may take in an address to stand in the link of each number about it, and to be shown whole: somebody can send
+/// such of 8 KiB, which take up to 65 KB there, and a table of segments over time has thousands of links.
+const ADDRESS_BYTES_MAX: usize = 512;
+
+/// Bytes of a character in an address.
+fn in_address(c: char) -> usize {
+    if c.is_ascii_alphanumeric() || "*-._ ".contains(c) { 1 } else { 3 * c.len_utf8() }
+}
+
+/// Whether a value, as a list of people takes it, is short enough for links.
+pub fn is_short(value: &str) -> bool {
+    value.chars().map(in_address).sum::<usize>() <= ADDRESS_BYTES_MAX
+}
+
+/// A text as far as a page shows it; files have all of it.
+pub fn clipped(text: &str) -> Cow<'_, str> {
+    let mut taken = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        taken += in_address(*c);
+        taken > ADDRESS_BYTES_MAX
+    });
+    match end.and_then(|(at, _)| text.get(..at)) {
+        Some(begin) => format!("{begin}\u{2026}").into(),
+        None => text.into(),
+    }
 }
 
 /// The name of a segment, as a list of its people takes it.
