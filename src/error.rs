@@ -173,9 +173,9 @@ fn shortened(text: String) -> String {
     if text.len() <= TEXT_BYTES_MAX {
         return text;
     }
-    let begin = text.floor_char_boundary(TEXT_BYTES_MAX - END - 8);
-    let end = text.ceil_char_boundary(text.len() - END);
-    format!("{} ... {}", text.get(..begin).unwrap_or(""), text.get(end..).unwrap_or(""))
+    let begin = (0..TEXT_BYTES_MAX - END - 8).rev().find_map(|end| text.get(..end));
+    let end = (text.len() - END..text.len()).find_map(|begin| text.get(begin..));
+    format!("{} ... {}", begin.unwrap_or(""), end.unwrap_or(""))
 }
 
 impl fmt::Display for Error {

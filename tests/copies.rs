@@ -211,7 +211,7 @@ fn old_backups_are_taken_one_by_one() {
         let report = backup_on(place.store.as_ref(), place.backups.as_ref(), keep, NOW + n * 1000).unwrap();
         (report.removed, place.backups.list().unwrap())
     };
-    let all = (0..12).map(|n| backup(n, None).1).last().unwrap();
+    let all = (0..12).map(|n| backup(n, None).1).collect::<Vec<_>>().pop().unwrap();
     assert_eq!(all.len(), 12);
     // Somebody serves one, which does not count.
     let served = place.backups.open(&all[3]).unwrap();
