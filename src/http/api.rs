@@ -85,14 +85,12 @@ impl Api {
                 let page = reports.timeline(&snapshot, &identity()?, app.now(), event, limit, cursor);
                 page.map(Response::json)
             }
-            Action::Merge => {
+            Action::Merge | Action::Unmerge => {
                 let identity = identity()?;
-                app.merge(&identity, &into(request)?)?;
-                reports.person(&app.snapshot(), &identity, app.now()).map(Response::json)
-            }
-            Action::Unmerge => {
-                let identity = identity()?;
-                app.unmerge(&identity)?;
+                match route.action {
+                    Action::Merge => app.merge(&identity, &into(request)?)?,
+                    _ => app.unmerge(&identity)?,
+                }
                 reports.person(&app.snapshot(), &identity, app.now()).map(Response::json)
             }
             Action::Erase => written(&app.erase(&[identity()?])?),

@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn values_are_counted_and_commas_in_strings_are_none() {
         for (text, values) in
-            [("1", 1), ("[1,2,3]", 4), (r#"{"a":"b,c","d":[1]}"#, 4), (r#"["\",{"a":1}]"#, 4)]
+            [("1", 1), ("[1,2,3]", 4), (r#"{"a":"b,c","d":[1]}"#, 4), (r#"["\\",{"a":1}]"#, 4)]
         {
             assert_eq!(json_values(text), values, "{text}");
         }
