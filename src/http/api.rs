@@ -102,11 +102,7 @@ impl Api {
             Action::Keys | Action::AddKey | Action::RemoveKey => keys::answer(project, route, request),
             Action::Backup => self.backup(project, owns_all),
             Action::Retention => written(&app.retention()?),
-            Action::Retain => {
-                let retention = Retention::from_json(&body(request)?)?;
-                let removed = app.retain(&retention)?;
-                written(&json!({ "retention": retention, "removed": removed }))
-            }
+            Action::Retain => retained(app, request),
             Action::Events => {
                 let (limit, cursor) = (page_limit(request)?, request.parameter("cursor"));
                 reports.events_part(&snapshot, app.now(), limit, cursor.as_deref()).map(Response::json)
@@ -591,4 +587,11 @@ fn into(request: &Request) -> Result<String> {
     let into = fields.require("into")?.name()?;
     fields.end()?;
     Ok(into)
+}
+
+/// Says how long events are kept, and takes out those that are older.
+fn retained(app: &App, request: &Request) -> Result<Response> {
+    let retention = Retention::from_json(&body(request)?)?;
+    let removed = app.retain(&retention)?;
+    written(&json!({ "retention": retention, "removed": removed }))
 }
