@@ -54,7 +54,8 @@ pub fn run(data: &Path, args: &Serve) -> Result<()> {
     }
     let projects = Projects::open(data.to_owned(), Arc::clone(&app), &keys.stored)?;
     let own_files = limits::PROJECT_FILES * projects.all().len();
-    let limits = Limits::new(args.rate, args.key_rate, args.trusted_proxy.clone());
+    let limits = Limits::new(args.rate, args.key_rate, args.trusted_proxy.clone())
+        .with_unpacked(memory.in_flight_bytes());
     let api = Api::new(projects, Accounts::load(data)?).with_limits(limits);
     // Whoever reads the log of a service later gets no way in from it; whoever sits at the terminal does.
     let shown = keys.new_api_key.is_some() || std::io::stdout().is_terminal();

@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::auth::{self, KeyHash};
 use super::collect::{self, Outcome as Tracked};
-use super::front::Budget;
 use super::limit::{self, Limits};
 use super::message::{Method, Request, Response};
 use super::pages::session::{self, Sessions, Who};
@@ -35,16 +34,13 @@ pub struct Api {
     sessions: Arc<Sessions>,
     accounts: Arc<Accounts>,
     limits: Arc<Limits>,
-    /// Bytes of bodies that are unpacked.
-    unpacking: Arc<Budget>,
 }
 
 impl Api {
     /// Over `projects`, for senders and readers with their keys and for people with an account.
     pub fn new(projects: Projects, accounts: Accounts) -> Self {
         let (projects, accounts) = (Arc::new(projects), Arc::new(accounts));
-        let unpacking = Arc::new(Budget::new(limits::UNPACKED_BYTES_MAX));
-        Self { projects, accounts, sessions: Arc::default(), limits: Arc::default(), unpacking }
+        Self { projects, accounts, sessions: Arc::default(), limits: Arc::default() }
     }
 
     /// With other limits than those of `limits.rs` on how often senders may send.
@@ -409,7 +405,7 @@ impl Handler for Api {
                 let allowed = |project: &Project, key: Option<&str>, records| {
                     self.may_send(project, &request, key, records)
                 };
-                return segment::answer(&self.projects, kind, &request, &self.unpacking, allowed);
+                return segment::answer(&self.projects, kind, &request, &self.limits.unpacked, allowed);
             }
             _ => {}
         }

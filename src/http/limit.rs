@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use super::front::Budget;
 use super::message::Response;
 use super::respond;
 use crate::error::{Error, ErrorKind};
@@ -106,6 +107,8 @@ pub struct Limits {
     keys: Limiter,
     /// Who may send any number: a proxy that says nothing of its clients.
     exempt: Vec<IpAddr>,
+    /// Bytes of bodies that are unpacked at the moment.
+    pub(super) unpacked: Budget,
     /// The networks that import with a write key at the moment.
     imports: Mutex<Vec<u64>>,
 }
@@ -138,7 +141,16 @@ impl Limits {
     pub fn new(address: u32, key: u32, exempt: Vec<IpAddr>) -> Self {
         let of =
             |rate: u32| Limiter::new(rate.saturating_mul(60), rate.saturating_mul(limits::BURST_SECONDS));
-        Self { addresses: of(address), keys: of(key), exempt, imports: Mutex::default() }
+        let unpacked = Budget::new(limits::UNPACKED_BYTES_MAX);
+        Self { addresses: of(address), keys: of(key), exempt, unpacked, imports: Mutex::default() }
+    }
+
+    /// With room for so many bytes of bodies that are unpacked at one moment; in any case for one of the largest.
+    #[must_use]
+    pub fn with_unpacked(mut self, bytes: usize) -> Self {
+        let least = limits::SEGMENT_BYTES_MAX + limits::SEGMENT_BYTES_MAX / 10;
+        self.unpacked = Budget::new(bytes.clamp(least, limits::UNPACKED_BYTES_MAX));
+        self
     }
 
     /// A request with at least one record comes from an address. If it comes too often, the seconds to wait.

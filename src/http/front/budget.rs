@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that may be held at once.
+#[derive(Debug)]
 pub(in crate::http) struct Budget {
     used: AtomicUsize,
     max: usize,
