@@ -167,15 +167,18 @@ impl Error {
     }
 }
 
-/// A text without its middle if it is longer than [`TEXT_BYTES_MAX`]: what is wrong stands at its beginning or its end.
+/// A text without its middle if it is longer than [`TEXT_BYTES_MAX`]: what is wrong stands at its beginning or its end. It is cut between
+/// words if it has any, as half an identity would be found by nobody who erases it.
 fn shortened(text: String) -> String {
     const END: usize = 200;
     if text.len() <= TEXT_BYTES_MAX {
         return text;
     }
-    let begin = (0..TEXT_BYTES_MAX - END - 8).rev().find_map(|end| text.get(..end));
-    let end = (text.len() - END..text.len()).find_map(|begin| text.get(begin..));
-    format!("{} ... {}", begin.unwrap_or(""), end.unwrap_or(""))
+    let begin = (0..TEXT_BYTES_MAX - END - 8).rev().find_map(|end| text.get(..end)).unwrap_or("");
+    let begin = begin.rfind(' ').and_then(|at| begin.get(..at)).unwrap_or(begin);
+    let end = (text.len() - END..text.len()).find_map(|begin| text.get(begin..)).unwrap_or("");
+    let end = end.find(' ').and_then(|at| end.get(at + 1..)).unwrap_or(end);
+    format!("{begin} ... {end}")
 }
 
 impl fmt::Display for Error {
@@ -206,7 +209,7 @@ mod tests {
         let error = Error::invalid("bad_type", format!("\"{}\" is no type", "\u{e9}".repeat(1 << 20)));
         let error = error.at("x".repeat(1 << 20)).within("batch");
         let message = error.message();
-        assert!(message.len() <= TEXT_BYTES_MAX && message.ends_with("\u{e9}\" is no type"), "{message}");
+        assert!(message.len() <= TEXT_BYTES_MAX && message.ends_with("\u{e9} ... is no type"), "{message}");
         let place = error.place().unwrap();
         assert!(place.len() <= TEXT_BYTES_MAX && place.starts_with("batch.xxx"));
         assert_eq!(Error::invalid("a", "short").message(), "short");

@@ -168,13 +168,16 @@ pub fn one(target: &dyn Folders, name: &str) -> Result<Option<Backup>> {
 }
 
 /// Everybody who was erased from a store, as far as the directories in `beside` say. A list is of use even if the backup around it is not.
-pub fn erased(beside: &dyn Folders, store_id: u64) -> Result<Erasures> {
+/// What is somebody else's and keeps us out may be the store itself: it is passed over only if its list is `told` apart from this.
+pub fn erased(beside: &dyn Folders, store_id: u64, told: bool) -> Result<Erasures> {
     let mut erased = Erasures { store_id, entries: Vec::new() };
     for name in beside.list()?.into_iter().filter(|name| name != LOST_AND_FOUND) {
         match list_of(beside, &name, store_id) {
             Ok(list) => erased.add(list.into_iter().flat_map(|list| list.entries)),
-            // Somebody else's, which says nothing of this store.
             Err(error) if !is_stamp(&name) && is_forbidden(&error) => {
+                if !told {
+                    return Err(error.hint("move it away, or say with --erased who was erased since"));
+                }
                 log::warn!("{name} beside the backup is passed over: {error}");
             }
             Err(error) => return Err(error),
@@ -249,7 +252,11 @@ enum Prunable {
 
 /// Takes the directory `name` for this process, if it may be removed and nobody has it.
 fn take(target: &dyn Folders, name: &str, store_id: u64) -> Result<Option<(Prunable, Box<dyn Send + Sync>)>> {
-    let vfs = target.open(name)?;
+    let vfs = match target.open(name) {
+        // Another backup has removed it meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
     let Ok(lock) = vfs.lock() else { return Ok(None) };
     let files = vfs.list()?;
     let recorded = files.iter().any(|file| file == BACKUP);
@@ -365,8 +372,11 @@ mod tests {
         for other in ["lost+found", "other"] {
             around(&[]).make(other).unwrap();
         }
-        assert_eq!(erased(&around(&["lost+found", "other"]), 7).unwrap(), list);
-        let error = erased(&around(&["20260302T080000Z"]), 7).unwrap_err();
+        assert_eq!(erased(&around(&["lost+found"]), 7, false).unwrap(), list);
+        assert_eq!(erased(&around(&["lost+found", "other"]), 7, true).unwrap(), list);
+        let error = erased(&around(&["other"]), 7, false).unwrap_err();
+        assert!(is_forbidden(&error), "it may be the store itself: {error}");
+        let error = erased(&around(&["20260302T080000Z"]), 7, true).unwrap_err();
         assert!(is_forbidden(&error), "who is in the list of a backup is not known without it: {error}");
     }
 

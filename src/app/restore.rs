@@ -239,7 +239,7 @@ fn restore_one(
     sound(lost(from.vfs.as_ref())?)?;
     let found = Frozen::take(from.vfs.as_ref())?;
     let store_id = found.manifest.store_id;
-    let mut erased = erased(beside, store_id)?;
+    let mut erased = erased(beside, store_id, !lists.is_empty())?;
     for (list, name) in lists {
         if list.store_id != store_id {
             return Err(Error::invalid("foreign_list", format!("{name} is the list of another store")));

@@ -320,6 +320,8 @@ pub(crate) fn scrub(shared: &Shared) {
         if shared.closing.load(Ordering::SeqCst) {
             return;
         }
+        // Writers wait for these, and a scrub takes long.
+        leave_out_suspects(shared);
         // A compaction may have removed the file: what is mapped stays readable.
         let unreadable = shared.vfs.read_through(segment.name()).err();
         let unreadable = unreadable.filter(|error| error.kind() == ErrorKind::Corrupt);

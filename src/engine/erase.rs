@@ -402,7 +402,8 @@ impl Writer {
         let swept = sweep(vfs, &shared.manifest.lock().unwrap_or_else(PoisonError::into_inner));
         // Only with the directory's sync the names are gone for good, and with them the bytes. They are erased whatever failed: it is not
         // tried again.
-        swept.and_then(|()| vfs.sync_dir()).inspect_err(|error| shared.fail(error))?;
+        let synced = vfs.sync_dir().inspect_err(|error| shared.fail(error));
+        swept.and(synced)?;
         *plan.receipt.lock().unwrap_or_else(PoisonError::into_inner) = plan.receipt(&rewritten, forgotten);
         Ok(())
     }

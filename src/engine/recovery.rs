@@ -331,16 +331,17 @@ fn replay_payload(name: &str, offset: u64, payload: &[u8], state: &mut State) ->
 }
 
 /// Removes files that the manifest does not name: left by a crash between writing and naming them, or between
-/// replacing and removing them.
+/// replacing and removing them. It goes on behind one that cannot be removed.
 pub(super) fn sweep(vfs: &dyn Vfs, manifest: &Manifest) -> Result<()> {
     let live: Vec<&str> = manifest.files().map(|f| f.name.as_str()).collect();
+    let mut done = Ok(());
     for file in vfs.list()? {
         let ours =
             OURS.iter().any(|prefix| file.starts_with(prefix)) || file == MANIFEST_NEW || file == ERASED_NEW;
         let old_log = parse_wal_name(&file).is_some_and(|n| n < manifest.first_log);
         if old_log || (ours && !live.contains(&file.as_str())) {
-            vfs.remove(&file)?;
+            done = done.and(vfs.remove(&file));
         }
     }
-    Ok(())
+    done
 }

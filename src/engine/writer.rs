@@ -315,7 +315,11 @@ impl Writer {
     /// Has a segment left out; what to tell meanwhile.
     fn suspect(&self, segment: Arc<Segment>, error: Error) -> Error {
         let message = format!("a file is damaged, and left out from now on: {}", error.message());
-        self.shared.suspects.lock().unwrap_or_else(PoisonError::into_inner).push((segment, error));
+        let mut suspects = self.shared.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if suspects.iter().all(|(known, _)| known.name() != segment.name()) {
+            suspects.push((segment, error));
+        }
+        drop(suspects);
         // Full means that the compactor has been told already.
         let _already_told = self.compact.try_send(());
         Error::new(ErrorKind::Busy, "busy", message).hint("nothing was stored, send it again")

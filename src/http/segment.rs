@@ -66,6 +66,12 @@ fn store(
         }
         true
     });
+    // The key may be in what could not be looked at yet.
+    if let Err(error) = &text
+        && error.is_passing()
+    {
+        return Err(error.again());
+    }
     let key = presented.or_else(|| segment::write_key(text.as_ref().ok()?));
     let project = projects.of_key(key.as_deref());
     let dashboard = project.app.dashboard();
