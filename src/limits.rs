@@ -33,8 +33,12 @@ pub const SEGMENT_MESSAGES_MAX: usize = 50_000;
 pub const JSON_VALUES_FREE: usize = 20_000;
 /// See [`JSON_VALUES_FREE`].
 pub const JSON_VALUE_BYTES: usize = 16;
-/// Bytes of all bodies that are unpacked at one moment: some kilobytes can be twenty megabytes.
+/// Bytes of all large bodies that are unpacked at one moment: some kilobytes can be twenty megabytes.
 pub const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same of all that are not large, which wait for each other: no clients' batches are half as long as [`UNPACKED_SMALL_BYTES`].
+pub const UNPACKED_SMALL_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Bytes from which on an unpacked body is large, and needs room for the largest at once.
+pub const UNPACKED_SMALL_BYTES: usize = 1024 * 1024;
 /// Parameters of a tracking request. Of one that is given twice the last counts, so there may be more than properties.
 pub const PARAMETERS_MAX: usize = 4 * PROPERTIES_MAX;
 /// Columns of a table of comma-separated values: rows have few of them each.

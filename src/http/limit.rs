@@ -107,8 +107,8 @@ pub struct Limits {
     keys: Limiter,
     /// Who may send any number: a proxy that says nothing of its clients.
     exempt: Vec<IpAddr>,
-    /// Bytes of bodies that are unpacked at the moment.
-    pub(super) unpacked: Budget,
+    /// Bytes of large bodies that are unpacked at the moment, and of others.
+    pub(super) unpacked: [Budget; 2],
     /// The networks that import with a write key at the moment.
     imports: Mutex<Vec<u64>>,
 }
@@ -141,15 +141,15 @@ impl Limits {
     pub fn new(address: u32, key: u32, exempt: Vec<IpAddr>) -> Self {
         let of =
             |rate: u32| Limiter::new(rate.saturating_mul(60), rate.saturating_mul(limits::BURST_SECONDS));
-        let unpacked = Budget::new(limits::UNPACKED_BYTES_MAX);
+        let unpacked = [limits::UNPACKED_BYTES_MAX, limits::UNPACKED_SMALL_BYTES_MAX].map(Budget::new);
         Self { addresses: of(address), keys: of(key), exempt, unpacked, imports: Mutex::default() }
     }
 
-    /// With room for so many bytes of bodies that are unpacked at one moment; in any case for one of the largest.
+    /// With room for so many bytes of large bodies that are unpacked at one moment; in any case for one of the largest.
     #[must_use]
     pub fn with_unpacked(mut self, bytes: usize) -> Self {
         let least = limits::SEGMENT_BYTES_MAX + limits::SEGMENT_BYTES_MAX / 10;
-        self.unpacked = Budget::new(bytes.clamp(least, limits::UNPACKED_BYTES_MAX));
+        self.unpacked[0] = Budget::new(bytes.clamp(least, limits::UNPACKED_BYTES_MAX));
         self
     }
 

@@ -11,6 +11,7 @@ use super::projects::{Project, Projects};
 use super::respond;
 use crate::app::Sent;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::model::Admission;
 use crate::transfer::segment::{self, Kind, Message};
 use crate::transfer::unpack;
@@ -19,12 +20,12 @@ use crate::transfer::unpack;
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Answers a call of `kind`, or of a batch. What is unpacked is held within `unpacking` until it is stored. `allowed` checks a presented key that sends so many messages to its project.
+/// Answers a call of `kind`, or of a batch. What is unpacked is held within `unpacking`, large or not, until it is stored. `allowed` checks a presented key that sends so many messages to its project.
 pub fn answer(
     projects: &Projects,
     kind: Option<Kind>,
     request: &Request,
-    unpacking: &Budget,
+    unpacking: &[Budget; 2],
     allowed: impl Fn(&Project, Option<&str>, usize) -> Result<()>,
 ) -> Response {
     match store(projects, kind, request, unpacking, allowed) {
@@ -50,15 +51,20 @@ fn store(
     projects: &Projects,
     kind: Option<Kind>,
     request: &Request,
-    unpacking: &Budget,
+    unpacking: &[Budget; 2],
     allowed: impl Fn(&Project, Option<&str>, usize) -> Result<()>,
 ) -> Result<()> {
     let presented = auth::presented(request).filter(|key| !key.is_empty());
     let presented = presented.or_else(|| request.parameter("writeKey"));
     // The key may be in the body, so that is looked at first; what it says counts only after the key.
-    let (mut unpacked, until) = (unpacking.reserve(), Instant::now() + PATIENCE);
+    let [mut large, mut small] = unpacking.each_ref().map(Budget::reserve);
+    let until = Instant::now() + PATIENCE;
     let text = unpack::decode(&request.body, |bytes| {
-        while !unpacked.grow_to(bytes) {
+        // Large ones that waited with a part of the room in hand would keep each other from ever having enough.
+        if bytes > limits::UNPACKED_SMALL_BYTES {
+            return large.grow_to(limits::SEGMENT_BYTES_MAX + limits::UNPACKED_SMALL_BYTES);
+        }
+        while !small.grow_to(bytes) {
             if Instant::now() >= until {
                 return false;
             }
