@@ -37,8 +37,10 @@ pub const JSON_VALUE_BYTES: usize = 16;
 pub const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The same of all that are not large, which wait for each other: no clients' batches are half as long as [`UNPACKED_SMALL_BYTES`].
 pub const UNPACKED_SMALL_BYTES_MAX: usize = 24 * 1024 * 1024;
-/// Bytes from which on an unpacked body is large, and needs room for the largest at once.
+/// Bytes from which on an unpacked body is large, and takes [`UNPACKED_LARGE_BYTES`] of room at once.
 pub const UNPACKED_SMALL_BYTES: usize = 1024 * 1024;
+/// As many as the largest has, and what is unpacked before it is known to be larger.
+pub const UNPACKED_LARGE_BYTES: usize = SEGMENT_BYTES_MAX + UNPACKED_SMALL_BYTES;
 /// Parameters of a tracking request. Of one that is given twice the last counts, so there may be more than properties.
 pub const PARAMETERS_MAX: usize = 4 * PROPERTIES_MAX;
 /// Columns of a table of comma-separated values: rows have few of them each.

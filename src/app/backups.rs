@@ -220,10 +220,9 @@ pub fn prune(
     // By name alone: held, a thousand of them would be more files than a process may have open.
     let (mut older, mut gone) = (Vec::new(), Vec::new());
     for name in stamps(target)?.into_iter().filter(|name| name != made && Some(name.as_str()) != itself) {
-        match take(target, &name, store_id)? {
-            Some((Prunable::Older, _)) => older.push((name, Prunable::Older)),
-            Some((Prunable::CutShort, _)) => gone.push((name, Prunable::CutShort)),
-            None => {}
+        if let Some((what, _)) = take(target, &name, store_id)? {
+            let kind = if what == Prunable::Older { &mut older } else { &mut gone };
+            kind.push((name, what));
         }
     }
     let old = older.len().saturating_sub(keep.max(1) - 1);

@@ -3,7 +3,7 @@
 use super::format;
 use super::table::visible;
 use crate::http::pages::words;
-use crate::model::Json;
+use crate::model::{Json, thousands};
 
 /// Stands for people without a value.
 const NOT_SET: &str = "(not set)";
@@ -22,7 +22,7 @@ pub fn text<'a>(answer: &'a Json, field: &str) -> &'a str {
 
 /// The count in a field with its digits grouped.
 pub fn count(answer: &Json, field: &str) -> String {
-    answer.get(field).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), crate::model::thousands)
+    answer.get(field).and_then(Json::as_u64).map_or_else(|| "-".to_owned(), thousands)
 }
 
 /// The count in a field of what is called so.
@@ -91,4 +91,9 @@ pub fn warnings(answer: &Json) -> String {
         out.extend(["warning: ", &at.unwrap_or_default(), &message, &hint.unwrap_or_default(), "\n"]);
     }
     out
+}
+
+/// "and 7 more", if an answer says that there are more than it lists.
+pub fn more(answer: &Json, name: &str) -> Option<String> {
+    answer.get(name).and_then(Json::as_u64).map(|more| format!("and {} more", thousands(more)))
 }

@@ -3,7 +3,7 @@
 use super::answer;
 use super::format;
 use super::table::{Align, Table};
-use crate::model::{Json, thousands};
+use crate::model::Json;
 
 /// The answer for a terminal of `width` columns. Identities are whole, so that `whodid person` takes them: first properties give way,
 /// then seconds.
@@ -34,13 +34,11 @@ fn table_of(people: &[Json], seen: fn(&str) -> String) -> Table {
         let properties = person.get("properties").and_then(Json::as_object);
         let properties =
             properties.into_iter().flatten().map(|(name, value)| format!("{name}={}", answer::value(value)));
-        let unlisted = person.get("more_properties").and_then(Json::as_u64);
-        let unlisted = unlisted.map(|more| format!("and {} more", thousands(more)));
         table.row(vec![
             answer::text(person, "person").to_owned(),
             answer::count(person, "events"),
             seen(answer::text(person, "last_seen")),
-            properties.chain(unlisted).collect::<Vec<_>>().join(", "),
+            properties.chain(answer::more(person, "more_properties")).collect::<Vec<_>>().join(", "),
         ]);
     }
     table

@@ -2,7 +2,7 @@
 
 use super::answer;
 use super::table::{Align, Table, visible};
-use crate::model::{Json, thousands};
+use crate::model::Json;
 
 /// The profile for a terminal of `width` columns.
 pub fn profile(person: &Json, width: usize) -> String {
@@ -43,10 +43,7 @@ pub fn profile(person: &Json, width: usize) -> String {
 
 /// How many more there are than the table above shows.
 fn more(person: &Json, name: &str) -> String {
-    match person.get(name).and_then(Json::as_u64) {
-        Some(more) => format!("and {} more\n", thousands(more)),
-        None => String::new(),
-    }
+    answer::more(person, name).map_or_else(String::new, |more| format!("{more}\n"))
 }
 
 fn counts(person: &Json, width: usize) -> String {

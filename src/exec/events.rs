@@ -6,7 +6,7 @@ use super::rows::span_of;
 use super::scope::{Scope, View, map_scopes};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{Millis, NameId, format_millis, json_text_len};
+use crate::model::{Millis, NameId, format_millis, json_text_len, within};
 use crate::store::catalog::Catalog;
 use crate::threads::go_on;
 
@@ -138,12 +138,8 @@ impl EventList {
             let begin = self.events.partition_point(|event| event.event.as_str() <= name);
             self.events.drain(..begin);
         }
-        let mut taken = 0;
-        let fits = self.events.iter().take(limit).take_while(|event| {
-            taken += event.json_len();
-            taken <= limits::NAMES_LISTED_BYTES
-        });
-        let fits = fits.count();
+        let first = self.events.iter().take(limit);
+        let fits = within(first, limits::NAMES_LISTED_BYTES, |event| event.json_len()).count();
         if fits < self.events.len() {
             self.events.truncate(fits);
             let last = self.events.last().and_then(|last| catalog.event(&last.event));

@@ -7,18 +7,20 @@ use std::io;
 use serde::Serialize;
 
 use crate::limits::LISTED_PAGE_BYTES;
-use crate::model::{PersonId, Value, ValueRef, json_text_len};
+use crate::model::{PersonId, Value, ValueRef, json_text_len, within};
+
+/// Bytes of JSON of a property.
+pub fn property_len(name: &str, value: ValueRef<'_>) -> usize {
+    json_text_len(name) + value.json_len() + 2
+}
 
 /// The first properties in the order of their names that take `most` bytes of JSON, and how many more there are.
 pub fn fitting<N: Ord + Into<String> + AsRef<str>>(
     all: BTreeMap<N, ValueRef<'_>>,
     most: usize,
 ) -> (BTreeMap<String, Value>, Option<usize>) {
-    let (count, mut taken) = (all.len(), 0);
-    let fits = all.into_iter().take_while(|(name, value)| {
-        taken += json_text_len(name.as_ref()) + value.json_len() + 2;
-        taken <= most
-    });
+    let count = all.len();
+    let fits = within(all.into_iter(), most, |(name, value)| property_len(name.as_ref(), *value));
     let kept: BTreeMap<String, Value> = fits.map(|(name, value)| (name.into(), value.to_owned())).collect();
     let more = count - kept.len();
     (kept, Some(more).filter(|more| *more > 0))

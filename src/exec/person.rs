@@ -6,13 +6,12 @@ use serde::Serialize;
 
 use super::binder::Binder;
 use super::cell::RowRef;
+use super::fitting::property_len;
 use super::rows::StoredRow;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::{
-    IdentityId, Millis, NameId, PersonId, PropertyId, Value, ValueRef, format_millis, json_text_len,
-};
+use crate::model::{IdentityId, Millis, NameId, PersonId, PropertyId, Value, ValueRef, format_millis};
 use crate::report::Warning;
 use crate::store::segment::members::Totals;
 use crate::store::segment::{Segment, chunk_of};
@@ -295,8 +294,7 @@ pub fn timeline(
     let (mut events, mut bytes) = (Vec::new(), 0);
     for row in rows.iter().skip(skip).take(limit) {
         let properties = named_properties(source, row.name, row.at)?;
-        bytes +=
-            properties.iter().map(|(name, value)| json_text_len(name) + value.json_len() + 2).sum::<usize>();
+        bytes += properties.iter().map(|(name, value)| property_len(name, *value)).sum::<usize>();
         if bytes > limits::TIMELINE_BYTES && !events.is_empty() {
             break;
         }

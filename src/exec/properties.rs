@@ -9,7 +9,7 @@ use super::scope::{Scope, View, map_scopes};
 use super::split::{Groups, Split, Splitter};
 use crate::engine::Snapshot;
 use crate::error::Result;
-use crate::model::{Millis, NameId, PropertyId, Value, json_text_len};
+use crate::model::{Millis, NameId, PropertyId, Value, json_text_len, within};
 use crate::report::{Tally, Warning};
 use crate::threads::go_on;
 
@@ -136,12 +136,7 @@ fn fit(candidates: &[Candidate<'_>], most: usize) -> (usize, usize) {
     if candidates.iter().map(|one| one.fixed_len() + one.bytes).sum::<usize>() <= most {
         return (candidates.len(), usize::MAX);
     }
-    let mut taken = 0;
-    let fits = candidates.iter().take_while(|one| {
-        taken += one.fixed_len();
-        taken <= most / 2
-    });
-    let listed = fits.count();
+    let listed = within(candidates.iter(), most / 2, |one| one.fixed_len()).count();
     (listed, most / 2 / listed.max(1))
 }
 

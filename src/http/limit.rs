@@ -148,8 +148,7 @@ impl Limits {
     /// With room for so many bytes of large bodies that are unpacked at one moment; in any case for one of the largest.
     #[must_use]
     pub fn with_unpacked(mut self, bytes: usize) -> Self {
-        let least = limits::SEGMENT_BYTES_MAX + limits::SEGMENT_BYTES_MAX / 10;
-        self.unpacked[0] = Budget::new(bytes.clamp(least, limits::UNPACKED_BYTES_MAX));
+        self.unpacked[0] = Budget::new(bytes.clamp(limits::UNPACKED_LARGE_BYTES, limits::UNPACKED_BYTES_MAX));
         self
     }
 

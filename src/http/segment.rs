@@ -62,7 +62,7 @@ fn store(
     let text = unpack::decode(&request.body, |bytes| {
         // Large ones that waited with a part of the room in hand would keep each other from ever having enough.
         if bytes > limits::UNPACKED_SMALL_BYTES {
-            return large.grow_to(limits::SEGMENT_BYTES_MAX + limits::UNPACKED_SMALL_BYTES);
+            return large.grow_to(limits::UNPACKED_LARGE_BYTES);
         }
         while !small.grow_to(bytes) {
             if Instant::now() >= until {

@@ -12,6 +12,7 @@ mod sum;
 mod time;
 mod unit_table;
 mod value;
+mod within;
 
 pub use calendar::{Calendar, Unit, WEEKDAYS};
 pub use correction::{Correction, Line};
@@ -30,3 +31,4 @@ pub use time::{
 };
 pub use unit_table::UnitTable;
 pub use value::{Number, Value, ValueRef, is_deceptive, json_text_len, thousands};
+pub use within::within;

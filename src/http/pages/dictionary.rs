@@ -82,13 +82,10 @@ fn alike(events: &[&Json]) -> Markup {
         groups.entry(letters).or_default().push(name);
     }
     groups.retain(|_, names| names.len() > 1);
-    let more = |all: usize, told: usize| all.saturating_sub(told) as u64;
-    let further = more(groups.len(), ALIKE_GROUPS);
+    let further = groups.len().saturating_sub(ALIKE_GROUPS) as u64;
     html! {
         @for names in groups.values().take(ALIKE_GROUPS) {
-            @let told: Vec<&str> = names.iter().copied().take(ALIKE_NAMES).collect();
-            @let others = more(names.len(), told.len());
-            p.warning role="status" { "These differ only in how they are written: " (told.join(", ")) @if others > 0 { " and " (words::count(others)) " more" } }
+            p.warning role="status" { "These differ only in how they are written: " (words::names(names, 0, ALIKE_NAMES)) }
         }
         @if further > 0 {
             p.warning role="status" { (words::count(further)) " more " (words::plural(further, "group of names differs", "groups of names differ")) " only in how they are written." }

@@ -9,7 +9,7 @@ use super::edit::{self, Pairs};
 use super::view::{link, without};
 use super::words;
 use crate::error::Result;
-use crate::model::format_millis;
+use crate::model::{format_millis, within};
 
 /// Bytes of a list that fields offer: a report has three, and whoever has the write key can make names of a kilobyte each.
 const OFFERED_BYTES: usize = 512 * 1024;
@@ -82,12 +82,8 @@ fn day_of(context: &Context<'_>, name: &str, instant: &str) -> Option<Date> {
 
 /// Entries that fields can offer, as far as they take no more than [`OFFERED_BYTES`].
 pub fn offers(id: &str, entries: &[String]) -> Markup {
-    let mut taken = 0;
     let options = entries.iter().map(|entry| html! { option value=(entry) {} });
-    let options = options.take_while(|option| {
-        taken += option.0.len();
-        taken <= OFFERED_BYTES
-    });
+    let options = within(options, OFFERED_BYTES, |option| option.0.len());
     html! { datalist id=(id) { @for option in options { (option) } } }
 }
 

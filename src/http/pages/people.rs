@@ -374,8 +374,8 @@ fn behind(context: &Context<'_>, report: &str, answer: &Json, buckets: u64) -> T
     }
     for person in view::list(answer, "people") {
         let name = person["person"].as_str().unwrap_or_default();
-        let others: Vec<Json> =
-            view::list(person, "identities").iter().filter(|i| i.as_str() != Some(name)).cloned().collect();
+        let others: Vec<&str> =
+            view::list(person, "identities").iter().filter_map(Json::as_str).filter(|i| *i != name).collect();
         let mut cells = vec![Cell::head(name).link(person_path(name))];
         if !grid {
             let unlisted = number(&person["more_identities"]);

@@ -195,7 +195,8 @@ pub fn merge(context: &Context<'_>, identity: &str) -> Result<Answered> {
         &["What", "This person", "That person", "Both"],
     );
     let names = |person: &Json| {
-        words::names(list(person, "identities"), number(&person["more_identities"]), IDENTITIES_SHOWN)
+        let all: Vec<&str> = list(person, "identities").iter().filter_map(Json::as_str).collect();
+        words::names(&all, number(&person["more_identities"]), IDENTITIES_SHOWN)
     };
     table.row(vec![
         Cell::head("Identities"),

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::words;
 use crate::limits::TARGET_BYTES_MAX;
-use crate::model::Json;
+use crate::model::{Json, within};
 
 /// Rows that a page shows of a table: more than anybody reads, and few enough to be drawn at once.
 const SHOWN_MAX: usize = 1000;
@@ -231,12 +231,8 @@ impl Table {
                 tr class=[(!class.is_empty()).then_some(*class)] { @for cell in cells { (cell.html(linked)) } }
             }
         };
-        let mut taken = 0;
-        let rows = self.rows.iter().take(SHOWN_MAX).map(row).take_while(|row| {
-            taken += row.0.len();
-            taken <= SHOWN_BYTES
-        });
-        let rows: Vec<Markup> = rows.collect();
+        let first = self.rows.iter().take(SHOWN_MAX).map(row);
+        let rows: Vec<Markup> = within(first, SHOWN_BYTES, |row| row.0.len()).collect();
         let more = (self.rows.len() + self.unmade - rows.len()) as u64;
         html! {
             div.scroll role="region" aria-label=(self.caption) tabindex="0" {

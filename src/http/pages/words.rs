@@ -32,8 +32,8 @@ pub fn some_people(number: u64) -> String {
 }
 
 /// The first `most` of some names, and how many more there are, with `unlisted` ones.
-pub fn names(all: &[Json], unlisted: u64, most: usize) -> String {
-    let shown = all.iter().take(most).map(value).collect::<Vec<_>>().join(", ");
+pub fn names(all: &[&str], unlisted: u64, most: usize) -> String {
+    let shown = all.get(..most).unwrap_or(all).join(", ");
     match all.len().saturating_sub(most) as u64 + unlisted {
         0 => shown,
         more => format!("{shown} and {} more", count(more)),
