@@ -259,8 +259,17 @@ fn said(fields: &Fields<'_>, kind: Kind, common: &Common) -> Result<Record> {
             properties.extend(flattened(fields.get("traits").copied(), "Group ")?);
             set(properties)
         }
-        Kind::Identify | Kind::Alias => set(of("traits")?),
+        Kind::Identify | Kind::Alias => set(traits(fields)?),
     })
+}
+
+/// What is said of the person: where the message says nothing, its context does, as RudderStack's clients in browsers write it.
+fn traits(fields: &Fields<'_>) -> Result<Vec<(String, Value)>> {
+    let said = flattened(fields.get("traits").copied(), "")?;
+    if !said.is_empty() {
+        return Ok(said);
+    }
+    flattened(inner(fields.get("context")).get("traits").map(AsRef::as_ref), "")
 }
 
 /// Where a page's visitor came from, as properties of the person: its campaign, and a referrer of another site.
@@ -480,6 +489,14 @@ mod tests {
             (RecordKind::Set, "7", 2)
         );
         assert!(one(r#"{"userId":"u"}"#, Kind::Identify).is_empty(), "a set of nothing");
+        for traits in ["", r#""traits":null,"#, r#""traits":[],"#, r#""traits":{},"#] {
+            let text = format!(r#"{{"userId":"u",{traits}"context":{{"traits":{{"email":"r@x"}}}}}}"#);
+            let set = one(&text, Kind::Identify);
+            assert_eq!(property(&set[0], "email"), Some(&Value::from("r@x")), "{text}");
+        }
+        let own = r#"{"userId":"u","event":"E","traits":{"a":1},"context":{"traits":{"b":2}}}"#;
+        assert!(property(&one(own, Kind::Identify)[0], "b").is_none());
+        assert_eq!(one(own, Kind::Track).len(), 1, "only an identify says what somebody is");
         let page = one(r#"{"anonymousId":"a","name":"Home","properties":{"url":"/"}}"#, Kind::Page);
         assert_eq!(
             (page[0].name.as_str(), property(&page[0], "Name")),
