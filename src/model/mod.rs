@@ -7,6 +7,7 @@ mod ids;
 mod json;
 mod mend;
 mod nobody;
+mod old_text;
 mod record;
 mod sum;
 mod time;
@@ -23,6 +24,7 @@ pub use json::Json;
 pub(crate) use json::json_of;
 pub use mend::mend_json;
 pub use nobody::{Admission, Nobody};
+pub use old_text::text_of_any;
 pub use record::{Properties, Record, RecordKind, RecordRef, check_name, check_properties};
 pub use sum::{Sum, overflow as sum_overflow};
 pub use time::{

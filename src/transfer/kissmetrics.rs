@@ -8,14 +8,15 @@ use std::fmt::Display;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Millis, Number, Record, RecordKind, Value, few_values, mend_json};
+use crate::model::{Millis, Number, Record, RecordKind, Value, few_values, mend_json, text_of_any};
 
 /// Reads one line.
 pub fn parse_record(line: &[u8]) -> Result<Record> {
     let line = without_octal(line);
     let no_object =
         |e: &dyn Display| Error::new(ErrorKind::Malformed, "bad_json", format!("not a JSON object: {e}"));
-    let line = mend_json(std::str::from_utf8(&line).map_err(|e| no_object(&e))?);
+    let line = text_of_any(line.into_owned());
+    let line = mend_json(&line);
     let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(&line).map_err(|e| no_object(&e))?;
     let text = |name: &str| fields.get(name).and_then(|raw| text(raw)).filter(|t| !t.trim().is_empty());
     let missing =
@@ -36,7 +37,8 @@ pub fn parse_record(line: &[u8]) -> Result<Record> {
     }
     let mut properties = Vec::new();
     for (name, raw) in &fields {
-        if !name.starts_with('_') {
+        // As on the wire, what has no name is left out and the rest kept.
+        if !name.trim().is_empty() && !name.trim_start().starts_with('_') {
             properties.extend(value(raw)?.map(|value| (name.clone().into_owned(), value)));
         }
     }
@@ -122,6 +124,10 @@ mod tests {
             (alias.kind, alias.identity.as_str(), alias.name.as_str()),
             (RecordKind::Identify, "anon", "jane")
         );
+        let old = parse_record(br#"{"_n":"T","_p":"k1","a":"caf\351","":"x"," ":1," _y":2,"b":"\303\251"}"#)
+            .unwrap();
+        let kept = [("a", "caf\u{e9}"), ("b", "\u{e9}")];
+        assert_eq!(old.properties, kept.map(|(name, value)| (name.to_owned(), Value::from(value))));
         let set = parse_record(br#"{"_p":"jane","gender":"x"}"#).unwrap();
         assert_eq!((set.kind, set.time), (RecordKind::Set, None));
         for (bad, code) in [
