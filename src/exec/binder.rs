@@ -155,9 +155,9 @@ impl<'a> Binder<'a> {
     /// The audience and the period of a definition.
     pub fn basis(&mut self, basis: &Basis) {
         if let (Some(from), Some(to)) = (basis.period.from, basis.period.to)
-            && from > to
+            && from >= to
         {
-            self.warn("to", "\"to\" lies before \"from\"".into(), None);
+            self.warn("to", "no time lies between \"from\" and \"to\"".into(), None);
         }
         if let Some(audience) = &basis.people {
             self.audience(audience);

@@ -456,7 +456,7 @@ pub struct CohortPerson {
     pub names: Names,
     /// When they started.
     pub start: String,
-    /// The buckets in which they came back, from 0.
+    /// The buckets that they are counted in, from 0: those in which they came back, or with `at_least` all up to the last.
     pub came: Vec<usize>,
 }
 
@@ -481,7 +481,13 @@ pub fn people(view: &View, plan: &CohortPlan<'_>, query: &CohortPeople) -> Resul
                 return Ok(());
             }
             let names = snapshot.names_of(member.person, limits::LISTED_IDENTITIES_BYTES)?;
-            let came = member.buckets.iter().map(|b| b.number).filter(|number| *number < count).collect();
+            let buckets = &member.buckets;
+            let came = match plan.definition.at_least {
+                true => (0..buckets.last().map_or(0, |last| count.min(last.number + 1))).collect(),
+                false => {
+                    buckets.iter().map(|bucket| bucket.number).filter(|number| *number < count).collect()
+                }
+            };
             let start = format_millis(member.start);
             filled.add(member.person, CohortPerson { names, start, came });
             Ok(())

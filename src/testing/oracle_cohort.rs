@@ -1,7 +1,5 @@
 //! The oracle's cohorts. Every cell is counted from the list of its people, and every period is asked of the calendar library.
 
-use std::collections::BTreeSet;
-
 use jiff::{Timestamp, ToSpan, civil::Weekday, tz::TimeZone};
 use serde_json::{Map, Value as Json, json};
 
@@ -343,8 +341,7 @@ pub(super) fn people(oracle: &Oracle, query: &str, now: Millis) -> Result<Json> 
         .iter()
         .filter(wanted)
         .map(|m| {
-            let count = query.count() as i64;
-            let came: BTreeSet<i64> = m.returns.iter().map(|(k, _)| *k).filter(|k| *k < count).collect();
+            let came: Vec<usize> = (0..query.count()).filter(|k| came(&query, m, *k)).collect();
             let (person, start) = (&m.person, format_millis(m.start));
             json!({"person": person.display, "identities": person.identities, "start": start, "came": came})
         })
