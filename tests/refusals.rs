@@ -21,7 +21,7 @@ const READERS: [&str; 11] = [
     "src/engine/state.rs",
 ];
 /// Errors of these files that are no refusal of a record: of a whole import, of the server, of a login.
-const OTHERS: [&str; 4] = ["bad_input", "bad_mapping", "no_person_column", "no_randomness"];
+const OTHERS: [&str; 5] = ["bad_input", "bad_line_ends", "bad_mapping", "no_person_column", "no_randomness"];
 /// What the front gives itself, before anything is read.
 const FRONT: [&str; 5] =
     ["target_too_long", "content_encoding", "bad_request", "head_too_long", "too_many_headers"];
@@ -103,7 +103,7 @@ fn the_refusals_of_the_document_are_those_of_the_code() {
         assert_eq!(reply.status, 200, "{}", reply.text());
     };
     import("ndjson", b"{\"type\":\"event\",\"person\":\"\xff\",\"event\":\"x\"}");
-    import("csv", b"person,event\na,\n");
+    import("csv", b"person,event\na,\na,b,c\n");
     let form = |key: &str| format!("/e?_k={key}&_p=a&_n=b");
     let mut client = server.client();
     client.send("GET", "/e?_p=a&_n=b", &[], b"");

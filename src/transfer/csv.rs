@@ -84,12 +84,15 @@ struct Bounded<R> {
     text: Vec<u8>,
     /// Where `text` begins in the input.
     text_at: u64,
+    /// Whether the input has ended before the row did, so that its end is the row's.
+    ended: bool,
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(out)?;
         self.since_row += read as u64;
+        self.ended = read == 0;
         if self.since_row > 2 * limits::IMPORT_LINE_BYTES_MAX as u64 {
             return Err(io::Error::other("a row is longer than any record can be; is a quote missing?"));
         }
@@ -117,6 +120,14 @@ impl<R> Bounded<R> {
         text.iter().take_while(|byte| **byte == b'\n').count() as u64
     }
 
+    /// Whether a quote in the row from a byte of the input on took the lines behind it, up to the end of the input.
+    fn is_open(&self, from: u64) -> bool {
+        let at = from.checked_sub(self.text_at).and_then(|at| usize::try_from(at).ok());
+        // Behind the empty lines before it.
+        let row = at.and_then(|at| self.text.get(at..)).unwrap_or(&[]).trim_ascii_start();
+        self.ended && row.contains(&b'\n') && row.iter().filter(|byte| **byte == b'"').count() % 2 == 1
+    }
+
     /// The text between two bytes of the input.
     fn text(&self, from: u64, to: u64) -> Option<Vec<u8>> {
         let at = |byte: u64| usize::try_from(byte.checked_sub(self.text_at)?).ok();
@@ -129,6 +140,12 @@ fn meanings(headers: &csv::StringRecord, mapping: &Mapping) -> Result<Vec<Meanin
     if headers.len() > limits::COLUMNS_MAX {
         let message = format!("there are more than {} columns", limits::COLUMNS_MAX);
         return Err(Error::new(ErrorKind::TooLarge, "too_large", message).at("line 1"));
+    }
+    if headers.iter().any(|header| header.replace("\r\n", "").contains('\r')) {
+        let message = "the lines end with a carriage return alone";
+        return Err(Error::new(ErrorKind::Malformed, "bad_line_ends", message)
+            .at("line 1")
+            .hint("save the table as CSV with line feeds"));
     }
     let (mut columns, mut before) = (Vec::with_capacity(headers.len()), FxHashSet::default());
     for header in headers {
@@ -151,7 +168,7 @@ pub fn for_each_block(
     let broken = |e: csv::Error| {
         Error::new(ErrorKind::Malformed, "bad_input", format!("the input ends with an error: {e}"))
     };
-    let bounded = Bounded { inner: input, since_row: 0, text: Vec::new(), text_at: 0 };
+    let bounded = Bounded { inner: input, since_row: 0, text: Vec::new(), text_at: 0, ended: false };
     // Lines end with a line feed; a carriage return before it is cut off the last cell, so that lines are counted right.
     let lines = csv::Terminator::Any(b'\n');
     let mut reader = csv::ReaderBuilder::new().flexible(true).terminator(lines).from_reader(bounded);
@@ -175,8 +192,12 @@ pub fn for_each_block(
         let found = match read {
             Ok(false) => break,
             Ok(true) if row.iter().all(str::is_empty) => continue,
-            Ok(true) if own => own_line(&row).map(|line| vec![line]),
-            Ok(true) => records(&row, &columns).map(|all| all.into_iter().map(Line::Record).collect()),
+            Ok(true) => fitting(&row, columns.len(), reader.get_ref().is_open(from)).and_then(|()| {
+                if own {
+                    return own_line(&row).map(|line| vec![line]);
+                }
+                records(&row, &columns).map(|all| all.into_iter().map(Line::Record).collect())
+            }),
             Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
                 Err(Error::new(ErrorKind::Malformed, "bad_utf8", "the row is not UTF-8"))
             }
@@ -206,6 +227,19 @@ pub fn for_each_block(
         }
     }
     each(block)
+}
+
+/// Refuses a row that would lose a part of itself, or of others.
+fn fitting(row: &csv::StringRecord, columns: usize, is_open: bool) -> Result<()> {
+    if is_open {
+        let message = "a quote is never closed, and takes all lines behind it";
+        return Err(Error::new(ErrorKind::Malformed, "bad_row", message));
+    }
+    if row.iter().skip(columns).all(|cell| cell.trim().is_empty()) {
+        return Ok(());
+    }
+    let message = format!("the row has {} cells, and there are {columns} columns", row.len());
+    Err(Error::new(ErrorKind::Malformed, "bad_row", message).hint("quote what has a comma in it"))
 }
 
 /// The row without a carriage return at its end.
@@ -473,6 +507,38 @@ mod tests {
         let risky =
             |line: &str| line.split(',').any(|cell| cell.trim_matches('"').starts_with(['=', '+', '-', '@']));
         assert!(!text.lines().skip(1).any(risky), "{text}");
+    }
+
+    #[test]
+    fn a_row_that_would_lose_something_is_refused() {
+        let codes = |text: &str| {
+            let rows = read(text, &Vec::new()).unwrap();
+            rows.into_iter().map(|(n, r)| (n, r.map_or_else(|code| code, |_| ""))).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            codes("Identity,Event,Name\na,E,Smith, John\nb,E,x,, \nc,E\n"),
+            [(2, "bad_row"), (3, ""), (4, "")]
+        );
+        let open = "Identity,Event,X\na,E,1\nb,E,\"oops\nc,E,2\nd,E,3\n";
+        assert_eq!(codes(open), [(2, ""), (3, "bad_row")]);
+        // What is closed, and signs of inches, are as they were.
+        for last in ["\"two\nlines\"", "\"two\nlines\"\n", "5\" pipe", "5\" pipe\n", "\"not closed"] {
+            assert_eq!(
+                codes(&format!("Identity,Event,X\na,E,1\nb,E,{last}")),
+                [(2, ""), (3, "")],
+                "{last:?}"
+            );
+        }
+        assert_eq!(codes("Identity,Event,X\na,E,1\n\n\nb,E,5\" pipe"), [(2, ""), (5, "")]);
+        let own = format!("{}\nevent,a,E,,,,i1\nevent,a,E,,,,i2,more\n", OWN.join(","));
+        assert_eq!(codes(&own), [(2, ""), (3, "bad_row")]);
+    }
+
+    #[test]
+    fn lines_that_end_with_a_carriage_return_alone_are_told_of() {
+        let error = read("Identity,Event\ra,E\rb,E\r", &Vec::new()).unwrap_err();
+        assert_eq!((error.code(), error.place()), ("bad_line_ends", Some("line 1")));
+        assert!(read("Identity,Event,\"two\r\nlines\"\r\na,E,\r\n", &Vec::new()).unwrap()[0].1.is_ok());
     }
 
     #[test]
