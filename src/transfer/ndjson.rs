@@ -68,6 +68,11 @@ pub fn parse_line(line: &[u8]) -> Result<Line> {
         Error::new(ErrorKind::Malformed, "bad_utf8", format!("byte {} is not UTF-8", e.valid_up_to() + 1))
     })?;
     let text = mend_json(text);
+    // Or else a list would be read as the fields in their order.
+    if text.trim_start().starts_with('[') {
+        let message = "a record is an object, and this is a list";
+        return Err(Error::invalid("bad_type", message).hint("write one record a line, with no list around"));
+    }
     let line: Fields<'_> = serde_json::from_str(&text).map_err(|e| json_error(&e))?;
     match line.kind.as_ref() {
         "event" => record(RecordKind::Event, line).map(Line::Record),
@@ -345,6 +350,8 @@ mod tests {
             ("", "bad_json"),
             ("{", "bad_json"),
             ("[1]", "bad_type"),
+            (r#"["event","p","e"]"#, "bad_type"),
+            (" [", "bad_type"),
             (r#"{"type":"event","person":"p"}"#, "missing_field"),
             (r#"{"person":"p"}"#, "missing_field"),
             (r#"{"type":"click","person":"p","event":"e"}"#, "bad_type"),
