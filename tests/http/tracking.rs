@@ -197,6 +197,22 @@ fn pages_of_any_origin_may_track_and_none_may_read() {
         assert_eq!(reply.header("access-control-max-age"), Some("86400"));
         assert_eq!(reply.header("access-control-allow-credentials"), None);
     }
+    let (long, longer) = (format!("/e?{}", "x".repeat(9000)), format!("/e?{}", "x".repeat(20_000)));
+    for (method, path, status) in [
+        ("PUT", "/e", 405),
+        ("HEAD", "/e", 405),
+        ("GET", "/v1/track", 405),
+        ("GET", &long, 414),
+        ("GET", &longer, 414),
+    ] {
+        let reply = server.client().send(method, path, &origin, b"");
+        assert_eq!(
+            (reply.status, reply.header("access-control-allow-origin")),
+            (status, Some("*")),
+            "{path:.9}"
+        );
+        assert_eq!(reply.header("cross-origin-resource-policy"), Some("cross-origin"));
+    }
     for path in ["/api/v1/funnel", "/api/v1/events", "/api/v1/export", "/api/v1/people/x", "/metrics", "/"] {
         let options = client.send("OPTIONS", path, &[("Origin", "https://shop.example")], b"");
         let get = client.send("GET", path, &[("Origin", "https://shop.example")], b"");

@@ -38,8 +38,8 @@ pub(super) fn serve(shared: &Shared, wire: &mut Wire, peer: IpAddr) {
             Ok(head) => run(shared, wire, head),
             Err(Fault::Closed) => return,
             Err(Fault::Refused(refusal)) => {
-                count_bad_head(shared, wire.buffered(), &refusal, peer);
-                refuse_and_close(shared, wire, refusal, false)
+                let cross_origin = count_bad_head(shared, wire.buffered(), &refusal, peer);
+                refuse_and_close(shared, wire, refusal, cross_origin)
             }
         };
         match after {
@@ -151,10 +151,14 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
         Err(response) => {
             let form = Form {
                 keep_alive: form.keep_alive && head.framing.is_empty(),
-                cross_origin: matches!(
-                    router::find(head.method, &head.request.path),
-                    Found::Route(route) if route.cross_origin
-                ),
+                cross_origin: match router::find(head.method, &head.request.path) {
+                    Found::Route(route) => route.cross_origin,
+                    // What the answer to `OPTIONS` allows stands in it already.
+                    Found::WrongMethod(routes) => {
+                        head.method != Method::Options && routes.iter().any(|route| route.cross_origin)
+                    }
+                    Found::Nothing => false,
+                },
                 ..form
             };
             answer(shared, wire, response, form)?;
@@ -195,24 +199,24 @@ fn count_refused(shared: &Shared, route: &Route, request: &Request, code: &'stat
     }
 }
 
-/// As [`count_refused`], of a head that is refused itself. It need not be whole.
-fn count_bad_head(shared: &Shared, head: &[u8], refusal: &Refusal, peer: IpAddr) {
+/// As [`count_refused`], of a head that is refused itself. It need not be whole. Whether pages of other sites may read why.
+fn count_bad_head(shared: &Shared, head: &[u8], refusal: &Refusal, peer: IpAddr) -> bool {
     // What is wrong with these is what the client sends, whenever it does.
     if !matches!(refusal.status, 400 | 414 | 431) {
-        return;
+        return false;
     }
     let head = head.get(..limits::TARGET_BYTES_MAX).unwrap_or(head);
     let line = String::from_utf8_lossy(head.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or(head));
-    let Some((method, target)) = line.split_once(' ') else { return };
+    let Some((method, target)) = line.split_once(' ') else { return false };
     // What stands behind the last space of a line that is whole is its version.
     let target = target.rsplit_once(" HTTP/").map_or(target, |(target, _)| target);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let method = Method::parse(method);
-    if let Found::Route(route) = router::find(method, path) {
-        let (path, query, headers) = (path.to_owned(), query.to_owned(), Headers::default());
-        let request = Request { method, path, query, headers, body: Body::default(), peer };
-        count_refused(shared, route, &request, refusal.code, refusal.message);
-    }
+    let Found::Route(route) = router::find(method, path) else { return false };
+    let (path, query, headers) = (path.to_owned(), query.to_owned(), Headers::default());
+    let request = Request { method, path, query, headers, body: Body::default(), peer };
+    count_refused(shared, route, &request, refusal.code, refusal.message);
+    route.cross_origin
 }
 
 /// Decides before any byte of the body is read: the route, or the answer instead.
