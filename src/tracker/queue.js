@@ -7,10 +7,12 @@ const KEPT_MS = 7 * 86400000;
 const KEPT_MAX = 500;
 const PATIENCE_MS = 15000;
 // Statuses that another try will not change.
-const HOPELESS = [400, 411, 413, 414, 415, 431];
+const HOPELESS = [400, 411, 413, 414, 415, 422, 431];
 const unstored = {};
 const callbacks = {};
 const tooLong = {};
+const forbidden = {};
+let turns = 0;
 let handedOver = {};
 let latest = 0;
 let busy = '';
@@ -84,10 +86,11 @@ function request(name) {
   return [host + line.slice(0, at), line.slice(at + 1) + '&_o=' + (age > 0 && age < KEPT_MS ? age : 0)];
 }
 
-// What happened first arrives first. What turned out too long for an image lets the others pass.
+// What happened first arrives first. What turned out too long for an image lets the others pass, and so does what was forbidden
+// last: there are firewalls that dislike what stands in one of them.
 function next() {
-  const names = waiting();
-  return names.find((name) => !tooLong[name]) || names[0];
+  const turn = (name) => forbidden[name] || (tooLong[name] ? 1 : 0);
+  return waiting().sort((a, b) => turn(a) - turn(b))[0];
 }
 
 // One after the other.
@@ -138,7 +141,10 @@ function deliver(name) {
   // Browsers take 64 KiB of these at once.
   options.keepalive = body.length < 30000;
   return fetch(url, options).then(
-    (answer) => answer.ok || HOPELESS.includes(answer.status),
+    ({ ok, status }) => {
+      if (status == 403) forbidden[name] = ++turns;
+      return ok || HOPELESS.includes(status);
+    },
     () => image(name),
   );
 }

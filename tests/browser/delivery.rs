@@ -68,6 +68,35 @@ fn what_is_too_long_for_an_image_lets_the_others_pass() {
 }
 
 #[test]
+fn what_is_forbidden_lets_the_others_pass() {
+    let Some(mut world) = World::new() else { return };
+    let tab = world.visitor();
+    // A firewall, which dislikes what stands in one record, and the tracking server's word that a record is not valid.
+    let wall = "{
+        const ask = window.fetch;
+        window.asked = [];
+        window.fetch = (url, options) => {
+            asked.push(options.body);
+            const status = options.body.includes('select') ? 403 : options.body.includes('Invalid') ? 422 : 0;
+            return status ? Promise.resolve(new Response('', { status })) : ask(url, options);
+        };
+    }";
+    world.browser.before_pages(&tab, wall);
+    world.open(&tab, SHOP);
+    world.delivered(&tab);
+    world.run(
+        &tab,
+        "KM.record('Searched', { text: 'select 1' }); KM.record('Invalid'); KM.record('Behind'); KM.record('Last')",
+    );
+    let left = "Object.keys(localStorage).filter((name) => name.startsWith('kmq.')).length";
+    world.browser.wait(&tab, &format!("{left} === 1"));
+    world.expect_events(&["Visited Site", "Behind", "Last"]);
+    // It is asked about again, and not at once each time.
+    let asked = world.run(&tab, "asked.filter((body) => body.includes('select')).length");
+    assert!((1..6).contains(&asked.as_u64().unwrap()), "{asked}");
+}
+
+#[test]
 fn another_tab_loses_nothing_of_a_page_without_storage() {
     let Some(mut world) = World::new() else { return };
     let tab = world.visitor();
