@@ -12,6 +12,7 @@ use super::respond;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::model::{Millis, Number, Record, RecordKind, Value, few_values, mend_json};
+use crate::transfer::kissmetrics::is_reserved;
 
 /// An image of one transparent pixel. Trackers wait for it to load, so it has to decode.
 pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -212,12 +213,6 @@ fn take_body(
         return take_json(&request.body, reserved, properties);
     }
     take_pairs(&request.body, reserved, properties)
-}
-
-/// Whether a parameter is none of the properties. Clients send more with an underscore than are documented.
-fn is_reserved(name: &str) -> bool {
-    let name = name.trim();
-    name.starts_with('_') || name.is_empty()
 }
 
 impl Reserved {

@@ -191,6 +191,17 @@ pub enum Found {
     Nothing,
 }
 
+impl Found {
+    /// Whether pages of any origin may read the answer.
+    pub fn is_cross_origin(&self) -> bool {
+        match self {
+            Self::Route(route) => route.cross_origin,
+            Self::WrongMethod(routes) => routes.iter().any(|route| route.cross_origin),
+            Self::Nothing => false,
+        }
+    }
+}
+
 /// Looks a request up by its raw path. `HEAD` finds what `GET` does, unless that records something: who only looks changes nothing.
 pub fn find(method: Method, path: &str) -> Found {
     let (project, path) = split(path);

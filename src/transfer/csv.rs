@@ -113,25 +113,31 @@ impl<R> Bounded<R> {
         }
     }
 
+    /// Where a byte of the input lies in the text that is kept.
+    fn place(&self, byte: u64) -> Option<usize> {
+        usize::try_from(byte.checked_sub(self.text_at)?).ok()
+    }
+
+    /// The text that is there from a byte of the input on.
+    fn rest(&self, from: u64) -> &[u8] {
+        self.place(from).and_then(|at| self.text.get(at..)).unwrap_or(&[])
+    }
+
     /// How many lines are empty from a byte of the input on.
     fn empty_lines(&self, from: u64) -> u64 {
-        let at = from.checked_sub(self.text_at).and_then(|at| usize::try_from(at).ok());
-        let text = at.and_then(|at| self.text.get(at..)).unwrap_or(&[]);
-        text.iter().take_while(|byte| **byte == b'\n').count() as u64
+        self.rest(from).iter().take_while(|byte| **byte == b'\n').count() as u64
     }
 
     /// Whether a quote in the row from a byte of the input on took the lines behind it, up to the end of the input.
     fn is_open(&self, from: u64) -> bool {
-        let at = from.checked_sub(self.text_at).and_then(|at| usize::try_from(at).ok());
         // Behind the empty lines before it.
-        let row = at.and_then(|at| self.text.get(at..)).unwrap_or(&[]).trim_ascii_start();
+        let row = self.rest(from).trim_ascii_start();
         self.ended && row.contains(&b'\n') && row.iter().filter(|byte| **byte == b'"').count() % 2 == 1
     }
 
     /// The text between two bytes of the input.
     fn text(&self, from: u64, to: u64) -> Option<Vec<u8>> {
-        let at = |byte: u64| usize::try_from(byte.checked_sub(self.text_at)?).ok();
-        self.text.get(at(from)?..at(to)?).map(|row| row.trim_ascii().to_vec())
+        self.text.get(self.place(from)?..self.place(to)?).map(|row| row.trim_ascii().to_vec())
     }
 }
 

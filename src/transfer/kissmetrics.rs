@@ -37,8 +37,7 @@ pub fn parse_record(line: &[u8]) -> Result<Record> {
     }
     let mut properties = Vec::new();
     for (name, raw) in &fields {
-        // As on the wire, what has no name is left out and the rest kept.
-        if !name.trim().is_empty() && !name.trim_start().starts_with('_') {
+        if !is_reserved(name) {
             properties.extend(value(raw)?.map(|value| (name.clone().into_owned(), value)));
         }
     }
@@ -46,6 +45,12 @@ pub fn parse_record(line: &[u8]) -> Result<Record> {
         Some(event) => new(RecordKind::Event, event, properties),
         None => new(RecordKind::Set, String::new(), properties),
     })
+}
+
+/// Whether a field or parameter is none of the properties. Clients send more with an underscore than are documented, and some without a name.
+pub fn is_reserved(name: &str) -> bool {
+    let name = name.trim();
+    name.starts_with('_') || name.is_empty()
 }
 
 /// The line with octal escapes as the bytes that they stand for.

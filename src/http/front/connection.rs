@@ -151,14 +151,9 @@ fn run(shared: &Shared, wire: &mut Wire, mut head: Head) -> Result<After, Gone> 
         Err(response) => {
             let form = Form {
                 keep_alive: form.keep_alive && head.framing.is_empty(),
-                cross_origin: match router::find(head.method, &head.request.path) {
-                    Found::Route(route) => route.cross_origin,
-                    // What the answer to `OPTIONS` allows stands in it already.
-                    Found::WrongMethod(routes) => {
-                        head.method != Method::Options && routes.iter().any(|route| route.cross_origin)
-                    }
-                    Found::Nothing => false,
-                },
+                // What the answer to `OPTIONS` allows stands in it already.
+                cross_origin: head.method != Method::Options
+                    && router::find(head.method, &head.request.path).is_cross_origin(),
                 ..form
             };
             answer(shared, wire, response, form)?;
